@@ -1,0 +1,219 @@
+"""Every failure a user can meet: its facts, its message, its exit code. No I/O.
+
+Each class takes facts and builds its message; nobody else writes prose. A second line,
+where there is one, starts with what to do next. DVC prints an exception's causes, so
+whoever talks HTTP raises ``from None``: a cause would carry the signed URL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dvc.exceptions import DvcException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from dvc_studio_models.model import Digest, ModelRef
+
+
+class StudioModelsError(DvcException):
+    """Base of all errors of this package."""
+
+    exit_code = 255
+
+
+class UsageError(StudioModelsError):
+    """The arguments contradict each other or cannot be read."""
+
+    exit_code = 254
+
+
+class StudioConfigError(StudioModelsError):
+    """A setting is wrong: says which, and where it can be set."""
+
+    exit_code = 251
+
+
+class TokenMissingError(StudioConfigError):
+    """There is no token for Studio."""
+
+    exit_code = 3
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"no token for Studio at '{url}'\n"
+            "Set the environment variable DVC_STUDIO_TOKEN, or run "
+            "'dvc studio login', or 'dvc config --global studio.token <token>'"
+        )
+
+
+class StudioOfflineError(StudioConfigError):
+    """The user's settings forbid to contact Studio."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Studio is switched off by DVC_STUDIO_OFFLINE or 'studio.offline'\n"
+            "Unset it to pull through Studio"
+        )
+
+
+class NotGitRepoError(StudioModelsError):
+    """A Git working tree is needed and there is none here."""
+
+    exit_code = 253
+
+    def __init__(self, folder: str, reason: str = "not inside a Git repository") -> None:
+        self.folder = folder
+        super().__init__(
+            f"'{folder}' is {reason}\n"
+            "Run inside a clone of the model's repo, or use '--repo URL --out DIR'"
+        )
+
+
+class GitRemoteError(StudioConfigError):
+    """The repo's URL cannot be told from its Git remotes."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"cannot tell which repo this is: {reason}\n"
+            "Name it with '--repo URL', '--git-remote NAME' or "
+            "'dvc config studio.repo_url URL'"
+        )
+
+
+class StudioError(StudioModelsError):
+    """Asking Studio failed."""
+
+
+class StudioUnreachableError(StudioError):
+    """No usable answer within the retry budget."""
+
+    exit_code = 5
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(
+            f"cannot reach Studio at '{url}': {reason}\n"
+            "Check the network, or 'dvc config studio.url' and DVC_STUDIO_URL"
+        )
+
+
+class StudioAuthError(StudioError):
+    """Studio refused the token (401) or what it may do (403)."""
+
+    exit_code = 3
+
+    def __init__(self, url: str, status: int, detail: str) -> None:
+        self.url, self.status, self.detail = url, status, detail
+        hint = (
+            "Check the token (DVC_STUDIO_TOKEN, or 'dvc studio login')"
+            if status == 401  # noqa: PLR2004 - an HTTP status
+            else "The token needs the model-registry scope, and its owner access to the repo"
+        )
+        super().__init__(f"Studio at '{url}' refused the token ({status}): {detail}\n{hint}")
+
+
+class ModelNotFoundError(StudioError):
+    """Studio does not know the repo, the model, the version or the stage."""
+
+    exit_code = 4
+
+    def __init__(self, ref: ModelRef, repo_url: str, detail: str) -> None:
+        self.ref, self.repo_url, self.detail = ref, repo_url, detail
+        super().__init__(f"'{ref}' not found in '{repo_url}': {detail}")
+
+
+class StudioResponseError(StudioError):
+    """Studio answered, but not with what its API promises."""
+
+    exit_code = 5
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(f"unexpected reply from Studio at '{url}': {reason}")
+
+
+class DownloadError(StudioModelsError):
+    """Storage did not deliver a file."""
+
+    exit_code = 5
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"failed to download '{path}': {reason}")
+
+
+class IntegrityError(StudioModelsError):
+    """The content is not what was promised."""
+
+    exit_code = 6
+
+    def __init__(self, path: str, *, expected: Digest, actual: str, source: str) -> None:
+        self.path, self.expected, self.actual = path, expected, actual
+        super().__init__(
+            f"'{path}' is not what was promised: {source} says {expected.algorithm} "
+            f"{expected.value}, got {actual}\nNothing was changed in the workspace"
+        )
+
+
+class ModelMovedError(StudioModelsError):
+    """Studio's answer changed between two requests of one pull."""
+
+    exit_code = 6
+
+    def __init__(self, ref: ModelRef) -> None:
+        self.ref = ref
+        super().__init__(
+            f"'{ref}' moved to another version during the pull\n"
+            "Nothing was changed in the workspace; pull again"
+        )
+
+
+class WorkspaceError(StudioModelsError):
+    """The workspace must not be changed that way."""
+
+    exit_code = 7
+
+
+class UnsafePathError(WorkspaceError):
+    """The reply names paths that must not be written."""
+
+    def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        listed = "".join(f"\n  {path!a}: {reason}" for path, reason in self.problems)
+        super().__init__(f"refused to write what Studio's reply names:{listed}")
+
+
+class TargetExistsError(WorkspaceError):
+    """Content that exists nowhere else is in the way."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        listed = "".join(f"\n  {path}" for path in self.paths)
+        super().__init__(
+            "these files have other content, which is neither in the DVC cache nor from "
+            f"an earlier pull:{listed}\nMove them away, or replace them with '--force'"
+        )
+
+
+class LockHeldError(WorkspaceError):
+    """Another DVC command holds the project's lock."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another DVC process holds the project's lock\n"
+            "Wait for it, or run 'dvc --wait-for-lock models pull ...'"
+        )
+
+
+class LocalDiskError(StudioModelsError):
+    """The local file system refused: full, read-only, no permission."""
+
+    exit_code = 8
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(f"cannot write '{path}': {reason}")

@@ -1,0 +1,195 @@
+"""The values that travel between the rooms: frozen, typed, no I/O.
+
+A *model* is what Studio lists; a *file* is one file of it; a *digest* is an algorithm
+and its hex value; a *record* is what Git knows of a registered version.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from dvc_studio_models.errors import UsageError
+
+MD5 = "md5"
+MD5_DOS2UNIX = "md5-dos2unix"
+"""How DVC 2 hashed text files: CRLF counts as LF (``dvc_data.hashfile.hash``)."""
+
+_NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
+_SEMVER = r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+_REF = re.compile(
+    rf"(?:(?P<folder>[^:@#]+):)?(?P<name>{_NAME})"
+    rf"(?:@(?P<version>latest|greatest|v?{_SEMVER})|\#(?P<stage>{_NAME}))?"
+)
+_OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})")
+_DVC_YAML = "dvc.yaml"
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Which model, and which of its versions. With neither version nor stage: latest."""
+
+    name: str
+    """As Studio takes it: ``churn``, or ``dir:churn`` for ``dir/dvc.yaml``."""
+
+    version: str | None = None
+    """With the leading ``v``, e.g. ``v1.2.0``."""
+
+    stage: str | None = None
+
+    @classmethod
+    def parse(
+        cls, text: str, *, version: str | None = None, stage: str | None = None
+    ) -> ModelRef:
+        """Read NAME as GTO and DVC spell it.
+
+        Args:
+            text: ``churn``, ``churn@v1.2.0``, ``churn@latest``, ``churn#prod``,
+                each optionally after ``dir:`` or ``dir/dvc.yaml:``.
+            version: Used where ``text`` selects nothing itself; ``latest`` is allowed.
+            stage: The same for a stage.
+
+        Raises:
+            UsageError: The text is no such name, or two selectors meet.
+        """
+        if version and stage:
+            msg = "a version and a stage exclude each other"
+            raise UsageError(msg)
+        match = _REF.fullmatch(text)
+        if not match:
+            msg = f"{text!a} is not a model's name: use NAME, NAME@VERSION or NAME#STAGE"
+            raise UsageError(msg)
+        if not (match["version"] or match["stage"]):
+            return cls(_qualify(match), _normal_version(version), stage)
+        return cls(_qualify(match), _normal_version(match["version"]), match["stage"])
+
+    def __str__(self) -> str:
+        if self.version:
+            return f"{self.name}@{self.version}"
+        return f"{self.name}#{self.stage}" if self.stage else self.name
+
+    @property
+    def folder(self) -> str:
+        """Folder of the ``dvc.yaml`` that annotates the model, ``""`` for the Git root."""
+        return self.name.rpartition(":")[0]
+
+
+def _qualify(match: re.Match[str]) -> str:
+    folder = (match["folder"] or "").rstrip("/")
+    if folder == _DVC_YAML or folder.endswith(f"/{_DVC_YAML}"):
+        folder = folder[: -len(_DVC_YAML)].rstrip("/")
+    return f"{folder}:{match['name']}" if folder not in {"", "."} else match["name"]
+
+
+def _normal_version(version: str | None) -> str | None:
+    if version in {None, "", "latest", "greatest"}:
+        return None
+    if not re.fullmatch(rf"v?{_SEMVER}", str(version)):
+        msg = f"{version!a} is not a version: use the form v1.2.3"
+        raise UsageError(msg)
+    return f"v{str(version).removeprefix('v')}"
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The hash that names a file's content in DVC."""
+
+    algorithm: str
+    """``md5``, or ``md5-dos2unix`` for objects of DVC 2."""
+
+    value: str
+    """Lower-case hex; of a directory with the suffix ``.dir``."""
+
+    @classmethod
+    def from_url(cls, url: str) -> Digest | None:
+        """Read the hash from a DVC remote's URL, which ends in the object's id.
+
+        Returns:
+            None where the path is not content addressed (cloud-versioned remotes).
+        """
+        match = _OBJECT_PATH.search(urlsplit(url).path)
+        if not match or match.end() != len(urlsplit(url).path):
+            return None
+        return cls(MD5 if match["dvc3"] else MD5_DOS2UNIX, match[2] + match[3])
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a model, as Studio's reply names it."""
+
+    path: str
+    """Relative to the Git root, with ``/``."""
+
+    url: str = field(repr=False)
+    """Signed: a secret, never printed."""
+
+    digest: Digest | None = None
+    """None where neither the URL nor Git tells."""
+
+    size: int | None = None
+    """In bytes, where Git recorded it."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version, as the local GTO tags know it."""
+
+    version: str
+    commit: str
+    """Full SHA-1 of the commit that the tag points at."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What Git recorded of a model at a commit."""
+
+    path: str
+    """The artifact's path, relative to the Git root: a file or a directory."""
+
+    digest: Digest | None
+    """Of the file, or the ``.dir`` hash; None where DVC does not track that very path."""
+
+    size: int | None = None
+    """In bytes, of the file or of all files together."""
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What happened to one file."""
+
+    path: str
+    size: int
+    """In bytes."""
+
+    md5: str | None
+    action: str
+    """``unchanged``, ``linked``, ``downloaded`` or ``removed``; in a dry run
+    ``unchanged``, ``link``, ``download``, ``conflict`` or ``remove``."""
+
+    verified_by: str | None
+    """``git``, ``url``, ``storage`` or ``size``; None for a removed file."""
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What was asked, what it is, and what happened to its files."""
+
+    ref: ModelRef
+    version: str | None
+    """None when the local tags cannot tell."""
+
+    commit: str | None
+    files: tuple[FileResult, ...]
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """The outcome of one pull."""
+
+    repo: str
+    """The repo's URL as it was told to Studio."""
+
+    models: tuple[ModelResult, ...]
+    bytes_downloaded: int
+    seconds: float
