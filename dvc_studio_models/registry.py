@@ -1,0 +1,351 @@
+"""What the local Git history knows of models: versions, stages, paths, recorded hashes.
+
+Reads GTO tags as GTO counts them and DVC files as DVC loads them, never a working tree
+and never the network. Answers can be memoised in a small JSON file of the caller's:
+GTO takes over half a second to import. One that is stale, broken or foreign is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import posixpath
+import re
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, ModelVersion, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from dvc.fs import FileSystem
+    from dvc.output import Output
+    from dvc.repo import Repo
+    from scmrepo.git import Git
+    from scmrepo.git.objects import GitTag
+
+    from dvc_studio_models.model import ModelRef
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+MEMO_FORMAT = 1
+MEMO_RECORDS = 500
+"""Records kept in a memo, the newest ones; one takes some 200 bytes."""
+LISTED = 10
+"""Names in an error sentence, before it says how many more there are."""
+
+_HASH = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
+_TAGS = b"refs/tags"
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that counts: registered and not deprecated."""
+
+    name: str
+    """As GTO and Studio spell it: ``churn`` or ``dir:churn``."""
+
+    versions: tuple[ModelVersion, ...]
+    """The registered ones, greatest SemVer first."""
+
+    stages: Mapping[str, ModelVersion] = field(default_factory=dict)
+    """Where each stage is now. A stage may lie on a commit without a version; its
+    ``version`` is the commit then."""
+
+
+def known(scm: Git, *, memo: Path | None = None) -> tuple[KnownModel, ...]:
+    """List the models by name, with their versions and current stages.
+
+    Args:
+        scm: The clone, bare or not.
+        memo: File that spares importing GTO while the tags are the same.
+    """
+    tags = fingerprint(scm)
+    state = _load_memo(memo)
+    if state.get("tags") == tags:
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            return tuple(_model_from_json(model) for model in state["models"])
+    models = _read_tags(scm)
+    state.update(tags=tags, models=[asdict(model) for model in models])
+    _save_memo(memo, state)
+    return models
+
+
+def resolve(
+    scm: Git, ref: ModelRef, *, memo: Path | None = None
+) -> ModelVersion | None:
+    """Find the version that ``ref`` means now, as far as the clone's tags know.
+
+    Args:
+        scm: The clone, bare or not.
+        ref: With neither version nor stage: the greatest SemVer.
+        memo: See :func:`known`.
+
+    Returns:
+        None where the tags know no such model, version or stage.
+    """
+    return select(known(scm, memo=memo), ref)
+
+
+def select(models: Iterable[KnownModel], ref: ModelRef) -> ModelVersion | None:
+    """Find the version that ``ref`` means among ``models``."""
+    model = next((m for m in models if m.name == ref.name), None)
+    if model is None:
+        return None
+    if ref.stage:
+        return model.stages.get(ref.stage)
+    if ref.version:
+        return next((v for v in model.versions if v.version == ref.version), None)
+    return model.versions[0] if model.versions else None
+
+
+def explain(models: Iterable[KnownModel], ref: ModelRef) -> str:
+    """Say why :func:`select` found nothing, and what there is instead."""
+    by_name = {model.name: model for model in models}
+    model = by_name.get(ref.name)
+    if model is None:
+        names = _listed("registered models", by_name)
+        return f"model '{ref.name}' is not registered; {names}"
+    if ref.stage:
+        stages = _listed("known stages", model.stages)
+        return f"stage '{ref.stage}' is not assigned; {stages}"
+    versions = _listed("known versions", [v.version for v in model.versions])
+    if ref.version:
+        return f"version '{ref.version}' is not registered; {versions}"
+    return f"no version of '{ref.name}' is registered; {versions}"
+
+
+def fingerprint(scm: Git) -> str:
+    """Hash the names and object ids of all tags: equal as long as no tag changes.
+
+    Through dulwich, which ``Git`` has loaded: the first use of pygit2 takes 0.1 s.
+    """
+    refs = scm.dulwich.repo.refs.as_dict(_TAGS)
+    lines = b"".join(b"%s %s\n" % (refs[name], name) for name in sorted(refs))
+    return hashlib.sha256(lines).hexdigest()
+
+
+def read_record(
+    scm: Git, commit: str, name: str, *, memo: Path | None = None
+) -> Record | None:
+    """Read where a model lies at a commit, and the hash that DVC recorded for it.
+
+    Args:
+        scm: The clone, bare or not.
+        commit: Full SHA-1.
+        name: ``churn``, or ``dir:churn`` for ``dir/dvc.yaml``.
+        memo: Commits never change, so what was read once is read from here.
+
+    Returns:
+        None where the commit annotates no such model, or cannot be read (as in a
+        shallow or partial clone).
+    """
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    state = _load_memo(memo)
+    key = f"{commit} {name}"
+    records = state.get("records")
+    records = records if isinstance(records, dict) else {}
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return _record_from_json(records[key])
+    try:
+        record = _read_record(scm, commit, name)
+    except (DvcException, SCMError, OSError, KeyError, ValueError) as exc:
+        logger.debug("cannot read model '%s' at commit '%s': %s", name, commit, exc)
+        return None
+    records[key] = asdict(record) if record else None
+    state["records"] = dict(list(records.items())[-MEMO_RECORDS:])
+    _save_memo(memo, state)
+    return record
+
+
+def _listed(what: str, names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{what}: {', '.join(names[:LISTED]) or 'none'}{more}"
+
+
+def _read_tags(scm: Git) -> tuple[KnownModel, ...]:
+    """Let GTO count the tags, without its slow search for annotations."""
+    from gto.base import BaseRegistryState
+    from gto.exceptions import GTOException
+    from gto.tag import index_tag
+
+    state = BaseRegistryState()
+    for name, tag in _gto_tags(scm):
+        try:
+            artifact = state.find_artifact(name, create_new=True)
+            state.update_artifact(index_tag(artifact, tag))
+        except (GTOException, ValueError) as exc:
+            logger.warning("ignored the Git tag '%s': %s", tag.name, exc)
+    artifacts = state.get_artifacts().values()
+    models = [_count(artifact) for artifact in artifacts if artifact.is_active]
+    return tuple(sorted(models, key=lambda model: model.name))
+
+
+def _gto_tags(scm: Git) -> Iterator[tuple[str, GitTag]]:
+    """Give each annotated GTO tag with its model's name, in GTO's order of counting."""
+    from gto.constants import ACTION, NAME, Action
+    from gto.tag import parse_name
+
+    order = {
+        Action.DEPRECATE: 0,
+        **dict.fromkeys((Action.REGISTER, Action.DEREGISTER), 1),
+        **dict.fromkeys((Action.ASSIGN, Action.UNASSIGN), 2),
+    }
+    found = []
+    for tag_name in scm.list_tags():
+        parsed = parse_name(tag_name, raise_on_fail=False)
+        if parsed.get(ACTION) in order and (tag := _annotated(scm, tag_name)):
+            found.append((order[parsed[ACTION]], parsed[NAME], tag))
+    found.sort(key=lambda item: (item[0], item[2].tag_time))
+    return ((name, tag) for _, name, tag in found)
+
+
+def _annotated(scm: Git, tag_name: str) -> GitTag | None:
+    from scmrepo.git.objects import GitTag
+
+    try:
+        tag = scm.get_tag(tag_name)
+        if not isinstance(tag, GitTag):
+            return None
+        # `git tag -a b a` makes a tag of a tag: what counts is the commit behind it.
+        target = scm.dulwich.repo.get_peeled(_TAGS + b"/" + os.fsencode(tag_name))
+    except (AttributeError, KeyError, ValueError) as exc:  # no tagger, no such object
+        logger.warning("ignored the Git tag '%s': %r", tag_name, exc)
+        return None
+    return replace(tag, name=tag_name, target=target.decode("ascii"))
+
+
+def _count(artifact: Any) -> KnownModel:
+    from gto.constants import VersionSort
+
+    stages = artifact.get_vstages(sort=VersionSort.Timestamp)
+    return KnownModel(
+        artifact.artifact,
+        tuple(
+            ModelVersion(v.version, v.commit_hexsha) for v in artifact.get_versions()
+        ),
+        {
+            stage: ModelVersion(assigned[0].version, assigned[0].commit_hexsha)
+            for stage, assigned in sorted(stages.items())
+        },
+    )
+
+
+def _read_record(scm: Git, commit: str, name: str) -> Record | None:
+    from dvc.fs import GitFileSystem
+
+    fs = GitFileSystem(scm=scm, rev=commit)
+    folder, _, short_name = name.rpartition(":")
+    project = _open_project(scm, fs, folder)
+    path = _annotated_path(project, folder, short_name)
+    if path is None:
+        return None
+    if _project_root(fs, posixpath.dirname(path)) != project.root_dir:
+        project = _open_project(scm, fs, posixpath.dirname(path))
+    return _recorded(project, path)
+
+
+def _open_project(scm: Git, fs: FileSystem, folder: str) -> Repo:
+    """Open the DVC project around ``folder``; closing it would close ``scm``."""
+    from dvc.repo import Repo
+
+    return Repo(_project_root(fs, folder), fs=fs, scm=scm, uninitialized=True)
+
+
+def _project_root(fs: FileSystem, folder: str) -> str:
+    """Find the project around ``folder``, which need not exist; else the Git root."""
+    path = f"/{folder}".rstrip("/")
+    while path and not fs.isdir(f"{path}/.dvc"):
+        path = posixpath.dirname(path).rstrip("/")
+    return path or "/"
+
+
+def _annotated_path(project: Repo, folder: str, short_name: str) -> str | None:
+    """Read the model's path from its ``dvc.yaml``, relative to the Git root."""
+    from dvc.dvcfile import load_file
+
+    dvc_yaml = load_file(project, posixpath.join("/", folder, "dvc.yaml"))
+    if not dvc_yaml.exists():
+        return None
+    annotation = dvc_yaml.artifacts.get(short_name) or {}
+    path = annotation.get("path")
+    if not path or "://" in path:
+        return None
+    path = posixpath.normpath(posixpath.join(folder, path))
+    outside = path in {".", ".."} or path.startswith(("/", "../"))
+    return None if outside else path
+
+
+def _recorded(project: Repo, path: str) -> Record:
+    for out in _outs(project, path):
+        if out.protocol == "local" and out.fs_path == f"/{path}":
+            return Record(path, _digest(out), out.meta.size)
+    return Record(path, None)
+
+
+def _digest(out: Output) -> Digest | None:
+    found = out.hash_info
+    if not found or found.name not in {MD5, MD5_DOS2UNIX}:
+        return None
+    return Digest(found.name, found.value) if _HASH.fullmatch(found.value) else None
+
+
+def _outs(project: Repo, path: str) -> Iterator[Output]:
+    """Give outputs, those of the likeliest files first: a whole index may be slow."""
+    from dvc.repo.index import Index
+
+    parents = [posixpath.dirname(f"/{path}")]
+    while parents[-1] not in {"/", project.root_dir}:
+        parents.append(posixpath.dirname(parents[-1]))
+    nearby = [f"/{path}.dvc", *(posixpath.join(p, "dvc.yaml") for p in parents)]
+    for file in nearby:
+        if project.fs.isfile(file) and not project.dvcignore.is_ignored_file(file):
+            yield from Index.from_file(project, file).outs
+    yield from project.index.outs
+
+
+def _load_memo(memo: Path | None) -> dict[str, Any]:
+    if memo is not None:
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            state = json.loads(memo.read_bytes())
+            if isinstance(state, dict) and state.get("format") == MEMO_FORMAT:
+                return state
+    return {"format": MEMO_FORMAT}
+
+
+def _save_memo(memo: Path | None, state: dict[str, Any]) -> None:
+    if memo is None:
+        return
+    temp = memo.with_name(f"{memo.name}.{uuid.uuid4().hex}")
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        temp.write_text(json.dumps(state), encoding="utf-8")
+        temp.replace(memo)
+    except OSError as exc:  # a read-only clone is slower, not wrong
+        logger.debug("cannot save '%s': %s", memo.name, exc.strerror)
+        with contextlib.suppress(OSError):
+            temp.unlink()
+
+
+def _model_from_json(value: dict[str, Any]) -> KnownModel:
+    return KnownModel(
+        value["name"],
+        tuple(ModelVersion(**version) for version in value["versions"]),
+        {s: ModelVersion(**version) for s, version in value["stages"].items()},
+    )
+
+
+def _record_from_json(value: dict[str, Any] | None) -> Record | None:
+    if value is None:
+        return None
+    digest = value["digest"]
+    return Record(**{**value, "digest": Digest(**digest) if digest else None})
