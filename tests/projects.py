@@ -1,0 +1,222 @@
+"""Real projects to test against: Git, DVC, a pushed local-folder remote, GTO tags.
+
+``build_project`` makes one from nothing; ``copy_project`` hands out cheap copies of the
+one made per session. Nothing absolute is stored inside, so a copy works where it lies.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dvc.repo import Repo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORIGIN_URL = "git@git.example.com:acme/models.git"
+"""What the clones call origin; no test ever contacts it."""
+
+MAIN_DVC_YAML = """\
+artifacts:
+  churn:
+    path: models/churn.pkl
+    type: model
+  bert:
+    path: models/bert
+    type: model
+"""
+FRAUD_DVC_YAML = """\
+artifacts:
+  fraud:
+    path: model.bin
+    type: model
+"""
+
+CHURN = {
+    "v1.0.0": b"churn, the first\n" * 100,
+    "v2.0.0": b"churn, the second\r\n" * 20_000,
+}
+BERT = {
+    "v1.0.0": {
+        "config.json": b'{"layers": 2}\n',
+        "empty.txt": b"",
+        "weights/part one.bin": bytes(range(256)) * 64,
+        "weights/größe-模型.bin": b"\x00\xff" * 4000,
+        "vocab.txt": b"only in the first version\n",
+    },
+    "v2.0.0": {
+        "config.json": b'{"layers": 4}\n',
+        "empty.txt": b"",
+        "weights/part one.bin": bytes(range(256)) * 64,
+        "weights/größe-模型.bin": b"\x01\xfe" * 5000,
+    },
+}
+FRAUD = b"fraud model\n" * 50
+
+_seconds = itertools.count(1_700_000_000)
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project on disk; all paths lie under ``root``."""
+
+    root: Path
+
+    @property
+    def repo(self) -> Path:
+        """The working clone that everything was made in; ``origin`` is ORIGIN_URL."""
+        return self.root / "repo"
+
+    @property
+    def bare(self) -> Path:
+        """A bare mirror of it."""
+        return self.root / "models.git"
+
+    @property
+    def storage(self) -> Path:
+        """The DVC remote, a local folder; the config names it ``../../storage``."""
+        return self.root / "storage"
+
+    def commit(self, rev: str) -> str:
+        """Full SHA-1 of the commit that ``rev`` (a branch, a tag) is or points at."""
+        return git(self.repo, "rev-parse", f"{rev}^{{commit}}").strip()
+
+    def clone(self, to: Path, *, origin: str = ORIGIN_URL) -> Path:
+        """Clone with tags, without any DVC cache, and call ``origin`` its origin."""
+        git(self.root, "clone", "--quiet", "--no-hardlinks", str(self.repo), str(to))
+        git(to, "remote", "set-url", "origin", origin)
+        return to
+
+    def tag(self, name: str, rev: str = "HEAD") -> None:
+        """Make an annotated tag, as GTO does, later than every tag before."""
+        git(
+            self.repo, "tag", "--annotate", "--message", name, name, f"{rev}^{{commit}}"
+        )
+
+    def mirror(self) -> None:
+        """Bring the bare mirror up to date with the working clone."""
+        git(self.repo, "push", "--quiet", "--mirror", str(self.bare))
+
+
+def git(folder: Path, *args: str) -> str:
+    """Run the real Git, one second later than the last time, and give its stdout."""
+    date = f"{next(_seconds)} +0000"
+    env = {
+        **os.environ,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "ada@example.com",
+        "GIT_AUTHOR_DATE": date,
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_COMMITTER_EMAIL": "ada@example.com",
+        "GIT_COMMITTER_DATE": date,
+    }
+    return subprocess.run(
+        ["git", *args], cwd=folder, env=env, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files by their paths relative to ``folder``."""
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def init_project(root: Path, *, subdir: str = "") -> Project:
+    """Make an empty Git and DVC project whose default remote is ``root/storage``.
+
+    Args:
+        root: Created.
+        subdir: Folder of the Git repo that holds the DVC project, ``""`` for its root.
+    """
+    project = Project(root)
+    folder = project.repo / subdir
+    folder.mkdir(parents=True)
+    project.storage.mkdir()
+    git(project.repo, "init", "--quiet", "--initial-branch", "main")
+    git(project.repo, "remote", "add", "origin", ORIGIN_URL)
+    Repo.init(str(folder), subdir=bool(subdir)).close()
+    storage = os.path.relpath(project.storage, folder / ".dvc").replace(os.sep, "/")
+    (folder / ".dvc" / "config").write_text(
+        f"[core]\n    remote = storage\n    analytics = false\n"
+        f"['remote \"storage\"']\n    url = {storage}\n"
+    )
+    return project
+
+
+def track(folder: Path, *paths: str) -> None:
+    """``dvc add`` and ``dvc push`` the paths of the project at ``folder``."""
+    with Repo(str(folder)) as repo:
+        repo.add([str(folder / path) for path in paths])
+        repo.push()
+
+
+def commit_all(project: Project, message: str) -> None:
+    """Commit whatever Git sees in the working clone."""
+    git(project.repo, "add", "--all")
+    git(project.repo, "commit", "--quiet", "--message", message)
+
+
+def build_project(root: Path) -> Project:
+    """Make the project that most tests use.
+
+    ``churn`` (a file), ``bert`` (a directory) and ``services/fraud:fraud``, pushed;
+    churn and bert as v1.0.0 and v2.0.0, fraud as v1.0.0; churn#dev is v1.0.0,
+    churn#prod was v1.0.0 and is v2.0.0. The branch is at v2.0.0.
+    """
+    project = init_project(root)
+    write(
+        project.repo,
+        {
+            "dvc.yaml": MAIN_DVC_YAML.encode(),
+            "services/fraud/dvc.yaml": FRAUD_DVC_YAML.encode(),
+            "services/fraud/model.bin": FRAUD,
+        },
+    )
+    for version in CHURN:
+        _release(project, version)
+    project.tag("services/fraud=fraud@v1.0.0", "churn@v1.0.0")
+    project.tag("churn#dev#1", "churn@v1.0.0")
+    project.tag("churn#prod#2", "churn@v1.0.0")
+    project.tag("churn#prod#3", "churn@v2.0.0")
+    project.bare.mkdir()
+    git(project.bare, "init", "--quiet", "--bare", "--initial-branch", "main")
+    project.mirror()
+    return project
+
+
+def _release(project: Project, version: str) -> None:
+    shutil.rmtree(project.repo / "models" / "bert", ignore_errors=True)
+    (project.repo / "models" / "churn.pkl").unlink(missing_ok=True)
+    write(project.repo / "models", {"churn.pkl": CHURN[version]})
+    write(project.repo / "models" / "bert", BERT[version])
+    track(project.repo, "models/churn.pkl", "models/bert", "services/fraud/model.bin")
+    commit_all(project, f"Train for {version}")
+    project.tag(f"churn@{version}")
+    project.tag(f"bert@{version}")
+
+
+@functools.cache
+def _template(folder: Path) -> Project:
+    return build_project(folder / "project")
+
+
+def copy_project(template_folder: Path, root: Path) -> Project:
+    """Copy the session's project to ``root``.
+
+    Args:
+        template_folder: Where the session's one is built on first use, e.g.
+            ``tmp_path_factory.getbasetemp() / "template"``.
+        root: Created.
+    """
+    shutil.copytree(_template(template_folder).root, root, symlinks=True)
+    return Project(root)
