@@ -1,0 +1,137 @@
+"""A world of its own for every test: home, settings, Git identity, and real servers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pygit2
+import pytest
+from pygit2.enums import ConfigLevel
+from servers import FileServer, StudioServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DVC = Path(sys.executable).parent / "dvc"
+GIT_CONFIG = """\
+[user]
+	name = DVC Tester
+	email = dvctester@example.com
+[init]
+	defaultBranch = main
+"""
+FOREIGN_PREFIXES = ("DVC_", "GIT_", "STUDIO_")  # GIT_DIR is set in hooks, for one
+FOREIGN = {
+    "all_proxy",
+    "curl_ca_bundle",
+    "http_proxy",
+    "https_proxy",
+    "netrc",
+    "requests_ca_bundle",
+}
+
+
+class RunDvc(Protocol):
+    """Runs ``dvc`` as a user does, see ``run_dvc``."""
+
+    def __call__(
+        self,
+        *args: str | Path,
+        cwd: str | Path | None = None,
+        env: Mapping[str, str | None] | None = None,
+        input: str | None = None,  # noqa: A002 - as in subprocess.run
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(autouse=True)
+def home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Isolate the test from its user and machine, and give its home."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(FOREIGN_PREFIXES) or name.lower() in FOREIGN:
+            monkeypatch.delenv(name)
+    for name, value in _environ(home).items():
+        monkeypatch.setenv(name, value)
+    (home / ".gitconfig").write_text(GIT_CONFIG)
+    for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
+        # libgit2 reads the environment only once, when it is loaded.
+        place = home if level is ConfigLevel.GLOBAL else home / level.name.lower()
+        pygit2.settings.search_path[level] = str(place)
+    return home
+
+
+@pytest.fixture
+def file_server() -> Iterator[FileServer]:
+    """An honest object store; its behaviour may be changed by the test."""
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def studio() -> Iterator[StudioServer]:
+    """A Studio without models."""
+    with StudioServer() as server:
+        yield server
+
+
+@pytest.fixture
+def run_dvc() -> RunDvc:
+    """Run the real ``dvc`` of this environment, in a process of its own.
+
+    ``env`` is added to the test's environment; None takes a variable away.
+    """
+    if not DVC.exists():
+        pytest.fail(f"no dvc beside {sys.executable}: install '.[tests]' there")
+    return _run_dvc
+
+
+def _run_dvc(
+    *args: str | Path,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str | None] | None = None,
+    input: str | None = None,  # noqa: A002 - as in subprocess.run
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    merged = {**os.environ, **(env or {})}
+    try:
+        return subprocess.run(
+            [DVC, *args],
+            cwd=cwd,
+            env={name: value for name, value in merged.items() if value is not None},
+            input=input or "",  # a prompt finds the end of its input, and never waits
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        shown = f"{error.stdout!r}\n{error.stderr!r}"
+        pytest.fail(f"dvc {args}: no end in {timeout} s\n{shown}")
+
+
+def _environ(home: Path) -> dict[str, str]:
+    return {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_CONFIG_DIRS": str(home / "site-config"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "DVC_GLOBAL_CONFIG_DIR": str(home / "dvc-global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(home / "dvc-system"),
+        "DVC_SITE_CACHE_DIR": str(home / "dvc-site-cache"),
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "GIT_TERMINAL_PROMPT": "0",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }

@@ -1,0 +1,56 @@
+"""Servers to test against: an object store and Studio, real HTTP on loopback.
+
+    with FileServer() as files, StudioServer() as studio:
+        studio.serve("churn", files.publish({"models/churn.pkl": b"..."}), stage="prod")
+        files.script(Behaviour(cut_after=2), busy(503, retry_after=1))
+
+Both record every request (``server.requests``), may change their ``behaviour`` while
+they run, and end at once, whatever their clients or their own stalls are doing.
+"""
+
+from servers.behaviour import (
+    ACCESS_DENIED,
+    AZURE_REFUSED,
+    NO_SUCH_KEY,
+    OK,
+    REQUEST_EXPIRED,
+    TOKEN_EXPIRED,
+    Behaviour,
+    Redirect,
+    azure_error,
+    busy,
+    http_date,
+    json_reply,
+    s3_error,
+)
+from servers.files import FileServer
+from servers.links import PLANTED_SECRETS, PLANTED_TOKEN, object_path, signed
+from servers.server import wait_until
+from servers.studio import ENDPOINT, REPO_REFUSED, StudioServer
+from servers.wire import Exchange
+
+__all__ = [
+    "ACCESS_DENIED",
+    "AZURE_REFUSED",
+    "ENDPOINT",
+    "NO_SUCH_KEY",
+    "OK",
+    "PLANTED_SECRETS",
+    "PLANTED_TOKEN",
+    "REPO_REFUSED",
+    "REQUEST_EXPIRED",
+    "TOKEN_EXPIRED",
+    "Behaviour",
+    "Exchange",
+    "FileServer",
+    "Redirect",
+    "StudioServer",
+    "azure_error",
+    "busy",
+    "http_date",
+    "json_reply",
+    "object_path",
+    "s3_error",
+    "signed",
+    "wait_until",
+]
