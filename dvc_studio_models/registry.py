@@ -2,7 +2,7 @@
 
 Reads GTO tags as GTO counts them and DVC files as DVC loads them, never a working tree
 and never the network. Answers can be memoised in a small JSON file of the caller's:
-GTO takes over half a second to import. One that is stale, broken or foreign is ignored.
+GTO takes over half a second to import. A stale, broken or foreign memo is ignored.
 """
 
 from __future__ import annotations
