@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dvc.fs import FileSystem
     from dvc.output import Output
     from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
     from scmrepo.git import Git
     from scmrepo.git.objects import GitTag
 
@@ -35,10 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 MEMO_FORMAT = 1
-MEMO_RECORDS = 500
-"""Records kept in a memo, the newest ones; one takes some 200 bytes."""
-LISTED = 10
-"""Names in an error sentence, before it says how many more there are."""
+MEMO_RECORDS = 500  # the newest ones are kept; one takes some 200 bytes
+LISTED = 10  # names in an error sentence, before it says how many more there are
 
 _HASH = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _TAGS = b"refs/tags"
@@ -62,9 +61,7 @@ class KnownModel:
 def known(scm: Git, *, memo: Path | None = None) -> tuple[KnownModel, ...]:
     """List the models by name, with their versions and current stages.
 
-    Args:
-        scm: The clone, bare or not.
-        memo: File that spares importing GTO while the tags are the same.
+    ``memo`` is a file that spares importing GTO while the tags are the same.
     """
     tags = fingerprint(scm)
     state = _load_memo(memo)
@@ -80,21 +77,12 @@ def known(scm: Git, *, memo: Path | None = None) -> tuple[KnownModel, ...]:
 def resolve(
     scm: Git, ref: ModelRef, *, memo: Path | None = None
 ) -> ModelVersion | None:
-    """Find the version that ``ref`` means now, as far as the clone's tags know.
-
-    Args:
-        scm: The clone, bare or not.
-        ref: With neither version nor stage: the greatest SemVer.
-        memo: See :func:`known`.
-
-    Returns:
-        None where the tags know no such model, version or stage.
-    """
+    """Find the version that ``ref`` means now, as far as the clone's tags know."""
     return select(known(scm, memo=memo), ref)
 
 
 def select(models: Iterable[KnownModel], ref: ModelRef) -> ModelVersion | None:
-    """Find the version that ``ref`` means among ``models``."""
+    """Find what ``ref`` means; with neither version nor stage: the greatest SemVer."""
     model = next((m for m in models if m.name == ref.name), None)
     if model is None:
         return None
@@ -138,25 +126,24 @@ def read_record(
 
     Args:
         scm: The clone, bare or not.
-        commit: Full SHA-1.
+        commit: Full SHA-1; what it is never changes, so ``memo`` keeps what was read.
         name: ``churn``, or ``dir:churn`` for ``dir/dvc.yaml``.
-        memo: Commits never change, so what was read once is read from here.
+        memo: See :func:`known`.
 
     Returns:
-        None where the commit annotates no such model, or cannot be read (as in a
-        shallow or partial clone).
+        None where the commit annotates no such model, or cannot be read.
     """
     from dvc.exceptions import DvcException
     from scmrepo.exceptions import SCMError
 
     state = _load_memo(memo)
     key = f"{commit} {name}"
-    records = state.get("records")
-    records = records if isinstance(records, dict) else {}
-    with contextlib.suppress(KeyError, TypeError, ValueError):
+    records = state.setdefault("records", {})
+    with contextlib.suppress(KeyError, TypeError):
         return _record_from_json(records[key])
     try:
-        record = _read_record(scm, commit, name)
+        found = open_model(scm, commit, name)
+        record = _record(*found) if found else None
     except (DvcException, SCMError, OSError, KeyError, ValueError) as exc:
         logger.debug("cannot read model '%s' at commit '%s': %s", name, commit, exc)
         return None
@@ -164,6 +151,12 @@ def read_record(
     state["records"] = dict(list(records.items())[-MEMO_RECORDS:])
     _save_memo(memo, state)
     return record
+
+
+def _record(project: Repo, path: str) -> Record:
+    if out := find_output(project, path):
+        return Record(path, digest_of(out.hash_info), out.meta.size)
+    return Record(path, None)
 
 
 def _listed(what: str, names: Iterable[str]) -> str:
@@ -195,11 +188,8 @@ def _gto_tags(scm: Git) -> Iterator[tuple[str, GitTag]]:
     from gto.constants import ACTION, NAME, Action
     from gto.tag import parse_name
 
-    order = {
-        Action.DEPRECATE: 0,
-        **dict.fromkeys((Action.REGISTER, Action.DEREGISTER), 1),
-        **dict.fromkeys((Action.ASSIGN, Action.UNASSIGN), 2),
-    }
+    order = {Action.DEPRECATE: 0, Action.REGISTER: 1, Action.DEREGISTER: 1}
+    order |= {Action.ASSIGN: 2, Action.UNASSIGN: 2}
     found = []
     for tag_name in scm.list_tags():
         parsed = parse_name(tag_name, raise_on_fail=False)
@@ -227,20 +217,28 @@ def _annotated(scm: Git, tag_name: str) -> GitTag | None:
 def _count(artifact: Any) -> KnownModel:
     from gto.constants import VersionSort
 
-    stages = artifact.get_vstages(sort=VersionSort.Timestamp)
+    def at(found: Any) -> ModelVersion:
+        return ModelVersion(found.version, found.commit_hexsha)
+
+    stages = artifact.get_vstages(sort=VersionSort.Timestamp).items()
     return KnownModel(
         artifact.artifact,
-        tuple(
-            ModelVersion(v.version, v.commit_hexsha) for v in artifact.get_versions()
-        ),
-        {
-            stage: ModelVersion(assigned[0].version, assigned[0].commit_hexsha)
-            for stage, assigned in sorted(stages.items())
-        },
+        tuple(at(version) for version in artifact.get_versions()),
+        {stage: at(assigned[0]) for stage, assigned in sorted(stages)},
     )
 
 
-def _read_record(scm: Git, commit: str, name: str) -> Record | None:
+def open_model(scm: Git, commit: str, name: str) -> tuple[Repo, str] | None:
+    """Open the DVC project that holds a model, as it was at ``commit``.
+
+    Returns:
+        The project on Git's file system, whose ``/`` is the Git root (closing it would
+        close ``scm``), and the model's path relative to that root; None where the
+        commit annotates no such model.
+
+    Raises:
+        DvcException: The commit, or a DVC file in it, cannot be read.
+    """
     from dvc.fs import GitFileSystem
 
     fs = GitFileSystem(scm=scm, rev=commit)
@@ -251,11 +249,26 @@ def _read_record(scm: Git, commit: str, name: str) -> Record | None:
         return None
     if _project_root(fs, posixpath.dirname(path)) != project.root_dir:
         project = _open_project(scm, fs, posixpath.dirname(path))
-    return _recorded(project, path)
+    return project, path
+
+
+def find_output(project: Repo, path: str) -> Output | None:
+    """Find what DVC recorded for exactly ``path``, relative to the Git root."""
+    for out in _outs(project, path):
+        if out.protocol == "local" and out.fs_path == f"/{path}":
+            return out
+    return None
+
+
+def digest_of(recorded: HashInfo | None) -> Digest | None:
+    """Give the hash as a digest, or None where it is none that names content."""
+    if not recorded or recorded.name not in {MD5, MD5_DOS2UNIX}:
+        return None
+    is_md5 = _HASH.fullmatch(recorded.value)
+    return Digest(recorded.name, recorded.value) if is_md5 else None
 
 
 def _open_project(scm: Git, fs: FileSystem, folder: str) -> Repo:
-    """Open the DVC project around ``folder``; closing it would close ``scm``."""
     from dvc.repo import Repo
 
     return Repo(_project_root(fs, folder), fs=fs, scm=scm, uninitialized=True)
@@ -265,7 +278,7 @@ def _project_root(fs: FileSystem, folder: str) -> str:
     """Find the project around ``folder``, which need not exist; else the Git root."""
     path = f"/{folder}".rstrip("/")
     while path and not fs.isdir(f"{path}/.dvc"):
-        path = posixpath.dirname(path).rstrip("/")
+        path = path.rpartition("/")[0]
     return path or "/"
 
 
@@ -281,22 +294,7 @@ def _annotated_path(project: Repo, folder: str, short_name: str) -> str | None:
     if not path or "://" in path:
         return None
     path = posixpath.normpath(posixpath.join(folder, path))
-    outside = path in {".", ".."} or path.startswith(("/", "../"))
-    return None if outside else path
-
-
-def _recorded(project: Repo, path: str) -> Record:
-    for out in _outs(project, path):
-        if out.protocol == "local" and out.fs_path == f"/{path}":
-            return Record(path, _digest(out), out.meta.size)
-    return Record(path, None)
-
-
-def _digest(out: Output) -> Digest | None:
-    found = out.hash_info
-    if not found or found.name not in {MD5, MD5_DOS2UNIX}:
-        return None
-    return Digest(found.name, found.value) if _HASH.fullmatch(found.value) else None
+    return None if path in {".", ".."} or path.startswith(("/", "../")) else path
 
 
 def _outs(project: Repo, path: str) -> Iterator[Output]:
@@ -317,8 +315,9 @@ def _load_memo(memo: Path | None) -> dict[str, Any]:
     if memo is not None:
         with contextlib.suppress(OSError, ValueError, RecursionError):
             state = json.loads(memo.read_bytes())
-            if isinstance(state, dict) and state.get("format") == MEMO_FORMAT:
-                return state
+            ours = isinstance(state, dict) and state.get("format") == MEMO_FORMAT
+            if ours and isinstance(state.get("records", {}), dict):
+                return dict(state)
     return {"format": MEMO_FORMAT}
 
 

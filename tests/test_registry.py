@@ -576,3 +576,15 @@ def test_a_broken_dvc_yaml_is_no_record(project: Project) -> None:
     commit_all(project, "Break it")
 
     assert record_of(project.repo, project.commit("main"), "churn") is None
+
+
+def test_a_hash_that_names_no_content_is_no_digest(tmp_path: Path) -> None:
+    project = init_project(tmp_path / "project")
+    strange = b"outs:\n- etag: '0x8D'\n  hash: etag\n  path: m.bin\n"
+    annotation = b"artifacts:\n  m:\n    path: m.bin\n"
+    write(project.repo, {"dvc.yaml": annotation, "m.bin.dvc": strange})
+    commit_all(project, "Train")
+
+    record = record_of(project.repo, project.commit("main"), "m")
+
+    assert record == Record("m.bin", None, None)
