@@ -2,18 +2,22 @@
 
 The rooms of the house, each with one kind of I/O, importing only downwards:
 
-    cli, plugin, server    argv, DVC's parser, HTTP in     what people and programs talk to
-    pull                   no I/O of its own               the flow: ask, plan, fetch, place
-    plan                   no I/O                          what each file needs
-    config                 environment, DVC's config       settings
-    git                    the clone                       repo URL, files that Git tracks
-    registry               GTO tags, DVC files in Git      version, commit, recorded hash
-    studio                 HTTP to Studio                  name -> files with signed URLs
-    transfer, parts        HTTP to storage, part files     verified bytes
-    cache                  the DVC cache and state         objects, links, known hashes
-    workspace              the user's files                safe paths, placing, receipts
-    progress               the terminal                    bars and lines
-    model, errors          no I/O                          values and failures
+    cli, plugin, server  argv, DVC's parser, HTTP    what people and programs talk to
+    pull                 no I/O of its own           the flow: ask, plan, fetch, place
+    ask                  no I/O of its own           Studio's answer, anchored in Git
+    config               environment, DVC's config   settings
+    git                  the clone                   repo URL, files that Git tracks
+    registry             GTO tags, DVC files in Git  version, commit, recorded hash
+    studio               HTTP to Studio              name -> files with signed URLs
+    transfer             threads                     files -> verified parts
+    storage              HTTP to storage             one range, or why not
+    parts, verify        part files                  claim, record, hash
+    cache                DVC's cache and state       objects, links, known hashes
+    workspace, receipts  the user's files            safe placing, what was placed
+    progress             the terminal                bars and lines
+    transport            HTTP sessions               retry table, words for failures
+    plan, paths          no I/O                      decisions
+    model, errors        no I/O                      values and failures
 """
 
 from __future__ import annotations

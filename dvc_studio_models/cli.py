@@ -1,19 +1,217 @@
-"""Parser and commands of ``dvc models``: argv in, text or JSON out."""
+"""Parser and commands of ``dvc models``: argv in, text or JSON out.
+
+Owns what the user types and reads. Imports nothing heavy before a command runs, so that
+``dvc --help`` stays as fast as it was.
+"""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
 
 from dvc.cli import formatter
 from dvc.cli.command import CmdBaseNoRepo
 
+if TYPE_CHECKING:
+    from types import FrameType
 
-class CmdModelsPull(CmdBaseNoRepo):
+    from dvc_studio_models.errors import StudioModelsError
+    from dvc_studio_models.model import FileResult, ModelResult, PullResult
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+_SHORT_SHA = 7
+
+
+class CmdModels(CmdBaseNoRepo):
+    """What all commands share: our exit codes, and a clean end on SIGTERM."""
+
+    def do_run(self) -> int:
+        """Run, and turn an error of ours into its message and exit code."""
+        from dvc.scm import SCMError
+
+        from dvc_studio_models.errors import StudioModelsError
+
+        with _Terminable():
+            try:
+                return int(self.run())
+            except StudioModelsError as error:
+                logger.exception("")
+                self.report(error)
+                return error.exit_code
+            except SCMError:
+                logger.exception("")
+                return 253
+
+    def report(self, error: StudioModelsError) -> None:
+        """Tell programs what failed; people have been told."""
+
+
+class CmdModelsPull(CmdModels):
     """``dvc models pull``."""
 
     def run(self) -> int:
-        """Pull."""
+        """Pull, and print what came."""
+        from dvc.ui import ui
+
+        from dvc_studio_models.model import PullOptions
+        from dvc_studio_models.progress import make_progress
+        from dvc_studio_models.pull import pull
+
+        args = self.args
+        options = PullOptions(
+            repo=args.repo,
+            git_remote=args.git_remote,
+            out=args.out,
+            force=args.force,
+            cache=args.cache,
+            dry_run=args.dry_run,
+            jobs=args.jobs,
+            wait_for_lock=args.wait_for_lock,
+        )
+        result = pull(
+            *args.name,
+            stage=args.stage,
+            version=args.version,
+            options=options,
+            progress=make_progress("Downloading", quiet=args.quiet or args.json),
+        )
+        if args.json:
+            _write_json(_to_json(result))
+        else:
+            ui.write(format_result(result, dry_run=args.dry_run))
         return 0
+
+    def report(self, error: StudioModelsError) -> None:
+        """Print the error as JSON where that was asked for."""
+        if self.args.json:
+            _write_json(
+                {
+                    "error": {
+                        "kind": type(error).__name__,
+                        "message": str(error),
+                        "exit_code": error.exit_code,
+                    }
+                }
+            )
+
+
+class _Terminable:
+    """Ends on SIGTERM as on Ctrl-C: with everything put back, and exit code 143."""
+
+    def __enter__(self) -> None:
+        self._before: Any = signal.getsignal(signal.SIGTERM)
+        if self._before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminate)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _terminate(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+
+class _JsonAction(argparse._StoreTrueAction):
+    """``--json``: DVC logs to stdout below warnings, where only the object may be."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        super().__call__(*args, **kwargs)
+        for name in ("dvc", "dvc_objects", "dvc_data"):
+            for handler in logging.getLogger(name).handlers:
+                if getattr(handler, "stream", None) is sys.stdout:
+                    handler.stream = sys.stderr  # type: ignore[attr-defined]
+
+
+def format_result(result: PullResult, *, dry_run: bool) -> str:
+    """Write for people what was asked, what it is, and what became of each file."""
+    blocks = [_format_model(model, result.repo) for model in result.models]
+    return "\n".join([*blocks, _format_summary(result, dry_run=dry_run)])
+
+
+def _format_model(model: ModelResult, repo: str) -> str:
+    from dvc_studio_models.progress import format_bytes
+
+    head = str(model.ref)
+    if model.version and model.version != model.ref.version:
+        head += f" = {model.version}"
+    if model.commit:
+        head += f" ({model.commit[:_SHORT_SHA]})"
+    rows = [
+        (file.path, "" if file.size is None else format_bytes(file.size), file.action)
+        for file in model.files
+    ]
+    path_width = max((len(path) for path, _, _ in rows), default=0)
+    size_width = max((len(size) for _, size, _ in rows), default=0)
+    lines = [
+        f"  {path:<{path_width}}   {size:>{size_width}}  {action}"
+        for path, size, action in rows
+    ]
+    return "\n".join([f"{head} from {repo}", *lines])
+
+
+def _format_summary(result: PullResult, *, dry_run: bool) -> str:
+    from dvc_studio_models.progress import format_bytes
+
+    files = [file for model in result.models for file in model.files]
+    total = sum(file.size or 0 for file in files)
+    count = f"{len(files)} file{'' if len(files) == 1 else 's'}, {format_bytes(total)}"
+    if dry_run:
+        return f"{count}; nothing was changed"
+    return f"{count} in {result.seconds:.1f} s, {_verified(files)}"
+
+
+def _verified(files: list[FileResult]) -> str:
+    words = {
+        "git": "verified against Git",
+        "url": "verified by the hash in the URL",
+        "storage": "verified by the storage's hash",
+        "size": "not verified: neither Git nor Studio knows a hash",
+    }
+    weakest = [by for by in words if by in {file.verified_by for file in files}]
+    return words[weakest[-1]] if weakest else "nothing to verify"
+
+
+def _to_json(result: PullResult) -> dict[str, Any]:
+    return {
+        "repo": result.repo,
+        "models": [
+            {
+                "name": model.ref.name,
+                "requested": {
+                    key: value
+                    for key in ("version", "stage")
+                    if (value := getattr(model.ref, key))
+                },
+                "version": model.version,
+                "commit": model.commit,
+                "files": [vars(file) for file in model.files],
+            }
+            for model in result.models
+        ],
+        "bytes_downloaded": result.bytes_downloaded,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _write_json(value: dict[str, Any]) -> None:
+    """Print the one object that ``--json`` promises, also under ``-q``."""
+    import json
+
+    from dvc.ui import ui
+
+    ui.write(json.dumps(value, ensure_ascii=False), force=True)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def add_parser(
@@ -21,16 +219,104 @@ def add_parser(
     parent_parser: argparse.ArgumentParser,
 ) -> None:
     """Add ``models`` to DVC's commands, the way DVC's own modules do."""
-    text = "Get registered models through DVC Studio."
+    help_text = "Pull registered models through DVC Studio."
     models = subparsers.add_parser(
         "models",
         parents=[parent_parser],
-        description=text,
-        help=text,
+        description=help_text,
+        help=help_text,
         formatter_class=formatter.RawDescriptionHelpFormatter,
     )
-    commands = models.add_subparsers(dest="cmd", required=True, help="Use `dvc models CMD --help` for command-specific help.")
-    text = "Bring a registered model's files to their paths in the repo."
-    pull = commands.add_parser("pull", parents=[parent_parser], description=text, help=text)
-    pull.add_argument("name", nargs="+", metavar="<name>", help="Model.")
-    pull.set_defaults(func=CmdModelsPull)
+    commands = models.add_subparsers(
+        dest="cmd",
+        metavar="command",
+        required=True,
+        help="Use `dvc models CMD --help` for command-specific help.",
+    )
+    _add_pull(commands, parent_parser)
+
+
+def _add_pull(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    parent_parser: argparse.ArgumentParser,
+) -> None:
+    help_text = "Bring registered models to their paths in the workspace, verified."
+    parser = commands.add_parser(
+        "pull",
+        parents=[parent_parser],
+        description=help_text,
+        help=help_text,
+        formatter_class=formatter.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "name",
+        nargs="+",
+        metavar="<name>",
+        help="Model: NAME, NAME@VERSION or NAME#STAGE; "
+        "DIR:NAME for a model annotated in DIR/dvc.yaml.",
+    )
+    _add_selectors(parser)
+    _add_switches(parser)
+    parser.set_defaults(func=CmdModelsPull)
+
+
+def _add_selectors(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--stage", metavar="<stage>", help="Pull what is in this stage, e.g. prod."
+    )
+    which.add_argument(
+        "--version",
+        "--rev",
+        metavar="<version>",
+        help="Pull this version, e.g. v1.2.0 (default: latest).",
+    )
+    parser.add_argument(
+        "--repo",
+        metavar="<url>",
+        help="Git repo as Studio knows it (default: inferred from the Git remote).",
+    )
+    parser.add_argument(
+        "--git-remote", metavar="<name>", help="Git remote to infer the repo from."
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="<path>",
+        help="Folder to place the files under (default: the root of the Git repo).",
+    )
+
+
+def _add_switches(parser: argparse.ArgumentParser) -> None:
+
+    parser.add_argument(
+        "-f",
+        "--force",
+        action="store_true",
+        help="Replace files whose content would be lost.",
+    )
+    parser.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="Do not keep a copy in the DVC cache.",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="Only tell what would be done to each file.",
+    )
+    parser.add_argument(
+        "--json",
+        action=_JsonAction,
+        dest="json",
+        help="Print one JSON object and nothing else on stdout.",
+    )
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=_positive,
+        default=16,
+        metavar="<number>",
+        help="Concurrent connections (default: 16).",
+    )

@@ -65,7 +65,7 @@ class NotGitRepoError(StudioModelsError):
 
     exit_code = 253
 
-    def __init__(self, folder: str, reason: str = "not inside a Git repository") -> None:
+    def __init__(self, folder: str, reason: str = "not in a Git repository") -> None:
         self.folder = folder
         super().__init__(
             f"'{folder}' is {reason}\n"
@@ -82,6 +82,28 @@ class GitRemoteError(StudioConfigError):
             "Name it with '--repo URL', '--git-remote NAME' or "
             "'dvc config studio.repo_url URL'"
         )
+
+    @classmethod
+    def outside_git(cls) -> GitRemoteError:
+        """Make the error of who is in no clone and names no repo."""
+        return cls("this is no Git repository")
+
+    @classmethod
+    def local_folder(cls, url: str) -> GitRemoteError:
+        """Make the error of a remote that only this machine has."""
+        return cls(f"'{url}' is a folder of this machine, which Studio cannot know")
+
+    @classmethod
+    def unknown(cls, name: str, known: Sequence[str]) -> GitRemoteError:
+        """Make the error of a remote that was named and is not there."""
+        return cls(f"no Git remote '{name}' (there are: {', '.join(known) or 'none'})")
+
+    @classmethod
+    def undecided(cls, known: Sequence[str]) -> GitRemoteError:
+        """Make the error of too many remotes, or none."""
+        if not known:
+            return cls("there is no Git remote")
+        return cls(f"several Git remotes and no upstream ({', '.join(known)})")
 
 
 class StudioError(StudioModelsError):
@@ -111,9 +133,11 @@ class StudioAuthError(StudioError):
         hint = (
             "Check the token (DVC_STUDIO_TOKEN, or 'dvc studio login')"
             if status == 401  # noqa: PLR2004 - an HTTP status
-            else "The token needs the model-registry scope, and its owner access to the repo"
+            else "The token needs the model-registry scope, and access to the repo"
         )
-        super().__init__(f"Studio at '{url}' refused the token ({status}): {detail}\n{hint}")
+        super().__init__(
+            f"Studio at '{url}' refused the token ({status}): {detail}\n{hint}"
+        )
 
 
 class ModelNotFoundError(StudioError):
@@ -136,6 +160,21 @@ class StudioResponseError(StudioError):
         super().__init__(f"unexpected reply from Studio at '{url}': {reason}")
 
 
+class StudioRedirectError(StudioError):
+    """Studio sends elsewhere, where the token must not go."""
+
+    exit_code = 5
+
+    def __init__(self, url: str, target: str) -> None:
+        self.url, self.target = url, target
+        super().__init__(
+            f"Studio at '{url}' redirects to '{target}', where the token "
+            "must not go\n"
+            "If that is the right Studio, set it: 'dvc config studio.url' or "
+            "DVC_STUDIO_URL"
+        )
+
+
 class DownloadError(StudioModelsError):
     """Storage did not deliver a file."""
 
@@ -151,7 +190,9 @@ class IntegrityError(StudioModelsError):
 
     exit_code = 6
 
-    def __init__(self, path: str, *, expected: Digest, actual: str, source: str) -> None:
+    def __init__(
+        self, path: str, *, expected: Digest, actual: str, source: str
+    ) -> None:
         self.path, self.expected, self.actual = path, expected, actual
         super().__init__(
             f"'{path}' is not what was promised: {source} says {expected.algorithm} "
@@ -194,8 +235,8 @@ class TargetExistsError(WorkspaceError):
         self.paths = tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
         super().__init__(
-            "these files have other content, which is neither in the DVC cache nor from "
-            f"an earlier pull:{listed}\nMove them away, or replace them with '--force'"
+            "these files have other content, neither in the DVC cache nor "
+            f"from an earlier pull:{listed}\nMove them away, or replace them with '--force'"
         )
 
 

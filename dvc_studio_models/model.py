@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dvc_studio_models.errors import UsageError
 
+if TYPE_CHECKING:
+    import os
+
+DEFAULT_JOBS = 16
 MD5 = "md5"
 MD5_DOS2UNIX = "md5-dos2unix"
 """How DVC 2 hashed text files: CRLF counts as LF (``dvc_data.hashfile.hash``)."""
@@ -28,7 +33,7 @@ _DVC_YAML = "dvc.yaml"
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which model, and which of its versions. With neither version nor stage: latest."""
+    """Which model, and which of its versions; with no selector the latest."""
 
     name: str
     """As Studio takes it: ``churn``, or ``dir:churn`` for ``dir/dvc.yaml``."""
@@ -58,7 +63,9 @@ class ModelRef:
             raise UsageError(msg)
         match = _REF.fullmatch(text)
         if not match:
-            msg = f"{text!a} is not a model's name: use NAME, NAME@VERSION or NAME#STAGE"
+            msg = (
+                f"{text!a} is not a model's name: use NAME, NAME@VERSION or NAME#STAGE"
+            )
             raise UsageError(msg)
         if not (match["version"] or match["stage"]):
             return cls(_qualify(match), _normal_version(version), stage)
@@ -71,7 +78,7 @@ class ModelRef:
 
     @property
     def folder(self) -> str:
-        """Folder of the ``dvc.yaml`` that annotates the model, ``""`` for the Git root."""
+        """Folder of the ``dvc.yaml`` that annotates it, ``""`` for the Git root."""
         return self.name.rpartition(":")[0]
 
 
@@ -148,10 +155,47 @@ class Record:
     """The artifact's path, relative to the Git root: a file or a directory."""
 
     digest: Digest | None
-    """Of the file, or the ``.dir`` hash; None where DVC does not track that very path."""
+    """Of the file, or the ``.dir`` hash; None if DVC tracks not that very path."""
 
     size: int | None = None
     """In bytes, of the file or of all files together."""
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """How to pull; every field has the command's default."""
+
+    repo: str | None = None
+    """The repo as Studio knows it; None infers it from the Git remote."""
+
+    git_remote: str | None = None
+    """Which Git remote to infer it from."""
+
+    folder: str | os.PathLike[str] = "."
+    """Where to act: a folder of the clone."""
+
+    out: str | os.PathLike[str] | None = None
+    """Place below this folder instead of the Git root."""
+
+    force: bool = False
+    """Replace content that would be lost."""
+
+    cache: bool = True
+    """Keep a copy in the DVC cache."""
+
+    dry_run: bool = False
+    """Only tell what would be done."""
+
+    jobs: int = DEFAULT_JOBS
+    """The most connections at a time."""
+
+    wait_for_lock: bool = False
+    """Wait without end for another DVC process."""
+
+    token: str | None = field(default=None, repr=False)
+    """For Studio; None takes it from the settings, as with ``url``."""
+
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,8 +203,8 @@ class FileResult:
     """What happened to one file."""
 
     path: str
-    size: int
-    """In bytes."""
+    size: int | None
+    """In bytes; None in a dry run that cannot know."""
 
     md5: str | None
     action: str

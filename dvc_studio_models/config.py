@@ -1,0 +1,140 @@
+"""Settings: argument > environment > DVC's config > default.
+
+Owns the reading of the environment and of DVC's config (all four levels, through DVC).
+Promises settings that were checked: a usable base URL, a token that fits a header.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dvc_studio_models.errors import StudioConfigError, TokenMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DEFAULT_URL = "https://studio.datachain.ai"
+"""Hosted Studio, as DVC >= 3.59 knows it (``dvc.utils.studio``)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user has set about Studio and about the repo."""
+
+    url: str
+    """Base URL of Studio, with its path prefix, without a slash at the end."""
+
+    token: str | None = field(repr=False)
+    offline: bool
+    repo_url: str | None
+    """``studio.repo_url``: the repo as Studio knows it."""
+
+    git_remote: str | None
+    """``exp.git_remote``: a remote's name or a URL."""
+
+    def require_token(self) -> str:
+        """Return the token.
+
+        Raises:
+            TokenMissingError: None is set.
+        """
+        if not self.token:
+            raise TokenMissingError(self.url)
+        return self.token
+
+
+def load_settings(
+    folder: Path,
+    *,
+    token: str | None = None,
+    url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read the settings that hold in ``folder``.
+
+    Args:
+        folder: Where to look for the DVC project whose config counts.
+        token: Wins over the environment and the config.
+        url: The same, for Studio's base URL.
+        environ: Defaults to the process's environment.
+
+    Raises:
+        StudioConfigError: The URL, the token or a boolean cannot be used.
+        dvc.config.ConfigError: DVC cannot read one of its config files.
+    """
+    env = os.environ if environ is None else environ
+    config = _read_dvc_config(folder)
+    studio, exp = config.get("studio", {}), config.get("exp", {})
+    token = (
+        token
+        or env.get("DVC_STUDIO_TOKEN")
+        or env.get("STUDIO_TOKEN")
+        or studio.get("token")
+    )
+    repo_url = env.get("DVC_STUDIO_REPO_URL") or env.get("STUDIO_REPO_URL")
+    offline = env.get("DVC_STUDIO_OFFLINE") or studio.get("offline", False)
+    return Settings(
+        url=_check_url(
+            url or env.get("DVC_STUDIO_URL") or studio.get("url") or DEFAULT_URL
+        ),
+        token=_check_token(token),
+        offline=_to_bool(offline),
+        repo_url=repo_url or studio.get("repo_url"),
+        git_remote=env.get("DVC_EXP_GIT_REMOTE") or exp.get("git_remote"),
+    )
+
+
+def _read_dvc_config(folder: Path) -> Mapping[str, Any]:
+    from dvc.config import Config
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        dvc_dir = Repo.find_dvc_dir(os.fspath(folder))
+    except NotDvcRepoError:
+        dvc_dir = None
+    config: Mapping[str, Any] = Config(dvc_dir=dvc_dir)
+    return config
+
+
+def _check_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = (
+            parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        )
+    except ValueError:
+        usable = None
+    if not usable or any(char.isspace() for char in url):
+        msg = (
+            "Studio's URL is not of the form https://host[:port][/prefix]\n"
+            "Check DVC_STUDIO_URL, or 'dvc config studio.url'"
+        )
+        raise StudioConfigError(msg)
+    if parts.username or parts.password:
+        msg = "Studio's URL must not hold a user name or password; set a token"
+        raise StudioConfigError(msg)
+    return url.partition("?")[0].partition("#")[0].rstrip("/")
+
+
+def _check_token(token: str | None) -> str | None:
+    token = (token or "").strip()
+    if not (token.isascii() and token.isprintable()):
+        msg = "Studio's token holds characters that cannot be sent; set it again"
+        raise StudioConfigError(msg)
+    return token or None
+
+
+def _to_bool(value: object) -> bool:
+    from dvc.config import to_bool
+    from voluptuous import Invalid
+
+    try:
+        return bool(to_bool(value))
+    except Invalid:
+        msg = "DVC_STUDIO_OFFLINE is not a boolean: use true or false"
+        raise StudioConfigError(msg) from None

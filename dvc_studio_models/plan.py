@@ -1,0 +1,97 @@
+"""What each file of a pull needs, decided before the first byte. No I/O.
+
+Decides from what the rooms found out: what Studio lists, what the workspace holds, what
+the cache holds, what an earlier pull placed. Never looks itself, so that every case can
+be tried without a disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from dvc_studio_models.model import Digest, ModelFile
+
+UNCHANGED = "unchanged"
+LINK = "link"
+DOWNLOAD = "download"
+CONFLICT = "conflict"
+REMOVE = "remove"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the workspace holds at a target."""
+
+    digest: Digest | None
+    """Of its content, None for a link to nothing."""
+
+    recoverable: bool
+    """Whether the content is in the cache, or is what an earlier pull placed."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done about one file."""
+
+    file: ModelFile
+    action: str
+    size: int | None
+    """Of the content that is to be there, in bytes; None where it is not known yet."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every step of a pull, and the leftovers of the version before."""
+
+    steps: tuple[Step, ...]
+    leftovers: tuple[str, ...]
+    """Paths that the previous pull placed, unchanged since, and this version lacks."""
+
+    def having(self, *actions: str) -> list[Step]:
+        """Return the steps with one of these actions."""
+        return [step for step in self.steps if step.action in actions]
+
+    def downloads(self) -> list[ModelFile]:
+        """Return what must be fetched, each content once."""
+        by_content: dict[object, ModelFile] = {}
+        for step in self.having(DOWNLOAD):
+            by_content.setdefault(step.file.digest or step.file.path, step.file)
+        return list(by_content.values())
+
+
+def make_plan(
+    files: Iterable[ModelFile],
+    *,
+    held: Mapping[str, Held],
+    cached_size: Callable[[Digest], int | None],
+    leftovers: Sequence[str] = (),
+    force: bool = False,
+) -> Plan:
+    """Decide for every file.
+
+    Args:
+        files: What Studio lists, digests from Git filled in.
+        held: What is at each target; no entry where there is nothing.
+        cached_size: The size of a content that the DVC cache has, whole.
+        leftovers: See :class:`Plan`.
+        force: Replace content that would be lost.
+    """
+    steps = []
+    for file in files:
+        here = held.get(file.path)
+        cached = cached_size(file.digest) if file.digest else None
+        if here and file.digest and here.digest == file.digest:
+            steps.append(Step(file, UNCHANGED, here.size))
+        elif here and not here.recoverable and not force:
+            steps.append(Step(file, CONFLICT, file.size))
+        elif cached is not None:
+            steps.append(Step(file, LINK, cached))
+        else:
+            steps.append(Step(file, DOWNLOAD, file.size))
+    return Plan(tuple(steps), tuple(leftovers))

@@ -1,0 +1,129 @@
+"""What the user sees while bytes arrive: nothing, a bar, or a line now and then.
+
+Owns drawing. The flow tells how many bytes are there and how many there will be; it
+knows no terminal. Everything goes to stderr: stdout is for results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dvc.progress import Tqdm
+
+LINE_EVERY_S = 5.0  # keeps a CI log alive, and short
+
+
+class Progress(Protocol):
+    """Told of bytes by one thread, as often as it likes."""
+
+    def update(self, done: int, total: int | None) -> None:
+        """Take down the state: bytes at hand, of how many (None: not known yet)."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def update(self, done: int, total: int | None) -> None:
+        """Ignore it."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class BarProgress:
+    """DVC's bar, drawn once there is something to show."""
+
+    def __init__(self, description: str) -> None:
+        self._description = description
+        self._bar: Tqdm | None = None
+
+    def update(self, done: int, total: int | None) -> None:
+        """Draw the state."""
+        if self._bar is None:
+            from dvc.progress import Tqdm
+
+            # What an earlier pull left is done already and says nothing of the rate.
+            self._bar = Tqdm(
+                desc=self._description, bytes=True, total=total, initial=done
+            )
+        self._bar.update_to(done, total)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class LineProgress:
+    """A plain line every few seconds."""
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        write: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._description = description
+        self._write = write or _write_line
+        self._clock = clock
+        self._first: tuple[float, int] | None = None
+        self._next = 0.0
+
+    def update(self, done: int, total: int | None) -> None:
+        """Write a line, if the last one is old enough."""
+        now = self._clock()
+        if self._first is None:
+            self._first, self._next = (now, done), now + LINE_EVERY_S
+        if now < self._next:
+            return
+        self._next = now + LINE_EVERY_S
+        self._write(f"{self._description}: {self._state(now, done, total)}")
+
+    def _state(self, now: float, done: int, total: int | None) -> str:
+        began, before = self._first or (now, done)
+        rate = (done - before) / (now - began) if now > began else 0.0
+        text = format_bytes(done)
+        if total:
+            text += f" of {format_bytes(total)} ({100 * done // total}%)"
+        text += f", {format_bytes(rate)}/s"
+        if total and rate:
+            text += f", {(total - done) / rate:.0f} s left"
+        return text
+
+    def close(self) -> None:
+        """Do nothing: what was written stays."""
+
+
+def make_progress(description: str, *, quiet: bool) -> Progress:
+    """Choose what fits the terminal that stderr is, or is not."""
+    if quiet:
+        return SilentProgress()
+    if sys.stderr is not None and sys.stderr.isatty():
+        return BarProgress(description)
+    return LineProgress(description)
+
+
+def format_bytes(count: float) -> str:
+    """Write a number of bytes as people read it: ``45.2 MiB``."""
+    if count < 1024:  # noqa: PLR2004 - the step between units
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:  # noqa: PLR2004
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"
+
+
+def _write_line(line: str) -> None:
+    from dvc.ui import ui
+
+    ui.error_write(line)

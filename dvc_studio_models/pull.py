@@ -1,0 +1,422 @@
+"""The flow of a pull: ask, plan, fetch, place.
+
+Owns the order of things and no I/O: each kind of it is a room's. Until all files of
+all models are verified, a failure leaves the workspace as it was; then they are placed
+together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.ask import Answer, anchor, connect, make_renewal, tell_repo
+from dvc_studio_models.cache import open_store
+from dvc_studio_models.config import load_settings
+from dvc_studio_models.errors import (
+    NotGitRepoError,
+    TargetExistsError,
+    UnsafePathError,
+)
+from dvc_studio_models.git import Clone
+from dvc_studio_models.model import (
+    MD5,
+    Digest,
+    FileResult,
+    ModelFile,
+    ModelRef,
+    ModelResult,
+    PullOptions,
+    PullResult,
+)
+from dvc_studio_models.parts import PartStore
+from dvc_studio_models.plan import (
+    CONFLICT,
+    DOWNLOAD,
+    LINK,
+    REMOVE,
+    UNCHANGED,
+    Held,
+    Plan,
+    Step,
+    make_plan,
+)
+from dvc_studio_models.progress import SilentProgress
+from dvc_studio_models.receipts import Receipt, Receipts
+from dvc_studio_models.transfer import fetch
+from dvc_studio_models.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from dvc_studio_models.cache import Store
+    from dvc_studio_models.progress import Progress
+    from dvc_studio_models.transfer import Fetched
+    from dvc_studio_models.workspace import Seen
+
+_DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
+
+
+def pull(
+    *names: str,
+    stage: str | None = None,
+    version: str | None = None,
+    options: PullOptions | None = None,
+    progress: Progress | None = None,
+) -> PullResult:
+    """Bring models to their paths in the workspace: all of their files, or none.
+
+    Args:
+        names: ``churn``, ``churn@v1.2.0``, ``churn#prod``, ``dir:churn``.
+        stage: For every name without a selector of its own; so is ``version``.
+        version: With or without the leading ``v``.
+        options: Where from, where to, and how.
+        progress: Told of bytes as they arrive.
+
+    Raises:
+        StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
+    """
+    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
+    return _pull(refs, options or PullOptions(), progress or SilentProgress())
+
+
+def _pull(
+    refs: Sequence[ModelRef], options: PullOptions, progress: Progress
+) -> PullResult:
+    began = time.monotonic()
+    here = Path(options.folder).absolute()
+    with contextlib.ExitStack() as stack:
+        settings = load_settings(here, token=options.token, url=options.url)
+        clone = _find_clone(here, options, stack)
+        repo_url = tell_repo(clone, settings, options)
+        client = stack.enter_context(contextlib.closing(connect(settings)))
+        if clone:
+            refs = [clone.qualify(ref, here) for ref in refs]
+        answers = [Answer(ref, client.files(repo_url, ref)) for ref in refs]
+
+        workspace = Workspace(_root(clone, options))
+        _check_targets(workspace, answers)
+        store = stack.enter_context(
+            contextlib.closing(_open_store(workspace, answers, options))
+        )
+        if clone and (options.repo is None or clone.has_remote(repo_url)):
+            answers = [anchor(answer, clone, memo=store.memo) for answer in answers]
+        receipts = Receipts(store.receipts)
+        plan, seen = _plan(answers, workspace, store, receipts, force=options.force)
+        if options.dry_run:
+            return _tell(repo_url, answers, plan, {}, began, dry_run=True)
+        _refuse_conflicts(plan)
+
+        fetched: dict[str, Fetched] = {}
+        stack.callback(_leave, fetched)
+        renew = make_renewal(client, repo_url, answers)
+        _fetch(plan, store, fetched, renew, progress, jobs=options.jobs)
+        _place(plan, fetched, workspace, store, seen)
+        _remember(answers, fetched, workspace, store, receipts)
+        return _tell(repo_url, answers, plan, fetched, began)
+
+
+# Where
+
+
+def _find_clone(
+    here: Path, options: PullOptions, stack: contextlib.ExitStack
+) -> Clone | None:
+    try:
+        clone = Clone.find(here)
+    except NotGitRepoError:
+        if options.out is None:
+            raise
+        return None
+    return stack.enter_context(contextlib.closing(clone))
+
+
+def _root(clone: Clone | None, options: PullOptions) -> Path:
+    if options.out is not None:
+        return (Path(options.folder) / options.out).absolute()
+    assert clone is not None  # noqa: S101 - else _find_clone has refused
+    return clone.root
+
+
+def _check_targets(workspace: Workspace, answers: Iterable[Answer]) -> None:
+    """Refuse, before anything is written, what must not be written."""
+    paths = [path for answer in answers for path in answer.paths]
+    workspace.check(paths)
+    try:
+        clone = Clone.find(_existing(workspace.root))
+    except NotGitRepoError:
+        return
+    with contextlib.closing(clone):
+        inner = os.path.relpath(workspace.root.resolve(), clone.root.resolve())
+        prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
+        tracked = clone.tracked(f"{prefix}{path}" for path in paths)
+    if tracked:
+        raise UnsafePathError((path, "Git tracks it") for path in tracked)
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+
+
+def _open_store(
+    workspace: Workspace, answers: Iterable[Answer], options: PullOptions
+) -> Store:
+    """Open the store of the DVC project that holds all targets."""
+    parents = [path.rpartition("/")[0] for a in answers for path in a.paths]
+    common = os.path.commonpath(parents) if all(parents) else ""
+    return open_store(
+        workspace.root / common,
+        workspace.root,
+        use_cache=options.cache,
+        wait_for_lock=options.wait_for_lock,
+    )
+
+
+# Plan
+
+
+def _plan(
+    answers: Sequence[Answer],
+    workspace: Workspace,
+    store: Store,
+    receipts: Receipts,
+    *,
+    force: bool,
+) -> tuple[Plan, dict[str, Seen | None]]:
+    """Look at every target and decide; nothing changes by it."""
+    files = [file for answer in answers for file in answer.files]
+    known = receipts.load(workspace.root)
+    placed = {path: digest for r in known for path, digest in r.files.items()}
+    seen = {file.path: workspace.look(file.path) for file in files}
+    held = {
+        file.path: _hold(file, here.size, workspace.root, store, placed)
+        for file in files
+        if (here := seen[file.path])
+    }
+    leftovers = _leftovers(answers, known, workspace, store)
+    seen.update((path, workspace.look(path)) for path in leftovers)
+    plan = make_plan(
+        files,
+        held=held,
+        cached_size=store.size_of,
+        leftovers=leftovers,
+        force=force,
+    )
+    return plan, seen
+
+
+def _hold(
+    file: ModelFile, size: int, root: Path, store: Store, placed: Mapping[str, Digest]
+) -> Held:
+    """Find out what is at a target, and whether it could come again."""
+    algorithm = file.digest.algorithm if file.digest else MD5
+    try:
+        here = store.digest_of(root / file.path, algorithm)
+    except FileNotFoundError:  # a link to nothing, as after `dvc gc`
+        return Held(None, recoverable=True, size=0)
+    if here == file.digest:
+        return Held(here, recoverable=True, size=size)
+    recoverable = store.size_of(here) is not None
+    before = placed.get(file.path)
+    if before and not recoverable:
+        recoverable = store.digest_of(root / file.path, before.algorithm) == before
+    return Held(here, recoverable=recoverable, size=size)
+
+
+def _leftovers(
+    answers: Iterable[Answer],
+    known: Sequence[Receipt],
+    workspace: Workspace,
+    store: Store,
+) -> list[str]:
+    """Find what the last pull of these models placed and this one does not have."""
+    now = {path for answer in answers for path in answer.paths}
+    names = {answer.ref.name for answer in answers}
+    others = {path for r in known if r.model not in names for path in r.files}
+    return [
+        path
+        for receipt in known
+        if receipt.model in names
+        for path, digest in receipt.files.items()
+        if path not in now | others
+        and workspace.look(path)
+        and store.digest_of(workspace.root / path, digest.algorithm) == digest
+    ]
+
+
+def _refuse_conflicts(plan: Plan) -> None:
+    conflicts = [step.file.path for step in plan.having(CONFLICT)]
+    if conflicts:
+        raise TargetExistsError(conflicts)
+
+
+# Fetch
+
+
+def _fetch(
+    plan: Plan,
+    store: Store,
+    fetched: dict[str, Fetched],
+    renew: Callable[[], Mapping[str, str]],
+    progress: Progress,
+    *,
+    jobs: int,
+) -> None:
+    """Download what is missing and take it into the cache as it is verified."""
+    files = plan.downloads()
+    if not files:
+        return
+    parts = PartStore(store.parts)
+    parts.sweep(lambda key: store.size_of(Digest(MD5, key)) is not None)
+    stream = fetch(files, store=parts, renew=renew, progress=progress, jobs=jobs)
+    with contextlib.closing(stream), contextlib.closing(progress):
+        for batch in stream:
+            fetched.update((done.file.path, done) for done in batch)
+            store.keep([(_digest(done), done.path) for done in batch])
+            for done in batch:
+                if store.size_of(_digest(done)) is not None:
+                    done.part.discard()
+
+
+def _digest(done: Fetched) -> Digest:
+    return done.file.digest or Digest(MD5, done.md5)
+
+
+def _leave(fetched: Mapping[str, Fetched]) -> None:
+    """Let go of the parts: what was not placed is for the next pull."""
+    for done in fetched.values():
+        done.part.release()
+
+
+# Place
+
+
+def _place(
+    plan: Plan,
+    fetched: Mapping[str, Fetched],
+    workspace: Workspace,
+    store: Store,
+    seen: Mapping[str, Seen | None],
+) -> None:
+    """Give all files their names, in one go, while no other DVC command looks."""
+    cached: dict[str, Digest] = {}
+    parts: dict[str, Path] = {}
+    for step, done in _with_downloads(plan, fetched):
+        digest = _digest(done) if done else step.file.digest
+        if step.action not in {LINK, DOWNLOAD} or digest is None:
+            continue
+        if done is None or store.size_of(digest) is not None:
+            cached[step.file.path] = digest
+        else:
+            parts[step.file.path] = done.path
+    if not (cached or parts or plan.leftovers):
+        return
+    with store.lock() as scratch:
+        workspace.place(
+            store.stage(cached, parts, scratch),
+            remove=plan.leftovers,
+            seen={path: seen[path] for path in [*cached, *parts, *plan.leftovers]},
+            backups=scratch,
+        )
+    for done in fetched.values():
+        done.part.discard()
+
+
+def _with_downloads(
+    plan: Plan, fetched: Mapping[str, Fetched]
+) -> Iterator[tuple[Step, Fetched | None]]:
+    """Tell for every file which download, if any, brought its content."""
+    by_content = {done.file.digest or done.file.path: done for done in fetched.values()}
+    for step in plan.steps:
+        content = step.file.digest or step.file.path
+        yield step, by_content.get(content) if step.action == DOWNLOAD else None
+
+
+def _remember(
+    answers: Iterable[Answer],
+    fetched: Mapping[str, Fetched],
+    workspace: Workspace,
+    store: Store,
+    receipts: Receipts,
+) -> None:
+    """Tell DVC the hashes, and the next pull what this one placed."""
+    known = {receipt.model: receipt for receipt in receipts.load(workspace.root)}
+    for answer in answers:
+        digests = {
+            file.path: file.digest or _digest(fetched[file.path])
+            for file in answer.files
+        }
+        receipt = Receipt(
+            answer.ref.name,
+            str(workspace.root),
+            answer.version.version if answer.version else None,
+            answer.version.commit if answer.version else None,
+            digests,
+        )
+        if known.get(answer.ref.name) == receipt:
+            continue
+        store.remember({workspace.root / path: d for path, d in digests.items()})
+        _keep_tree(answer, digests, store)
+        receipts.save(receipt)
+
+
+def _keep_tree(answer: Answer, digests: Mapping[str, Digest], store: Store) -> None:
+    """Give DVC the list of a directory's files, which Studio does not serve."""
+    record = answer.record
+    if record and record.digest and record.digest.value.endswith(".dir"):
+        at = len(record.path) + 1
+        inner = {path[at:]: digest for path, digest in digests.items()}
+        store.keep_tree(inner, record.digest)
+
+
+# Tell
+
+
+def _tell(
+    repo_url: str,
+    answers: Iterable[Answer],
+    plan: Plan,
+    fetched: Mapping[str, Fetched],
+    began: float,
+    *,
+    dry_run: bool = False,
+) -> PullResult:
+    """Say what was done; in a dry run, where nothing was, what would be."""
+    results = {
+        step.file.path: _file_result(step, done, dry_run=dry_run)
+        for step, done in _with_downloads(plan, fetched)
+    }
+    models = [
+        ModelResult(
+            answer.ref,
+            answer.version.version if answer.version else None,
+            answer.version.commit if answer.version else None,
+            tuple(
+                replace(results[path], verified_by="git")
+                if answer.record
+                else results[path]
+                for path in answer.paths
+            ),
+        )
+        for answer in answers
+    ]
+    gone = REMOVE if dry_run else "removed"
+    removed = [FileResult(path, None, None, gone, None) for path in plan.leftovers]
+    models[-1] = replace(models[-1], files=(*models[-1].files, *removed))
+    downloaded = sum(done.size for done in fetched.values())
+    return PullResult(repo_url, tuple(models), downloaded, time.monotonic() - began)
+
+
+def _file_result(step: Step, done: Fetched | None, *, dry_run: bool) -> FileResult:
+    digest = _digest(done) if done else step.file.digest
+    return FileResult(
+        step.file.path,
+        done.size if done else step.size,
+        digest.value if digest else None,
+        step.action if dry_run else _DONE[step.action],
+        done.verified_by if done else "url",
+    )
