@@ -6,21 +6,27 @@ one made per session. Nothing absolute is stored inside, so a copy works where i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
 import shutil
 import subprocess
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dvc.repo import Repo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ORIGIN_URL = "git@git.example.com:acme/models.git"
 """What the clones call origin; no test ever contacts it."""
+
+TOKEN = "isat_tests-only"
+"""What :func:`serving` asks for."""
 
 MAIN_DVC_YAML = """\
 artifacts:
@@ -220,3 +226,36 @@ def copy_project(template_folder: Path, root: Path) -> Project:
     """
     shutil.copytree(_template(template_folder).root, root, symlinks=True)
     return Project(root)
+
+
+@contextlib.contextmanager
+def serving(
+    *repos: Path | str,
+    tokens: dict[str, str] | None = None,
+    no_auth: bool = False,
+    expires_s: int = 3600,
+    remote: str | None = None,
+) -> Iterator[str]:
+    """Run ``dvc models serve`` in a thread, on a free port, and give its URL.
+
+    Args:
+        repos: ``PATH`` or ``NAME=PATH``.
+        tokens: Token -> its owner; only TOKEN by default.
+        no_auth: Ask for no token.
+        expires_s: Life of a link, in seconds.
+        remote: DVC remote to serve from; None for the default one.
+    """
+    from dvc_studio_models.server import app, catalog, service
+
+    accepted = None if no_auth else tokens or {TOKEN: "tests"}
+    settings = app.Settings(accepted, expires_s, remote)
+    served = catalog.Catalog([str(repo) for repo in repos])
+    server = service.make_server(app.create_app(served, settings))
+    with service.listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield service.url_of(listener)
+        finally:
+            server.should_exit = True
+            thread.join()

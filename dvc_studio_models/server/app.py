@@ -1,0 +1,278 @@
+"""The HTTP side of the endpoint: routes, auth, the access log.
+
+Answers as ``docs/studio-api.md`` says; whatever goes wrong is a JSON object with one
+sentence under ``detail``. The access log never shows a query, a token or a signature.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import logging
+import os
+import re
+import stat
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, JSONResponse
+from starlette.routing import Route
+
+from dvc_studio_models.errors import UsageError
+from dvc_studio_models.model import ModelRef
+from dvc_studio_models.server import signing
+from dvc_studio_models.server.refusals import (
+    BadRequestError,
+    LinkError,
+    ObjectChangedError,
+    ObjectMissingError,
+    RefusedError,
+    TokenRefusedError,
+)
+from dvc_studio_models.server.signing import FolderSigner, Signer
+from dvc_studio_models.server.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from dvc_studio_models.server.catalog import Catalog
+
+logger = logging.getLogger("dvc.dvc_studio_models.server")
+
+API = "/api/model-registry/get-download-uris"
+LOCAL = "local"
+PARAMETER_CHARS = 1000  # a URL, or a model's name; longer ones are refused
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator chose."""
+
+    tokens: Mapping[str, str] | None = field(repr=False)
+    """Token -> its owner's name for the access log; None: nobody is asked for one."""
+
+    expires_s: int = 3600
+    remote: str | None = None
+    """DVC remote to serve from; None for each project's default."""
+
+
+class ObjectResponse(FileResponse):
+    """A stored object; fewer, larger reads than Starlette's 64 KiB."""
+
+    chunk_size = 1 << 20
+
+
+class Studio:
+    """The endpoint's three routes over the served repos."""
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self._folders = FolderSigner.from_environment()
+        self._signers: dict[str, Signer] = {LOCAL: self._folders}
+        self._storages = {
+            repo.key: Storage(repo, remote=settings.remote, protocols=self._signers)
+            for repo in catalog
+        }
+
+    def warm_up(self) -> None:
+        """Import and read now what would make the first answers slow."""
+        for storage in self._storages.values():
+            storage.warm_up()
+
+    def get_download_uris(self, request: Request) -> Response:
+        """Answer with one signed link for each file of the model."""
+        self._authenticate(request)
+        repo = self._catalog.find(_parameter(request, "repo", required=True))
+        files = self._storages[repo.key].find(_ref(request))
+        prefix = request.path_params.get("prefix", "")
+        base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
+        links = {
+            file.path: self._signers[file.store.protocol].sign(
+                file, base_url=base_url, expires_s=self._settings.expires_s
+            )
+            for file in files
+        }
+        return JSONResponse(links, headers={"Cache-Control": "no-store"})
+
+    def get_object(self, request: Request) -> Response:
+        """Answer with an object of a local folder, or a range of it."""
+        key, segment, name = (
+            request.path_params[p] for p in ("repo", "store", "object")
+        )
+        self._folders.check(
+            f"{signing.OBJECTS}/{quote(key)}/{quote(segment, safe='')}/{quote(name)}",
+            expires=request.query_params.get("expires", ""),
+            signature=request.query_params.get("signature", ""),
+        )
+        storage = self._storages.get(key)
+        if storage is None or not signing.is_object(name):
+            msg = "the link is of another server"
+            raise LinkError(msg)
+        store = storage.store(*signing.parse_segment(segment))
+        path, status = _open_object(store.remote.path, name)
+        etag = _etag(name)
+        _check_if_match(request.headers.get("if-match"), etag, name)
+        return ObjectResponse(
+            path,
+            stat_result=status,
+            media_type="application/octet-stream",
+            headers={"ETag": etag, "Cache-Control": "private, immutable"},
+        )
+
+    def _authenticate(self, request: Request) -> None:
+        tokens = self._settings.tokens
+        if tokens is None:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        given = given.strip()
+        if scheme.lower() != "token" or not given:
+            raise TokenRefusedError(given=False)
+        # Every token is compared, so that the time tells nothing.
+        owners = [
+            name
+            for token, name in tokens.items()
+            if hmac.compare_digest(token.encode(), given.encode())
+        ]
+        if not owners:
+            raise TokenRefusedError(given=True)
+        request.scope["owner"] = owners[0]
+
+
+class AccessLog:
+    """The outermost layer: one line a request, and no exception ever leaves it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:  # Starlette has answered 500 by now, if it still could
+            logger.exception("failed to answer '%s'", quote(scope["path"]))
+        finally:
+            took_ms = (time.perf_counter() - begun) * 1000
+            who = scope.get("owner") or "-"
+            line = (scope["method"], quote(scope["path"]), status, took_ms, who)
+            with contextlib.suppress(OSError):  # nobody reads the log any more
+                logger.info("%s %s %d %.1f ms %s", *line)
+
+
+def create_app(catalog: Catalog, settings: Settings) -> ASGIApp:
+    """Build the ASGI application."""
+    studio = Studio(catalog, settings)
+    studio.warm_up()
+    objects = f"{signing.OBJECTS}/{{repo}}/{{store}}/{{object:path}}"
+    routes = [
+        Route(f"{prefix}{path}", endpoint, methods=["GET"])
+        for prefix in ("", "/{prefix:path}")
+        for path, endpoint in (
+            (API, studio.get_download_uris),
+            (objects, studio.get_object),
+            ("/healthz", _healthz),
+        )
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            RefusedError: _refused,
+            HTTPException: _http_error,
+            Exception: _failed,
+        },
+    )
+    app.router.redirect_slashes = False
+    return AccessLog(app)
+
+
+def _parameter(request: Request, name: str, *, required: bool = False) -> str:
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        msg = f"parameter '{name}' is given {len(values)} times"
+        raise BadRequestError(msg)
+    value = values[0] if values else ""
+    if required and not value:
+        msg = f"parameter '{name}' is required"
+        raise BadRequestError(msg)
+    if len(value) > PARAMETER_CHARS:
+        msg = f"parameter '{name}' is longer than {PARAMETER_CHARS} characters"
+        raise BadRequestError(msg)
+    return value
+
+
+def _ref(request: Request) -> ModelRef:
+    name = _parameter(request, "name", required=True)
+    version = _parameter(request, "version")
+    stage = _parameter(request, "stage")
+    if re.search("[@#]", name):
+        msg = "parameter 'name' is a model's name; use 'version' or 'stage' to select"
+        raise BadRequestError(msg)
+    try:
+        return ModelRef.parse(name, version=version or None, stage=stage or None)
+    except UsageError as exc:
+        raise BadRequestError(str(exc)) from None
+
+
+def _open_object(root: str, name: str) -> tuple[str, os.stat_result]:
+    """Find an object's file, which must not lead out of the store through a symlink."""
+    path = os.path.realpath(Path(root, name))
+    try:
+        status = os.stat(path)  # noqa: PTH116 - the very path that is served
+    except OSError:
+        raise ObjectMissingError(name) from None
+    inside = Path(path).is_relative_to(os.path.realpath(root))
+    if not (inside and stat.S_ISREG(status.st_mode)):
+        raise ObjectMissingError(name)
+    return path, status
+
+
+def _etag(name: str) -> str:
+    """Give the MD5, marked for DVC 2, which hashed other bytes than those of texts."""
+    md5 = name.replace("/", "")[-32:]
+    return f'"{md5}"' if name.startswith("files/") else f'"{md5}-dos2unix"'
+
+
+def _check_if_match(wanted: str | None, etag: str, name: str) -> None:
+    if wanted is None or wanted.strip() == "*":
+        return
+    if etag not in (tag.strip() for tag in wanted.split(",")):
+        raise ObjectChangedError(name)
+
+
+async def _healthz(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _refused(_request: Request, exc: Any) -> Response:
+    headers = (
+        {"WWW-Authenticate": "token"} if isinstance(exc, TokenRefusedError) else {}
+    )
+    return JSONResponse({"detail": str(exc)}, exc.status, headers)
+
+
+async def _http_error(_request: Request, exc: Any) -> Response:
+    return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
+
+
+async def _failed(_request: Request, _exc: Exception) -> Response:
+    return JSONResponse({"detail": "internal error; the server's log says more"}, 500)

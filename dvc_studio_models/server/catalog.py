@@ -1,0 +1,187 @@
+"""Which served repo a request means. Repos are opened once, at the start, never later.
+
+A request's ``repo`` may be spelled as any Git URL. Two spellings are the same repo if
+host, owner and name are; the user, the port, ``.git`` and the host's case do not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from scmrepo.exceptions import SCMError
+from scmrepo.git import Git
+
+from dvc_studio_models.errors import NotGitRepoError, UsageError
+from dvc_studio_models.server.refusals import RepoNotServedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+LOCAL = "file:"
+"""Host of a path on this machine."""
+
+_SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>[^/].*)")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two spellings of one repo have in common."""
+
+    host: str
+    """Lower case; ``LOCAL`` for a path, empty for ``owner/name`` alone."""
+
+    path: str
+    """Without the outer slashes and ``.git``."""
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.path}" if self.host else self.path
+
+    @classmethod
+    def of(cls, url: str) -> Identity:
+        """Read a URL, an scp-like address, a path or ``owner/name``."""
+        url = url.strip()
+        if "://" in url:
+            with contextlib.suppress(ValueError):  # unbalanced brackets of an IPv6 host
+                parts = urlsplit(url)
+                host = LOCAL if parts.scheme == "file" else parts.hostname or ""
+                return cls(host, _bare(unquote(parts.path)))
+        if Path(url).is_absolute():
+            return cls(LOCAL, _bare(url))
+        if match := _SCP.fullmatch(url):
+            return cls(match["host"].lower(), _bare(match["path"]))
+        return cls("", _bare(url))
+
+
+@dataclass(frozen=True)
+class ServedRepo:
+    """One clone or bare repo on this machine."""
+
+    key: str
+    """Its name in links: unique, and the same in every process with the same repos."""
+
+    path: str
+    """Absolute: the working tree's root, or the bare repo."""
+
+    label: str
+    """What to call it before a client: never a path of this machine."""
+
+    def open(self) -> Git:
+        """Open it; the caller closes it. Not safe to share between threads."""
+        return Git(self.path)
+
+
+class Catalog:
+    """The served repos, by everything that a request may call them."""
+
+    def __init__(self, repos: Sequence[str]) -> None:
+        """Open the repos.
+
+        Args:
+            repos: ``PATH`` or ``NAME=PATH``, where NAME is ``owner/name`` or a URL.
+
+        Raises:
+            NotGitRepoError: A path is no Git repo.
+            UsageError: There is none at all.
+        """
+        if not repos:
+            msg = "no repo to serve"
+            raise UsageError(msg)
+        self._by_key: dict[str, ServedRepo] = {}
+        ranked: list[tuple[int, Identity, ServedRepo]] = []
+        for argument in repos:
+            name, path = _split(argument)
+            with contextlib.closing(_open(path)) as scm:
+                found = sorted(_identities(scm, name, path), key=lambda one: one[0])
+                named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
+                key = self._new_key(named[0])
+                label = key if named[0].host == LOCAL else str(named[0])
+                repo = ServedRepo(key, scm.root_dir, label)
+            self._by_key[key] = repo
+            ranked += ((rank, who, repo) for rank, who in found)
+        ranked.sort(key=lambda entry: entry[0])
+        self._by_identity: dict[Identity, ServedRepo] = {}
+        for _, identity, repo in ranked:
+            self._by_identity.setdefault(identity, repo)
+
+    def __iter__(self) -> Iterator[ServedRepo]:
+        return iter(self._by_key.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def find(self, url: str) -> ServedRepo:
+        """Find the repo that a request calls ``url``.
+
+        Raises:
+            RepoNotServedError: None, or more than one, is called so.
+        """
+        wanted = Identity.of(url)
+        if repo := self._by_identity.get(wanted):
+            return repo
+        # A name without a host fits any host, and a host fits a name without one.
+        alike = {
+            repo.key: repo
+            for identity, repo in self._by_identity.items()
+            if identity.path == wanted.path
+            and "" in {identity.host, wanted.host}
+            and LOCAL not in {identity.host, wanted.host}
+        }
+        if len(alike) != 1:
+            raise RepoNotServedError(url, [repo.label for repo in self])
+        return alike.popitem()[1]
+
+    def _new_key(self, identity: Identity) -> str:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", posixpath.basename(identity.path))
+        key = stem = stem.strip("-") or "repo"
+        number = 1
+        while key in self._by_key:
+            number += 1
+            key = f"{stem}-{number}"
+        return key
+
+
+def _split(argument: str) -> tuple[str, str]:
+    name, equals, path = argument.partition("=")
+    return (name, path) if equals and not Path(argument).exists() else ("", argument)
+
+
+def _open(path: str) -> Git:
+    if not Path(path).is_dir():
+        raise NotGitRepoError(path, "not a folder")
+    try:
+        return Git(str(Path(path).resolve()))
+    except SCMError:
+        raise NotGitRepoError(path, "not a Git repository") from None
+
+
+def _bare(path: str) -> str:
+    return re.sub(r"/+", "/", path).strip("/").removesuffix(".git").rstrip("/")
+
+
+def _identities(scm: Git, name: str, path: str) -> Iterator[tuple[int, Identity]]:
+    """Give what the repo is called, the surest names with the lowest rank.
+
+    A fork may have its parent as second remote, so that is what is believed last.
+    """
+    if name:
+        yield 0, Identity.of(name)
+    # As it was given, too: who clones through a symlink calls it by that.
+    for place in (scm.root_dir, os.path.normpath(Path(path).absolute())):
+        yield 1, Identity.of(place)
+    for remote, url in _remotes(scm):
+        yield (2 if remote == "origin" else 3), Identity.of(url)
+
+
+def _remotes(scm: Git) -> Iterable[tuple[str, str]]:
+    config = scm.dulwich.repo.get_config()
+    for section in config.sections():
+        if len(section) == 2 and section[0] == b"remote":  # noqa: PLR2004 - remote "x"
+            for url in config.get_multivar(section, b"url"):
+                yield os.fsdecode(section[1]), os.fsdecode(url)

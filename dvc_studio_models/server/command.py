@@ -1,0 +1,217 @@
+"""``dvc models serve``: argv in; what must not be served is refused here."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc.cli import completion, formatter
+from dvc.cli.command import CmdBaseNoRepo
+
+from dvc_studio_models.errors import StudioConfigError, StudioModelsError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
+LONGEST_S = 7 * 24 * 3600  # what S3 signs at most
+
+DESCRIPTION = """\
+Serve Studio's model registry API from local clones or bare repos.
+
+Clients set DVC_STUDIO_URL to this server's address, and DVC_STUDIO_TOKEN to one of its
+tokens. A repo is known by the URLs of its Git remotes, by its own path, and by NAME in
+NAME=PATH. New tags are seen while the server runs. The files come from each DVC
+project's default remote, which must be a local folder.
+"""
+
+
+class CmdModelsServe(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
+    """Run the server until it is stopped."""
+
+    def do_run(self) -> int:
+        """Run, and give what fails as DVC does."""
+        try:
+            return self.run()
+        except StudioModelsError as exc:
+            logger.exception("")
+            return exc.exit_code
+
+    def run(self) -> int:
+        """Serve."""
+        args = self.args
+        tokens = choose_tokens(args.token_file, no_auth=args.no_auth)
+        check_exposure(args.host, behind_proxy=args.behind_proxy, no_auth=args.no_auth)
+        try:
+            from dvc_studio_models.server import service
+        except ImportError as exc:
+            if (exc.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
+                raise
+            msg = (
+                f"'dvc models serve' needs the package '{exc.name}'\n"
+                "Install it with: pip install 'dvc-studio-models[serve]'"
+            )
+            raise StudioConfigError(msg) from None
+        service.run(
+            args.repo or ["."],
+            host=args.host,
+            port=args.port,
+            tokens=tokens,
+            expires_s=args.expires,
+            remote=args.remote,
+        )
+        return 0
+
+
+def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str] | None:
+    """Give the accepted tokens with their owners' names, None to ask for none.
+
+    Raises:
+        UsageError: A token file, although nobody shall be asked.
+        StudioConfigError: There is no token.
+    """
+    if no_auth:
+        if token_file:
+            msg = "'--token-file' and '--no-auth' exclude each other"
+            raise UsageError(msg)
+        return None
+    if token_file:
+        tokens = read_tokens(Path(token_file))
+    else:
+        token = os.environ.get(TOKEN_VARIABLE, "").strip()
+        tokens = {token: ""} if token else {}
+    if not tokens:
+        where = f"in '{token_file}'" if token_file else f"in {TOKEN_VARIABLE}"
+        msg = (
+            f"no token {where} to ask clients for\nSet {TOKEN_VARIABLE}, or use "
+            "'--token-file FILE', or '--no-auth' to serve to this machine's users"
+        )
+        raise StudioConfigError(msg)
+    return tokens
+
+
+def read_tokens(path: Path) -> dict[str, str]:
+    """Read ``TOKEN [NAME]`` lines; ``#`` starts a comment.
+
+    Raises:
+        StudioConfigError: The file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        msg = f"cannot read the token file '{path}': {reason}"
+        raise StudioConfigError(msg) from None
+    entries = (line.partition("#")[0].split(maxsplit=1) for line in lines)
+    return {
+        entry[0]: entry[1].strip() if entry[1:] else "" for entry in entries if entry
+    }
+
+
+def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
+    """Refuse to send tokens and links in clear text over a network.
+
+    Raises:
+        UsageError: The host is not this machine's own, and nobody vouches for it.
+    """
+    if _is_loopback(host):
+        return
+    if no_auth:
+        msg = f"'--no-auth' is for loopback only, not for '{host}'"
+        raise UsageError(msg)
+    if not behind_proxy:
+        msg = (
+            f"'{host}' is not loopback, and this server speaks no TLS\n"
+            "Put a TLS proxy in front of it, and say so with '--behind-proxy'"
+        )
+        raise UsageError(msg)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 1 << 16:
+        raise ValueError
+    return port
+
+
+def _seconds(text: str) -> int:
+    seconds = int(text)
+    if not 0 < seconds <= LONGEST_S:
+        raise ValueError
+    return seconds
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    parent_parser: argparse.ArgumentParser,
+) -> None:
+    """Add ``serve`` to the commands of ``dvc models``."""
+    parser = commands.add_parser(
+        "serve",
+        parents=[parent_parser],
+        description=DESCRIPTION,
+        help="Serve Studio's model registry API from local repos.",
+        formatter_class=formatter.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "repo",
+        nargs="*",
+        metavar="<repo>",
+        help="Path of a clone or a bare repo, or NAME=PATH. Default: the current repo.",
+    ).complete = completion.DIR  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="<address>",
+        help="Address to listen on (default: 127.0.0.1).",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=8501,
+        metavar="<number>",
+        help="Port to listen on; 0 for a free one (default: 8501).",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="<path>",
+        help="Accepted tokens, one a line, optionally followed by a name; "
+        f"'#' starts a comment. Default: the one in {TOKEN_VARIABLE}.",
+    ).complete = completion.FILE  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--expires",
+        type=_seconds,
+        default=3600,
+        metavar="<seconds>",
+        help="Life of a link (default: 3600).",
+    )
+    parser.add_argument(
+        "-r",
+        "--remote",
+        metavar="<name>",
+        help="DVC remote to serve from. Default: each project's default remote.",
+    )
+    parser.add_argument(
+        "--no-auth",
+        action="store_true",
+        help="Ask for no token; only on loopback.",
+    )
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="Allow another host than loopback: a TLS proxy is in front.",
+    )
+    parser.set_defaults(func=CmdModelsServe)

@@ -1,0 +1,106 @@
+"""Every answer that is not 200: its facts, its sentence, its HTTP status. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import StudioModelsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dvc_studio_models.model import ModelVersion
+
+
+class RefusedError(StudioModelsError):
+    """The request cannot be answered; the message is what the client is told."""
+
+    status = 400
+
+
+class BadRequestError(RefusedError):
+    """A parameter is missing, doubled, contradictory or unreadable."""
+
+
+class TokenRefusedError(RefusedError):
+    """The request carries no token, or none of ours."""
+
+    status = 401
+
+    def __init__(self, *, given: bool) -> None:
+        super().__init__(
+            "invalid token"
+            if given
+            else "authentication credentials were not provided; "
+            "send the header 'Authorization: token <TOKEN>'"
+        )
+
+
+class RepoNotServedError(RefusedError):
+    """None of the served repos has this URL or name."""
+
+    status = 404
+
+    def __init__(self, repo: str, served: Iterable[str]) -> None:
+        self.repo = repo
+        super().__init__(f"repo '{repo}' is not served; served: {', '.join(served)}")
+
+
+class ModelMissingError(RefusedError):
+    """The tags know no such model, version or stage."""
+
+    status = 404
+
+
+class NotStoredError(RefusedError):
+    """The version is registered, but its files cannot be told."""
+
+    status = 404
+
+    def __init__(self, name: str, version: ModelVersion, reason: str) -> None:
+        self.name, self.version = name, version
+        at = f"'{name}' {version.version} (commit {version.commit[:7]})"
+        super().__init__(f"cannot tell the files of {at}: {reason}")
+
+
+class RemoteTypeError(RefusedError):
+    """The model lies on a kind of remote that this server cannot sign."""
+
+    def __init__(self, remote: str, protocol: str, known: Iterable[str]) -> None:
+        self.remote, self.protocol = remote, protocol
+        super().__init__(
+            f"the DVC remote '{remote}' is of type '{protocol}', for which this server "
+            f"cannot sign links; it can for: {', '.join(known)}"
+        )
+
+
+class RemoteMissingError(RefusedError):
+    """There is no such DVC remote, or no default one."""
+
+    def __init__(self, repo: str, reason: str) -> None:
+        self.repo = repo
+        super().__init__(f"no DVC remote to serve '{repo}' from: {reason}")
+
+
+class LinkError(RefusedError):
+    """The link is not one of ours, or its time is over."""
+
+    status = 403
+
+
+class ObjectMissingError(RefusedError):
+    """The link is good, but the object is not on the remote."""
+
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"object '{name}' is not on the DVC remote; was it pushed?")
+
+
+class ObjectChangedError(RefusedError):
+    """The client wants another object than the one that lies here."""
+
+    status = 412
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"object '{name}' has another ETag than 'If-Match' wants")

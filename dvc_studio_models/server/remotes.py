@@ -1,0 +1,177 @@
+"""The DVC remotes of a served repo, as its DVC config says now.
+
+Now, and not at the version's commit, as for ``dvc artifacts get``: storage that moved
+has taken the old versions along. Of a clone that is the working tree's config with
+``config.local``, of a bare repo that of its HEAD; both over the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dvc.config import Config, ConfigError
+
+from dvc_studio_models.server.refusals import RemoteMissingError, RemoteTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from dvc.data_cloud import Remote
+    from scmrepo.git import Git
+
+
+@dataclass(frozen=True)
+class Store:
+    """A DVC remote, as one of the repo's DVC projects names it."""
+
+    repo: str
+    """Key of the served repo."""
+
+    project: str
+    """Folder of the DVC project, relative to the Git root; empty for the root."""
+
+    name: str
+    protocol: str
+    """As DVC calls it: ``local``, ``s3``, ..."""
+
+    remote: Remote = field(repr=False)
+    """DVC's own object: the file system, and the path in it. Holds credentials."""
+
+
+@dataclass(frozen=True)
+class _Project:
+    """The config of one DVC project, as of ``stamp``."""
+
+    stamp: object
+    config: Config
+    stores: dict[str, Store] = field(default_factory=dict)
+
+
+class Remotes:
+    """The stores of one repo, read anew when the config changes."""
+
+    def __init__(
+        self, repo: str, *, default: str | None, protocols: Collection[str]
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            repo: Key of the served repo.
+            default: Name of the remote to use; None for each project's default.
+            protocols: Kinds of remotes that can be signed.
+        """
+        self._repo = repo
+        self._default = default
+        self._protocols = protocols
+        self._projects: dict[str, _Project] = {}
+
+    def known(self, project: str, name: str) -> Store | None:
+        """Give a store without looking whether the config changed."""
+        found = self._projects.get(project)
+        return found.stores.get(name) if found else None
+
+    def find(self, scm: Git, project: str, name: str | None) -> Store:
+        """Find a store.
+
+        Args:
+            scm: The repo, opened.
+            project: Folder of the DVC project, empty for the root.
+            name: None for the default.
+
+        Raises:
+            RemoteMissingError: There is no such remote, or the config is broken.
+            RemoteTypeError: It is of a kind that cannot be signed.
+        """
+        stamp = _stamp(scm, project)
+        known = self._projects.get(project)
+        if known is None or known.stamp != stamp:
+            known = _Project(stamp, self._read(scm, project))
+            self._projects[project] = known
+        name = name or known.config["core"].get("remote")
+        if not name:
+            reason = (
+                "it has no default one; run 'dvc remote default NAME' in it, "
+                "or serve it with '--remote NAME'"
+            )
+            raise RemoteMissingError(self._repo, reason)
+        if name not in known.stores:
+            known.stores[name] = self._open(known.config, project, name)
+        return known.stores[name]
+
+    def _read(self, scm: Git, project: str) -> Config:
+        try:
+            return _read_config(scm, project, self._default)
+        except ConfigError as exc:
+            raise RemoteMissingError(self._repo, str(exc)) from exc
+
+    def _open(self, config: Config, project: str, name: str) -> Store:
+        from dvc.data_cloud import Remote
+        from dvc.fs import get_cloud_fs
+
+        try:
+            fs_class, settings, path = get_cloud_fs(config, name=name)
+        except ConfigError as exc:
+            raise RemoteMissingError(self._repo, str(exc)) from exc
+        except ImportError:  # a kind whose package, e.g. dvc-s3, is not installed
+            scheme = urlsplit(config["remote"][name.lower()]["url"]).scheme
+            raise RemoteTypeError(name, scheme, self._protocols) from None
+        protocol = fs_class.protocol
+        if protocol not in self._protocols:
+            raise RemoteTypeError(name, protocol, self._protocols)
+        remote = Remote(name, path, fs_class(**settings), **settings)
+        return Store(self._repo, project, name, protocol, remote)
+
+
+def _work_tree(scm: Git, project: str) -> Path | None:
+    """Give the ``.dvc`` folder, where there is a working tree with one."""
+    folder = Path(scm.root_dir, project, ".dvc")
+    return folder if not scm.dulwich.repo.bare and folder.is_dir() else None
+
+
+def _stamp(scm: Git, project: str) -> object:
+    """Give what changes when the config does."""
+    folder = _work_tree(scm, project)
+    if folder is None:
+        return scm.get_ref("HEAD")
+    return tuple(_file_stamp(folder / name) for name in ("config", "config.local"))
+
+
+def _file_stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _read_config(scm: Git, project: str, default: str | None) -> Config:
+    from dvc.fs import GitFileSystem
+
+    folder = _work_tree(scm, project)
+    if folder is not None:
+        return Config(str(folder), remote=default)
+    fs = GitFileSystem(scm=scm, rev="HEAD")
+    dvc_dir = posixpath.join("/", project, ".dvc")
+    try:
+        raw = Config.load_file(posixpath.join(dvc_dir, "config"), fs=fs)
+    except FileNotFoundError:
+        raw = {}
+    moved = _rebased(raw, Path(scm.root_dir, project, ".dvc"))
+    return Config(dvc_dir, fs=fs, config=moved, remote=default)
+
+
+def _rebased(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Let relative paths start where a clone's would; DVC starts them at Git's root."""
+    urls = {name: each.get("url", "") for name, each in raw.get("remote", {}).items()}
+    return {
+        "remote": {
+            name: {"url": os.path.normpath(folder / url)}
+            for name, url in urls.items()
+            if url and "://" not in url and not Path(url).expanduser().is_absolute()
+        }
+    }

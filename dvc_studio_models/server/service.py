@@ -1,0 +1,110 @@
+"""Run the app: listen, say where, stop when asked to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+from dvc.ui import ui
+
+from dvc_studio_models.errors import StudioConfigError
+from dvc_studio_models.server.app import Settings, create_app
+from dvc_studio_models.server.catalog import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from starlette.types import ASGIApp
+
+STOP_S = 10
+"""How long downloads that are under way may go on after the server is told to stop."""
+
+
+def run(
+    repos: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    tokens: Mapping[str, str] | None,
+    expires_s: int = 3600,
+    remote: str | None = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        repos: ``PATH`` or ``NAME=PATH``.
+        host: Address to listen on.
+        port: 0 for a free one.
+        tokens: Token -> its owner's name; None to ask nobody for one.
+        expires_s: Life of a link, in seconds.
+        remote: DVC remote to serve from; None for each project's default.
+
+    Raises:
+        NotGitRepoError: A path is no Git repo.
+        StudioConfigError: The address cannot be had.
+    """
+    catalog = Catalog(repos)
+    app = create_app(catalog, Settings(tokens, expires_s, remote))
+    with listen(host, port) as listener, _stopping_quietly():
+        count = f"{len(catalog)} repo{'s' if len(catalog) > 1 else ''}"
+        ui.write(f"Serving {count} at {url_of(listener)}")
+        sys.stdout.flush()  # whoever waits for the line reads it through a pipe
+        make_server(app).run(sockets=[listener])
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """Configure uvicorn: our own access log, no log set-up of its own."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            log_level="error",
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=STOP_S,
+        )
+    )
+
+
+def url_of(listener: socket.socket) -> str:
+    """Give the URL at which ``listener`` is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket; port 0 takes a free one.
+
+    Raises:
+        StudioConfigError: The address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as exc:
+        msg = f"cannot listen on '{host}:{port}': {exc.strerror}\nUse another '--port'"
+        raise StudioConfigError(msg) from None
+    # asyncio does not see that this is TCP; without it, every reply took 40 ms more.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+@contextlib.contextmanager
+def _stopping_quietly() -> Iterator[None]:
+    """Let uvicorn's second raising of the signal that stopped it do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: None) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

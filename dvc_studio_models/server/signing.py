@@ -1,0 +1,107 @@
+"""Links to stored objects: who holds one may fetch that object until it expires.
+
+A store whose service knows signed links (S3, Azure, ...) gets a signer of its own,
+beside ``FolderSigner``, under DVC's name for its protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, unquote
+
+from dvc_studio_models.server.refusals import LinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dvc_studio_models.server.storage import StoredFile
+
+KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
+"""Set to one secret for several processes behind one address; else random."""
+
+OBJECTS = "/objects"
+"""Where :mod:`app` serves the objects of local folders."""
+
+_OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
+
+
+class Signer(Protocol):
+    """Makes links for one kind of store."""
+
+    def sign(self, file: StoredFile, *, base_url: str, expires_s: int) -> str:
+        """Make a link to the file's object.
+
+        Args:
+            file: What to link to.
+            base_url: How the client reached this server, without the final slash.
+            expires_s: Life of the link, in seconds.
+        """
+
+
+class FolderSigner:
+    """Links to this server's own ``/objects``, for stores that are local folders."""
+
+    def __init__(self, key: bytes, *, now: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._now = now
+
+    @classmethod
+    def from_environment(cls) -> FolderSigner:
+        """Take the key from the environment, else a random one."""
+        key = os.environ.get(KEY_VARIABLE, "").encode()
+        return cls(key or secrets.token_bytes(32))
+
+    def sign(self, file: StoredFile, *, base_url: str, expires_s: int) -> str:
+        """Make a link whose path ends in the object's id, as on any DVC remote."""
+        store = store_segment(file.store.project, file.store.name)
+        path = f"{OBJECTS}/{file.store.repo}/{store}/{file.object}"
+        expires = str(int(self._now()) + expires_s)
+        return (
+            f"{base_url}{path}?expires={expires}&signature={self._mac(path, expires)}"
+        )
+
+    def check(self, path: str, *, expires: str, signature: str) -> None:
+        """Refuse what this signer, or one with the same key, did not sign.
+
+        Args:
+            path: From ``/objects`` on, quoted as :meth:`sign` quotes it.
+            expires: As the link says, still to be trusted.
+            signature: The same.
+
+        Raises:
+            LinkError: The link is none of ours, or its time is over.
+        """
+        expected = self._mac(path, expires).encode()
+        if not hmac.compare_digest(expected, signature.encode()):
+            msg = "the link's signature is wrong"
+            raise LinkError(msg)
+        if self._now() >= int(expires):
+            msg = "the link has expired"
+            raise LinkError(msg)
+
+    def _mac(self, path: str, expires: str) -> str:
+        return hmac.new(
+            self._key, f"{path}\n{expires}".encode(), hashlib.sha256
+        ).hexdigest()
+
+
+def store_segment(project: str, name: str) -> str:
+    """Name a store in one segment of a path. Quoted twice: servers unquote once."""
+    return quote(quote(f"{project}:{name}" if project else name, safe=""), safe="")
+
+
+def parse_segment(segment: str) -> tuple[str, str]:
+    """Read a segment, unquoted once, back into project and name."""
+    project, _, name = unquote(segment).rpartition(":")
+    return project, name
+
+
+def is_object(path: str) -> bool:
+    """Say whether a path can be that of an object, and nothing else on the disk."""
+    return _OBJECT.fullmatch(path) is not None
