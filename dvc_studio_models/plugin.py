@@ -1,0 +1,106 @@
+"""How ``dvc`` learns of further commands: entry points into DVC's list of them.
+
+Every module named in the entry-point group ``dvc.commands`` becomes a command; it has
+``add_parser(subparsers, parent_parser)`` as DVC's own command modules do. DVC never
+suffers: an entry point that fails is left out with one warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib.abc import Loader
+from importlib.metadata import EntryPoint, distributions
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+GROUP = "dvc.commands"
+OWN = EntryPoint("models", "dvc_studio_models.cli", GROUP)
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+def wrap_loader(spec: ModuleSpec) -> ModuleSpec:
+    """Have the module extended once its own loader has run it."""
+    if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+        spec.loader = _ExtendingLoader(spec.loader)
+    return spec
+
+
+def find_commands() -> list[EntryPoint]:
+    """List the entry points by name; a distribution that is seen twice counts once."""
+    found: dict[str, Iterable[EntryPoint]] = {}
+    for distribution in distributions():
+        # metadata.entry_points() parses the lists of all distributions: twice as slow.
+        if GROUP in (distribution.read_text("entry_points.txt") or ""):
+            entry_points = distribution.entry_points.select(group=GROUP)
+            found.setdefault(distribution.metadata["Name"], entry_points)
+    every = {entry_point for group in found.values() for entry_point in group}
+    return sorted(every, key=lambda entry_point: (entry_point.name, entry_point.value))
+
+
+def add_commands(parser: Any, entry_points: Iterable[EntryPoint]) -> None:
+    """Append to ``COMMANDS`` of the module ``dvc.cli.parser`` what is not there yet."""
+    known = {c.entry_point for c in parser.COMMANDS if isinstance(c, _Command)}
+    missing = [e for e in entry_points if e not in known]
+    parser.COMMANDS.extend(map(_Command, missing))
+    parser.get_main_parser.cache_clear()
+
+
+class _ExtendingLoader(Loader):
+    """Steps back before the module runs, so that the module keeps its real loader."""
+
+    def __init__(self, real: Loader) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._real.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._real
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._real
+        self._real.exec_module(module)
+        try:
+            add_commands(module, find_commands())
+        except Exception as exc:  # noqa: BLE001 - another DVC may have another parser
+            logger.warning("going on without the commands of plugins: %r", exc)
+
+
+class _Command:
+    """Stands in DVC's list for a module, which may be missing or broken."""
+
+    def __init__(self, entry_point: EntryPoint) -> None:
+        self.entry_point = entry_point
+
+    def add_parser(
+        self,
+        subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+        parent_parser: argparse.ArgumentParser,
+    ) -> None:
+        """Let the module add its command; where it fails, take back what it added."""
+        parsers, helps = dict(subparsers.choices), list(subparsers._choices_actions)
+        try:
+            self.entry_point.load().add_parser(subparsers, parent_parser)
+            _refuse_replacement(parsers, subparsers.choices)
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - not a failure of DVC
+            subparsers.choices.clear()
+            subparsers.choices.update(parsers)
+            subparsers._choices_actions[:] = helps
+            name, module = self.entry_point.name, self.entry_point.value
+            logger.warning("left out the command '%s' (%s): %r", name, module, exc)
+
+
+def _refuse_replacement(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Keep DVC's commands DVC's; argparse itself does so from Python 3.11 on."""
+    for name, parser in before.items():
+        if after.get(name) is not parser:
+            msg = f"conflicting subparser: {name}"
+            raise ValueError(msg)
