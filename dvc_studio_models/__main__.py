@@ -1,0 +1,55 @@
+"""``dvc-models``, for where ``dvc`` cannot know us: the same parser, run by DVC.
+
+That is beside a frozen DVC, after ``pip install --target``, and where ``.pth`` files
+are banned or switched off.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from dvc_studio_models import __version__
+from dvc_studio_models.plugin import OWN, add_commands
+
+if TYPE_CHECKING:
+    from argparse import Action
+    from collections.abc import Mapping, Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``dvc models`` with the given arguments.
+
+    Args:
+        argv: What follows the program's name, by default that of the process. DVC's
+            own options (``--cd DIR``, ``--wait-for-lock``) may come first, as they
+            come before ``models`` on the command line of ``dvc``.
+
+    Returns:
+        The exit code.
+    """
+    import dvc.cli.parser  # noqa: TID251 - hands over to it
+
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args in (["-V"], ["--version"]):
+        sys.stdout.write(f"{__version__}\n")
+        return 0
+    add_commands(dvc.cli.parser, [OWN])
+    options = dvc.cli.parser.get_main_parser()._option_string_actions
+    start = _count_global(args, options)
+    return int(dvc.cli.main([*args[:start], "models", *args[start:]]))
+
+
+def _count_global(args: Sequence[str], options: Mapping[str, Action]) -> int:
+    """Count the leading arguments that are DVC's own options and their values."""
+    position = 0
+    while position < len(args):
+        name, equals, _ = args[position].partition("=")
+        if name not in options or name in {"-h", "--help"}:
+            break
+        position += 1 if equals or options[name].nargs == 0 else 2
+    return position
+
+
+if __name__ == "__main__":
+    sys.exit(main())
