@@ -1,0 +1,79 @@
+"""What the hook costs: Python's start and DVC's, with and without it.
+
+Two environments are made that differ in one file, ``dvc-studio-models.pth``. Both see
+the packages of the environment that runs this. The runs alternate, so that a slow
+moment of the machine hits both.
+
+    python benchmarks/hook.py [RUNS]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PTH = "dvc-studio-models.pth"
+COMMANDS = {
+    "python -c pass": (["-c", "pass"], 10),
+    "dvc --version": (["-m", "dvc", "--version"], 1),
+}
+"""What is run, and how many times as often as RUNS says."""
+
+
+def make_environment(folder: Path, *, hook: bool) -> Path:
+    """Make a virtual environment and give its interpreter."""
+    venv.create(folder, symlinks=True)
+    names = {"base": str(folder), "platbase": str(folder)}
+    scheme = sysconfig.get_default_scheme()
+    packages = Path(sysconfig.get_path("purelib", scheme, names))
+    seen = [str(ROOT), *(path for path in sys.path if path.endswith("-packages"))]
+    # A folder named in a .pth file is searched for modules, not for .pth files.
+    (packages / "a.pth").write_text("\n".join(seen) + "\n")
+    if hook:
+        shutil.copy(ROOT / PTH, packages)
+    return folder / Path(sysconfig.get_path("scripts")).name / "python"
+
+
+def measure(python: Path, args: list[str]) -> float:
+    """Run once; the time in milliseconds."""
+    begin = time.perf_counter()
+    subprocess.run([python, *args], check=True, stdout=subprocess.DEVNULL)
+    return (time.perf_counter() - begin) * 1e3
+
+
+def compare(pythons: list[Path], args: list[str], runs: int) -> list[float]:
+    """Give the median times in milliseconds, one for each interpreter."""
+    for python in pythons:
+        measure(python, args)
+    rounds = [[measure(python, args) for python in pythons] for _ in range(runs)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
+
+
+def main(runs: int = 40) -> None:
+    """Print a Markdown table."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installers compile, too
+    print("| command | runs each | without, ms | with, ms | difference, ms |")
+    print("|---|--:|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as folder:
+        pythons = [
+            make_environment(Path(folder, str(hook)), hook=hook)
+            for hook in (False, True)
+        ]
+        for name, (args, times) in COMMANDS.items():
+            without, with_hook = compare(pythons, args, runs * times)
+            difference = with_hook - without
+            cells = f"{without:.2f} | {with_hook:.2f} | {difference:+.2f}"
+            print(f"| `{name}` | {runs * times} | {cells} |")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
