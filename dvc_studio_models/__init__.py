@@ -4,6 +4,7 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
 
     cli, plugin, server  argv, DVC's parser, HTTP    what people and programs talk to
     pull                 no I/O of its own           the flow: ask, plan, fetch, place
+    survey               no I/O of its own           what is there, what it needs
     ask                  no I/O of its own           Studio's answer, anchored in Git
     config               environment, DVC's config   settings
     git                  the clone                   repo URL, files that Git tracks

@@ -233,7 +233,10 @@ def add_parser(
         required=True,
         help="Use `dvc models CMD --help` for command-specific help.",
     )
+    from dvc_studio_models.server.command import add_parser as add_serve
+
     _add_pull(commands, parent_parser)
+    add_serve(commands, parent_parser)
 
 
 def _add_pull(

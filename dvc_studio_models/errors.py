@@ -236,7 +236,8 @@ class TargetExistsError(WorkspaceError):
         listed = "".join(f"\n  {path}" for path in self.paths)
         super().__init__(
             "these files have other content, neither in the DVC cache nor "
-            f"from an earlier pull:{listed}\nMove them away, or replace them with '--force'"
+            f"from an earlier pull:{listed}\n"
+            "Move them away, or replace them with '--force'"
         )
 
 

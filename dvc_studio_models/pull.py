@@ -20,14 +20,12 @@ from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import (
     NotGitRepoError,
     TargetExistsError,
-    UnsafePathError,
 )
 from dvc_studio_models.git import Clone
 from dvc_studio_models.model import (
     MD5,
     Digest,
     FileResult,
-    ModelFile,
     ModelRef,
     ModelResult,
     PullOptions,
@@ -40,13 +38,12 @@ from dvc_studio_models.plan import (
     LINK,
     REMOVE,
     UNCHANGED,
-    Held,
     Plan,
     Step,
-    make_plan,
 )
 from dvc_studio_models.progress import SilentProgress
 from dvc_studio_models.receipts import Receipt, Receipts
+from dvc_studio_models.survey import check_targets, survey
 from dvc_studio_models.transfer import fetch
 from dvc_studio_models.workspace import Workspace
 
@@ -99,14 +96,15 @@ def _pull(
         answers = [Answer(ref, client.files(repo_url, ref)) for ref in refs]
 
         workspace = Workspace(_root(clone, options))
-        _check_targets(workspace, answers)
+        paths = [path for answer in answers for path in answer.paths]
+        check_targets(workspace, paths)
         store = stack.enter_context(
             contextlib.closing(_open_store(workspace, answers, options))
         )
         if clone and (options.repo is None or clone.has_remote(repo_url)):
             answers = [anchor(answer, clone, memo=store.memo) for answer in answers]
         receipts = Receipts(store.receipts)
-        plan, seen = _plan(answers, workspace, store, receipts, force=options.force)
+        plan, seen = survey(answers, workspace, store, receipts, force=options.force)
         if options.dry_run:
             return _tell(repo_url, answers, plan, {}, began, dry_run=True)
         _refuse_conflicts(plan)
@@ -142,26 +140,6 @@ def _root(clone: Clone | None, options: PullOptions) -> Path:
     return clone.root
 
 
-def _check_targets(workspace: Workspace, answers: Iterable[Answer]) -> None:
-    """Refuse, before anything is written, what must not be written."""
-    paths = [path for answer in answers for path in answer.paths]
-    workspace.check(paths)
-    try:
-        clone = Clone.find(_existing(workspace.root))
-    except NotGitRepoError:
-        return
-    with contextlib.closing(clone):
-        inner = os.path.relpath(workspace.root.resolve(), clone.root.resolve())
-        prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
-        tracked = clone.tracked(f"{prefix}{path}" for path in paths)
-    if tracked:
-        raise UnsafePathError((path, "Git tracks it") for path in tracked)
-
-
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-
-
 def _open_store(
     workspace: Workspace, answers: Iterable[Answer], options: PullOptions
 ) -> Store:
@@ -176,85 +154,13 @@ def _open_store(
     )
 
 
-# Plan
-
-
-def _plan(
-    answers: Sequence[Answer],
-    workspace: Workspace,
-    store: Store,
-    receipts: Receipts,
-    *,
-    force: bool,
-) -> tuple[Plan, dict[str, Seen | None]]:
-    """Look at every target and decide; nothing changes by it."""
-    files = [file for answer in answers for file in answer.files]
-    known = receipts.load(workspace.root)
-    placed = {path: digest for r in known for path, digest in r.files.items()}
-    seen = {file.path: workspace.look(file.path) for file in files}
-    held = {
-        file.path: _hold(file, here.size, workspace.root, store, placed)
-        for file in files
-        if (here := seen[file.path])
-    }
-    leftovers = _leftovers(answers, known, workspace, store)
-    seen.update((path, workspace.look(path)) for path in leftovers)
-    plan = make_plan(
-        files,
-        held=held,
-        cached_size=store.size_of,
-        leftovers=leftovers,
-        force=force,
-    )
-    return plan, seen
-
-
-def _hold(
-    file: ModelFile, size: int, root: Path, store: Store, placed: Mapping[str, Digest]
-) -> Held:
-    """Find out what is at a target, and whether it could come again."""
-    algorithm = file.digest.algorithm if file.digest else MD5
-    try:
-        here = store.digest_of(root / file.path, algorithm)
-    except FileNotFoundError:  # a link to nothing, as after `dvc gc`
-        return Held(None, recoverable=True, size=0)
-    if here == file.digest:
-        return Held(here, recoverable=True, size=size)
-    recoverable = store.size_of(here) is not None
-    before = placed.get(file.path)
-    if before and not recoverable:
-        recoverable = store.digest_of(root / file.path, before.algorithm) == before
-    return Held(here, recoverable=recoverable, size=size)
-
-
-def _leftovers(
-    answers: Iterable[Answer],
-    known: Sequence[Receipt],
-    workspace: Workspace,
-    store: Store,
-) -> list[str]:
-    """Find what the last pull of these models placed and this one does not have."""
-    now = {path for answer in answers for path in answer.paths}
-    names = {answer.ref.name for answer in answers}
-    others = {path for r in known if r.model not in names for path in r.files}
-    return [
-        path
-        for receipt in known
-        if receipt.model in names
-        for path, digest in receipt.files.items()
-        if path not in now | others
-        and workspace.look(path)
-        and store.digest_of(workspace.root / path, digest.algorithm) == digest
-    ]
+# Fetch
 
 
 def _refuse_conflicts(plan: Plan) -> None:
     conflicts = [step.file.path for step in plan.having(CONFLICT)]
     if conflicts:
         raise TargetExistsError(conflicts)
-
-
-# Fetch
 
 
 def _fetch(

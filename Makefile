@@ -1,0 +1,35 @@
+# Set-up included: nothing but Python (3.10 or newer) with venv, git and make is needed.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SOURCES := pyproject.toml dvc-studio-models.pth
+
+.PHONY: help demo test check bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve it, pull from it
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+test: $(VENV)/.installed-tests  ## run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+
+clean:  ## remove the environment and what tests leave
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# uv resolves DVC's dependencies in seconds; pip alone may take minutes.
+$(VENV)/bin/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip uv
+
+$(VENV)/.installed-%: $(SOURCES) | $(VENV)/bin/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,121 @@
+"""What is there before a pull changes anything, and what the pull would do about it.
+
+Owns the looking: at the targets, at what Git tracks, at the cache, at the receipts.
+Changes nothing. The decisions themselves are ``plan``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import NotGitRepoError, UnsafePathError
+from dvc_studio_models.git import Clone
+from dvc_studio_models.model import MD5, Digest, ModelFile
+from dvc_studio_models.plan import Held, Plan, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dvc_studio_models.ask import Answer
+    from dvc_studio_models.cache import Store
+    from dvc_studio_models.receipts import Receipt, Receipts
+    from dvc_studio_models.workspace import Seen, Workspace
+
+
+def check_targets(workspace: Workspace, paths: Sequence[str]) -> None:
+    """Refuse, before anything is written, what must not be written.
+
+    Raises:
+        UnsafePathError: All paths that are unsafe, or that Git tracks.
+    """
+    workspace.check(paths)
+    try:
+        clone = Clone.find(_existing(workspace.root))
+    except NotGitRepoError:
+        return
+    with contextlib.closing(clone):
+        inner = os.path.relpath(workspace.root.resolve(), clone.root.resolve())
+        prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
+        tracked = clone.tracked(f"{prefix}{path}" for path in paths)
+    if tracked:
+        raise UnsafePathError((path, "Git tracks it") for path in tracked)
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+
+
+def survey(
+    answers: Sequence[Answer],
+    workspace: Workspace,
+    store: Store,
+    receipts: Receipts,
+    *,
+    force: bool,
+) -> tuple[Plan, dict[str, Seen | None]]:
+    """Look at every target and decide what it needs.
+
+    Returns:
+        The plan, and what was at each path that it may change.
+    """
+    files = [file for answer in answers for file in answer.files]
+    known = receipts.load(workspace.root)
+    placed = {path: digest for r in known for path, digest in r.files.items()}
+    seen = {file.path: workspace.look(file.path) for file in files}
+    held = {
+        file.path: _hold(file, here.size, workspace.root, store, placed)
+        for file in files
+        if (here := seen[file.path])
+    }
+    leftovers = _leftovers(answers, known, workspace, store)
+    seen.update((path, workspace.look(path)) for path in leftovers)
+    plan = make_plan(
+        files,
+        held=held,
+        cached_size=store.size_of,
+        leftovers=leftovers,
+        force=force,
+    )
+    return plan, seen
+
+
+def _hold(
+    file: ModelFile, size: int, root: Path, store: Store, placed: Mapping[str, Digest]
+) -> Held:
+    """Find out what is at a target, and whether it could come again."""
+    algorithm = file.digest.algorithm if file.digest else MD5
+    try:
+        here = store.digest_of(root / file.path, algorithm)
+    except FileNotFoundError:  # a link to nothing, as after `dvc gc`
+        return Held(None, recoverable=True, size=0)
+    if here == file.digest:
+        return Held(here, recoverable=True, size=size)
+    recoverable = store.size_of(here) is not None
+    before = placed.get(file.path)
+    if before and not recoverable:
+        recoverable = store.digest_of(root / file.path, before.algorithm) == before
+    return Held(here, recoverable=recoverable, size=size)
+
+
+def _leftovers(
+    answers: Iterable[Answer],
+    known: Sequence[Receipt],
+    workspace: Workspace,
+    store: Store,
+) -> list[str]:
+    """Find what the last pull of these models placed and this one does not have."""
+    now = {path for answer in answers for path in answer.paths}
+    names = {answer.ref.name for answer in answers}
+    others = {path for r in known if r.model not in names for path in r.files}
+    return [
+        path
+        for receipt in known
+        if receipt.model in names
+        for path, digest in receipt.files.items()
+        if path not in now | others
+        and workspace.look(path)
+        and store.digest_of(workspace.root / path, digest.algorithm) == digest
+    ]

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# A model registry from nothing, on this machine: a Git repo with two registered versions,
+# a DVC remote, a Studio of your own, and a clone that pulls through it. Run: make demo
+set -euo pipefail
+
+work=$(mktemp -d)
+server=
+stop() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap stop EXIT
+
+say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+run() { printf '\033[2m$\033[0m %s\n' "$*"; "$@"; }
+
+# Nothing of the user's is read or written.
+export HOME="$work/home" DVC_SITE_CACHE_DIR="$work/site" DVC_NO_ANALYTICS=1
+export GIT_CONFIG_NOSYSTEM=1 NO_PROXY=127.0.0.1,localhost
+export GIT_AUTHOR_NAME=Demo GIT_AUTHOR_EMAIL=demo@example.com
+export GIT_COMMITTER_NAME=Demo GIT_COMMITTER_EMAIL=demo@example.com
+unset DVC_STUDIO_TOKEN DVC_STUDIO_URL DVC_STUDIO_REPO_URL DVC_STUDIO_OFFLINE
+unset STUDIO_TOKEN STUDIO_REPO_URL DVC_EXP_GIT_REMOTE
+mkdir "$HOME"
+
+say 'A project with a model file and a model directory, stored with DVC'
+git init --quiet --bare --initial-branch=main "$work/origin.git"
+git clone --quiet "$work/origin.git" "$work/project" 2>/dev/null
+cd "$work/project"
+git checkout --quiet -B main
+dvc init --quiet
+dvc remote add --quiet --default storage "$work/storage"
+cat > dvc.yaml <<'YAML'
+artifacts:
+  churn:
+    path: models/churn.pkl
+    type: model
+  bert:
+    path: models/bert
+    type: model
+YAML
+
+release() { # VERSION SEED
+  python - "$2" <<'PYTHON'
+import pathlib, random, sys
+chance = random.Random(sys.argv[1])
+bert = pathlib.Path("models/bert")
+bert.mkdir(parents=True, exist_ok=True)
+pathlib.Path("models/churn.pkl").write_bytes(chance.randbytes(20_000_000))
+for number in range(3):
+    (bert / f"weights {number}.bin").write_bytes(chance.randbytes(500_000))
+PYTHON
+  dvc add --quiet models/churn.pkl models/bert
+  git add --all
+  git commit --quiet --message "Train models $1"
+  gto register churn --version "$1" >/dev/null
+  gto register bert --version "$1" >/dev/null
+}
+release v1.0.0 first
+release v2.0.0 second
+gto assign churn --version v1.0.0 --stage dev >/dev/null
+gto assign churn --version v2.0.0 --stage prod >/dev/null
+dvc push --quiet --all-commits
+git push --quiet --tags origin main
+git tag --list
+
+say 'A Studio of our own, since the hosted one needs an account'
+DVC_STUDIO_TOKEN=demo-token dvc models serve --port 0 "$work/origin.git" \
+  > "$work/serve.log" 2>&1 &
+server=$!
+for _ in $(seq 300); do
+  grep -q http "$work/serve.log" && break
+  kill -0 "$server" 2>/dev/null || { cat "$work/serve.log"; exit 1; }
+  sleep 0.1
+done
+cat "$work/serve.log"
+export DVC_STUDIO_URL DVC_STUDIO_TOKEN=demo-token
+DVC_STUDIO_URL=$(grep -o 'http://[^ ]*' "$work/serve.log" | head -n 1)
+
+say 'Somebody else clones the repo, with one token and no credentials of the storage'
+git clone --quiet "$work/origin.git" "$work/clone"
+cd "$work/clone"
+dvc remote remove --quiet storage # nothing below can come from there
+run dvc models pull churn --stage prod
+run dvc models pull bert
+cmp models/churn.pkl "$work/project/models/churn.pkl"
+echo 'models/churn.pkl is, byte for byte, what was registered as v2.0.0'
+
+say 'DVC agrees, and a second pull has nothing to do'
+run dvc status
+run dvc models pull churn --stage prod
+
+say 'The other version, and back without a download'
+run dvc models pull churn@v1.0.0
+git checkout --quiet churn@v1.0.0 -- models/churn.pkl.dvc
+run dvc status
+run dvc models pull churn#prod

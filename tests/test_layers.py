@@ -1,0 +1,70 @@
+"""The layers of the house: every room imports downwards only, and does its own I/O."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "dvc_studio_models"
+LAYERS = [
+    {"errors", "model"},
+    {"paths", "plan", "parts", "transport"},
+    {"storage", "verify"},
+    {"config", "git", "registry", "studio", "cache", "workspace", "receipts"},
+    {"progress"},
+    {"transfer"},
+    {"ask"},
+    {"survey"},
+    {"pull"},
+    {"server"},
+    {"cli"},
+    {"plugin"},
+    {"__main__"},
+    {"__init__"},
+]
+EQUALS = {("errors", "model"), ("model", "errors"), ("cli", "server")}
+HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+SPEAKS_HTTP = {"studio", "storage", "transfer", "transport"}
+
+
+def rooms() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    inner = path.relative_to(PACKAGE)
+    return inner.parts[0] if len(inner.parts) > 1 else inner.stem
+
+
+def imports(path: Path) -> set[str]:
+    """Name what a module imports, within functions and for type checkers too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("path", rooms(), ids=lambda path: path.stem)
+def test_a_room_imports_only_from_below(path: Path) -> None:
+    room = room_of(path)
+    ours = {
+        name.split(".")[1]
+        for name in imports(path)
+        if name.startswith("dvc_studio_models.")
+    }
+
+    upwards = {other for other in ours - {room} if HEIGHT[other] >= HEIGHT[room]}
+
+    assert {(room, other) for other in upwards} <= EQUALS
+
+
+@pytest.mark.parametrize("path", rooms(), ids=lambda path: path.stem)
+def test_only_the_http_rooms_speak_http(path: Path) -> None:
+    packages = {name.split(".")[0] for name in imports(path)}
+
+    assert room_of(path) in SPEAKS_HTTP or not packages & {"requests", "urllib3"}
