@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    import dvc.cli.parser  # noqa: TID251 - hands over to it
+    import dvc.cli.parser
 
     args = list(sys.argv[1:] if argv is None else argv)
     if args in (["-V"], ["--version"]):
@@ -41,13 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _count_global(args: Sequence[str], options: Mapping[str, Action]) -> int:
-    """Count the leading arguments that are DVC's own options and their values."""
+    """Count the leading options, with their values: they go before ``models``."""
     position = 0
     while position < len(args):
         name, equals, _ = args[position].partition("=")
-        if name not in options or name in {"-h", "--help"}:
+        if not name.startswith("-") or name in {"-h", "--help"}:
             break
-        position += 1 if equals or options[name].nargs == 0 else 2
+        takes_next = not equals and name in options and options[name].nargs != 0
+        position += 2 if takes_next else 1
     return position
 
 

@@ -261,8 +261,8 @@ def test_an_error_of_dvc_stays_its_own(tmp_path: Path) -> None:
     "options",
     [
         pytest.param(["--cd", "no-such-folder"], id="apart from its value"),
-        pytest.param(["--wait-for-lock", "--cd=no-such-folder", "-q"], id="several"),
-        pytest.param(["--no-such-option"], id="unknown"),
+        pytest.param(["-q", "--cd=no-such-folder"], id="several"),
+        pytest.param(["--no-such-option", "--cd", "x"], id="unknown"),
     ],
 )
 def test_the_own_script_takes_the_options_of_dvc(
