@@ -35,6 +35,7 @@ class CmdModels(CmdBaseNoRepo):
 
         from dvc_studio_models.errors import StudioModelsError
 
+        _print_anything()
         with _Terminable():
             try:
                 return int(self.run())
@@ -97,6 +98,14 @@ class CmdModelsPull(CmdModels):
                     }
                 }
             )
+
+
+def _print_anything() -> None:
+    """Escape what the terminal's encoding lacks, instead of failing after the work."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)  # colorama wraps the streams
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
 
 
 class _Terminable:

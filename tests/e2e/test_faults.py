@@ -1,0 +1,297 @@
+"""What can go wrong, through the real executable: codes, signals, secrets."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import git
+from servers import (
+    ACCESS_DENIED,
+    NO_SUCH_KEY,
+    OK,
+    PLANTED_SECRETS,
+    PLANTED_TOKEN,
+    Behaviour,
+    FileServer,
+    Redirect,
+    StudioServer,
+    busy,
+    json_reply,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import RunDvc
+
+DVC = Path(sys.executable).parent / "dvc"
+MODEL = "models/churn.pkl"
+SMALL = b"the model's bytes" * 100
+LARGE = random.Random(0).randbytes(48 << 20)
+REMOTE_PASSWORD = "PASSWORD-OF-THE-REMOTE"
+
+
+@pytest.fixture
+def clone(tmp_path: Path, run_dvc: RunDvc) -> Path:
+    """An empty DVC project whose remote's URL holds a password."""
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    url = f"https://oauth2:{REMOTE_PASSWORD}@git.example.com/acme/models.git"
+    git(folder, "remote", "add", "origin", url)
+    assert run_dvc("init", "--quiet", cwd=folder).returncode == 0
+    return folder
+
+
+def offer(studio: StudioServer, files: FileServer, content: bytes) -> None:
+    studio.serve("churn", files.publish({MODEL: content}))
+
+
+def leaks(folder: Path, output: str) -> set[str]:
+    """Find planted secrets in what was printed, in all files and their names."""
+    secrets = {*PLANTED_SECRETS, PLANTED_TOKEN, REMOTE_PASSWORD}
+    texts = [output]
+    for path in folder.rglob("*"):
+        texts.append(path.as_posix())
+        if path.is_file() and path != folder / ".git/config":
+            texts.append(path.read_bytes().decode("utf-8", "replace"))
+    return {secret for secret in secrets if any(secret in text for text in texts)}
+
+
+def all_right(_studio: StudioServer, _files: FileServer) -> None:
+    pass
+
+
+def refused_token(studio: StudioServer, _files: FileServer) -> None:
+    studio.behaviour = json_reply({"detail": "Invalid token."}, status=401)
+
+
+def missing_scope(studio: StudioServer, _files: FileServer) -> None:
+    studio.behaviour = json_reply({"detail": "No scope."}, status=403)
+
+
+def unknown_model(studio: StudioServer, _files: FileServer) -> None:
+    studio.behaviour = json_reply({"detail": "Unknown."}, status=404)
+
+
+def broken_studio(studio: StudioServer, _files: FileServer) -> None:
+    studio.behaviour = busy(503)
+
+
+def other_studio(studio: StudioServer, _files: FileServer) -> None:
+    studio.behaviour = Behaviour(redirect=Redirect(host="localhost"))
+
+
+def no_links(studio: StudioServer, _files: FileServer) -> None:
+    studio.behaviour = json_reply({})
+
+
+def unsafe_path(studio: StudioServer, files: FileServer) -> None:
+    studio.serve("churn", files.publish({"../outside": SMALL}))
+
+
+def refused_link(_studio: StudioServer, files: FileServer) -> None:
+    files.behaviour = ACCESS_DENIED
+
+
+def missing_object(_studio: StudioServer, files: FileServer) -> None:
+    files.behaviour = NO_SUCH_KEY
+
+
+def broken_storage(_studio: StudioServer, files: FileServer) -> None:
+    files.behaviour = Behaviour(status=418)
+
+
+def wrong_bytes(_studio: StudioServer, files: FileServer) -> None:
+    files.behaviour = replace(OK, wrong_bytes=True)
+
+
+def one_cut(_studio: StudioServer, files: FileServer) -> None:
+    files.script(Behaviour(cut_after=100, reset=True))
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "sentence"),
+    [
+        (all_right, 0, ""),
+        (refused_token, 3, "refused the token (401): Invalid token."),
+        (missing_scope, 3, "refused the token (403): No scope."),
+        (unknown_model, 4, "Unknown."),
+        (no_links, 4, "Studio returned no files for it"),
+        (broken_studio, 5, "it answered 503 Service Unavailable, 3 times"),
+        (other_studio, 5, "redirects to 'http://localhost"),
+        (unsafe_path, 7, "'../outside'"),
+        (refused_link, 5, "answered 403 Forbidden to a new link too"),
+        (missing_object, 5, "it is not in storage"),
+        (broken_storage, 5, "storage answered 418"),
+        (wrong_bytes, 6, "is not what was promised"),
+        (one_cut, 0, "trying again"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_a_fault_ends_in_its_code_and_sentence_and_shows_no_secret(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    fault: Callable[[StudioServer, FileServer], None],
+    code: int,
+    sentence: str,
+) -> None:
+    offer(studio, file_server, SMALL)
+    fault(studio, file_server)
+
+    done = run_dvc("models", "pull", "churn", "-vv", cwd=clone, env=studio.environ)
+
+    output = done.stdout + done.stderr
+    assert done.returncode == code, output
+    assert sentence in output
+    assert "unexpected error" not in output
+    assert leaks(clone, output) == set()
+    assert (clone / MODEL).exists() == (code == 0)
+
+
+def test_without_verbose_an_error_has_no_traceback(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, SMALL)
+    file_server.behaviour = NO_SUCH_KEY
+
+    done = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
+
+    assert done.stderr == (
+        f"ERROR: failed to download '{MODEL}': it is not in storage; "
+        "was it pushed with 'dvc push'?\n"
+    )
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start_pull(
+    clone: Path, studio: StudioServer, *options: str
+) -> subprocess.Popen[str]:
+    """Start a pull that signals reach as from a terminal."""
+    return subprocess.Popen(
+        [DVC, "models", "pull", "churn", *options],
+        cwd=clone,
+        env={**os.environ, **studio.environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job of a shell ignores SIGINT, and its children with it.
+        preexec_fn=_heed_interrupts,  # noqa: PLW1509 - it only sets a handler
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 252, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
+        pytest.param(signal.SIGKILL, -9, id="SIGKILL"),
+    ],
+)
+def test_a_pull_that_was_stopped_goes_on_in_the_next(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    offer(studio, file_server, LARGE)
+    file_server.behaviour = Behaviour(bytes_per_s=8 << 20)
+    with start_pull(clone, studio) as process:
+        wait_until(lambda: file_server.bytes_served > len(LARGE) // 2, timeout_s=60)
+        process.send_signal(number)
+        began = time.monotonic()
+        _, stderr = process.communicate(timeout=30)
+        seconds = time.monotonic() - began
+    served = file_server.bytes_served
+    file_server.behaviour = OK
+
+    again = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
+
+    assert process.returncode == code
+    assert seconds < 5
+    assert "Traceback" not in stderr
+    assert again.returncode == 0, again.stderr
+    assert (clone / MODEL).read_bytes() == LARGE
+    assert file_server.bytes_served - served < len(LARGE) * 3 // 4
+    assert list((clone / ".dvc/cache/parts").iterdir()) == []
+    assert [path.name for path in (clone / "models").iterdir()] == ["churn.pkl"]
+
+
+def test_a_link_that_dies_midway_is_renewed_and_the_part_goes_on(
+    studio: StudioServer, clone: Path
+) -> None:
+    with FileServer(behaviour=Behaviour(signature_required=True)) as files:
+        offer(studio, files, LARGE)
+        files.behaviour = replace(files.behaviour, bytes_per_s=16 << 20)
+        with start_pull(clone, studio, "--jobs=1") as process:
+            wait_until(lambda: files.bytes_served > 4 << 20, timeout_s=60)
+            files.revoke()
+            _, stderr = process.communicate(timeout=60)
+
+        assert process.returncode == 0, stderr
+        assert (clone / MODEL).read_bytes() == LARGE
+        assert len(studio.requests) == 2
+        assert files.bytes_served < len(LARGE) * 5 // 4
+
+
+def test_a_slow_pull_without_a_terminal_writes_a_line_now_and_then(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    content = LARGE[: 7 << 20]
+    offer(studio, file_server, content)
+    file_server.behaviour = Behaviour(bytes_per_s=1 << 20)
+
+    done = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
+
+    assert done.stderr.startswith("Downloading: ")
+    assert "of 7.0 MiB" in done.stderr
+    assert "\r" not in done.stderr
+    assert done.stderr.count("\n") <= 2
+
+
+def test_a_closed_stdout_is_no_error(
+    studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, SMALL)
+
+    done = subprocess.run(
+        f"'{DVC}' models pull churn | true",
+        shell=True,
+        cwd=clone,
+        env={**os.environ, **studio.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    assert (clone / MODEL).read_bytes() == SMALL
+
+
+def test_odd_letters_can_be_printed_in_the_c_locale(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    studio.serve("churn", file_server.publish({"models/größe-模型": SMALL}))
+    env = {**studio.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+
+    done = run_dvc("models", "pull", "churn", cwd=clone, env=env)
+
+    assert done.returncode == 0, done.stderr
+    assert (clone / "models/größe-模型").read_bytes() == SMALL

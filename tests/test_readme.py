@@ -1,0 +1,43 @@
+"""What the README says of the command line is what the command line says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import RunDvc
+
+README = Path(__file__).parents[1] / "README.md"
+HELP = re.compile(r"<!-- help: (.+) -->\n```text\n(.*?)```\n<!-- end of help -->", re.S)
+
+
+def flat(text: str) -> str:
+    """Level what Python's versions lay out differently."""
+    once = re.sub(r"(-[\w-]+) (<\w+>), (--[\w-]+) \2", r"\1, \3 \2", text)
+    return " ".join(once.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    HELP.findall(README.read_text("utf-8")),
+    ids=lambda value: value[:30],
+)
+def test_the_help_in_the_readme_is_that_of_the_command(
+    run_dvc: RunDvc, command: str, text: str
+) -> None:
+    name, *args = command.split()
+    assert name == "dvc"
+
+    done = run_dvc(*args, "--help", env={"COLUMNS": "80"})
+
+    assert flat(done.stdout) == flat(text)
+
+
+def test_the_readme_shows_the_help_of_pull() -> None:
+    shown = [command for command, _ in HELP.findall(README.read_text("utf-8"))]
+
+    assert "dvc models pull" in shown
