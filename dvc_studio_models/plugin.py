@@ -8,13 +8,16 @@ suffers: an entry point that fails is left out with one warning.
 from __future__ import annotations
 
 import logging
+import sys
+from contextlib import suppress
 from importlib.abc import Loader
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -34,13 +37,24 @@ def wrap_loader(spec: ModuleSpec) -> ModuleSpec:
 def find_commands() -> list[EntryPoint]:
     """List the entry points by name; a distribution that is seen twice counts once."""
     found: dict[str, Iterable[EntryPoint]] = {}
-    for distribution in distributions():
-        # metadata.entry_points() parses the lists of all distributions: twice as slow.
-        if GROUP in (distribution.read_text("entry_points.txt") or ""):
-            entry_points = distribution.entry_points.select(group=GROUP)
-            found.setdefault(distribution.metadata["Name"], entry_points)
+    for metadata in _metadata_with_commands():
+        distribution = Distribution.at(metadata)
+        entry_points = distribution.entry_points.select(group=GROUP)
+        found.setdefault(distribution.metadata["Name"], entry_points)
     every = {entry_point for group in found.values() for entry_point in group}
     return sorted(every, key=lambda entry_point: (entry_point.name, entry_point.value))
+
+
+def _metadata_with_commands() -> Iterator[Path]:
+    """Look for the group's name as bytes.
+
+    ``metadata.entry_points()`` parses all lists, which takes 2 to 4 times as long.
+    """
+    for folder in sys.path:
+        for listing in sorted(Path(folder).glob("*-info/entry_points.txt")):
+            with suppress(OSError):
+                if GROUP.encode() in listing.read_bytes():
+                    yield listing.parent
 
 
 def add_commands(parser: Any, entry_points: Iterable[EntryPoint]) -> None:
