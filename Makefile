@@ -31,5 +31,5 @@ $(VENV)/bin/uv:
 	$(BIN)/python -m pip install --quiet --upgrade pip uv
 
 $(VENV)/.installed-%: $(SOURCES) | $(VENV)/bin/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[$*]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[$*]'
 	@touch $@

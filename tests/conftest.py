@@ -31,6 +31,7 @@ FOREIGN = {
     "http_proxy",
     "https_proxy",
     "netrc",
+    "pythondontwritebytecode",  # every dvc would compile our modules anew
     "requests_ca_bundle",
 }
 
