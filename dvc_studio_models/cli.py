@@ -71,7 +71,7 @@ class CmdModelsPull(CmdModels):
             cache=args.cache,
             dry_run=args.dry_run,
             jobs=args.jobs,
-            wait_for_lock=args.wait_for_lock,
+            wait_for_lock=getattr(args, "wait_for_lock", False),  # from DVC 3.61 on
         )
         result = pull(
             *args.name,
