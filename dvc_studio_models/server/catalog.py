@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOCAL = "file:"
 """Host of a path on this machine."""
 
-_SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>[^/].*)")
+_SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:]+):(?P<path>[^/].*)")
 
 
 @dataclass(frozen=True)
