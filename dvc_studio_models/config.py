@@ -7,6 +7,7 @@ Promises settings that were checked: a usable base URL, a token that fits a head
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,11 +31,11 @@ class Settings:
 
     token: str | None = field(repr=False)
     offline: bool
-    repo_url: str | None
-    """``studio.repo_url``: the repo as Studio knows it."""
+    repo_url: str | None = field(repr=False)
+    """``studio.repo_url``: the repo as Studio knows it. May hold a password."""
 
-    git_remote: str | None
-    """``exp.git_remote``: a remote's name or a URL."""
+    git_remote: str | None = field(repr=False)
+    """``exp.git_remote``: a remote's name or a URL, which may hold a password."""
 
     def require_token(self) -> str:
         """Return the token.
@@ -63,8 +64,8 @@ def load_settings(
         environ: Defaults to the process's environment.
 
     Raises:
-        StudioConfigError: The URL, the token or a boolean cannot be used.
-        dvc.config.ConfigError: DVC cannot read one of its config files.
+        StudioConfigError: The URL, the token or a boolean cannot be used, or DVC
+            cannot read one of its config files.
     """
     env = os.environ if environ is None else environ
     config = _read_dvc_config(folder)
@@ -89,7 +90,7 @@ def load_settings(
 
 
 def _read_dvc_config(folder: Path) -> Mapping[str, Any]:
-    from dvc.config import Config
+    from dvc.config import Config, ConfigError
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
@@ -97,11 +98,24 @@ def _read_dvc_config(folder: Path) -> Mapping[str, Any]:
         dvc_dir = Repo.find_dvc_dir(os.fspath(folder))
     except NotDvcRepoError:
         dvc_dir = None
-    config: Mapping[str, Any] = Config(dvc_dir=dvc_dir)
+    try:
+        config: Mapping[str, Any] = Config(dvc_dir=dvc_dir)
+    except ConfigError as error:
+        msg = f"DVC cannot read its config: {_without_quotes(str(error))}"
+        raise StudioConfigError(msg) from None
+    except OSError as error:
+        msg = f"DVC cannot read its config '{error.filename}': {error.strerror}"
+        raise StudioConfigError(msg) from None
     return config
 
 
+def _without_quotes(text: str) -> str:
+    """Leave out what a parser quotes: a line that it cannot read may hold the token."""
+    return re.sub(r"\(['\"].*['\"]\) ", "", text, flags=re.DOTALL)
+
+
 def _check_url(url: str) -> str:
+    url = url.strip()
     try:
         parts = urlsplit(url)
         usable = (
@@ -109,13 +123,13 @@ def _check_url(url: str) -> str:
         )
     except ValueError:
         usable = None
-    if not usable or any(char.isspace() for char in url):
+    if not usable or not url.isprintable() or " " in url:
         msg = (
             "Studio's URL is not of the form https://host[:port][/prefix]\n"
             "Check DVC_STUDIO_URL, or 'dvc config studio.url'"
         )
         raise StudioConfigError(msg)
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         msg = "Studio's URL must not hold a user name or password; set a token"
         raise StudioConfigError(msg)
     return url.partition("?")[0].partition("#")[0].rstrip("/")
@@ -123,13 +137,14 @@ def _check_url(url: str) -> str:
 
 def _check_token(token: str | None) -> str | None:
     token = (token or "").strip()
-    if not (token.isascii() and token.isprintable()):
+    if not (token.isascii() and token.isprintable()) or " " in token:
         msg = "Studio's token holds characters that cannot be sent; set it again"
         raise StudioConfigError(msg)
     return token or None
 
 
 def _to_bool(value: object) -> bool:
+    """Read a boolean as DVC does, which has checked those of its own files."""
     from dvc.config import to_bool
     from voluptuous import Invalid
 

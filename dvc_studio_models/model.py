@@ -6,6 +6,7 @@ and its hex value; a *record* is what Git knows of a registered version.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,12 +23,20 @@ MD5_DOS2UNIX = "md5-dos2unix"
 """How DVC 2 hashed text files: CRLF counts as LF (``dvc_data.hashfile.hash``)."""
 
 _NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
-_SEMVER = r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+_FOLDER = r"[a-zA-Z0-9-_./]+"
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_PRERELEASE = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
+_SEMVER = (
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRERELEASE}(?:\.{_PRERELEASE})*)?"
+    r"(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?"
+)
+"""What GTO accepts in tags (``gto.constants``): nothing else can be registered."""
+
 _REF = re.compile(
-    rf"(?:(?P<folder>[^:@#]+):)?(?P<name>{_NAME})"
+    rf"(?:(?P<folder>{_FOLDER}):)?(?P<name>{_NAME})"
     rf"(?:@(?P<version>latest|greatest|v?{_SEMVER})|\#(?P<stage>{_NAME}))?"
 )
-_OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})")
+_OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})\Z")
 _DVC_YAML = "dvc.yaml"
 
 
@@ -58,18 +67,20 @@ class ModelRef:
         Raises:
             UsageError: The text is no such name, or two selectors meet.
         """
-        if version and stage:
+        if version is not None and stage is not None:
             msg = "a version and a stage exclude each other"
             raise UsageError(msg)
         match = _REF.fullmatch(text)
-        if not match:
+        name = match and _qualify(match["folder"] or "", match["name"])
+        if not match or not name:
             msg = (
-                f"{text!a} is not a model's name: use NAME, NAME@VERSION or NAME#STAGE"
+                f"{text!a} is not a model's name: use NAME, NAME@VERSION or "
+                "NAME#STAGE, with 'DIR:' before it if DIR/dvc.yaml annotates it"
             )
             raise UsageError(msg)
-        if not (match["version"] or match["stage"]):
-            return cls(_qualify(match), _normal_version(version), stage)
-        return cls(_qualify(match), _normal_version(match["version"]), match["stage"])
+        if match["version"] or match["stage"]:
+            version, stage = match["version"], match["stage"]
+        return cls(name, _normal_version(version), _check_stage(stage))
 
     def __str__(self) -> str:
         if self.version:
@@ -82,20 +93,31 @@ class ModelRef:
         return self.name.rpartition(":")[0]
 
 
-def _qualify(match: re.Match[str]) -> str:
-    folder = (match["folder"] or "").rstrip("/")
+def _qualify(folder: str, name: str) -> str | None:
+    """Spell the name as Studio does; None if the folder lies outside the Git root."""
     if folder == _DVC_YAML or folder.endswith(f"/{_DVC_YAML}"):
-        folder = folder[: -len(_DVC_YAML)].rstrip("/")
-    return f"{folder}:{match['name']}" if folder not in {"", "."} else match["name"]
+        folder = folder[: -len(_DVC_YAML)]
+    folder = posixpath.normpath(folder)
+    if folder == ".." or folder.startswith(("/", "../")):
+        return None
+    return name if folder == "." else f"{folder}:{name}"
 
 
 def _normal_version(version: str | None) -> str | None:
-    if version in {None, "", "latest", "greatest"}:
+    """Add the leading ``v``. An empty text is refused: it would mean the latest."""
+    if version in {None, "latest", "greatest"}:
         return None
     if not re.fullmatch(rf"v?{_SEMVER}", str(version)):
         msg = f"{version!a} is not a version: use the form v1.2.3"
         raise UsageError(msg)
     return f"v{str(version).removeprefix('v')}"
+
+
+def _check_stage(stage: str | None) -> str | None:
+    if stage is not None and not re.fullmatch(_NAME, stage):
+        msg = f"{stage!a} is not the name of a stage"
+        raise UsageError(msg)
+    return stage
 
 
 @dataclass(frozen=True)
@@ -116,7 +138,7 @@ class Digest:
             None where the path is not content addressed (cloud-versioned remotes).
         """
         match = _OBJECT_PATH.search(urlsplit(url).path)
-        if not match or match.end() != len(urlsplit(url).path):
+        if not match:
             return None
         return cls(MD5 if match["dvc3"] else MD5_DOS2UNIX, match[2] + match[3])
 
@@ -165,8 +187,9 @@ class Record:
 class PullOptions:
     """How to pull; every field has the command's default."""
 
-    repo: str | None = None
-    """The repo as Studio knows it; None infers it from the Git remote."""
+    repo: str | None = field(default=None, repr=False)
+    """The repo as Studio knows it; None infers it from the Git remote. May hold a
+    password, as ``url`` may."""
 
     git_remote: str | None = None
     """Which Git remote to infer it from."""
@@ -195,7 +218,7 @@ class PullOptions:
     token: str | None = field(default=None, repr=False)
     """For Studio; None takes it from the settings, as with ``url``."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
