@@ -73,6 +73,19 @@ class NotGitRepoError(StudioModelsError):
         )
 
 
+class UnreadableRepoError(StudioModelsError):
+    """There is a Git repository, and its files or their owner are refused."""
+
+    exit_code = 253
+
+    def __init__(self, folder: str, reason: str) -> None:
+        self.folder, self.reason = folder, reason
+        super().__init__(
+            f"cannot read the Git repository at '{folder}': {reason}\n"
+            "Run 'git status' there, which may tell how to mend it"
+        )
+
+
 class GitRemoteError(StudioConfigError):
     """The repo's URL cannot be told from its Git remotes."""
 
@@ -97,6 +110,11 @@ class GitRemoteError(StudioConfigError):
     def unknown(cls, name: str, known: Sequence[str]) -> GitRemoteError:
         """Make the error of a remote that was named and is not there."""
         return cls(f"no Git remote '{name}' (there are: {', '.join(known) or 'none'})")
+
+    @classmethod
+    def without_url(cls, name: str) -> GitRemoteError:
+        """Make the error of a remote that can only be pushed to."""
+        return cls(f"the Git remote '{name}' has no URL")
 
     @classmethod
     def undecided(cls, known: Sequence[str]) -> GitRemoteError:

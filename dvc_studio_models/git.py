@@ -2,7 +2,9 @@
 
 Owns the reading of Git's working tree settings, through scmrepo. Promises that no
 password or token of a remote's URL leaves this module. Tags and history are
-``registry``'s.
+``registry``'s. Git itself is asked for a remote's URL where it is installed: libgit2
+knows neither ``GIT_CONFIG_GLOBAL`` nor ``GIT_CONFIG_COUNT``, not every include, and
+takes the last of several URLs, not the first.
 """
 
 from __future__ import annotations
@@ -10,21 +12,37 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from dvc_studio_models.errors import GitRemoteError, NotGitRepoError
+from dvc_studio_models.errors import (
+    GitRemoteError,
+    NotGitRepoError,
+    UnreadableRepoError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from scmrepo.git import Git
 
+    from dvc_studio_models.errors import StudioModelsError
     from dvc_studio_models.model import ModelRef
 
 _SCP_LIKE = re.compile(r"[^/]*?[^/:]:(?!//)")
+_SCP_PASSWORD = re.compile(r"\A([^/:@]+):[^/@]*@(?=[^/]*:)")
+_USERINFO = re.compile(
+    r"(?P<scheme>[a-z0-9+.-]*)://"
+    # The second form has a slash in its password, which no program can use.
+    r"(?P<userinfo>[^/?#]*|(?!\[)[^/?#:]*:(?!\d*(?:[/?#]|\Z)).*)@",
+    re.IGNORECASE,
+)
+# Set in hooks, maybe for another repo than the one that we stand in.
+_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE"}
 
 
 class Clone:
@@ -32,8 +50,8 @@ class Clone:
 
     def __init__(self, scm: Git) -> None:
         self.scm = scm
-        self.root = Path(scm.root_dir)
         self._repo: Any = scm.pygit2.repo
+        self.root = Path(self._repo.workdir)
 
     @classmethod
     def find(cls, folder: Path) -> Clone:
@@ -41,16 +59,21 @@ class Clone:
 
         Raises:
             NotGitRepoError: There is none, or the repository is bare.
+            UnreadableRepoError: There is one that libgit2 or dulwich refuses.
         """
-        from scmrepo.exceptions import SCMError
         from scmrepo.git import Git
 
+        scm = None
         try:
-            scm = Git(os.fspath(folder))
-        except SCMError:
-            raise NotGitRepoError(os.fspath(folder)) from None
-        if scm.pygit2.repo.is_bare:
-            scm.close()  # type: ignore[no-untyped-call]
+            # Physical, as Git sees it: a link may lead into the middle of a clone.
+            scm = Git(os.path.realpath(folder))
+            bare = scm.pygit2.repo.is_bare
+        except Exception as error:  # noqa: BLE001 - dulwich's and libgit2's have no base
+            if scm:
+                _close(scm)
+            raise _unusable(os.fspath(folder), error) from None
+        if bare:
+            _close(scm)
             raise NotGitRepoError(
                 os.fspath(folder), "a bare Git repository, without a working tree"
             )
@@ -58,7 +81,7 @@ class Clone:
 
     def close(self) -> None:
         """Release Git's files."""
-        self.scm.close()  # type: ignore[no-untyped-call]
+        _close(self.scm)
 
     def tracked(self, paths: Iterable[str]) -> list[str]:
         """Return those of ``paths`` that Git's index has, or has a parent of.
@@ -66,7 +89,7 @@ class Clone:
         Args:
             paths: Relative to the root. A parent in the index is a file or a submodule.
         """
-        index = self._repo.index
+        index = self._index()
         return [
             path
             for path in paths
@@ -74,9 +97,9 @@ class Clone:
         ]
 
     def has_remote(self, url: str) -> bool:
-        """Whether a remote of this clone has that very URL."""
+        """Whether a remote of this clone is that repo, however it is spelled."""
         return any(
-            strip_secrets(self._absolute(remote.url)) == url
+            _is_same_repo(self._url(remote.name), url)
             for remote in self._repo.remotes
             if remote.url
         )
@@ -100,35 +123,102 @@ class Clone:
         Raises:
             GitRemoteError: There is no such remote, or several and none to prefer.
         """
-        if remote is None and preferred and preferred not in self._remotes():
-            return strip_secrets(preferred)
-        name = remote or preferred or self._default_remote()
-        if name not in self._remotes():
-            raise GitRemoteError.unknown(name, self._remotes())
-        return strip_secrets(self._absolute(self.scm.pygit2.get_remote_url(name)))
+        remotes = self._remotes()
+        name = remote
+        if name is None:
+            name = preferred or self._upstream() or _choose(remotes)
+        if name in remotes:
+            return strip_secrets(self._absolute(self._url(name)))
+        if remote is not None or not is_url(name):
+            raise GitRemoteError.unknown(strip_secrets(name), remotes)
+        return strip_secrets(self._absolute(name))
 
     def _remotes(self) -> list[str]:
         return [remote.name for remote in self._repo.remotes]
 
-    def _default_remote(self) -> str:
+    def _upstream(self) -> str | None:
+        """Tell what the current branch pulls from: a remote's name, or a URL.
+
+        Read from the config, since libgit2 knows no upstream before its first fetch.
+        """
+        from pygit2 import GitError
         from scmrepo.exceptions import SCMError
 
         try:
-            return str(self.scm.pygit2.active_branch_remote())
-        except SCMError:  # a detached HEAD, or a branch without upstream
-            pass
-        remotes = self._remotes()
-        if len(remotes) == 1:
-            return remotes[0]
-        if "origin" in remotes:
-            return "origin"
-        raise GitRemoteError.undecided(remotes)
+            branch = self.scm.pygit2.active_branch()
+            remote = str(self._repo.config[f"branch.{branch}.remote"])
+        except (SCMError, GitError, KeyError):  # no branch, or one without upstream
+            return None
+        return None if remote == "." else remote
+
+    def _url(self, name: str) -> str:
+        """Tell a remote's URL as ``git remote get-url`` does."""
+        url = self._repo.remotes[name].url
+        if not url:
+            raise GitRemoteError.without_url(name)
+        says = self._ask_git("remote", "get-url", "--", name)
+        return says.rstrip("\n") if says else str(url)
+
+    def _index(self) -> Container[str]:
+        from pygit2 import GitError
+
+        try:
+            index: Container[str] = self._repo.index
+        except GitError as error:  # it is split or sparse
+            names = self._ask_git("ls-files", "-z")
+            if names is None:
+                raise UnreadableRepoError(str(self.root), str(error)) from None
+            return set(names.split("\0"))
+        return index
+
+    def _ask_git(self, *args: str) -> str | None:
+        """Let Git itself answer; None where it is not installed, or cannot."""
+        git = shutil.which("git")
+        if git is None:
+            return None
+        done = subprocess.run(  # noqa: S603 - the arguments are not from outside
+            [git, f"--git-dir={self._repo.path}", *args],
+            cwd=self.root,
+            env={k: v for k, v in os.environ.items() if k not in _PLACES},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+        )
+        return done.stdout if done.returncode == 0 else None
 
     def _absolute(self, url: str) -> str:
         """Make a relative path absolute: only this clone knows relative to what."""
-        if is_local(url) and not url.startswith("file:"):
+        if is_local(url) and "://" not in url:
             return os.path.normpath(self.root / url)
         return url
+
+
+def _close(scm: Git) -> None:
+    scm.close()  # type: ignore[no-untyped-call]
+
+
+def _unusable(folder: str, error: Exception) -> StudioModelsError:
+    from pygit2 import GitError
+    from scmrepo.exceptions import SCMError
+
+    if isinstance(error, SCMError):
+        return NotGitRepoError(folder)
+    if isinstance(error, ValueError):  # its text quotes a line, maybe with a password
+        why = "its config is broken, or its format not supported"
+        return UnreadableRepoError(folder, why)
+    name = "" if isinstance(error, GitError) else f"{type(error).__name__} "
+    return UnreadableRepoError(folder, f"{name}{error}")
+
+
+def _choose(remotes: list[str]) -> str:
+    """Choose the remote of a branch without upstream."""
+    if len(remotes) == 1:
+        return remotes[0]
+    if "origin" in remotes:
+        return "origin"
+    raise GitRemoteError.undecided(remotes)
 
 
 def _with_parents(path: str) -> Iterator[str]:
@@ -139,19 +229,24 @@ def _with_parents(path: str) -> Iterator[str]:
 
 def _annotated(dvc_yaml: Path) -> Mapping[str, object]:
     """Read the names under ``artifacts:``; a file that DVC cannot read has none."""
-    from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
+    from dvc.utils.serialize import ParseError, load_yaml
 
     try:
         artifacts: object = (load_yaml(dvc_yaml) or {}).get("artifacts")
-    except (OSError, YAMLFileCorruptedError, AttributeError):
+    except (OSError, ParseError, AttributeError):
         return {}
     return artifacts if isinstance(artifacts, dict) else {}
+
+
+def is_url(text: str) -> bool:
+    """Whether ``text`` is a repo's URL or path, and not a remote's name."""
+    return ":" in text or "/" in text
 
 
 def is_local(url: str) -> bool:
     """Whether ``url`` names a folder of this machine, as Git reads it."""
     if "://" in url:
-        return url.startswith("file:")
+        return url.lower().startswith("file:")
     return not _SCP_LIKE.match(url)
 
 
@@ -167,9 +262,32 @@ def is_loopback(url: str) -> bool:
 def strip_secrets(url: str) -> str:
     """Remove user name and password from a repo URL, never the user of ssh."""
     if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    userinfo, at, host = parts.netloc.rpartition("@")
-    user = userinfo.partition(":")[0] if "ssh" in parts.scheme else ""
-    netloc = f"{user}{at}{host}" if user else host
-    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+        return _SCP_PASSWORD.sub(r"\1@", url)
+    url = _USERINFO.sub(_strip_userinfo, url)
+    if url.lower().startswith("http"):
+        url = re.split(r"[?#]", url, maxsplit=1)[0]
+    return url
+
+
+def _strip_userinfo(match: re.Match[str]) -> str:
+    is_ssh = "ssh" in match["scheme"].lower()
+    user = match["userinfo"].partition(":")[0] if is_ssh else ""
+    return f"{match['scheme']}://{user}@" if user else f"{match['scheme']}://"
+
+
+def _is_same_repo(url: str, other: str) -> bool:
+    """Compare as Studio does: scheme, user, port and ``.git`` do not count."""
+    (host, path), (other_host, other_path) = _identity(url), _identity(other)
+    return path == other_path and (host == other_host or "" in {host, other_host})
+
+
+def _identity(url: str) -> tuple[str, str]:
+    """Reduce a URL to host and path; ``owner/name`` alone has no host."""
+    if "://" in url:
+        host, _, path = strip_secrets(url).partition("://")[2].partition("/")
+        host = re.sub(r":\d*\Z", "", host)
+    elif is_local(url):
+        host, path = "", url
+    else:
+        host, _, path = url.partition(":")
+    return host.rpartition("@")[2].lower(), path.strip("/").removesuffix(".git")
