@@ -2,26 +2,28 @@
 
 Owns how we speak HTTP, not what is said: no request is made here. Promises sessions
 that send no credentials but those given (``~/.netrc`` stays out, proxies and CA bundles
-of the environment stay in) and reasons that never hold a URL's query.
+of the environment stay in), that fail with nothing but ``requests``' own errors, and
+that keep a URL's query from logs and reasons, those of urllib3 included.
 """
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import random
+import re
 import socket
 import ssl
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from requests.utils import get_auth_from_url
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +36,14 @@ MAX_REDIRECTS = 5
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _LONGEST_RETRY_AFTER_S = 120.0
+_TUNNEL = re.compile(r"Tunnel connection failed: (.*)", re.DOTALL)  # http.client's
+_METADATA_ADDRESSES = {
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd00:ec2::254",
+}
+"""Of Alibaba, Azure, Oracle and AWS; the others use link-local ones."""
 
 
 def make_session(*, token: str | None = None, connections: int = 1) -> requests.Session:
@@ -48,11 +58,10 @@ def make_session(*, token: str | None = None, connections: int = 1) -> requests.
     session = requests.Session()
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        user, password = get_auth_from_url(request.url or "")
         if token:
             request.headers["Authorization"] = f"token {token}"
-        elif user:
-            HTTPBasicAuth(user, password)(request)
+        elif user := (parts := urlsplit(request.url or "")).username:
+            HTTPBasicAuth(unquote(user), unquote(parts.password or ""))(request)
         return request
 
     session.auth = authorize
@@ -64,14 +73,16 @@ def make_session(*, token: str | None = None, connections: int = 1) -> requests.
     return session
 
 
-_TARGET = "\0target"
+TARGET = "\0target"
+"""Names the header that carries a target, byte for byte, to the connection."""
 
 
 class _VerbatimAdapter(HTTPAdapter):
     """Sends URLs byte for byte: urllib3 would write ``%2f`` as ``%2F``.
 
     A signature may be over the very bytes. The target travels in a header of ours,
-    which the connection takes out again.
+    which the connection takes out again; urllib3, which logs what it is told and puts
+    it into its errors, is told no query.
     """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -83,41 +94,52 @@ class _VerbatimAdapter(HTTPAdapter):
         _use_verbatim_pools(manager)
         return manager
 
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        return str(super().request_url(request, proxies)).partition("?")[0]
+
     def add_headers(self, request: requests.PreparedRequest, **kwargs: Any) -> None:
         super().add_headers(request, **kwargs)
-        request.headers[_TARGET] = self.request_url(
-            request, kwargs.get("proxies") or {}
-        )
+        proxies = kwargs.get("proxies") or {}
+        request.headers[TARGET] = super().request_url(request, proxies)
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        try:
+            return super().send(request, *args, **kwargs)
+        except requests.RequestException:
+            raise
+        except HTTPError:  # a host name that cannot be one
+            raise requests.exceptions.InvalidURL from None
+        except OSError:  # a CA bundle that is not there
+            raise requests.exceptions.SSLError from None
 
 
-class _VerbatimConnection(HTTPConnection):
+class _Verbatim:
+    """Mixed into urllib3's connections, be they plain, TLS or SOCKS."""
+
     def request(
-        self,
-        method: str,
-        url: str,
-        body: Any = None,
-        headers: Any = None,
-        **kwargs: Any,
+        self, method: str, url: str, body: Any = None, headers: Any = None, **kw: Any
     ) -> None:
         headers = dict(headers or {})
-        url = headers.pop(_TARGET, url)
-        super().request(method, url, body, headers, **kwargs)
+        url = headers.pop(TARGET, url)
+        super().request(method, url, body, headers, **kw)  # type: ignore[misc]
 
 
-class _VerbatimTLSConnection(_VerbatimConnection, HTTPSConnection):
-    pass
-
-
-class _VerbatimPool(HTTPConnectionPool):
-    ConnectionCls = _VerbatimConnection
-
-
-class _VerbatimTLSPool(HTTPSConnectionPool):
-    ConnectionCls = _VerbatimTLSConnection
+@functools.cache
+def _verbatim_pool(pool: Any) -> Any:
+    if issubclass(pool.ConnectionCls, _Verbatim):
+        return pool
+    connection = type("_Connection", (_Verbatim, pool.ConnectionCls), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
 def _use_verbatim_pools(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _VerbatimPool, "https": _VerbatimTLSPool}
+    """Derive from the manager's own pools: those of a SOCKS proxy are others."""
+    pools = manager.pool_classes_by_scheme.items()
+    manager.pool_classes_by_scheme = {
+        scheme: _verbatim_pool(pool) for scheme, pool in pools
+    }
 
 
 def pause_s(attempt: int, headers: Mapping[str, str] | None = None) -> float:
@@ -152,10 +174,35 @@ def shown(url: str) -> str:
     """Reduce a URL to what may be printed: scheme, host and path."""
     try:
         parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
+        host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "an unreadable URL"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    return printable(f"{parts.scheme}://{host}{parts.path}")
+
+
+def printable(text: str) -> str:
+    """Make one line of what a server says, without characters that steer a terminal."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else "?" for char in line)
+
+
+def is_metadata_host(host: str) -> bool:
+    """Whether ``host`` is link-local, or hands out a cloud machine's credentials.
+
+    No file lies there. Only the name is looked at, in every form that the system's
+    resolver takes for an IPv4 address: ``nas.local`` may well be link-local.
+    """
+    host = host.rstrip(".").lower()
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return host in {"metadata", "metadata.google.internal"}
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_link_local or str(address) in _METADATA_ADDRESSES
 
 
 def status_text(status: int) -> str:
@@ -167,18 +214,29 @@ def status_text(status: int) -> str:
 
 
 def is_final(error: requests.RequestException) -> bool:
-    """Whether trying again cannot help: TLS, or an unusable redirect."""
+    """Whether trying again cannot help: TLS, or an address that cannot be used."""
     final = (
         requests.exceptions.SSLError,
-        requests.exceptions.TooManyRedirects,
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
     )
     return isinstance(error, final)
 
 
+def is_unresolved(error: requests.RequestException) -> bool:
+    """Whether the host's name could not be turned into an address."""
+    return any(isinstance(cause, socket.gaierror) for cause in _causes(error))
+
+
 def reason(error: requests.RequestException) -> str:
     """Say what happened, in our words: the error's own text holds the URL."""
+    words = _cause(error) or _kind(error)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy failed ({words}); check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+    return words
+
+
+def _cause(error: requests.RequestException) -> str | None:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS certificate refused: {cause.verify_message}"
@@ -188,19 +246,24 @@ def reason(error: requests.RequestException) -> str:
             return "host name not found"
         if isinstance(cause, OSError) and cause.strerror and cause.errno:
             return cause.strerror.lower()
-    return _kind(error)
+        if isinstance(cause, OSError) and (tunnel := _TUNNEL.fullmatch(str(cause))):
+            return printable(tunnel[1])
+    return None
 
 
 def _kind(error: requests.RequestException) -> str:
     kinds = (
-        (requests.exceptions.ProxyError, "the proxy refused"),
+        (requests.exceptions.ProxyError, "no answer"),
         (requests.exceptions.ConnectTimeout, f"no connection in {CONNECT_TIMEOUT_S} s"),
         (requests.exceptions.Timeout, "no byte for too long"),
-        (requests.exceptions.TooManyRedirects, f"more than {MAX_REDIRECTS} redirects"),
-        (requests.exceptions.InvalidURL, "redirected to an unusable URL"),
+        (requests.exceptions.SSLError, "REQUESTS_CA_BUNDLE names no CA bundle"),
+        (
+            requests.exceptions.InvalidURL,
+            "an unusable address, its own or the proxy's",
+        ),
         (
             requests.exceptions.InvalidSchema,
-            "redirected to another scheme than http(s)",
+            "a SOCKS proxy needs 'pip install requests[socks]'",
         ),
     )
     for kind, words in kinds:

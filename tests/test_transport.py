@@ -1,0 +1,594 @@
+"""How we speak HTTP: what goes over the wire, what may be tried again, what is said."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import logging
+import socket
+import threading
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from servers import Behaviour, FileServer, Redirect, http_date
+from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection
+
+from dvc_studio_models import transport
+from dvc_studio_models.transport import (
+    is_final,
+    is_metadata_host,
+    is_unresolved,
+    make_session,
+    pause_s,
+    printable,
+    reason,
+    shown,
+    status_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ODD_TARGETS = [
+    pytest.param("/b/a%2fb%2FB?X=%2f%2F%7e%7E~%40@%3D=+%2B", id="mixed-case-quotes"),
+    pytest.param("/b/a b?x=a b".replace(" ", "%20"), id="spaces"),
+    pytest.param("/b//x/./y/../z?q", id="dots-and-slashes"),
+    pytest.param("/?a=1;b=2&&c", id="separators"),
+    pytest.param("/p;v=1?x=(')!*$[]", id="reserved"),
+    pytest.param("/b/%zz%?x=%", id="broken-quotes"),
+    pytest.param("/b?u=http://h/x?y", id="url-in-the-query"),
+]
+SECRET = "PLANTED_SECRET_SIGNATURE"
+
+
+def send(session: requests.Session, url: str) -> requests.Response:
+    """Send ``url`` as it is, as a signed link has to be."""
+    request = session.prepare_request(requests.Request("GET", url))
+    request.url = url
+    settings = session.merge_environment_settings(url, {}, False, None, None)
+    return session.send(request, allow_redirects=False, timeout=5, **settings)
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with closing(make_session()) as session:
+        yield session
+
+
+@pytest.fixture
+def proxy(
+    file_server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., FileServer]:
+    """Let a server be the proxy of all hosts."""
+
+    def set_proxy(userinfo: str = "", *, scheme: str = "http") -> FileServer:
+        url = f"{scheme}://{userinfo}127.0.0.1:{file_server.port}"
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name)
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, url)
+        return file_server
+
+    return set_proxy
+
+
+def failure(session: requests.Session, url: str) -> requests.RequestException:
+    with pytest.raises(requests.RequestException) as caught:
+        send(session, url)
+    return caught.value
+
+
+# -- what goes over the wire
+
+
+@pytest.mark.parametrize("target", ODD_TARGETS)
+def test_a_url_is_sent_byte_for_byte(
+    session: requests.Session, file_server: FileServer, target: str
+) -> None:
+    send(session, file_server.url(target))
+
+    assert [request.target for request in file_server.requests] == [target]
+
+
+@pytest.mark.parametrize("target", ODD_TARGETS)
+def test_a_url_is_sent_byte_for_byte_through_a_proxy(
+    session: requests.Session, proxy: Callable[..., FileServer], target: str
+) -> None:
+    server = proxy()
+    send(session, f"http://storage.example.com:9000{target}")
+
+    assert [(request.proxied_to, request.target) for request in server.requests] == [
+        ("storage.example.com:9000", target)
+    ]
+
+
+def test_our_own_header_never_leaves(
+    session: requests.Session, file_server: FileServer
+) -> None:
+    send(session, file_server.url("/a?b"))
+
+    assert not [name for name in file_server.requests[0].headers if "target" in name]
+
+
+def test_a_url_without_a_path_asks_for_the_root(
+    session: requests.Session, file_server: FileServer
+) -> None:
+    send(session, file_server.url(""))
+
+    assert file_server.requests[0].target == "/"
+
+
+def test_connections_are_kept(
+    session: requests.Session, file_server: FileServer
+) -> None:
+    for _ in range(3):
+        send(session, file_server.url("/a"))
+
+    assert {request.connection for request in file_server.requests} == {1}
+
+
+def test_connections_of_another_kind_keep_their_kind() -> None:
+    class Connection(HTTPConnection):
+        """Stands for a SOCKS proxy's."""
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    manager = PoolManager()
+    manager.pool_classes_by_scheme = {"http": Pool}
+    transport._use_verbatim_pools(manager)
+    transport._use_verbatim_pools(manager)
+    kinds = manager.pool_classes_by_scheme["http"].ConnectionCls.__mro__
+
+    assert kinds[1:3] == (transport._Verbatim, Connection)
+
+
+# -- credentials
+
+
+def test_a_token_goes_into_the_header(file_server: FileServer) -> None:
+    with closing(make_session(token="isat_abc")) as session:
+        send(session, file_server.url("/a"))
+
+    assert file_server.requests[0].headers["authorization"] == "token isat_abc"
+
+
+def test_without_a_token_no_credentials_are_sent(
+    session: requests.Session, file_server: FileServer
+) -> None:
+    send(session, file_server.url("/a?sig=x"))
+
+    assert "authorization" not in file_server.requests[0].headers
+
+
+@pytest.mark.parametrize("token", [None, "isat_abc"])
+def test_netrc_adds_and_replaces_nothing(
+    home: Path, file_server: FileServer, token: str | None
+) -> None:
+    netrc = home / ".netrc"
+    netrc.write_text(
+        "machine 127.0.0.1 login a password b\ndefault login c password d\n"
+    )
+    netrc.chmod(0o600)
+    with closing(make_session(token=token)) as session:
+        send(session, file_server.url("/a"))
+    expected = token and f"token {token}"
+
+    assert expected == file_server.requests[0].headers.get("authorization")
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "expected"),
+    [
+        pytest.param("user:secret", b"user:secret", id="plain"),
+        pytest.param("us%40er:se%2Fcret%3A", b"us@er:se/cret:", id="quoted"),
+        pytest.param("user", b"user:", id="user-alone"),
+        pytest.param("user:", b"user:", id="empty-password"),
+    ],
+)
+def test_user_and_password_of_a_link_are_used(
+    session: requests.Session, file_server: FileServer, userinfo: str, expected: bytes
+) -> None:
+    send(session, file_server.url("/a", host=f"{userinfo}@127.0.0.1"))
+    kind, _, value = file_server.requests[0].headers["authorization"].partition(" ")
+
+    assert (kind, base64.b64decode(value)) == ("Basic", expected)
+
+
+def test_the_token_wins_over_user_and_password(file_server: FileServer) -> None:
+    with closing(make_session(token="isat_abc")) as session:
+        send(session, file_server.url("/a", host="user:secret@127.0.0.1"))
+
+    assert file_server.requests[0].headers["authorization"] == "token isat_abc"
+
+
+def test_cookies_are_not_kept(
+    session: requests.Session, file_server: FileServer
+) -> None:
+    file_server.behaviour = Behaviour(headers={"Set-Cookie": "a=b; Path=/"})
+    for _ in range(2):
+        send(session, file_server.url("/a"))
+
+    assert "cookie" not in file_server.requests[1].headers
+
+
+# -- proxies
+
+
+def test_the_password_of_a_proxy_is_used(
+    session: requests.Session, proxy: Callable[..., FileServer]
+) -> None:
+    server = proxy("ada:PLANTED_SECRET_KEY@")
+    send(session, "http://storage.example.com/a")
+    expected = base64.b64encode(b"ada:PLANTED_SECRET_KEY").decode()
+
+    assert server.requests[0].headers["proxy-authorization"] == f"Basic {expected}"
+
+
+def test_no_proxy_is_respected(
+    session: requests.Session,
+    proxy: Callable[..., FileServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = proxy()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    send(session, server.url("/a"))
+
+    assert server.requests[0].proxied_to is None
+
+
+@pytest.mark.parametrize(
+    ("url", "behaviour", "words"),
+    [
+        pytest.param(
+            "https://storage.example.com/a",
+            Behaviour(status=407),
+            "the proxy failed (407 Proxy Authentication Required); ",
+            id="refused-tunnel",
+        ),
+        pytest.param(
+            "http://storage.example.com/a",
+            Behaviour(close_before_answer=True),
+            "the proxy failed (no answer); ",
+            id="cut",
+        ),
+    ],
+)
+def test_a_proxy_that_fails_is_told_without_its_password(
+    session: requests.Session,
+    proxy: Callable[..., FileServer],
+    url: str,
+    behaviour: Behaviour,
+    words: str,
+) -> None:
+    proxy("ada:PLANTED_SECRET_KEY@").behaviour = behaviour
+    told = reason(failure(session, url))
+
+    assert told.startswith(words)
+    assert "PLANTED" not in told
+
+
+def test_a_proxy_that_is_down_is_named_as_the_cause(
+    session: requests.Session, proxy: Callable[..., FileServer]
+) -> None:
+    proxy("ada:PLANTED_SECRET_KEY@").close()
+    told = reason(failure(session, "http://storage.example.com/a"))
+
+    assert told == (
+        "the proxy failed (connection refused); "
+        "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+    )
+
+
+def test_a_proxy_of_an_unknown_scheme_is_an_error_of_requests(
+    session: requests.Session, proxy: Callable[..., FileServer]
+) -> None:
+    proxy(scheme="gopher")
+
+    assert is_final(failure(session, "http://storage.example.com/a"))
+
+
+# -- secrets of urllib3
+
+
+def test_urllib3_logs_no_query(
+    session: requests.Session,
+    file_server: FileServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="urllib3"):
+        send(session, file_server.url(f"/a?sig={SECRET}"))
+
+    assert '"GET /a HTTP/1.1"' in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_urllib3_puts_no_query_into_its_errors(session: requests.Session) -> None:
+    error = failure(session, f"http://127.0.0.1:{closed_port()}/a?sig={SECRET}")
+
+    assert "/a" in str(error)
+    assert SECRET not in f"{error} {error!r} {error.__cause__} {error.__context__}"
+
+
+# -- what went wrong
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_a_refused_connection_is_told(session: requests.Session) -> None:
+    error = failure(session, f"http://127.0.0.1:{closed_port()}/")
+
+    assert (reason(error), is_final(error)) == ("connection refused", False)
+
+
+def test_an_unknown_host_is_told(session: requests.Session) -> None:
+    error = failure(session, f"http://{'a.' * 140}invalid/")
+
+    assert (reason(error), is_final(error), is_unresolved(error)) == (
+        "host name not found",
+        False,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [pytest.param("a..b", id="empty-label"), pytest.param("a" * 64, id="long-label")],
+)
+def test_a_host_that_cannot_be_one_is_told(
+    session: requests.Session, host: str
+) -> None:
+    error = failure(session, f"http://{host}/")
+
+    assert (reason(error), is_final(error), is_unresolved(error)) == (
+        "an unusable address, its own or the proxy's",
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        pytest.param(
+            Behaviour(close_before_answer=True), "the connection was cut", id="fin"
+        ),
+        pytest.param(
+            Behaviour(close_before_answer=True, reset=True),
+            "connection reset by peer",
+            id="rst",
+        ),
+        pytest.param(
+            Behaviour(status=200, reply=b"abc", cut_after=1),
+            "the connection was cut",
+            id="cut-body",
+        ),
+        pytest.param(
+            Behaviour(status=200, reply=b"abc", headers={"Content-Encoding": "gzip"}),
+            "the connection was cut",
+            id="broken-gzip",
+        ),
+    ],
+)
+def test_a_connection_that_breaks_is_told(
+    session: requests.Session,
+    file_server: FileServer,
+    behaviour: Behaviour,
+    words: str,
+) -> None:
+    file_server.behaviour = behaviour
+    error = failure(session, file_server.url("/a"))
+
+    assert (reason(error), is_final(error)) == (words, False)
+
+
+def test_silence_is_told(session: requests.Session, file_server: FileServer) -> None:
+    file_server.behaviour = Behaviour(no_answer=True)
+    with pytest.raises(requests.RequestException) as caught:
+        session.get(file_server.url("/a"), timeout=0.1)
+
+    assert reason(caught.value) == "no byte for too long"
+
+
+def test_tls_with_a_server_that_speaks_none_is_final(
+    session: requests.Session,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answer = threading.Thread(target=answer_plainly, args=(server,))
+        answer.start()
+        error = failure(session, f"https://127.0.0.1:{server.getsockname()[1]}/a")
+        answer.join()
+
+    assert reason(error).startswith("TLS failed: ")
+    assert is_final(error)
+
+
+def answer_plainly(server: socket.socket) -> None:
+    sock, _ = server.accept()
+    with sock:
+        sock.recv(1 << 16)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_ca_bundle_that_is_not_there_is_told(
+    session: requests.Session, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "/no/such/bundle.pem")
+    error = failure(session, "https://127.0.0.1:9/a")
+
+    assert (reason(error), is_final(error)) == (
+        "REQUESTS_CA_BUNDLE names no CA bundle",
+        True,
+    )
+
+
+def test_a_socks_proxy_without_its_package_is_told() -> None:
+    error = requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    assert (reason(error), is_final(error)) == (
+        "a SOCKS proxy needs 'pip install requests[socks]'",
+        True,
+    )
+
+
+def test_no_connection_in_time_is_told() -> None:
+    error = requests.exceptions.ConnectTimeout()
+
+    assert (reason(error), is_final(error)) == ("no connection in 10 s", False)
+
+
+def test_no_answer_is_redirected_behind_our_back(
+    session: requests.Session, file_server: FileServer
+) -> None:
+    file_server.behaviour = Behaviour(redirect=Redirect())
+
+    assert send(session, file_server.url("/a")).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param(503, "503 Service Unavailable", id="known"),
+        pytest.param(599, "599", id="unknown"),
+    ],
+)
+def test_a_status_is_named_as_http_does(status: int, expected: str) -> None:
+    assert expected == status_text(status)
+
+
+# -- pauses
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"),
+    [
+        pytest.param(1, 0.5, id="first"),
+        pytest.param(2, 1.0, id="doubled"),
+        pytest.param(4, 4.0, id="doubled-again"),
+        pytest.param(20, 30.0, id="capped"),
+    ],
+)
+def test_a_pause_doubles_with_jitter(attempt: int, longest: float) -> None:
+    pauses = {pause_s(attempt) for _ in range(50)}
+
+    assert longest / 2 <= min(pauses) < max(pauses) <= longest
+
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("7", 7.0, id="seconds"),
+        pytest.param(" 7 ", 7.0, id="blanks"),
+        pytest.param("0", 0.0, id="at-once"),
+        pytest.param("3600", 120.0, id="capped"),
+        pytest.param("9" * 500, 120.0, id="beyond-floats"),
+        pytest.param(http_date(NOW + timedelta(seconds=9)), 9.0, id="date"),
+        pytest.param(http_date(NOW + timedelta(days=9)), 120.0, id="capped-date"),
+        pytest.param(http_date(NOW - timedelta(days=9)), 0.0, id="date-gone-by"),
+    ],
+)
+def test_retry_after_says_how_long(value: str, expected: float) -> None:
+    headers = {"Retry-After": value, "Date": http_date(NOW)}
+
+    assert expected == pause_s(1, headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Retry-After": "soon", "Date": http_date(NOW)}, id="a-word"),
+        pytest.param({"Retry-After": "-5", "Date": http_date(NOW)}, id="negative"),
+        pytest.param({"Retry-After": "", "Date": http_date(NOW)}, id="empty"),
+        pytest.param({"Retry-After": http_date(NOW)}, id="without-date"),
+        pytest.param({"Retry-After": http_date(NOW), "Date": "now"}, id="bad-date"),
+        pytest.param(
+            {
+                "Retry-After": "Mon, 23 Nov 2026 12:00:00 -0000",
+                "Date": http_date(NOW),
+            },
+            id="no-zone",
+        ),
+    ],
+)
+def test_a_retry_after_that_says_nothing_is_ignored(headers: dict[str, str]) -> None:
+    assert 0.25 <= pause_s(1, headers) <= 0.5
+
+
+def test_a_retry_after_date_goes_by_the_servers_clock(
+    session: requests.Session,
+) -> None:
+    with FileServer(clock_offset_s=-7200) as server:
+        when = server.now() + timedelta(seconds=20)
+        server.behaviour = Behaviour(
+            status=503, headers={"Retry-After": http_date(when)}
+        )
+        response = send(session, server.url("/a"))
+
+    assert 15 < pause_s(1, response.headers) <= 20
+
+
+# -- what may be shown
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("https://h/p?sig=x#y", "https://h/p", id="query"),
+        pytest.param("https://u:pw@h:8080/p", "https://h:8080/p", id="userinfo"),
+        pytest.param("http://[::1]:8080/p", "http://[::1]:8080/p", id="ipv6"),
+        pytest.param("https://h/\x1b[2J\x07", "https://h/?[2J?", id="escape"),
+        pytest.param("https://h:port/p", "https://h:port/p", id="bad-port"),
+        pytest.param("https://[::1/p?sig=x", "an unreadable URL", id="unreadable"),
+    ],
+)
+def test_of_a_url_scheme_host_and_path_are_shown(url: str, expected: str) -> None:
+    assert expected == shown(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("größe 模型", "größe 模型", id="letters"),
+        pytest.param("a\r\n\tb  c", "a b c", id="blanks"),
+        pytest.param("a\x1b[31mb\x00", "a?[31mb?", id="control"),
+        pytest.param("a\u202eb", "a?b", id="direction"),
+        pytest.param("a\ud800b", "a?b", id="half-a-character"),
+    ],
+)
+def test_what_steers_a_terminal_is_not_shown(text: str, expected: str) -> None:
+    assert expected == printable(text)
+
+
+# -- hosts that no file lies on
+
+METADATA = [
+    *("169.254.169.254", "169.254.1.1", "2852039166", "0xA9FEA9FE", "0xa9.254.0xa9fe"),
+    *("0251.0376.0251.0376", "169.254.43518", "169.254.169.254."),
+    *("::ffff:169.254.169.254", "fe80::1", "fe80::1%25eth0", "fd00:ec2::254"),
+    *("100.100.100.200", "168.63.129.16", "192.0.0.192"),
+    *("metadata.google.internal", "METADATA.google.internal.", "metadata"),
+]
+HARMLESS = [
+    *("127.0.0.1", "10.0.0.1", "169.253.0.1", "8.8.8.8", "::1", "2001:db8::1"),
+    *("s3.amazonaws.com", "nas.local", "metadata.example.com", "a..b", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [*itertools.product(METADATA, [True]), *itertools.product(HARMLESS, [False])],
+)
+def test_link_local_and_metadata_hosts_are_told(host: str, expected: bool) -> None:
+    assert expected is is_metadata_host(host)
