@@ -22,6 +22,9 @@ check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
 	$(BIN)/codespell
 	$(BIN)/mypy
 
+bench: $(VENV)/.installed-serve  ## measure against peers, minutes long; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks
+
 clean:  ## remove the environment and what tests leave
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 

@@ -1,0 +1,447 @@
+"""The cases: what is done, by whom, and what it must show.
+
+Goals are ratios of medians of one run, as the project has set them itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import tools
+from benchmarks.measure import Runs
+from benchmarks.project import DVC, MODEL, MODEL_PATH, make_project
+from benchmarks.report import Goal, Result
+from benchmarks.servers import DELAY_MS, HOST, RATE_BYTES_S
+from benchmarks.tools import (
+    CURL,
+    GET,
+    MD5SUM,
+    PULL,
+    PULL_LINKED,
+    TOOL_CURL,
+    TOOL_GET,
+    TOOL_MD5SUM,
+    TOOL_PULL,
+    TOOL_PULL_LINKED,
+    Work,
+    aria2c,
+    run_in_turn,
+    then_md5sum,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from benchmarks.measure import Runner, Usage
+    from benchmarks.project import Project
+    from benchmarks.servers import Storage, Studio
+    from benchmarks.tools import Tool
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+DVC_VERSION = "dvc --version"
+_ARIA2C_SPLIT = aria2c("-x16", "-s16", "-k1M")
+_ARIA2C_MANY = aria2c("-j16")
+_ARIA2C_EIGHT = aria2c("-j8", "-x2", "-s2", "-k1M")
+_MOST_MB = 150
+_MOST_RESUMED = 0.55
+_MOST_CHECKOUTS = 2
+_QUESTIONS = 20
+_HOOK_RUNS = 20
+_HOOK_MS = 0.25
+_MEMORY_TOLERANCE = 1.1
+
+
+class Bench:
+    """What all cases share; one project at a time lies on the disk."""
+
+    def __init__(
+        self,
+        folder: Path,
+        runner: Runner,
+        storage: Storage,
+        studio: Studio,
+        *,
+        rounds: int,
+        scale: float,
+    ) -> None:
+        self.folder = folder
+        self.runner = runner
+        self.storage = storage
+        self.studio = studio
+        self.rounds = rounds
+        self.scale = scale
+        self.pulls: list[Runs] = []
+        """Every pull that was measured, for its memory."""
+
+        self._key = ""
+        self._project: Project | None = None
+        self._startup: Runs | None = None
+
+    @property
+    def cold(self) -> Path:
+        """A folder that is not there yet."""
+        return self.folder / "work"
+
+    def scaled(self, amount: int) -> int:
+        """Scale a size or a count."""
+        return max(1, round(amount * self.scale))
+
+    def project(self, key: str, versions: Sequence[Mapping[str, int]]) -> Project:
+        """Make a project, unless it is the one that is there; remove the last one."""
+        if key != self._key:
+            self.close()
+            repo, objects = self.folder / "repo", self.folder / "served" / key
+            self._key = key
+            self._project = make_project(repo, objects, versions, self.runner.env)
+        assert self._project is not None
+        return self._project
+
+    def close(self) -> None:
+        """Remove the project."""
+        if self._project is not None:
+            self._project.remove()
+        self._key, self._project = "", None
+
+    def work(self, project: Project, port: int) -> Work:
+        """Have Studio offer the project at one of nginx's ports."""
+        origin = f"http://{HOST}:{port}"
+        for version in project.versions:
+            self.studio.offer(MODEL, version.name, project.urls(version, origin))
+        work = Work(project, origin)
+        self.studio.offer(MODEL, None, work.urls)
+        return work
+
+    def compare(
+        self, work: Work, candidates: Sequence[Tool], *, few: Collection[str] = ()
+    ) -> dict[str, Runs]:
+        """Let the tools do the work in turn."""
+        rows = run_in_turn(
+            self.runner, work, self.cold, candidates, rounds=self.rounds, few=few
+        )
+        self.pulls += [runs for name, runs in rows.items() if name.startswith(PULL)]
+        return rows
+
+    def startup(self) -> Runs:
+        """Measure the start of ``dvc``, once."""
+        if self._startup is None:
+            self._startup = self.repeat([DVC, "--version"])
+        return self._startup
+
+    def repeat(self, command: list[str], cwd: Path | None = None) -> Runs:
+        """Run the same command over and over, the first time unmeasured."""
+        folder = cwd or self.folder
+        self.runner.run(command, folder)
+        runs = [self.runner.run(command, folder) for _ in range(self.rounds)]
+        return Runs(tuple(runs))
+
+
+# Large files
+
+
+def _large(bench: Bench) -> Project:
+    return bench.project("large", [{"": bench.scaled(GIB)}])
+
+
+def large_open(bench: Bench) -> Result:
+    """1 GiB, as fast as it can go."""
+    work = bench.work(_large(bench), bench.storage.ports.open)
+    candidates = [TOOL_PULL, TOOL_PULL_LINKED, TOOL_GET, TOOL_CURL, _ARIA2C_SPLIT]
+    rows = bench.compare(work, [*candidates, TOOL_MD5SUM])
+    limit = 1.15 * rows[MD5SUM].seconds + bench.startup().seconds
+    case = "1 GiB open"
+    goals = [
+        Goal(
+            f"{case}, `{name}`",
+            f"<= 1.15 x `md5sum` + `{DVC_VERSION}` = {limit:.2f} s",
+            f"{rows[name].seconds:.2f} s",
+            rows[name].seconds <= limit,
+        )
+        for name in (PULL, PULL_LINKED)
+    ]
+    goals += [
+        _faster(case, rows, then_md5sum(name))
+        for name in (CURL, _ARIA2C_SPLIT.name, GET)
+    ]
+    text = (
+        "One file, from nginx without a limit. `md5sum` is the limit of whoever "
+        "verifies. `dvc models pull` copies out of the cache where the file system "
+        "knows no reflinks, as `dvc pull` does; with `cache.type hardlink` it does not."
+    )
+    return Result(case, text, rows, PULL, tuple(goals))
+
+
+def large_throttled(bench: Bench) -> Result:
+    """1 GiB from a store that limits each connection."""
+    work = bench.work(_large(bench), bench.storage.ports.throttled)
+    candidates = [TOOL_PULL, TOOL_GET, TOOL_CURL, _ARIA2C_SPLIT]
+    rows = bench.compare(work, candidates, few={GET, CURL})
+    case = "1 GiB throttled"
+    goals = (
+        _faster(case, rows, GET, times=8),
+        _faster(case, rows, CURL, times=8),
+        _faster(case, rows, then_md5sum(_ARIA2C_SPLIT.name)),
+    )
+    text = f"The same file at {RATE_BYTES_S // 1_000_000} MB/s a connection."
+    return Result(case, text, rows, PULL, goals)
+
+
+def eight_throttled(bench: Bench) -> Result:
+    """A model of several large files."""
+    sizes = {f"part{number}.bin": bench.scaled(128 * MIB) for number in range(8)}
+    project = bench.project("eight", [sizes])
+    work = bench.work(project, bench.storage.ports.throttled)
+    candidates = [TOOL_PULL, TOOL_GET, TOOL_CURL, _ARIA2C_EIGHT]
+    rows = bench.compare(work, candidates, few={CURL})
+    text = "A directory, at the same limit. aria2c: 16 connections, as many as a pull."
+    return Result("8 x 128 MiB throttled", text, rows, PULL)
+
+
+def resumed(bench: Bench) -> Result:
+    """Killed half-way, and run again."""
+    project = _large(bench)
+    work = bench.work(project, bench.storage.ports.open)
+    size = project.latest.total_bytes
+    shares = []
+    for _ in range(bench.rounds):
+        command = tools.pull(work, bench.cold)
+        bench.runner.interrupt(command, bench.cold, at_bytes=size // 2)
+        bench.storage.traffic()
+        bench.pulls.append(Runs((bench.runner.run(command, bench.cold),)))
+        shares.append(bench.storage.traffic().body_bytes / size)
+        tools.check(bench.runner, work, bench.cold)
+        shutil.rmtree(bench.cold)
+    share = statistics.median(shares)
+    goal = Goal(
+        "resume at 50 %",
+        "downloads <= 55 % of the bytes",
+        f"{share:.1%} ({min(shares):.1%} to {max(shares):.1%})",
+        share <= _MOST_RESUMED,
+    )
+    text = (
+        f"1 GiB open: SIGKILL when half of the bytes are written, then `{PULL}` again. "
+        "What that downloaded, by nginx's log:"
+    )
+    lines = ["| round | of the file |", "|--:|--:|"]
+    lines += [f"| {number} | {share:.1%} |" for number, share in enumerate(shares, 1)]
+    return Result("Interrupted", text, goals=(goal,), table="\n".join(lines))
+
+
+# Small files
+
+
+def _many(bench: Bench, port: int) -> Work:
+    count = bench.scaled(1000)
+    sizes = {f"{number:04}.bin": 100 * KIB for number in range(count)}
+    return bench.work(bench.project("many", [sizes]), port)
+
+
+def many_open(bench: Bench) -> Result:
+    """1,000 files of 100 KiB, near."""
+    work = _many(bench, bench.storage.ports.open)
+    candidates = [TOOL_PULL, TOOL_PULL_LINKED, TOOL_GET, TOOL_CURL, _ARIA2C_MANY]
+    rows = bench.compare(work, [*candidates, TOOL_MD5SUM])
+    case = "1,000 x 100 KiB open"
+    text = "A directory of small files. curl fetches one after the other."
+    return Result(case, text, rows, PULL, (_faster(case, rows, GET, times=1.5),))
+
+
+def many_far(bench: Bench) -> Result:
+    """1,000 files of 100 KiB, far."""
+    work = _many(bench, bench.storage.ports.far)
+    candidates = [TOOL_PULL, TOOL_GET, TOOL_CURL, _ARIA2C_MANY]
+    rows = bench.compare(work, candidates, few={CURL})
+    case = f"1,000 x 100 KiB at {DELAY_MS} ms"
+    goals = (
+        _faster(case, rows, GET, times=3),
+        _faster(case, rows, _ARIA2C_MANY.name),
+    )
+    text = (
+        f"The same where every answer comes {DELAY_MS} ms later. Studio is as near as "
+        "before, and connecting costs nothing."
+    )
+    return Result(case, text, rows, PULL, goals)
+
+
+# Nothing to download
+
+
+def cached(bench: Bench) -> Result:
+    """Nothing to do, deleted, switched: against DVC's own commands."""
+    sizes = {"large.bin": bench.scaled(256 * MIB)}
+    sizes |= {f"{number:04}.bin": 100 * KIB for number in range(bench.scaled(200))}
+    project = bench.project("cached", [sizes, sizes])
+    work = bench.work(project, bench.storage.ports.open)
+    ours, theirs = bench.folder / "ours", bench.folder / "theirs"
+    try:
+        for folder in (ours, theirs):
+            project.clone(folder)
+            for name in (f"{MODEL}@v1.0.0", MODEL):
+                bench.runner.run([DVC, "models", "pull", name], folder)
+        bench.storage.traffic()
+        rows = _without_download(bench, work, ours, theirs)
+    finally:
+        shutil.rmtree(ours, ignore_errors=True)
+        shutil.rmtree(theirs, ignore_errors=True)
+    requests = bench.storage.traffic().requests
+    bench.pulls += [runs for name, runs in rows.items() if name.startswith(PULL)]
+    question_s = statistics.median(bench.studio.ask_s(MODEL) for _ in range(_QUESTIONS))
+    text = (
+        "A directory of 256 MiB and 200 x 100 KiB in two versions, both in the cache, "
+        "in two workspaces alike. `dvc checkout` was told what to check out by "
+        "`git checkout`, which is not counted; a pull asks Studio, which here takes "
+        f"{question_s * 1e3:.1f} ms. Requests to storage: {requests}."
+    )
+    goals = _cached_goals(rows, question_s, requests)
+    return Result("Nothing to download", text, rows, _NOTHING[1], goals)
+
+
+_NOTHING = (f"{PULL} (nothing to do)", "dvc status")
+_DELETED = (f"{PULL} (deleted)", "dvc checkout (deleted)")
+_SWITCHED = (f"{PULL} (switched)", "dvc checkout (switched)")
+
+
+def _without_download(
+    bench: Bench, work: Work, ours: Path, theirs: Path
+) -> dict[str, Runs]:
+    usages: dict[str, list[Usage]] = {}
+
+    def run(name: str, folder: Path, *command: str) -> None:
+        usages.setdefault(name, []).append(bench.runner.run([DVC, *command], folder))
+
+    for number in range(bench.rounds + 1):
+        run(_NOTHING[0], ours, "models", "pull", MODEL)
+        run(_NOTHING[1], theirs, "status")
+        for folder in (ours, theirs):
+            shutil.rmtree(folder / MODEL_PATH)
+        run(_DELETED[0], ours, "models", "pull", MODEL)
+        run(_DELETED[1], theirs, "checkout")
+        for version in work.project.versions:
+            tag = f"{MODEL}@{version.name}"
+            work.project.git(theirs, "checkout", "-q", tag, "--", f"{MODEL_PATH}.dvc")
+            run(_SWITCHED[0], ours, "models", "pull", tag)
+            run(_SWITCHED[1], theirs, "checkout")
+        if number == 0:
+            usages.clear()  # the first round warms up
+    tools.check(bench.runner, work, ours)
+    return {name: Runs(tuple(taken)) for name, taken in usages.items()}
+
+
+def _cached_goals(
+    rows: Mapping[str, Runs], question_s: float, requests: int
+) -> tuple[Goal, ...]:
+    nothing, status = (rows[name].seconds for name in _NOTHING)
+    limit = 1.3 * status + question_s
+    goals = [
+        Goal(
+            "nothing to do",
+            f"<= 1.3 x `dvc status` + one request = {limit:.2f} s",
+            f"{nothing:.2f} s",
+            nothing <= limit,
+        )
+    ]
+    for case, names in (("deleted", _DELETED), ("switched", _SWITCHED)):
+        ratio = rows[names[0]].seconds / rows[names[1]].seconds
+        wanted = f"<= {_MOST_CHECKOUTS} x `dvc checkout`"
+        reached = ratio <= _MOST_CHECKOUTS
+        goals.append(Goal(f"cached, {case}", wanted, f"{ratio:.2f} x", reached))
+    none = Goal("cached", "no request to storage", str(requests), requests == 0)
+    return (*goals, none)
+
+
+# Start-up and memory
+
+
+def startup(bench: Bench) -> Result:
+    """Starting, without any work."""
+    rows = {
+        DVC_VERSION: bench.startup(),
+        "dvc models pull --help": bench.repeat([DVC, "models", "pull", "--help"]),
+        "python -c pass": bench.repeat([sys.executable, "-c", "pass"]),
+    }
+    return Result("Start-up", "", rows, DVC_VERSION)
+
+
+def memory(bench: Bench) -> Result:
+    """Peak memory for 1 GiB and for 4 GiB."""
+    peaks = []
+    for project in (_large(bench), None):
+        huge = project or bench.project("huge", [{"": bench.scaled(4 * GIB)}])
+        work = bench.work(huge, bench.storage.ports.open)
+        once = run_in_turn(bench.runner, work, bench.cold, [TOOL_PULL], rounds=1)
+        bench.pulls.append(once[PULL])
+        peaks.append(once[PULL].peak_bytes)
+    ratio = peaks[1] / peaks[0]
+    goal = Goal(
+        "memory",
+        "the same for 1 GiB and 4 GiB",
+        f"{peaks[0] / 1e6:.0f} and {peaks[1] / 1e6:.0f} MB",
+        ratio <= _MEMORY_TOLERANCE,
+    )
+    table = (
+        "| file | peak, MB |\n|---|--:|\n"
+        f"| 1 GiB | {peaks[0] / 1e6:.0f} |\n| 4 GiB | {peaks[1] / 1e6:.0f} |"
+    )
+    return Result("Memory", f"Of `{PULL}`, open.", goals=(goal,), table=table)
+
+
+def most_memory(bench: Bench) -> Goal:
+    """Judge the peak of every pull that was measured."""
+    peak = max(runs.peak_bytes for runs in bench.pulls) / 1e6
+    wanted = f"peak RSS <= {_MOST_MB} MB in every case"
+    return Goal("memory", wanted, f"{peak:.0f} MB at most", peak <= _MOST_MB)
+
+
+def hook(bench: Bench) -> Result:
+    """What every start of Python and of ``dvc`` pays for the plugin."""
+    script = Path(__file__).with_name("hook.py")
+    runs = str(max(2, bench.scaled(_HOOK_RUNS)))
+    told = subprocess.run(
+        [sys.executable, script, runs], stdout=subprocess.PIPE, text=True, check=True
+    )
+    table = told.stdout.strip()
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    cost_ms = next(float(row[-1]) for row in cells if row[0] == "`python -c pass`")
+    goal = Goal("hook", "about 0.2 ms", f"{cost_ms:.2f} ms", cost_ms <= _HOOK_MS)
+    return Result("The hook", "", goals=(goal,), table=table)
+
+
+def _faster(
+    case: str, rows: Mapping[str, Runs], other: str, *, times: float = 1
+) -> Goal:
+    ratio = rows[other].seconds / rows[PULL].seconds
+    wanted = f">= {times:g} x faster than `{other}`"
+    if times == 1:
+        wanted = f"faster than `{other}`"
+    return Goal(case, wanted, f"{ratio:.2f} x", ratio >= times)
+
+
+CASES: dict[str, Callable[[Bench], Result]] = {
+    "startup": startup,
+    "large": large_open,
+    "throttled": large_throttled,
+    "resume": resumed,
+    "memory": memory,
+    "eight": eight_throttled,
+    "many": many_open,
+    "far": many_far,
+    "cached": cached,
+    "hook": hook,
+}
+"""In an order in which each project is made once."""
+
+LARGEST_BYTES = {
+    "large": GIB,
+    "throttled": GIB,
+    "resume": GIB,
+    "memory": 4 * GIB,
+    "eight": GIB,
+    "many": 100 * MIB,
+    "far": 100 * MIB,
+    "cached": GIB,
+}
+"""What lies on the disk up to three times: served, cached and in the workspace."""

@@ -1,0 +1,176 @@
+"""The same work as each tool does it: from a cold folder to the files in place.
+
+The tools that know no models are given the URLs; ``dvc`` asks Studio for them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import Runs, Usage
+from benchmarks.project import DVC, MODEL, REPO_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+    from benchmarks.measure import Runner
+    from benchmarks.project import Project
+
+PULL = "dvc models pull"
+PULL_LINKED = "dvc models pull, cache.type hardlink"
+GET = "dvc artifacts get"
+CURL = "curl"
+ARIA2C = "aria2c"
+MD5SUM = "md5sum"
+LIST = "files.list"
+SUMS = "files.md5"
+FEW_ROUNDS = 2  # for a tool whose time is that of the limited port, not its own
+
+
+@dataclass(frozen=True)
+class Work:
+    """The latest version of a project's model, at one of nginx's ports."""
+
+    project: Project
+    origin: str
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Path in the repo to address."""
+        return self.project.urls(self.project.latest, self.origin)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One way to do it."""
+
+    name: str
+    prepare: Callable[[Work, Path], list[str]]
+    """Makes the cold folder and gives the command to run there."""
+
+    verifies: bool = False
+    """Whether it compares hashes itself; then only its first result is hashed."""
+
+
+def then_md5sum(name: str) -> str:
+    """Name what a tool and ``md5sum`` after it cost together."""
+    return f"{name}, then {MD5SUM}"
+
+
+def pull(work: Work, folder: Path) -> list[str]:
+    """Pull into a clone on its first day, through the DVC cache."""
+    work.project.clone(folder)
+    return [DVC, "models", "pull", MODEL]
+
+
+def pull_linked(work: Work, folder: Path) -> list[str]:
+    """Pull where the cache and the workspace share their bytes."""
+    command = pull(work, folder)
+    local = folder / ".dvc" / "config.local"
+    local.write_text("[cache]\n    type = hardlink\n", "utf-8")
+    return command
+
+
+def artifacts_get(work: Work, folder: Path) -> list[str]:
+    """Get the same from the same Studio with what DVC has by itself."""
+    _ = work
+    folder.mkdir()
+    return [DVC, "artifacts", "get", REPO_URL, MODEL]
+
+
+def curl(work: Work, folder: Path) -> list[str]:
+    """One connection, kept open, one file after the other."""
+    folder.mkdir()
+    lines = [f"url = {url}\noutput = {path}\n" for path, url in work.urls.items()]
+    (folder / LIST).write_text("".join(lines), "utf-8")
+    return ["curl", "-sS", "--fail", "--create-dirs", "-K", LIST]
+
+
+def aria2c(*options: str) -> Tool:
+    """Make a tool of aria2c with the connections that ``options`` allow."""
+
+    def prepare(work: Work, folder: Path) -> list[str]:
+        folder.mkdir()
+        lines = [f"{url}\n  out={path}\n" for path, url in work.urls.items()]
+        (folder / LIST).write_text("".join(lines), "utf-8")
+        quiet = ["--no-conf", "-q", "--file-allocation=none"]
+        return [ARIA2C, *quiet, *options, "-i", LIST]
+
+    return Tool(" ".join([ARIA2C, *options]), prepare)
+
+
+def md5sum(work: Work, folder: Path) -> list[str]:
+    """Hash the files where nginx has them: no verified download can be faster."""
+    folder.mkdir()
+    files = work.project.latest.files
+    sums = [f"{md5}  {work.project.object_path(md5)}\n" for md5 in files.values()]
+    (folder / SUMS).write_text("".join(sums), "utf-8")
+    return _check_sums()
+
+
+TOOL_PULL = Tool(PULL, pull, verifies=True)
+TOOL_PULL_LINKED = Tool(PULL_LINKED, pull_linked, verifies=True)
+TOOL_GET = Tool(GET, artifacts_get)
+TOOL_CURL = Tool(CURL, curl)
+TOOL_MD5SUM = Tool(MD5SUM, md5sum, verifies=True)
+
+
+def run_in_turn(
+    runner: Runner,
+    work: Work,
+    folder: Path,
+    tools: Sequence[Tool],
+    *,
+    rounds: int,
+    few: Collection[str] = (),
+) -> dict[str, Runs]:
+    """Let every tool do the work, round after round, each time from nothing.
+
+    Args:
+        runner: Measures.
+        work: What is to be done.
+        folder: Created and removed by every run.
+        tools: In the order in which they run; every other round goes backwards.
+        rounds: How many.
+        few: Names of the tools for which :data:`FEW_ROUNDS` are enough.
+    """
+    usages: dict[str, list[Usage]] = {}
+    for number in range(rounds):
+        for tool in tools if number % 2 == 0 else reversed(tools):
+            if tool.name in few and number >= FEW_ROUNDS:
+                continue
+            hashed = not tool.verifies or number == 0
+            done = _run_once(runner, work, folder, tool, hashed=hashed)
+            for name, usage in done.items():
+                usages.setdefault(name, []).append(usage)
+    return {name: Runs(tuple(taken)) for name, taken in usages.items()}
+
+
+def _run_once(
+    runner: Runner, work: Work, folder: Path, tool: Tool, *, hashed: bool
+) -> dict[str, Usage]:
+    """Run a tool and, where ``hashed``, hash what it brought."""
+    try:
+        usage = runner.run(tool.prepare(work, folder), folder)
+        if tool.name == MD5SUM or not hashed:
+            return {tool.name: usage}
+        hashing = check(runner, work, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if tool.verifies:
+        return {tool.name: usage}
+    return {tool.name: usage, then_md5sum(tool.name): usage + hashing}
+
+
+def check(runner: Runner, work: Work, folder: Path) -> Usage:
+    """Prove that a folder holds the latest version, byte for byte."""
+    sums = [f"{md5}  {path}\n" for path, md5 in work.project.latest.files.items()]
+    (folder / SUMS).write_text("".join(sums), "utf-8")
+    return runner.run(_check_sums(), folder)
+
+
+def _check_sums() -> list[str]:
+    return [MD5SUM, "--check", "--quiet", SUMS]
