@@ -10,7 +10,6 @@ import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from dvc_studio_models.errors import UsageError
 
@@ -137,7 +136,9 @@ class Digest:
         Returns:
             None where the path is not content addressed (cloud-versioned remotes).
         """
-        match = _OBJECT_PATH.search(urlsplit(url).path)
+        # By hand, since a model may have thousands of files; urlsplit takes 3x as long.
+        path = url.partition("?")[0].partition("#")[0].partition("://")[2]
+        match = _OBJECT_PATH.search(path, path.find("/"))
         if not match:
             return None
         return cls(MD5 if match["dvc3"] else MD5_DOS2UNIX, match[2] + match[3])

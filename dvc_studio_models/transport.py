@@ -55,7 +55,7 @@ def make_session(*, token: str | None = None, connections: int = 1) -> requests.
             two kinds of credentials.
         connections: How many are kept open to one host.
     """
-    session = requests.Session()
+    session = _Session()
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         if token:
@@ -65,12 +65,18 @@ def make_session(*, token: str | None = None, connections: int = 1) -> requests.
         return request
 
     session.auth = authorize
-    session.max_redirects = MAX_REDIRECTS
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _VerbatimAdapter(pool_connections=connections, pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+class _Session(requests.Session):
+    """Leaves redirects to who sends: requests would read their bodies, however long."""
+
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        return None
 
 
 TARGET = "\0target"

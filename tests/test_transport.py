@@ -446,12 +446,23 @@ def test_no_connection_in_time_is_told() -> None:
     assert (reason(error), is_final(error)) == ("no connection in 10 s", False)
 
 
-def test_no_answer_is_redirected_behind_our_back(
-    session: requests.Session, file_server: FileServer
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(Behaviour(redirect=Redirect()), id="honest"),
+        pytest.param(Behaviour(redirect=Redirect(location="http://[::1/")), id="bad"),
+        pytest.param(Behaviour(redirect=Redirect(), endless=True), id="endless-body"),
+    ],
+)
+def test_no_redirect_is_followed_nor_read_behind_our_back(
+    session: requests.Session, file_server: FileServer, behaviour: Behaviour
 ) -> None:
-    file_server.behaviour = Behaviour(redirect=Redirect())
+    file_server.behaviour = behaviour
+    with session.get(file_server.url("/a"), stream=True, timeout=5) as response:
+        pass
 
-    assert send(session, file_server.url("/a")).status_code == 302
+    assert response.status_code == 302
+    assert len(file_server.requests) == 1
 
 
 @pytest.mark.parametrize(
