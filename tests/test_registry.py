@@ -580,7 +580,7 @@ def test_a_broken_dvc_yaml_is_no_record(project: Project) -> None:
 
 def test_a_hash_that_names_no_content_is_no_digest(tmp_path: Path) -> None:
     project = init_project(tmp_path / "project")
-    strange = b"outs:\n- etag: '0x8D'\n  hash: etag\n  path: m.bin\n"
+    strange = f"outs:\n- etag: {md5_of(b'm')}\n  hash: etag\n  path: m.bin\n".encode()
     annotation = b"artifacts:\n  m:\n    path: m.bin\n"
     write(project.repo, {"dvc.yaml": annotation, "m.bin.dvc": strange})
     commit_all(project, "Train")

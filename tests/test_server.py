@@ -265,6 +265,41 @@ def test_a_model_may_be_a_folder_with_several_outputs(project: Project) -> None:
     }
 
 
+def test_a_neighbour_with_a_longer_name_is_no_part_of_a_model(project: Project) -> None:
+    write(project.repo, {"d/a/x": b"x", "d/ab": b"ab"})
+    track(project.repo, "d")
+    annotate(project, "d/a")
+
+    with serving(project.repo) as url:
+        assert list(links(url, "m")) == ["d/a/x"]
+
+
+def test_what_a_commit_says_is_read_once_and_for_the_first_model_at_the_start(
+    project: Project, own_server: str
+) -> None:
+    for listing in project.storage.rglob("*.dir"):
+        listing.unlink()
+
+    assert len(links(own_server, "bert")) == len(BERT["v2.0.0"])
+
+
+def test_links_are_not_to_be_cached(server: str) -> None:
+    reply = ask(server, repo=ORIGIN_URL, name="churn")
+
+    assert reply.headers["Cache-Control"] == "no-store"
+
+
+def test_serving_writes_nothing_into_the_repo(project: Project) -> None:
+    before = {path: path.stat().st_mtime_ns for path in project.repo.rglob("*")}
+
+    with serving(project.repo) as url:
+        links(url, "churn", version="v1.0.0")
+        links(url, "bert", version="v1.0.0")
+
+    after = {path: path.stat().st_mtime_ns for path in project.repo.rglob("*")}
+    assert after == before
+
+
 def test_an_empty_file_is_served(server: str) -> None:
     link = links(server, "bert")["models/bert/empty.txt"]
 
@@ -366,6 +401,12 @@ def test_no_repo_is_opened_because_a_request_names_it(
     project: Project, own_server: str
 ) -> None:
     reply = ask(own_server, repo=str(project.bare), name="churn")
+
+    assert reply.status_code == 404
+
+
+def test_a_path_is_not_an_owner_and_name(project: Project, own_server: str) -> None:
+    reply = ask(own_server, repo=str(project.repo).lstrip("/"), name="churn")
 
     assert reply.status_code == 404
 
@@ -533,6 +574,18 @@ def test_a_model_that_is_not_there_is_refused(
 
     assert status == 404
     assert detail.endswith(f"): {reason}")
+
+
+def test_an_output_that_lies_in_git_is_refused(project: Project) -> None:
+    out = f"outs:\n- md5: {md5_of(b'm')}\n  hash: md5\n  path: m.bin\n  cache: false\n"
+    write(project.repo, {"m.bin": b"m", "m.bin.dvc": out.encode()})
+    annotate(project, "m.bin")
+
+    with serving(project.repo) as url:
+        status, detail = refusal(ask(url, repo=ORIGIN_URL, name="m"))
+
+    assert status == 404
+    assert detail.endswith("'m.bin' is not tracked by DVC")
 
 
 def test_an_output_without_a_hash_is_refused(project: Project) -> None:
@@ -784,10 +837,13 @@ def test_the_access_log_shows_who_did_what_and_no_secret(
         for record in caplog.records
         if record.name == "dvc.dvc_studio_models.server"
     ]
-    asked, fetched, forged = (line.split() for line in lines)
+    # A line is written when its reply is out, so two may change places.
+    by_path = {line.split()[1]: line.split() for line in lines}
+    paths = (API, urlsplit(link).path, "/x%0AGET%20/forged")
+    asked, fetched, forged = (by_path[path] for path in paths)
     assert (asked[:3], asked[5:]) == (["GET", API, "200"], ["ci"])
-    assert fetched[:3] == ["GET", urlsplit(link).path, "200"]
-    assert forged[1] == "/x%0AGET%20/forged"
+    assert fetched[2] == "200"
+    assert forged[2] == "404"
     secrets = (TOKEN, "signature", link.partition("signature=")[2], "acme")
     assert not [secret for secret in secrets if secret in "".join(lines)]
 
@@ -894,6 +950,17 @@ def test_an_object_that_was_never_pushed_is_said_to_be_missing(
         404,
         f"object '{name}' is not on the DVC remote; was it pushed?",
     )
+
+
+def test_a_folder_in_the_place_of_an_object_is_not_served(
+    project: Project, own_server: str
+) -> None:
+    link = links(own_server, "churn")["models/churn.pkl"]
+    stored = project.storage / urlsplit(link).path.partition("/storage/")[2]
+    stored.unlink()
+    stored.mkdir()
+
+    assert fetch(link).status_code == 404
 
 
 def test_a_shared_key_makes_links_good_at_every_server(

@@ -50,11 +50,12 @@ def run(
     """
     catalog = Catalog(repos)
     app = create_app(catalog, Settings(tokens, expires_s, remote))
-    with listen(host, port) as listener, _stopping_quietly():
+    server = make_server(app)
+    with listen(host, port) as listener, _stopping(server):
         count = f"{len(catalog)} repo{'s' if len(catalog) > 1 else ''}"
         ui.write(f"Serving {count} at {url_of(listener)}")
         sys.stdout.flush()  # whoever waits for the line reads it through a pipe
-        make_server(app).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
@@ -96,13 +97,20 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _stopping_quietly() -> Iterator[None]:
-    """Let uvicorn's second raising of the signal that stopped it do nothing."""
+def _stopping(server: uvicorn.Server) -> Iterator[None]:
+    """Let signals stop the server, also those that come before it heeds them itself.
+
+    When it has stopped, uvicorn raises the signal once more: then this does no harm.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: None) for number in signals]
+    before = [signal.signal(number, stop) for number in signals]
     try:
         yield
     finally:

@@ -103,7 +103,7 @@ class Storage:
     def warm_up(self) -> None:
         """Read a model, if there is one, so that the first request is not slow."""
         with self._lock, contextlib.closing(self._repo.open()) as scm:
-            models = registry.known(scm)
+            models = self._known(scm)
         for model in models[:1]:
             with contextlib.suppress(RefusedError):
                 self.find(ModelRef(model.name))
@@ -140,13 +140,17 @@ class Storage:
         with self._lock, contextlib.closing(self._repo.open()) as scm:
             return self._remotes.find(scm, project, name)
 
-    def _resolve(self, scm: Git, ref: ModelRef) -> ModelVersion:
+    def _known(self, scm: Git) -> tuple[KnownModel, ...]:
         tags = registry.fingerprint(scm)
         if self._models[0] != tags:
             self._models = (tags, registry.known(scm))
-        version = registry.select(self._models[1], ref)
+        return self._models[1]
+
+    def _resolve(self, scm: Git, ref: ModelRef) -> ModelVersion:
+        models = self._known(scm)
+        version = registry.select(models, ref)
         if version is None:
-            raise ModelMissingError(registry.explain(self._models[1], ref))
+            raise ModelMissingError(registry.explain(models, ref))
         return version
 
     def _keep(self, scm: Git, version: ModelVersion, name: str) -> _Version:
