@@ -6,49 +6,18 @@ Owns what the user types and reads. Imports nothing heavy before a command runs,
 
 from __future__ import annotations
 
-import argparse
-import logging
-import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 from dvc.cli import formatter
-from dvc.cli.command import CmdBaseNoRepo
+
+from dvc_studio_models.command import CmdModels, JsonAction, write_json
 
 if TYPE_CHECKING:
-    from types import FrameType
+    import argparse
 
-    from dvc_studio_models.errors import StudioModelsError
     from dvc_studio_models.model import FileResult, ModelResult, PullResult
 
-logger = logging.getLogger(f"dvc.{__name__}")
-
 _SHORT_SHA = 7
-
-
-class CmdModels(CmdBaseNoRepo):
-    """What all commands share: our exit codes, and a clean end on SIGTERM."""
-
-    def do_run(self) -> int:
-        """Run, and turn an error of ours into its message and exit code."""
-        from dvc.scm import SCMError
-
-        from dvc_studio_models.errors import StudioModelsError
-
-        _print_anything()
-        with _Terminable():
-            try:
-                return int(self.run())
-            except StudioModelsError as error:
-                logger.exception("")
-                self.report(error)
-                return error.exit_code
-            except SCMError:
-                logger.exception("")
-                return 253
-
-    def report(self, error: StudioModelsError) -> None:
-        """Tell programs what failed; people have been told."""
 
 
 class CmdModelsPull(CmdModels):
@@ -81,59 +50,10 @@ class CmdModelsPull(CmdModels):
             progress=make_progress("Downloading", quiet=args.quiet or args.json),
         )
         if args.json:
-            _write_json(_to_json(result))
+            write_json(_to_json(result))
         else:
             ui.write(format_result(result, dry_run=args.dry_run))
         return 0
-
-    def report(self, error: StudioModelsError) -> None:
-        """Print the error as JSON where that was asked for."""
-        if self.args.json:
-            _write_json(
-                {
-                    "error": {
-                        "kind": type(error).__name__,
-                        "message": str(error),
-                        "exit_code": error.exit_code,
-                    }
-                }
-            )
-
-
-def _print_anything() -> None:
-    """Escape what the terminal's encoding lacks, instead of failing after the work."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)  # colorama wraps the streams
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
-
-
-class _Terminable:
-    """Ends on SIGTERM as on Ctrl-C: with everything put back, and exit code 143."""
-
-    def __enter__(self) -> None:
-        self._before: Any = signal.getsignal(signal.SIGTERM)
-        if self._before is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._terminate)
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._before)
-
-    @staticmethod
-    def _terminate(number: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-
-class _JsonAction(argparse._StoreTrueAction):
-    """``--json``: DVC logs to stdout below warnings, where only the object may be."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        super().__call__(*args, **kwargs)
-        for name in ("dvc", "dvc_objects", "dvc_data"):
-            for handler in logging.getLogger(name).handlers:
-                if getattr(handler, "stream", None) is sys.stdout:
-                    handler.stream = sys.stderr  # type: ignore[attr-defined]
 
 
 def format_result(result: PullResult, *, dry_run: bool) -> str:
@@ -205,15 +125,6 @@ def _to_json(result: PullResult) -> dict[str, Any]:
         "bytes_downloaded": result.bytes_downloaded,
         "seconds": round(result.seconds, 3),
     }
-
-
-def _write_json(value: dict[str, Any]) -> None:
-    """Print the one object that ``--json`` promises, also under ``-q``."""
-    import json
-
-    from dvc.ui import ui
-
-    ui.write(json.dumps(value, ensure_ascii=False), force=True)
 
 
 def _positive(text: str) -> int:
@@ -320,7 +231,7 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--json",
-        action=_JsonAction,
+        action=JsonAction,
         dest="json",
         help="Print one JSON object and nothing else on stdout.",
     )

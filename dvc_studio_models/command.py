@@ -1,0 +1,104 @@
+"""What all commands of ``dvc models`` share: exit codes, JSON, a clean end.
+
+Owns how a command ends and what it prints for programs. What a command does is in its
+own module.
+"""
+# ruff: noqa: TID251 - a command is DVC's
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from dvc.cli.command import CmdBaseNoRepo
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from dvc_studio_models.errors import StudioModelsError
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
+    """What all commands share: our exit codes, and a clean end on SIGTERM."""
+
+    def do_run(self) -> int:
+        """Run, and turn an error of ours into its message and exit code."""
+        from dvc.scm import SCMError
+
+        from dvc_studio_models.errors import StudioModelsError
+
+        _print_anything()
+        with _Terminable():
+            try:
+                return int(self.run())
+            except StudioModelsError as error:
+                logger.exception("")
+                self.report(error)
+                return error.exit_code
+            except SCMError:
+                logger.exception("")
+                return 253
+
+    def report(self, error: StudioModelsError) -> None:
+        """Tell programs what failed, where ``--json`` asks; people have been told."""
+        if getattr(self.args, "json", False):
+            write_json(
+                {
+                    "error": {
+                        "kind": type(error).__name__,
+                        "message": str(error),
+                        "exit_code": error.exit_code,
+                    }
+                }
+            )
+
+
+class JsonAction(argparse._StoreTrueAction):
+    """``--json``: DVC logs to stdout below warnings, where only the object may be."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Note the option, and move the log."""
+        super().__call__(*args, **kwargs)
+        for name in ("dvc", "dvc_objects", "dvc_data"):
+            for handler in logging.getLogger(name).handlers:
+                if getattr(handler, "stream", None) is sys.stdout:
+                    handler.stream = sys.stderr  # type: ignore[attr-defined]
+
+
+def write_json(value: object) -> None:
+    """Print the one document that ``--json`` promises, also under ``-q``."""
+    import json
+
+    from dvc.ui import ui
+
+    ui.write(json.dumps(value, ensure_ascii=False), force=True)
+
+
+def _print_anything() -> None:
+    """Escape what the terminal's encoding lacks, instead of failing after the work."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)  # colorama wraps the streams
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+class _Terminable:
+    """Ends on SIGTERM as on Ctrl-C: with everything put back, and exit code 143."""
+
+    def __enter__(self) -> None:
+        self._before: Any = signal.getsignal(signal.SIGTERM)
+        if self._before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminate)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _terminate(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
