@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 from dvc_studio_models.cache import tree_digest
 from dvc_studio_models.errors import (
@@ -19,14 +20,14 @@ from dvc_studio_models.errors import (
     StudioOfflineError,
     UnsafePathError,
 )
-from dvc_studio_models.git import is_local, is_loopback, strip_secrets
+from dvc_studio_models.git import is_local, is_loopback, is_url, strip_secrets
 from dvc_studio_models.model import Digest
 from dvc_studio_models.paths import outside
 from dvc_studio_models.registry import read_record, resolve
 from dvc_studio_models.studio import StudioClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dvc_studio_models.config import Settings
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
+_OBJECT_VERSIONS = {"versionid", "generation", "snapshot"}
+"""How S3 and Azure, Google, and Azure again name the version of an object."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -51,6 +55,9 @@ class Answer:
     version: ModelVersion | None = None
     record: Record | None = None
     """Set where Git vouches for the content."""
+
+    unproved: tuple[ModelVersion, Record] | None = None
+    """What Git knows where the links tell no hashes, see :func:`prove`."""
 
     @property
     def paths(self) -> list[str]:
@@ -64,19 +71,24 @@ def tell_repo(clone: Clone | None, settings: Settings, options: PullOptions) -> 
     Raises:
         GitRemoteError: No rule does, or the remote is a folder that Studio cannot know.
     """
-    if options.repo:
+    if options.repo is not None:
         return strip_secrets(options.repo)
     if clone is None:
-        preferred = settings.git_remote or settings.repo_url
-        if not preferred or options.git_remote:
-            raise GitRemoteError.outside_git()
-        return strip_secrets(preferred)
-    if settings.repo_url and not options.git_remote and not settings.git_remote:
+        return _tell_repo_outside_git(settings, options)
+    if settings.repo_url and options.git_remote is None and not settings.git_remote:
         return strip_secrets(settings.repo_url)
     url = clone.remote_url(remote=options.git_remote, preferred=settings.git_remote)
     if is_local(url) and not is_loopback(settings.url):
         raise GitRemoteError.local_folder(url)
     return url
+
+
+def _tell_repo_outside_git(settings: Settings, options: PullOptions) -> str:
+    remote = settings.git_remote or ""
+    url = remote if is_url(remote) else settings.repo_url
+    if options.git_remote is not None or not url:
+        raise GitRemoteError.outside_git()
+    return strip_secrets(url)
 
 
 def connect(settings: Settings) -> StudioClient:
@@ -111,18 +123,56 @@ def anchor(answer: Answer, clone: Clone, *, memo: Path | None) -> Answer:
     if version is None:
         return answer
     record = read_record(clone.scm, version.commit, ref.name, memo=memo)
+    if ref.version:
+        answer = replace(answer, version=version)
+        if record and (strays := list(outside(answer.paths, record.path))):
+            raise UnsafePathError(strays)
     if record is None or record.digest is None:
-        return replace(answer, version=version if ref.version else None)
-    served = _served_digest(answer.files, record)
-    if served and served.value == record.digest.value:
+        return answer
+    if ref.version:
+        answer = replace(answer, files=_fill_in(answer.files, record))
+    digests = {file.path: file.digest for file in answer.files}
+    if None in digests.values():
+        return replace(answer, unproved=(version, record))
+    return _judge(answer, version, record, _content(digests, record))
+
+
+def prove(answer: Answer, digests: Mapping[str, Digest]) -> Answer:
+    """Compare with Git what could not be compared before the download.
+
+    Args:
+        answer: As :func:`anchor` gave it.
+        digests: Of all its files, by their paths.
+
+    Raises:
+        IntegrityError: An explicit version has another hash in Git.
+    """
+    if answer.unproved is None:
+        return answer
+    version, record = answer.unproved
+    return _judge(answer, version, record, _content(digests, record))
+
+
+def _judge(
+    answer: Answer, version: ModelVersion, record: Record, served: Digest | None
+) -> Answer:
+    """Say whether Git vouches for what Studio serves."""
+    answer = replace(answer, unproved=None)
+    recorded = record.digest
+    if served and recorded and served.value == recorded.value:
         files = _fill_in(answer.files, record)
         return replace(answer, version=version, record=record, files=files)
-    if ref.version:
-        raise _disagreement(answer, record, served)
+    if answer.ref.version and recorded:
+        raise IntegrityError(
+            record.path,
+            expected=recorded,
+            actual=served.value if served else "other files",
+            source=f"Git, at {answer.ref},",
+        )
     logger.warning(
         "by the local tags '%s' is %s, but Studio serves other content: verified by "
         "URL only. Run 'git fetch --tags' to verify against Git",
-        ref,
+        answer.ref,
         version.version,
     )
     return answer
@@ -145,20 +195,28 @@ def make_renewal(
     return renew
 
 
-def _contents(files: Iterable[ModelFile]) -> dict[str, Digest | None]:
-    return {file.path: Digest.from_url(file.url) for file in files}
+def _contents(files: Iterable[ModelFile]) -> dict[str, object]:
+    return {file.path: Digest.from_url(file.url) or _place(file.url) for file in files}
 
 
-def _served_digest(files: Sequence[ModelFile], record: Record) -> Digest | None:
-    """Tell the hash of what Studio serves, in the form in which Git records it."""
-    if [file.path for file in files] == [record.path]:
-        return files[0].digest or record.digest
+def _place(url: str) -> tuple[object, ...]:
+    """Tell which object, in which version, a link without a hash is of."""
+    parts = urlsplit(url)
+    named = ((name.lower(), value) for name, value in parse_qsl(parts.query))
+    versions = (pair for pair in named if pair[0] in _OBJECT_VERSIONS)
+    return (parts.path, *versions)
+
+
+def _content(digests: Mapping[str, Digest | None], record: Record) -> Digest | None:
+    """Tell the hash of the files in the form in which Git records it."""
+    if list(digests) == [record.path]:
+        return digests[record.path]
     inner = {
-        file.path[len(record.path) + 1 :]: file.digest
-        for file in files
-        if file.digest and file.path.startswith(f"{record.path}/")
+        path[len(record.path) + 1 :]: digest
+        for path, digest in digests.items()
+        if digest and path.startswith(f"{record.path}/")
     }
-    return tree_digest(inner) if len(inner) == len(files) else None
+    return tree_digest(inner) if len(inner) == len(digests) else None
 
 
 def _fill_in(files: tuple[ModelFile, ...], record: Record) -> tuple[ModelFile, ...]:
@@ -167,16 +225,3 @@ def _fill_in(files: tuple[ModelFile, ...], record: Record) -> tuple[ModelFile, .
         return files
     digest = files[0].digest or record.digest
     return (replace(files[0], digest=digest, size=record.size),)
-
-
-def _disagreement(
-    answer: Answer, record: Record, served: Digest | None
-) -> IntegrityError | UnsafePathError:
-    if strays := list(outside(answer.paths, record.path)):
-        return UnsafePathError(strays)
-    return IntegrityError(
-        record.path,
-        expected=record.digest or Digest("md5", "unknown"),
-        actual=served.value if served else "files without a hash",
-        source=f"Git, at {answer.ref},",
-    )
