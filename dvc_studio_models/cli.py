@@ -14,6 +14,7 @@ from dvc_studio_models.command import CmdModels, JsonAction, write_json
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from dvc_studio_models.model import FileResult, ModelResult, PullResult
 
@@ -29,31 +30,47 @@ class CmdModelsPull(CmdModels):
 
         from dvc_studio_models.model import PullOptions
         from dvc_studio_models.progress import make_progress
-        from dvc_studio_models.pull import pull
+        from dvc_studio_models.pull import download_urls, pull
 
         args = self.args
         options = PullOptions(
             repo=args.repo,
             git_remote=args.git_remote,
             out=args.out,
+            include=args.include,
+            exclude=args.exclude,
             force=args.force,
             cache=args.cache,
-            dry_run=args.dry_run,
+            dry_run=args.dry_run or args.check,
             jobs=args.jobs,
             wait_for_lock=getattr(args, "wait_for_lock", False),  # from DVC 3.61 on
         )
-        result = pull(
-            *args.name,
-            stage=args.stage,
-            version=args.version,
-            options=options,
-            progress=make_progress("Downloading", quiet=args.quiet or args.json),
-        )
+        which = {"stage": args.stage, "version": args.version, "options": options}
+        if args.urls:
+            return self._print_urls(download_urls(*args.name, **which))
+        quiet = args.quiet or args.json or options.dry_run
+        progress = make_progress("Downloading", quiet=quiet)
+        result = pull(*args.name, **which, progress=progress)
         if args.json:
             write_json(_to_json(result))
-        else:
+        elif not args.check:
             ui.write(format_result(result, dry_run=args.dry_run))
+        return int(args.check and _would_change(result))
+
+    def _print_urls(self, urls: Mapping[str, str]) -> int:
+        from dvc.ui import ui
+
+        if self.args.json:
+            write_json(urls)
+        else:
+            for path, url in urls.items():
+                ui.write(f"{path}\t{url}", force=True)
         return 0
+
+
+def _would_change(result: PullResult) -> bool:
+    files = [file for model in result.models for file in model.files]
+    return any(file.action != "unchanged" for file in files)
 
 
 def format_result(result: PullResult, *, dry_run: bool) -> str:
@@ -211,6 +228,14 @@ def _add_selectors(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_switches(parser: argparse.ArgumentParser) -> None:
+    for name, which in (("include", "Pull only"), ("exclude", "Do not pull")):
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="<glob>",
+            help=f"{which} the files whose path in the repo matches; may be repeated.",
+        )
 
     parser.add_argument(
         "-f",
@@ -224,10 +249,21 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="Do not keep a copy in the DVC cache.",
     )
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--dry-run",
         action="store_true",
         help="Only tell what would be done to each file.",
+    )
+    instead.add_argument(
+        "--check",
+        action="store_true",
+        help="Print nothing, change nothing, and exit with 1 if anything would change.",
+    )
+    instead.add_argument(
+        "--urls",
+        action="store_true",
+        help="Only print each file's path and signed URL, separated by a tab.",
     )
     parser.add_argument(
         "--json",

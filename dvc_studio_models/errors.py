@@ -7,12 +7,13 @@ whoever talks HTTP raises ``from None``: a cause would carry the signed URL.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from dvc.exceptions import DvcException
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from dvc_studio_models.model import Digest, ModelRef
@@ -28,6 +29,19 @@ class UsageError(StudioModelsError):
     """The arguments contradict each other or cannot be read."""
 
     exit_code = 254
+
+
+class NothingSelectedError(UsageError):
+    """Globs leave no file to pull."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self.include, self.exclude = tuple(include), tuple(exclude)
+        globs = [f"--include {glob}" for glob in include]
+        globs += [f"--exclude {glob}" for glob in exclude]
+        super().__init__(
+            f"no file matches {' '.join(globs)}\n"
+            "Globs are relative to the Git root; see the paths with '--dry-run'"
+        )
 
 
 class StudioConfigError(StudioModelsError):
@@ -242,21 +256,30 @@ class UnsafePathError(WorkspaceError):
 
     def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
         self.problems = tuple(problems)
-        listed = "".join(f"\n  {path!a}: {reason}" for path, reason in self.problems)
+        listed = "".join(f"\n  {path!r}: {reason}" for path, reason in self.problems)
         super().__init__(f"refused to write what Studio's reply names:{listed}")
 
 
 class TargetExistsError(WorkspaceError):
     """Content that exists nowhere else is in the way."""
 
+    reason = (
+        "these files have other content, neither in the DVC cache nor from an "
+        "earlier pull"
+    )
+    hint = "Move them away, or replace them with '--force'"
+
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
-        super().__init__(
-            "these files have other content, neither in the DVC cache nor "
-            f"from an earlier pull:{listed}\n"
-            "Move them away, or replace them with '--force'"
-        )
+        super().__init__(f"{self.reason}:{listed}\n{self.hint}")
+
+
+class TargetChangedError(TargetExistsError):
+    """A target is not what it was when the plan was made."""
+
+    reason = "these files changed while the pull ran"
+    hint = "Nothing was changed in the workspace; pull again"
 
 
 class LockHeldError(WorkspaceError):
@@ -274,6 +297,16 @@ class LocalDiskError(StudioModelsError):
 
     exit_code = 8
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str, *, action: str = "write") -> None:
         self.path, self.reason = str(path), reason
-        super().__init__(f"cannot write '{path}': {reason}")
+        super().__init__(f"cannot {action} '{path}': {reason}")
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path | str, *, action: str = "write") -> Iterator[None]:
+    """Tell what the file system refuses within, in its own words."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise LocalDiskError(path, reason, action=action) from None

@@ -15,6 +15,7 @@ from dvc_studio_models.errors import UsageError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
 DEFAULT_JOBS = 16
 MD5 = "md5"
@@ -201,6 +202,12 @@ class PullOptions:
     out: str | os.PathLike[str] | None = None
     """Place below this folder instead of the Git root."""
 
+    include: Sequence[str] = ()
+    """Globs on repo-relative paths, as in ``.dvcignore``; none takes every file."""
+
+    exclude: Sequence[str] = ()
+    """The same, for files not to pull."""
+
     force: bool = False
     """Replace content that would be lost."""
 
@@ -220,6 +227,11 @@ class PullOptions:
     """For Studio; None takes it from the settings, as with ``url``."""
 
     url: str | None = field(default=None, repr=False)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the globs may leave files out."""
+        return bool(self.include or self.exclude)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import (
     NotGitRepoError,
     TargetExistsError,
+    UnsafePathError,
 )
 from dvc_studio_models.git import Clone
 from dvc_studio_models.model import (
@@ -32,6 +33,7 @@ from dvc_studio_models.model import (
     PullResult,
 )
 from dvc_studio_models.parts import PartStore
+from dvc_studio_models.paths import path_problem
 from dvc_studio_models.plan import (
     CONFLICT,
     DOWNLOAD,
@@ -43,6 +45,7 @@ from dvc_studio_models.plan import (
 )
 from dvc_studio_models.progress import SilentProgress
 from dvc_studio_models.receipts import Receipt, Receipts
+from dvc_studio_models.selection import select_files
 from dvc_studio_models.survey import check_targets, survey
 from dvc_studio_models.transfer import fetch
 from dvc_studio_models.workspace import Workspace
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.cache import Store
     from dvc_studio_models.progress import Progress
+    from dvc_studio_models.studio import StudioClient
     from dvc_studio_models.transfer import Fetched
     from dvc_studio_models.workspace import Seen
 
@@ -81,20 +85,68 @@ def pull(
     return _pull(refs, options or PullOptions(), progress or SilentProgress())
 
 
+def download_urls(
+    *names: str,
+    stage: str | None = None,
+    version: str | None = None,
+    options: PullOptions | None = None,
+) -> dict[str, str]:
+    """Ask for the signed URLs of models' files; fetch and change nothing.
+
+    Args:
+        names: As for :func:`pull`; so are ``stage``, ``version`` and ``options``.
+        stage: See there.
+        version: See there.
+        options: Only what says which repo and which files counts.
+
+    Returns:
+        Repo-relative path to URL. The URLs are secrets; most live for an hour.
+
+    Raises:
+        StudioModelsError: See :func:`pull`.
+    """
+    options = options or PullOptions()
+    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
+    with contextlib.ExitStack() as stack:
+        asked = _ask(refs, options, stack)
+        files = [file for a in _narrow(asked.answers, options) for file in a.files]
+    problems = [(file.path, why) for file in files if (why := path_problem(file.path))]
+    if problems:
+        raise UnsafePathError(problems)
+    return {file.path: file.url for file in files}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What Studio was asked, and what it said."""
+
+    repo_url: str
+    clone: Clone | None
+    client: StudioClient
+    answers: list[Answer]
+
+
+def _ask(
+    refs: Sequence[ModelRef], options: PullOptions, stack: contextlib.ExitStack
+) -> _Asked:
+    here = Path(options.folder).absolute()
+    settings = load_settings(here, token=options.token, url=options.url)
+    clone = _find_clone(here, options, stack)
+    repo_url = tell_repo(clone, settings, options)
+    client = stack.enter_context(contextlib.closing(connect(settings)))
+    if clone:
+        refs = [clone.qualify(ref, here) for ref in refs]
+    answers = [Answer(ref, client.files(repo_url, ref)) for ref in refs]
+    return _Asked(repo_url, clone, client, answers)
+
+
 def _pull(
     refs: Sequence[ModelRef], options: PullOptions, progress: Progress
 ) -> PullResult:
     began = time.monotonic()
-    here = Path(options.folder).absolute()
     with contextlib.ExitStack() as stack:
-        settings = load_settings(here, token=options.token, url=options.url)
-        clone = _find_clone(here, options, stack)
-        repo_url = tell_repo(clone, settings, options)
-        client = stack.enter_context(contextlib.closing(connect(settings)))
-        if clone:
-            refs = [clone.qualify(ref, here) for ref in refs]
-        answers = [Answer(ref, client.files(repo_url, ref)) for ref in refs]
-
+        asked = _ask(refs, options, stack)
+        repo_url, clone, answers = asked.repo_url, asked.clone, asked.answers
         workspace = Workspace(_root(clone, options))
         paths = [path for answer in answers for path in answer.paths]
         check_targets(workspace, paths)
@@ -103,18 +155,19 @@ def _pull(
         )
         if clone and (options.repo is None or clone.has_remote(repo_url)):
             answers = [anchor(answer, clone, memo=store.memo) for answer in answers]
+        renew = make_renewal(asked.client, repo_url, answers)
+        answers = _narrow(answers, options)
         receipts = Receipts(store.receipts)
-        plan, seen = survey(answers, workspace, store, receipts, force=options.force)
+        plan, seen = survey(answers, workspace, store, receipts, options=options)
         if options.dry_run:
             return _tell(repo_url, answers, plan, {}, began, dry_run=True)
         _refuse_conflicts(plan)
 
         fetched: dict[str, Fetched] = {}
         stack.callback(_leave, fetched)
-        renew = make_renewal(client, repo_url, answers)
         _fetch(plan, store, fetched, renew, progress, jobs=options.jobs)
         _place(plan, fetched, workspace, store, seen)
-        _remember(answers, fetched, workspace, store, receipts)
+        _remember(answers, fetched, workspace, store, receipts, options)
         return _tell(repo_url, answers, plan, fetched, began)
 
 
@@ -152,6 +205,19 @@ def _open_store(
         use_cache=options.cache,
         wait_for_lock=options.wait_for_lock,
     )
+
+
+def _narrow(answers: Sequence[Answer], options: PullOptions) -> list[Answer]:
+    """Leave out the files that the globs leave out, and models without any other."""
+    if not options.is_partial:
+        return list(answers)
+    files = [file for answer in answers for file in answer.files]
+    kept = set(select_files(files, include=options.include, exclude=options.exclude))
+    narrowed = [
+        replace(answer, files=tuple(file for file in answer.files if file in kept))
+        for answer in answers
+    ]
+    return [answer for answer in narrowed if answer.files]
 
 
 # Fetch
@@ -248,11 +314,14 @@ def _remember(
     workspace: Workspace,
     store: Store,
     receipts: Receipts,
+    options: PullOptions,
 ) -> None:
     """Tell DVC the hashes, and the next pull what this one placed."""
     known = {receipt.model: receipt for receipt in receipts.load(workspace.root)}
     for answer in answers:
-        digests = {
+        before = known.get(answer.ref.name) if options.is_partial else None
+        digests = dict(before.files) if before else {}
+        digests |= {
             file.path: file.digest or _digest(fetched[file.path])
             for file in answer.files
         }

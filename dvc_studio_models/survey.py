@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.ask import Answer
     from dvc_studio_models.cache import Store
+    from dvc_studio_models.model import PullOptions
     from dvc_studio_models.receipts import Receipt, Receipts
     from dvc_studio_models.workspace import Seen, Workspace
 
@@ -54,7 +55,7 @@ def survey(
     store: Store,
     receipts: Receipts,
     *,
-    force: bool,
+    options: PullOptions,
 ) -> tuple[Plan, dict[str, Seen | None]]:
     """Look at every target and decide what it needs.
 
@@ -70,14 +71,16 @@ def survey(
         for file in files
         if (here := seen[file.path])
     }
-    leftovers = _leftovers(answers, known, workspace, store)
+    leftovers = (
+        [] if options.is_partial else _leftovers(answers, known, workspace, store)
+    )
     seen.update((path, workspace.look(path)) for path in leftovers)
     plan = make_plan(
         files,
         held=held,
         cached_size=store.size_of,
         leftovers=leftovers,
-        force=force,
+        force=options.force,
     )
     return plan, seen
 
