@@ -3,7 +3,8 @@
 The rooms of the house, each with one kind of I/O, importing only downwards:
 
     cli, plugin, server  argv, DVC's parser, HTTP    what people and programs talk to
-    pull                 no I/O of its own           the flow: ask, plan, fetch, place
+    api                  no I/O                      the same for Python programs
+    flow                 no I/O of its own           the flow: ask, plan, fetch, place
     survey               no I/O of its own           what is there, what it needs
     ask                  no I/O of its own           Studio's answer, anchored in Git
     config               environment, DVC's config   settings
@@ -26,16 +27,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dvc_studio_models.pull import pull
+    from dvc_studio_models.api import download_urls, pull
 
 __version__ = "0.1.0"
-__all__ = ["pull"]
+__all__ = ["download_urls", "pull"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "pull":
-        from dvc_studio_models.pull import pull
+    """Load the interface when it is used: ``dvc --help`` needs none of it."""
+    if name in __all__:
+        from dvc_studio_models import api
 
-        return pull
+        return getattr(api, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -28,9 +28,9 @@ class CmdModelsPull(CmdModels):
         """Pull, and print what came."""
         from dvc.ui import ui
 
+        from dvc_studio_models.flow import download_urls, pull
         from dvc_studio_models.model import PullOptions
         from dvc_studio_models.progress import make_progress
-        from dvc_studio_models.pull import download_urls, pull
 
         args = self.args
         options = PullOptions(

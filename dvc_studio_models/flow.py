@@ -2,7 +2,8 @@
 
 Owns the order of things and no I/O: each kind of it is a room's. Until all files of
 all models are verified, a failure leaves the workspace as it was; then they are placed
-together.
+together. (Not named ``pull``: a module of that name would hide the function of the
+package once it is imported.)
 """
 
 from __future__ import annotations
