@@ -715,14 +715,46 @@ def test_a_remote_may_be_chosen_by_name(project: Project) -> None:
         assert fetch(link).content == CHURN["v2.0.0"]
 
 
+def test_an_output_may_name_a_remote_of_its_own(project: Project) -> None:
+    shutil.copytree(project.storage, project.root / "own")
+    with (project.repo / ".dvc" / "config").open("a") as file:
+        file.write("['remote \"own\"']\nurl = ../../own\n")
+    with (project.repo / "models" / "churn.pkl.dvc").open("a") as file:
+        file.write("  remote: own\n")
+    annotate(project, "models/churn.pkl")
+
+    with serving(project.repo) as url:
+        link = links(url, "m")["models/churn.pkl"]
+        shutil.rmtree(project.storage)
+
+        assert "/objects/models/own/" in link
+        assert fetch(link).content == CHURN["v2.0.0"]
+
+
+def test_a_bare_repo_may_have_a_remote_with_an_absolute_path(project: Project) -> None:
+    config = project.repo / ".dvc" / "config"
+    absolute = config.read_text().replace("../../storage", str(project.storage))
+    config.write_text(absolute)
+    commit_all(project, "Name the storage's whole path")
+    project.mirror()
+    moved = project.bare.rename(project.root.parent / "models.git")
+
+    with serving(f"acme/models={moved}") as url:
+        link = links(url, "churn")["models/churn.pkl"]
+
+        assert fetch(link).content == CHURN["v2.0.0"]
+
+
+@pytest.mark.parametrize("name", ["config", "config.local"])
 def test_a_change_of_the_remote_is_seen_while_the_server_runs(
-    project: Project, own_server: str
+    project: Project, own_server: str, name: str
 ) -> None:
     links(own_server, "churn")
 
     project.storage.rename(project.root / "moved")
-    config = project.repo / ".dvc" / "config"
-    config.write_text(config.read_text().replace("../../storage", "../../moved"))
+    config = (project.repo / ".dvc" / "config").read_text()
+    moved = config.replace("../../storage", "../../moved")
+    (project.repo / ".dvc" / name).write_text(moved)
 
     link = links(own_server, "churn")["models/churn.pkl"]
     assert fetch(link).content == CHURN["v2.0.0"]
