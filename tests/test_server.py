@@ -34,7 +34,7 @@ from projects import (
 )
 
 from dvc_studio_models.errors import StudioConfigError, UsageError
-from dvc_studio_models.server import command, signing
+from dvc_studio_models.server import command, service, signing
 from dvc_studio_models.server.catalog import Identity
 
 if TYPE_CHECKING:
@@ -1229,3 +1229,10 @@ def test_a_token_file_and_no_auth_exclude_each_other() -> None:
 def test_a_repo_must_be_named_or_be_here() -> None:
     with pytest.raises(UsageError), serving():
         pass
+
+
+def test_a_reply_does_not_wait_for_more_to_send() -> None:
+    with service.listen("127.0.0.1", 0) as listener:
+        no_delay = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    assert no_delay == 1
