@@ -1,196 +1,218 @@
 """Part files: unverified bytes on disk, kept for the next pull.
 
-Owns one folder. A part is a folder of its own in it, named after the hash it is to
-have: ``data`` holds the bytes, ``ranges`` the record of which have arrived. The record
-is only a hint; the hash of the whole decides. A part is claimed by renaming its folder
-to a name that nobody else has (one winner, no file lock: on NFS and Lustre locks may
-succeed for everybody), and renamed back when it is left unfinished. A part whose owner
-died is claimed the same way.
+Owns one folder. A part is a file there, with a record beside it of the bytes that have
+arrived. The record is only a hint; the hash of the whole decides.
+
+    KEY.ID              what an earlier pull left of the content KEY
+    KEY.ID.HOST-NS-PID  what a pull works at
+    KEY.ID.ranges       its record: size and ETag, then a line for each range
+
+A part is claimed by renaming it to a name that nobody else has: one winner, no file
+lock (on NFS and Lustre locks may succeed for everybody). When it is left unfinished it
+is renamed back; a part whose owner died is claimed the same way.
 """
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import shutil
 import socket
 import threading
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from dvc_studio_models.errors import LocalDiskError
+from dvc_studio_models.ranges import Ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
 STALE_AFTER_S = 14 * 24 * 3600
-ABANDONED_AFTER_S = 600  # a live download writes far more often, on any host
+ABANDONED_AFTER_S = 600  # a live owner touches its parts far more often, on any host
+TOUCH_EVERY_S = 60.0
 _RECORD_FROM_BYTES = 1 << 20  # less is fetched again sooner than it is recorded
-
-
-class Ranges:
-    """A set of byte offsets, as disjoint half-open ranges in order."""
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._stops: list[int] = []
-
-    def add(self, start: int, stop: int) -> None:
-        """Put ``start`` to ``stop`` (exclusive) into the set."""
-        first = bisect.bisect_left(self._stops, start)
-        last = bisect.bisect_right(self._starts, stop)
-        if first < last:
-            start = min(start, self._starts[first])
-            stop = max(stop, self._stops[last - 1])
-        self._starts[first:last] = [start]
-        self._stops[first:last] = [stop]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(zip(self._starts, self._stops, strict=True))
-
-    @property
-    def prefix(self) -> int:
-        """How many bytes from the start on are there without a gap."""
-        return self._stops[0] if self._starts and self._starts[0] == 0 else 0
-
-    @property
-    def total(self) -> int:
-        """How many bytes are there."""
-        return sum(stop - start for start, stop in self)
-
-    def missing(self, size: int) -> list[tuple[int, int]]:
-        """Return the gaps up to ``size``."""
-        gaps, position = [], 0
-        for start, stop in self:
-            if start > position:
-                gaps.append((position, min(start, size)))
-            position = max(position, stop)
-        if position < size:
-            gaps.append((position, size))
-        return gaps
+_RECORD = "ranges"
+_NO_KEY = "nohash"
 
 
 class Part:
     """One claimed part. Ranges may be written from several threads at once."""
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self.key = key
+    def __init__(self, store: PartStore, home: Path, *, lasting: bool = True) -> None:
         self.size: int | None = None
         """In bytes, once storage has told it."""
         self.etag: str | None = None
-        self.changed = threading.Condition()
-        self._folder = folder
+        self.resumed = False
+        """Whether bytes in it come from an earlier pull."""
+        self.path = home.with_name(f"{home.name}.{_owner()}")
+        """Where the bytes are, once there are any."""
+        self._home = home
+        self._lasting = lasting
+        self._store = store
+        self._record_path = _record_of(home)
+        self._record: BinaryIO | None = None
         self._ranges = Ranges()
-        self._recorded = False
-
-    @property
-    def path(self) -> Path:
-        """Where the bytes are."""
-        return self._folder / "data"
+        self._left = False
+        self._lock = threading.Lock()
 
     @property
     def prefix(self) -> int:
         """How many bytes from the start on have arrived without a gap."""
-        with self.changed:
+        with self._lock:
             return self._ranges.prefix
 
     @property
     def received(self) -> int:
         """How many bytes have arrived."""
-        with self.changed:
+        with self._lock:
             return self._ranges.total
 
     @property
     def complete(self) -> bool:
         """Whether every byte of a known size has arrived."""
-        with self.changed:
-            return self.size is not None and self._ranges.prefix >= self.size
+        return self.size is not None and self.prefix >= self.size
 
-    def missing(self) -> list[tuple[int, int]]:
-        """Return the gaps; the size must be known."""
-        with self.changed:
-            return self._ranges.missing(self.size or 0)
+    def missing(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return the gaps of a span, as far as the file is known to reach."""
+        if self.size is None:
+            return [(start, stop)]
+        with self._lock:
+            return list(self._ranges.missing(start, min(stop, self.size)))
 
-    def describe(self, size: int | None, etag: str | None) -> None:
+    def describe(self, size: int, etag: str | None) -> None:
         """Take down what storage says of the whole file."""
-        with self.changed:
-            self.size, self.etag = size, etag
+        self.size, self.etag = size, etag
 
     def open(self) -> BinaryIO:
-        """Open the bytes for writing at any offset, without a buffer."""
-        return self.path.open("r+b", buffering=0)
+        """Open the bytes for writing at any offset.
 
-    def add(self, start: int, stop: int) -> None:
-        """Note that these bytes are in the file now."""
-        with self.changed:
-            self._ranges.add(start, stop)
-            self.changed.notify_all()
+        Raises:
+            OSError: The file system refuses, or somebody took the part away.
+        """
+        with self._lock:
+            if self._left:  # nobody would remove a file made now
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            if not self._ranges.total:
+                self._store.make_folder()
+            flags = os.O_WRONLY | (0 if self._ranges.total else os.O_CREAT)
+            descriptor = os.open(self.path, flags, 0o666)
+        return os.fdopen(descriptor, "wb", buffering=0)
 
-    def record(self, start: int, stop: int) -> None:
-        """Keep in the record that these bytes arrived, for a later pull."""
-        if not self.size or self.size < _RECORD_FROM_BYTES:
-            return
-        with self.changed:
-            lines = "" if self._recorded else f"{self.size} {self.etag or ''}\n"
-            self._recorded = True
-            with (self._folder / "ranges").open("a", encoding="utf-8") as file:
-                file.write(f"{lines}{start} {stop}\n")
+    def write(self, file: BinaryIO, position: int, data: bytes) -> int:
+        """Put bytes at their place.
 
-    def wait_beyond(self, position: int, *, timeout_s: float) -> int:
-        """Wait until bytes after ``position`` are there without a gap.
+        What has arrived without a gap stays as it is, since it may have been hashed:
+        of a body that is sent again only the rest is written.
 
         Returns:
-            Up to where bytes are there: ``position`` itself after the time-out.
+            From which position on.
         """
-        with self.changed:
-            if self._ranges.prefix <= position:
-                self.changed.wait(timeout_s)
-            return max(position, self._ranges.prefix)
+        start = max(position, min(self.prefix, position + len(data)))
+        stop = position + len(data)
+        _write_all(file.fileno(), memoryview(data)[start - position :], start)
+        with self._lock:
+            self._ranges.add(start, stop)
+            if not self._left and (self.size or 0) >= _RECORD_FROM_BYTES:
+                self._note(start, stop)
+        return start
 
-    def wake(self) -> None:
-        """Wake whoever waits for more bytes: there will be none."""
-        with self.changed:
-            self.changed.notify_all()
+    def _note(self, start: int, stop: int) -> None:
+        """Keep in the record that these bytes arrived; the caller holds the lock."""
+        line = f"{start} {stop}\n"
+        if self._record is None:
+            self._record = self._record_path.open("ab", buffering=0)
+            # The last line of an earlier pull may be torn.
+            line = f"\n{line}" if self.resumed else f"{self._first_line}\n{line}"
+        self._record.write(line.encode("ascii"))
+
+    @property
+    def _first_line(self) -> str:
+        return f"{self.size} {self.etag or ''}"
 
     def load_record(self) -> None:
         """Believe the record of an earlier pull, as far as it can be read."""
         try:
-            lines = (self._folder / "ranges").read_text("utf-8").splitlines()
-            size, _, etag = lines[0].partition(" ")
-            self.size, self.etag = int(size), etag or None
-        except (OSError, ValueError, IndexError):
+            text = self._record_path.read_text("ascii", errors="replace")
+            first, *lines = text.split("\n")
+            size, _, etag = first.partition(" ")
+            self.describe(_natural(size), etag or None)
+        except (OSError, ValueError):
             return
-        self._recorded = True
         on_disk = self.path.stat().st_size
-        for line in lines[1:]:
-            with contextlib.suppress(ValueError):  # the last line may be torn
-                start, stop = map(int, line.split(" "))
-                if 0 <= start < stop <= min(self.size, on_disk):
+        for line in lines[:-1]:  # the last is empty, or torn
+            with contextlib.suppress(ValueError):
+                start, stop = map(_natural, line.split(" "))
+                if start < stop <= min(self.size or 0, on_disk):
                     self._ranges.add(start, stop)
+        self.resumed = self._ranges.total > 0
+        if on_disk > (self.size or 0):
+            os.truncate(self.path, self.size or 0)
+
+    def close(self) -> None:
+        """Close the record: nothing is to be written any more."""
+        with self._lock:
+            if self._record is not None:
+                self._record.close()
 
     def release(self) -> None:
-        """Leave the part for the next pull; one that was discarded stays so."""
-        if not self._folder.is_dir():
-            return
-        with self.changed:
-            arrived = list(self._ranges)
-        if not arrived:
+        """Leave the part for the next pull; one that was let go of stays as it is."""
+        with self._lock, contextlib.suppress(OSError):  # a full disk
+            if self._record is None and not (self.resumed or self._left):
+                for start, stop in self._ranges:
+                    self._note(start, stop)
+        if self.size is None or not (self._lasting and self.received):
             self.discard()
-            return
-        try:
-            for start, stop in arrived:
-                self.record(start, stop)
-            self._folder.rename(self._folder.with_name(self.key))
-        except OSError:  # another pull left its own: one is enough
-            self.discard()
+        elif self._let_go():
+            try:
+                self.path.rename(self._home)
+            except OSError:  # somebody took it, or moved it to its place
+                _remove(self._record_path)
 
     def discard(self) -> None:
         """Remove the part with its bytes."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._let_go():
+            _remove(self.path)
+            _remove(self._record_path)
+
+    def _let_go(self) -> bool:
+        """Take down that the part is ours no longer; False if that is known."""
+        with self._lock:
+            if self._left:
+                return False
+            self._left = True
+        self.close()
+        self._store.forget(self)
+        return True
+
+
+@dataclass(frozen=True)
+class _Leftover:
+    """A part as it lies in the folder."""
+
+    path: Path
+    home: Path
+    owner: str
+    """Empty where nobody works at it."""
+
+    age_s: float
+    """How long nothing was written to it."""
+
+    @property
+    def key(self) -> str:
+        return self.home.name.partition(".")[0]
+
+    @property
+    def is_abandoned(self) -> bool:
+        return not self.owner or _is_abandoned(self.owner, self.age_s)
+
+    def remove(self) -> None:
+        _remove(self.path)
+        _remove(_record_of(self.home))
 
 
 class PartStore:
@@ -198,35 +220,38 @@ class PartStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._claimed: set[Part] = set()
+        self._touched = time.monotonic()
+        self._lock = threading.Lock()
 
     def claim(self, key: str) -> Part:
-        """Take over what earlier pulls left under ``key``, or start anew.
-
-        Raises:
-            LocalDiskError: The folder cannot be written.
-        """
-        mine = self._own_name(key)
-        for candidate in self._candidates(key):
+        """Take over what an earlier pull left of a content, or start anew."""
+        for left in self._claimable.get(key, ()):
+            part = Part(self, left.home)
             with contextlib.suppress(OSError):  # another pull was faster
-                candidate.rename(mine)
-                part = Part(mine, key)
+                left.path.rename(part.path)
                 part.load_record()
-                return part
+                if part.resumed:
+                    return self._take(part)
+                part.discard()
         return self.fresh(key)
 
-    def fresh(self, key: str) -> Part:
-        """Start a part from nothing.
+    def fresh(self, key: str | None) -> Part:
+        """Start a part from nothing; no file is made before there are bytes.
 
-        Raises:
-            LocalDiskError: The folder cannot be written.
+        Args:
+            key: None where no later pull could tell whether it wants the bytes.
         """
-        mine = self._own_name(key)
-        try:
-            mine.mkdir(parents=True)
-            (mine / "data").touch()
-        except OSError as error:
-            raise disk_error(self.folder, error) from None
-        return Part(mine, key)
+        home = self.folder / f"{key or _NO_KEY}.{secrets.token_hex(4)}"
+        return self._take(Part(self, home, lasting=key is not None))
+
+    def held_bytes(self, key: str) -> int:
+        """Tell how much of the disk a part of ``key`` takes already."""
+        held = [0]
+        for left in self._claimable.get(key, ()):
+            with contextlib.suppress(OSError):
+                held.append(left.path.stat().st_blocks * 512)
+        return max(held)
 
     def sweep(self, is_needless: Callable[[str], bool]) -> None:
         """Remove parts that nobody will finish.
@@ -234,55 +259,124 @@ class PartStore:
         Args:
             is_needless: Tells of a key whether its content is at hand already.
         """
-        for folder in self._folders():
-            key, _, owner = folder.name.partition(".")
-            age = _age_s(folder)
-            unowned = not owner or _is_abandoned(owner, age)
-            if age > STALE_AFTER_S or (unowned and is_needless(key)):
-                shutil.rmtree(folder, ignore_errors=True)
+        leftovers, records = self._list()
+        for left in leftovers:
+            needless = left.is_abandoned and is_needless(left.key)
+            if needless or left.age_s > STALE_AFTER_S:
+                left.remove()
+        homes = {left.home for left in leftovers}
+        for home, age_s in records.items():
+            if home not in homes and age_s > ABANDONED_AFTER_S:
+                _remove(_record_of(home))
+
+    def keep_alive(self) -> None:
+        """Show pulls on other hosts, now and then, that the parts have an owner."""
+        if time.monotonic() - self._touched < TOUCH_EVERY_S:
+            return
+        self._touched = time.monotonic()
+        with self._lock:
+            claimed = list(self._claimed)
+        for part in claimed:
+            with contextlib.suppress(OSError):
+                os.utime(part.path)
 
     def free_bytes(self) -> int:
         """Tell how much the file system of the parts still takes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.make_folder()
         return shutil.disk_usage(self.folder).free
 
-    def _own_name(self, key: str) -> Path:
-        token = secrets.token_hex(4)
-        return self.folder / f"{key}.{socket.gethostname()}-{os.getpid()}-{token}"
+    def make_folder(self) -> None:
+        """Make the folder, where it is not there."""
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
 
-    def _candidates(self, key: str) -> Iterator[Path]:
-        shared = self.folder / key
-        if shared.is_dir():
-            yield shared
-        for folder in self._folders():
-            name, _, owner = folder.name.partition(".")
-            if name == key and owner and _is_abandoned(owner, _age_s(folder)):
-                yield folder
+    def forget(self, part: Part) -> None:
+        """Count a part no longer as ours."""
+        with self._lock:
+            self._claimed.discard(part)
 
-    def _folders(self) -> list[Path]:
+    def _take(self, part: Part) -> Part:
+        with self._lock:
+            self._claimed.add(part)
+        return part
+
+    @functools.cached_property
+    def _claimable(self) -> Mapping[str, list[_Leftover]]:
+        """What can be claimed. Listed once: a listing for each file adds up."""
+        found: dict[str, list[_Leftover]] = {}
+        for left in self._list()[0]:
+            if left.is_abandoned:
+                found.setdefault(left.key, []).append(left)
+        return found
+
+    def _now(self) -> float:
+        """Tell the time by the clock that dates the files: a file server's own."""
         try:
-            return list(self.folder.iterdir())
-        except OSError:
-            return []
+            os.utime(self.folder)
+        except PermissionError:
+            return time.time()
+        return self.folder.stat().st_mtime
 
-
-def disk_error(path: Path, error: OSError) -> LocalDiskError:
-    """Say what the file system refused, in its own words."""
-    return LocalDiskError(path, (error.strerror or str(error)).lower())
-
-
-def _age_s(folder: Path) -> float:
-    """How long nothing was written, by the file system's clock where it can be told."""
-    newest = 0.0
-    for path in (folder / "data", folder / "ranges", folder):
+    def _list(self) -> tuple[list[_Leftover], dict[Path, float]]:
+        """List the parts, and of all records the home and the age."""
+        ages: dict[Path, float] = {}
         with contextlib.suppress(OSError):
-            newest = max(newest, path.stat().st_mtime)
-    return time.time() - newest
+            now = self._now()
+            for path in self.folder.iterdir():
+                with contextlib.suppress(OSError):
+                    ages[path] = now - path.stat().st_mtime
+        leftovers, records = [], {}
+        for path, age_s in ages.items():
+            key, _, rest = path.name.partition(".")
+            identity, _, owner = rest.partition(".")
+            home = path.with_name(f"{key}.{identity}")
+            if owner == _RECORD:
+                records[home] = age_s
+            elif identity:
+                youngest = min(age_s, ages.get(_record_of(home), age_s))
+                leftovers.append(_Leftover(path, home, owner, youngest))
+        return leftovers, records
+
+
+def _record_of(home: Path) -> Path:
+    return home.with_name(f"{home.name}.{_RECORD}")
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _write_all(descriptor: int, data: memoryview, position: int) -> None:
+    """Write at a position: on a full disk the system may take less than it is given."""
+    while data:
+        count = os.pwrite(descriptor, data, position)
+        data, position = data[count:], position + count
+
+
+def _natural(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
+
+
+def _owner() -> str:
+    return f"{_namespace()}-{os.getpid()}"
+
+
+@functools.cache
+def _namespace() -> str:
+    """Name the host, and what its process ids mean: containers may share its name."""
+    try:
+        inode = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        inode = 0
+    return f"{socket.gethostname()}-{inode}"
 
 
 def _is_abandoned(owner: str, age_s: float) -> bool:
-    host, _, pid = owner.rpartition("-")[0].rpartition("-")
-    if host == socket.gethostname() and pid.isdecimal():
+    namespace, _, pid = owner.rpartition("-")
+    if namespace == _namespace() and pid.isdecimal():
         return not _is_alive(int(pid))
     return age_s > ABANDONED_AFTER_S
 

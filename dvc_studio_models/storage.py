@@ -2,13 +2,12 @@
 
 Owns what is said to storage, and the reading of what it says back. Promises that the
 bytes handed on are those that were asked for, of the object that was asked for before.
-What to do about a refusal is ``transfer``'s to decide; here it is only told apart:
+What to do about a refusal is ``download``'s to decide; here it is only told apart:
 
-    206 as asked        the bytes
-    200                 the bytes of the whole file: the server knows no ranges
+    206 as asked, 200   the bytes, or the first of them
     412, other 206      StartOver: the object changed, or the answer is wrong
-    416                 StartOver, whole: the object is empty, or shorter than thought
-    408 425 429 5xx     Retry; so does a connection that fails (requests' own errors)
+    416, 200 to a later range   StartOver: storage knows no ranges, or of no such one
+    408 425 429 5xx     Retry; so does a connection that fails
     401 403 expired     Refused: the link has to be renewed
     any other status    DownloadError
 """
@@ -16,9 +15,8 @@ What to do about a refusal is ``transfer``'s to decide; here it is only told apa
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
-import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -27,28 +25,50 @@ import requests
 
 from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.transport import (
-    CONNECT_TIMEOUT_S,
     MAX_REDIRECTS,
     RETRY_STATUSES,
-    make_session,
+    is_final,
+    is_metadata_host,
+    pause_s,
+    reason,
     shown,
     status_text,
 )
+from dvc_studio_models.wire import Wire, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from dvc_studio_models.model import ModelFile
+    from urllib3 import BaseHTTPResponse
 
-logger = logging.getLogger(f"dvc.{__name__}")
+    from dvc_studio_models.links import Links
 
-CHUNK_BYTES = 1 << 18  # what a reset connection can lose, and one step of progress
-IDLE_TIMEOUT_S = 30.0
-_BODY_BYTES = 4096  # of an error, enough to find its code
+CHUNK_BYTES = 1 << 18  # fewer, larger writes; what a killed process can lose
+CHUNK_S = 0.5  # a slow link's bytes are written, and shown, at least so often
+_READ_BYTES = 1 << 20  # the most that one system call may bring
+_ERROR_BYTES = 4096  # of an error's body, enough to find its code
 _EXPIRED = re.compile(
     rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
 )
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How storage is asked; tests take smaller bites, and are less patient."""
+
+    range_bytes: int = 16 << 20
+    """What one request asks for: less costs round trips, more leaves threads idle."""
+
+    idle_s: float = 30.0
+    """The longest silence, in seconds."""
+
+    tries: int = 6
+    """For each range, in a row without a byte of the file."""
+
+    pause_s: Callable[[int, Mapping[str, str] | None], float] = pause_s
+    """How long to wait after the n-th of them, with the refusal's headers."""
 
 
 class Retry(Exception):  # noqa: N818 - a signal between two rooms, never shown
@@ -68,12 +88,7 @@ class Refused(Exception):  # noqa: N818
 
 
 class StartOver(Exception):  # noqa: N818
-    """What has arrived does not fit what is coming."""
-
-    def __init__(self, why: str, *, whole: bool = False) -> None:
-        super().__init__(why)
-        self.whole = whole
-        """Whether no range must be asked for any more."""
+    """What has arrived does not fit what is coming; ranges are not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -87,77 +102,28 @@ class Wanted:
 
     size: int | None = None
     etag: str | None = None
+    decode: bool = True
+    """Whether a ``Content-Encoding`` is undone."""
 
 
-class Answer:
-    """Bytes on their way, checked to be those that were asked for."""
+@dataclass(frozen=True)
+class Extent:
+    """Which bytes an answer holds."""
 
-    def __init__(self, response: requests.Response, wanted: Wanted) -> None:
-        self._response = response
-        headers = response.headers
-        self.etag = _strong_etag(headers)
-        self.content_md5 = headers.get("Content-MD5")
-        self.whole = response.status_code == requests.codes.ok
-        self.begin = 0 if self.whole else wanted.start
-        self.size = _content_length(headers) if self.whole else _total(headers)
-        """Of the file, in bytes; None where only the end of the body tells."""
-        self.end = self.size
-        if not self.whole and wanted.stop is not None and self.size is not None:
-            self.end = min(wanted.stop, self.size)
+    start: int
+    stop: int | None
+    """Exclusive, in bytes; None where only the end of the body tells."""
 
-    def chunks(self) -> Iterator[bytes]:
-        """Read the body.
-
-        Raises:
-            requests.RequestException: The connection failed.
-        """
-        yield from self._response.iter_content(CHUNK_BYTES)
-
-    def interrupt(self) -> None:
-        """End the reading from another thread."""
-        with contextlib.suppress(OSError, ValueError):  # it ended by itself
-            self._response.raw.shutdown()
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._response.close()
-
-
-class Links:
-    """The signed URLs of a pull, renewed once for all files that wait."""
-
-    def __init__(
-        self, files: Sequence[ModelFile], renew: Callable[[], Mapping[str, str]]
-    ) -> None:
-        self._urls = {file.path: file.url for file in files}
-        self._renew = renew
-        self._lock = threading.Lock()
-        self._generation = 0
-
-    def get(self, path: str) -> tuple[str, int]:
-        """Return a file's URL and which generation of links it is of."""
-        with self._lock:
-            return self._urls[path], self._generation
-
-    def renew(self, generation: int) -> None:
-        """Ask Studio for new links, unless somebody did since ``generation``."""
-        with self._lock:
-            if generation == self._generation:
-                logger.debug("asking Studio for new links")
-                self._urls.update(self._renew())
-                self._generation += 1
+    size: int | None
+    """Of the whole file, in bytes."""
 
 
 class Storage:
-    """Sends requests over one session, from any number of threads."""
+    """Asks for bytes, from any number of threads."""
 
-    def __init__(self, links: Links, *, connections: int) -> None:
+    def __init__(self, links: Links, *, connections: int, idle_s: float) -> None:
         self.links = links
-        self._session = make_session(connections=connections)
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._session.close()
+        self._wire = Wire(connections=connections, idle_s=idle_s)
 
     def ask(self, wanted: Wanted) -> Answer:
         """Ask for bytes; whoever gets the answer closes it.
@@ -165,50 +131,105 @@ class Storage:
         Raises:
             Retry, Refused, StartOver: See the module.
             DownloadError: Trying again cannot help.
-            requests.RequestException: The connection failed.
+            StudioModelsError: What asking Studio for new links raises.
         """
-        headers = {"Accept-Encoding": "identity"}
+        headers = {}
         if wanted.stop is not None:
             headers["Range"] = f"bytes={wanted.start}-{wanted.stop - 1}"
             if wanted.etag:
                 headers["If-Match"] = wanted.etag
         url, generation = self.links.get(wanted.path)
-        response = self._get(wanted.path, url, headers)
+        response, url = self._get(wanted.path, url, headers)
         try:
-            _check_status(response, wanted, generation)
-            _check_extent(response, wanted)
+            self.links.hear(response.headers.get("Date"))
+            with _told_apart(wanted.path, url):
+                _check_status(response, wanted, generation)
+            return Answer(response, wanted, url)
         except BaseException:
             response.close()
             raise
-        return Answer(response, wanted)
 
-    def _get(self, path: str, url: str, headers: dict[str, str]) -> requests.Response:
+    def cut_silent(self) -> None:
+        """End the wait for answers that are overdue; to be called now and then."""
+        self._wire.cut_silent()
+
+    def cut_all(self) -> None:
+        """End all requests."""
+        self._wire.cut_all()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._wire.close()
+
+    def _get(
+        self, path: str, url: str, headers: Mapping[str, str]
+    ) -> tuple[BaseHTTPResponse, str]:
         """Send one GET; follow redirects by hand, looking at each first."""
         for _ in range(MAX_REDIRECTS + 1):
-            request = self._session.prepare_request(
-                requests.Request("GET", url, headers=headers)
-            )
-            request.url = url  # byte for byte: requests would quote it anew
-            settings = self._session.merge_environment_settings(
-                url, {}, stream=True, verify=None, cert=None
-            )
-            response = self._session.send(
-                request,
-                allow_redirects=False,
-                timeout=(CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S),
-                **settings,
-            )
-            if not response.is_redirect:
-                return response
+            with _told_apart(path, url):
+                response = self._wire.get(url, headers)
+            location = response.get_redirect_location()
+            if not location:
+                return response, url
             response.close()
-            url = _redirected(path, url, response.headers["Location"])
+            url = _redirected(path, url, location)
         raise DownloadError(path, f"more than {MAX_REDIRECTS} redirects")
 
 
-def _check_status(response: requests.Response, wanted: Wanted, generation: int) -> None:
+class Answer:
+    """Bytes on their way, checked to be those that were asked for."""
+
+    def __init__(self, response: BaseHTTPResponse, wanted: Wanted, url: str) -> None:
+        self.whole = response.status == requests.codes.ok
+        self.etag = _strong_etag(response)
+        self.extent = (_whole if self.whole else _range)(response, wanted)
+        # In an answer to a range, Content-MD5 may be that of the range.
+        name = "Content-MD5" if self.whole else "x-ms-blob-content-md5"
+        self.content_md5 = response.headers.get(name)
+        self._response = response
+        self._wanted = wanted
+        self._url = url
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._response.close()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read the body as it comes, in chunks that are worth a write.
+
+        Raises:
+            Retry: The connection failed; what came before was yielded.
+            StartOver: The body is not encoded as its headers say.
+        """
+        pieces: list[bytes] = []
+        size, due = 0, time.monotonic() + CHUNK_S
+        try:
+            for piece in self._pieces():
+                pieces.append(piece)
+                size += len(piece)
+                if size >= CHUNK_BYTES or time.monotonic() >= due:
+                    yield b"".join(pieces)
+                    pieces, size, due = [], 0, time.monotonic() + CHUNK_S
+        except (Retry, StartOver):
+            if pieces:
+                yield b"".join(pieces)
+            raise
+        if pieces:
+            yield b"".join(pieces)
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Read what each system call brings."""
+        read, decode = self._response.read1, self._wanted.decode
+        with _told_apart(self._wanted.path, self._url):
+            while piece := read(_READ_BYTES, decode_content=decode):
+                yield piece
+
+
+def _check_status(response: BaseHTTPResponse, wanted: Wanted, generation: int) -> None:
     """Turn every status but 200 and 206 into the next step."""
-    status = response.status_code
-    codes = requests.codes
+    status, codes = response.status, requests.codes
     if status in {codes.ok, codes.partial_content}:
         return
     if status in RETRY_STATUSES:
@@ -219,8 +240,8 @@ def _check_status(response: requests.Response, wanted: Wanted, generation: int) 
         raise StartOver(why)
     if status == codes.requested_range_not_satisfiable and wanted.stop is not None:
         why = "storage has no such range"
-        raise StartOver(why, whole=True)
-    body = response.raw.read(_BODY_BYTES, decode_content=True) or b""
+        raise StartOver(why)
+    body = response.read(_ERROR_BYTES, decode_content=True)
     expired = status == codes.bad_request and _EXPIRED.search(body)
     if status in {codes.unauthorized, codes.forbidden} or expired:
         raise Refused(status, generation)
@@ -230,55 +251,84 @@ def _check_status(response: requests.Response, wanted: Wanted, generation: int) 
     raise DownloadError(wanted.path, f"storage answered {status_text(status)}")
 
 
-def _check_extent(response: requests.Response, wanted: Wanted) -> None:
-    """Make sure that an answer holds the bytes that were asked for."""
-    headers = response.headers
-    if response.status_code == requests.codes.ok:
-        if wanted.stop is not None and (wanted.start or wanted.size is not None):
-            why = "storage does not know ranges"
-            raise StartOver(why, whole=True)
-        return
-    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-    if not match or wanted.stop is None or _is_encoded(headers):
+def _whole(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
+    """Read what a 200 holds."""
+    if wanted.stop is not None and (wanted.start or wanted.size is not None):
+        why = "storage knows no ranges"
+        raise StartOver(why)
+    size = _content_length(response)
+    if _is_encoded(response) and wanted.decode:
+        size = None
+    _check_same(response, wanted, size)
+    return Extent(0, size, size)
+
+
+def _range(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
+    """Read what a 206 holds: the range, or the beginning of it."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if not match or wanted.stop is None or (_is_encoded(response) and wanted.decode):
         why = "storage's answer fits no range"
-        raise StartOver(why, whole=True)
+        raise StartOver(why)
     start, last, size = map(int, match.groups())
-    if start != wanted.start or last + 1 != min(wanted.stop, size):
+    length = _content_length(response)
+    fits = start == wanted.start <= last < min(wanted.stop, size)
+    if not fits or length not in {None, last + 1 - start}:
         why = "storage sent another range than the one asked for"
         raise StartOver(why)
-    etag = _strong_etag(headers)
-    if size != (wanted.size or size) or (wanted.etag and etag and etag != wanted.etag):
+    _check_same(response, wanted, size)
+    return Extent(start, last + 1, size)
+
+
+def _check_same(response: BaseHTTPResponse, wanted: Wanted, size: int | None) -> None:
+    """Refuse an answer of another object than the one before."""
+    etag = _strong_etag(response)
+    if (wanted.size is not None and size not in {None, wanted.size}) or (
+        wanted.etag and etag not in {None, wanted.etag}
+    ):
         why = "the object changed in storage"
         raise StartOver(why)
 
 
 def _redirected(path: str, url: str, location: str) -> str:
     """Check where storage redirects to: http(s) only, never from https to http."""
-    target = urljoin(url, location)
     try:
+        target = urljoin(url, location)
         old, new = urlsplit(url), urlsplit(target)
-        safe = new.scheme == "https" or (new.scheme == "http" == old.scheme)
-        safe = safe and bool(new.hostname) and new.port != 0
+        kept = new.scheme == "https" or new.scheme == "http" == old.scheme
+        usable = new.hostname and new.port != 0 and target.isascii()
     except ValueError:
-        safe = False
-    if not safe:
+        raise DownloadError(path, "storage redirects to an unreadable URL") from None
+    if not (kept and usable) or is_metadata_host(new.hostname or ""):
         raise DownloadError(path, f"storage redirects to '{shown(target)}', refused")
     return target
 
 
-def _strong_etag(headers: Mapping[str, str]) -> str | None:
-    etag = headers.get("ETag", "")
-    return etag if re.fullmatch(r'"[\x21\x23-\x7e]+"', etag) else None
+@contextlib.contextmanager
+def _told_apart(path: str, url: str) -> Iterator[None]:
+    """Turn the failures of a connection into the next step."""
+    try:
+        with translated():
+            yield
+    except requests.exceptions.ContentDecodingError:
+        why = "storage's answer cannot be decoded"
+        raise StartOver(why) from None
+    except requests.RequestException as error:
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        why = f"storage at '{host}': {reason(error)}"
+        if is_final(error):
+            raise DownloadError(path, why) from None
+        raise Retry(why) from None
 
 
-def _content_length(headers: Mapping[str, str]) -> int | None:
-    value = headers.get("Content-Length", "")
-    return int(value) if value.isdecimal() and not _is_encoded(headers) else None
+def _strong_etag(response: BaseHTTPResponse) -> str | None:
+    etag = response.headers.get("ETag", "")
+    return etag if _STRONG_ETAG.fullmatch(etag) else None
 
 
-def _total(headers: Mapping[str, str]) -> int:
-    return int(headers["Content-Range"].rpartition("/")[2])
+def _content_length(response: BaseHTTPResponse) -> int | None:
+    value = response.headers.get("Content-Length", "")
+    return int(value) if value.isascii() and value.isdigit() else None
 
 
-def _is_encoded(headers: Mapping[str, str]) -> bool:
-    return headers.get("Content-Encoding", "identity") != "identity"
+def _is_encoded(response: BaseHTTPResponse) -> bool:
+    return response.headers.get("Content-Encoding", "identity") != "identity"

@@ -1,7 +1,9 @@
 """Is a part what it was promised to be? Hashing beside the download, and the verdict.
 
-Owns the reading of parts. Hashes the prefix that has arrived without a gap, so that the
-verdict is known nearly as soon as the last byte is there.
+Owns the reading of parts. The bytes that have arrived without a gap are hashed while
+later ones are on their way, by the very threads that fetch: from memory where a chunk
+is the next one, else from the page cache, so that no pass over the file is left to do
+when its last byte is there.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import threading
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest
@@ -20,30 +23,58 @@ if TYPE_CHECKING:
     from dvc_studio_models.parts import Part
 
 HASH_BYTES = 1 << 20
-_WAIT_S = 0.5  # how soon a wait notices that the pull has stopped
 
 
-def hash_part(part: Part, *, is_given_up: Callable[[], bool]) -> str | None:
-    """Hash a part while it grows, to its end.
+class PrefixHash:
+    """The MD5 of a part, as far as it has arrived without a gap.
 
-    Returns:
-        The MD5 in hex; None where the part was given up meanwhile.
+    One thread at a time hashes; the others need not wait for it, and no byte is
+    forgotten: whoever hashes looks again, after letting go, for what came meanwhile.
     """
-    md5 = hashlib.md5(usedforsecurity=False)
-    buffer = memoryview(bytearray(HASH_BYTES))
-    position = 0
-    with part.path.open("rb", buffering=0) as file:
-        while not (part.complete and position == part.size):
-            if is_given_up():
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._position = 0
+        self._hashing = threading.Lock()
+
+    def feed(self, position: int, chunk: bytes | memoryview) -> None:
+        """Hash bytes that have just been written, if they are the next ones."""
+        if position != self._position or not self._hashing.acquire(blocking=False):
+            return
+        try:
+            if position == self._position:
+                self._md5.update(chunk)
+                self._position += len(chunk)
+        finally:
+            self._hashing.release()
+
+    def catch_up(self, *, is_given_up: Callable[[], bool]) -> str | None:
+        """Hash what has arrived.
+
+        Returns:
+            The MD5 in hex; None where bytes are missing, or another thread hashes.
+        """
+        while self._part.prefix > self._position and not is_given_up():
+            if not self._hashing.acquire(blocking=False):
                 return None
-            ready = part.wait_beyond(position, timeout_s=_WAIT_S)
-            while position < ready:
-                count = file.readinto(buffer[: min(HASH_BYTES, ready - position)])
-                if not count or is_given_up():
-                    return None
-                md5.update(buffer[:count])
-                position += count
-    return md5.hexdigest()
+            try:
+                self._read_on(is_given_up)
+            finally:
+                self._hashing.release()
+        done = self._part.complete and self._position == self._part.size
+        return self._md5.hexdigest() if done else None
+
+    def _read_on(self, is_given_up: Callable[[], bool]) -> None:
+        buffer = memoryview(bytearray(HASH_BYTES))
+        with self._part.path.open("rb", buffering=0) as file:
+            file.seek(self._position)
+            while (ready := self._part.prefix - self._position) and not is_given_up():
+                count = file.readinto(buffer[:ready])
+                if not count:
+                    raise FileNotFoundError(self._part.path)  # cut short by somebody
+                self._md5.update(buffer[:count])
+                self._position += count
 
 
 def verdict(

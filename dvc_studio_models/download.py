@@ -1,0 +1,370 @@
+"""One content on its way: a part that grows until its hash is right.
+
+Owns what happens to one file, from any number of threads. Promises that a part is
+delivered only when its hash is the promised one, that no byte which has arrived is
+asked for again, and that what is given up is never written to a file that is delivered.
+
+    claim a part -> first range -> size known -> other ranges -> hash right -> deliver
+    Retry       wait, and go on at the same offset, while bytes keep coming in between
+    Refused     ask Studio for new links, once for all files, and go on
+    StartOver   drop the part and ask for the whole file in one answer
+    wrong hash  drop the part and begin again, once
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import DownloadError, IntegrityError, disk_errors
+from dvc_studio_models.ledger import Entry
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.storage import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.verify import PrefixHash, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from dvc_studio_models.ledger import Ledger
+    from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.parts import Part, PartStore
+    from dvc_studio_models.storage import Answer, Storage, Tuning
+    from dvc_studio_models.workers import Workers
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+_END = sys.maxsize
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file whose bytes are on disk, with the hash that they were to have."""
+
+    file: ModelFile
+    size: int
+    """In bytes."""
+
+    md5: str
+    verified_by: str
+    """``url`` (the hash that the file was asked for by), ``storage`` or ``size``."""
+
+    part: Part = field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        """The bytes; whoever takes them over moves or removes the file."""
+        return self.part.path
+
+
+@dataclass(frozen=True)
+class Means:
+    """What all downloads of a pull share."""
+
+    store: PartStore
+    storage: Storage
+    workers: Workers
+    ledger: Ledger
+    tuning: Tuning
+    deliver: Callable[[Download, Fetched], None]
+
+
+class Download:
+    """One content to fetch."""
+
+    def __init__(self, file: ModelFile, means: Means) -> None:
+        self.file = file
+        self._means = means
+        self._key = _key(file.digest)
+        self._entry = Entry()
+        self._attempt: _Attempt | None = None
+        self._lock = threading.Lock()
+        self._whole = False  # asked for without a range
+        self._decode = True
+        self._restarts = 0
+        self._refused: int | None = None  # generation of links, since the last byte
+
+    @property
+    def received(self) -> int:
+        """How many bytes are on disk."""
+        attempt = self._attempt
+        return attempt.part.received if attempt else 0
+
+    def foresee(self) -> None:
+        """Count in what is known before the first request.
+
+        Raises:
+            LocalDiskError: The disk is too small.
+        """
+        if self.file.size is not None:
+            held = self._means.store.held_bytes(self._key) if self._key else 0
+            missing = max(0, self.file.size - held)
+            self._means.ledger.update(self._entry, self.file.size, missing=missing)
+
+    def begin(self) -> None:
+        """Go on with what an earlier pull left, or ask for the first range."""
+        store = self._means.store
+        part = store.claim(self._key) if self._key else store.fresh(None)
+        attempt = self._attempt = _Attempt(part)
+        if part.size is None:
+            self._bring(attempt, 0, self._means.tuning.range_bytes)
+            return
+        name, received = self.file.path, part.received
+        logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
+        with self._guarded(attempt):
+            self._learn(part.size, missing=part.size - received)
+            self._spread(attempt, 0)
+            self._finish(attempt)
+
+    def leave(self) -> None:
+        """Keep what has arrived for the next pull."""
+        if self._attempt is not None:
+            self._attempt.part.release()
+
+    # Requests
+
+    def _bring(self, attempt: _Attempt, start: int, stop: int) -> None:
+        """Fetch a range, however many requests it takes."""
+        budget = _Budget(self._means.tuning.tries)
+        with self._guarded(attempt):
+            while self._serves(attempt) and (gap := self._gap(attempt, start, stop)):
+                try:
+                    self._request(attempt, *gap)
+                except Refused as refused:
+                    self._renew(refused)
+                except Retry as again:
+                    self._wait(attempt, budget, again)
+            self._finish(attempt)
+
+    def _gap(self, attempt: _Attempt, start: int, stop: int) -> tuple[int, int] | None:
+        stop = _END if self._whole else stop
+        return next(iter(attempt.part.missing(start, stop)), None)
+
+    def _serves(self, attempt: _Attempt) -> bool:
+        """Whether anybody still waits for what is done."""
+        return self._attempt is attempt and not self._means.workers.ended
+
+    def _request(self, attempt: _Attempt, start: int, stop: int) -> None:
+        """Send one request and write what comes."""
+        wanted = Wanted(
+            self.file.path,
+            start,
+            None if self._whole else stop,
+            attempt.part.size,
+            attempt.part.etag,
+            self._decode,
+        )
+        with self._means.storage.ask(wanted) as answer:
+            if attempt.part.size is None:
+                self._meet(attempt, answer)
+            self._receive(attempt, answer)
+
+    def _meet(self, attempt: _Attempt, answer: Answer) -> None:
+        """Learn from the first answer how large the file is; queue its other ranges."""
+        self._whole = answer.whole
+        attempt.content_md5 = answer.content_md5
+        size = answer.extent.size
+        if size is None:
+            return
+        self._learn(size, missing=size)
+        attempt.part.describe(size, answer.etag)
+        if not answer.whole:
+            self._spread(attempt, self._means.tuning.range_bytes)
+
+    def _learn(self, size: int, *, missing: int) -> None:
+        """Take down a size; refuse what the disk cannot take before its first byte."""
+        if self.file.size not in {None, size}:
+            why = f"{size} bytes instead of {self.file.size}"
+            raise _WrongError(why)
+        self._means.ledger.update(self._entry, size, missing=missing)
+
+    def _spread(self, attempt: _Attempt, beyond: int) -> None:
+        """Queue what is missing of a file, in ranges."""
+        step = self._means.tuning.range_bytes
+        spans = [
+            (at, min(at + step, stop))
+            for start, stop in attempt.part.missing(beyond, _END)
+            for at in range(start, stop, step)
+        ]
+        bring = functools.partial(self._bring, attempt)
+        self._means.workers.add(
+            (functools.partial(bring, *span) for span in spans), first=True
+        )
+
+    def _receive(self, attempt: _Attempt, answer: Answer) -> None:
+        """Write a body into the part at its offset, and hash what fits on."""
+        position = answer.extent.start
+        with attempt.part.open() as file:
+            for chunk in answer.chunks():
+                if not self._serves(attempt):
+                    return
+                stop = position + len(chunk)
+                self._check_room(answer, stop)
+                start = attempt.part.write(file, position, chunk)
+                attempt.hash.feed(start, memoryview(chunk)[start - position :])
+                position, self._refused = stop, None
+        if answer.extent.stop is None:
+            self._end(attempt, answer, position)
+        elif position < answer.extent.stop:
+            why = "the connection was cut"
+            raise Retry(why)
+
+    def _check_room(self, answer: Answer, position: int) -> None:
+        """Stop a body that is longer than it may be, however it is framed."""
+        limit, promised = answer.extent.stop, self.file.size
+        if limit is not None and position > limit:
+            why = "storage sent more than it announced"
+            raise StartOver(why)
+        if promised is not None and position > promised:
+            why = f"more than {promised} bytes"
+            raise _WrongError(why)
+        if limit is None and promised is None:
+            self._means.ledger.update(self._entry, None, missing=position)
+
+    def _end(self, attempt: _Attempt, answer: Answer, size: int) -> None:
+        """Take the end of a body for the end of the file: nothing else tells it."""
+        if attempt.part.received > size:
+            why = "storage sent less than before"
+            raise StartOver(why)
+        self._learn(size, missing=size)
+        attempt.part.describe(size, answer.etag)
+
+    # After a request
+
+    def _wait(self, attempt: _Attempt, budget: _Budget, again: Retry) -> None:
+        """Pause before the next try, while the budget lasts."""
+        if not self._serves(attempt):
+            return
+        tries = budget.spend(attempt.part.received)
+        if tries == budget.limit:
+            why = f"{again} ({tries} tries without a byte)"
+            raise DownloadError(self.file.path, why)
+        pause_s = self._means.tuning.pause_s(tries, again.headers)
+        logger.warning(
+            "'%s': %s; trying again in %.1f s", self.file.path, again, pause_s
+        )
+        self._means.workers.pause(pause_s)
+
+    def _renew(self, refused: Refused) -> None:
+        """Ask for new links; what refuses those too will refuse any."""
+        with self._lock:
+            before, self._refused = self._refused, refused.generation
+        if before is not None and refused.generation > before:
+            why = (
+                f"storage answered {refused} to a new link too: the credentials that "
+                "Studio holds cannot read this object, or it was never pushed"
+            )
+            raise DownloadError(self.file.path, why)
+        self._means.storage.links.renew(refused.generation)
+
+    @contextlib.contextmanager
+    def _guarded(self, attempt: _Attempt) -> Iterator[None]:
+        """Begin again where that helps; fail in our own words."""
+        with disk_errors(self._means.store.folder):
+            try:
+                yield
+            except (StartOver, _WrongError, FileNotFoundError) as setback:
+                self._start_over(attempt, setback)
+            except OSError:
+                if self._serves(attempt):
+                    raise
+
+    def _start_over(self, attempt: _Attempt, setback: Exception) -> None:
+        """Drop a part and begin with a new one; fail the second time.
+
+        Requests that still write to the old part write to nobody's file. What an
+        earlier pull left is nobody's fault; whoever cannot be trusted with ranges is
+        asked for the whole.
+        """
+        resumed = attempt.part.resumed
+        no_ranges = isinstance(setback, StartOver) and not (resumed or self._whole)
+        with self._lock:
+            if not self._serves(attempt):
+                return  # another request of the file noticed it first
+            self._whole = self._whole or no_ranges
+            self._restarts += not (resumed or no_ranges)
+            self._attempt = again = _Attempt(self._means.store.fresh(self._key))
+        attempt.part.discard()
+        self._means.ledger.update(self._entry, self._entry.size, missing=0)
+        if self._restarts > 1:
+            raise self._failure(attempt, setback)
+        logger.debug("starting '%s' over: %s", self.file.path, setback)
+        first = (0, self._means.tuning.range_bytes)
+        bring = functools.partial(self._bring, again, *first)
+        self._means.workers.add([bring], first=True)
+
+    def _failure(self, attempt: _Attempt, setback: Exception) -> Exception:
+        path = self.file.path
+        if isinstance(setback, _WrongError):
+            expected = self.file.digest or Digest(MD5, attempt.content_md5 or "unknown")
+            source = "the registry" if self.file.digest else "storage"
+            actual = str(setback)
+            return IntegrityError(path, expected=expected, actual=actual, source=source)
+        if isinstance(setback, StartOver):
+            return DownloadError(path, f"{setback}, again after starting over")
+        return setback
+
+    # When all bytes are there
+
+    def _finish(self, attempt: _Attempt) -> None:
+        """Deliver a part that is complete, and is what was promised."""
+        md5 = attempt.hash.catch_up(is_given_up=lambda: not self._serves(attempt))
+        with self._lock:
+            if md5 is None or attempt.judged or not self._serves(attempt):
+                return
+            attempt.judged = True
+        part = attempt.part
+        verified_by = verdict(
+            self.file.digest,
+            md5,
+            part.path,
+            etag=part.etag,
+            content_md5=attempt.content_md5,
+        )
+        if verified_by is None:
+            self._decode = not self._decode
+            raise _WrongError(md5)
+        part.close()
+        done = Fetched(self.file, part.size or 0, md5, verified_by, part)
+        self._means.deliver(self, done)
+
+
+class _Attempt:
+    """A part and its hash; requests that serve an earlier attempt are void."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.hash = PrefixHash(part)
+        self.content_md5: str | None = None
+        self.judged = False
+
+
+class _Budget:
+    """Counts tries in a row without a byte, of any range of the file."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._tries = 0
+        self._received = -1
+
+    def spend(self, received: int) -> int:
+        self._tries = self._tries + 1 if received == self._received else 1
+        self._received = received
+        return self._tries
+
+
+class _WrongError(Exception):
+    """The content cannot be what was promised."""
+
+
+def _key(digest: Digest | None) -> str | None:
+    """Tell what a part is filed under; None where no hash is known."""
+    if digest is None:
+        return None
+    legacy = "-dos2unix" if digest.algorithm == MD5_DOS2UNIX else ""
+    return digest.value + legacy

@@ -1,0 +1,120 @@
+"""The signed links of a pull, and when they die.
+
+Owns which link is the present one of each file. Promises that Studio is asked once for
+all files that wait for new links, and that a link's end is judged by the clock of the
+storage that will judge it: the user's own may be hours wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dvc_studio_models.model import ModelFile
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+MARGIN_S = 30  # a link that dies sooner is not sent any more
+
+
+class Links:
+    """The URLs to files, by the files' paths."""
+
+    def __init__(
+        self,
+        files: Sequence[ModelFile],
+        renew: Callable[[], Mapping[str, str]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the links that Studio gave just now.
+
+        Args:
+            files: With their URLs.
+            renew: Asks Studio for new links to the same contents: path to URL.
+            clock: In seconds.
+        """
+        self._urls = {file.path: file.url for file in files}
+        self._renew = renew
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._born = clock()
+        self._heard: tuple[str, float] | None = None
+
+    def get(self, path: str) -> tuple[str, int]:
+        """Return a file's URL, and which generation of links it is of.
+
+        Raises:
+            StudioModelsError: What ``renew`` raises, where the link is about to die.
+        """
+        with self._lock:
+            if self._is_dying(self._urls[path]):
+                self._renew_now()
+            return self._urls[path], self._generation
+
+    def renew(self, generation: int) -> None:
+        """Ask for new links, unless somebody did since ``generation``.
+
+        Raises:
+            StudioModelsError: What ``renew`` raises.
+        """
+        with self._lock:
+            if generation == self._generation:
+                self._renew_now()
+
+    def hear(self, date: str | None) -> None:
+        """Take down the ``Date`` that storage sent just now."""
+        if date:
+            self._heard = date, self._clock()
+
+    def _renew_now(self) -> None:
+        logger.debug("asking Studio for new links")
+        self._urls.update(self._renew())
+        self._generation += 1
+        self._born = self._clock()
+
+    def _is_dying(self, url: str) -> bool:
+        # A link that is short-lived from the start is used as long as it works.
+        if self._heard is None or self._clock() - self._born < MARGIN_S:
+            return False
+        date, when = self._heard
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            now = parsedate_to_datetime(date) + timedelta(seconds=self._clock() - when)
+            death = death_of(url)
+            return death is not None and death - now < timedelta(seconds=MARGIN_S)
+        return False
+
+
+def death_of(url: str) -> datetime | None:
+    """Read from a signed URL when it dies, by its store's clock.
+
+    Knows S3 and Google (``X-Amz-Date`` with ``X-Amz-Expires``, seconds), Azure (``se``,
+    a date) and S3's old signatures and our own server's (``Expires``, a Unix time).
+
+    Returns:
+        None where the URL does not tell.
+    """
+    query = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
+    with contextlib.suppress(KeyError, ValueError, OverflowError):
+        for vendor in ("x-amz", "x-goog"):
+            if signed := query.get(f"{vendor}-date"):
+                life = timedelta(seconds=int(query[f"{vendor}-expires"]))
+                return _utc(datetime.strptime(signed, "%Y%m%dT%H%M%SZ")) + life  # noqa: DTZ007 - made UTC
+        if end := query.get("se"):
+            return _utc(datetime.fromisoformat(end.replace("Z", "+00:00")))
+        return datetime.fromtimestamp(int(query["expires"]), timezone.utc)
+    return None
+
+
+def _utc(when: datetime) -> datetime:
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)

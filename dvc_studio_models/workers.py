@@ -1,0 +1,95 @@
+"""A bounded pool of threads over one queue; the first failure ends them all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Task = Callable[[], None]
+
+
+class Workers:
+    """Runs tasks, which may add others."""
+
+    def __init__(self, limit: int) -> None:
+        """Start no thread yet.
+
+        Args:
+            limit: The most threads; there are never more than there were tasks.
+        """
+        self.error: BaseException | None = None
+        """What a task raised; nothing runs any more."""
+        self._limit = limit
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._tasks: deque[Task] = deque()
+        self._changed = threading.Condition()
+        self._ended = threading.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing to be done any more: tasks look, and return."""
+        return self._ended.is_set()
+
+    def add(self, tasks: Iterable[Task], *, first: bool = False) -> None:
+        """Queue tasks.
+
+        Args:
+            tasks: To be started in their order.
+            first: Whether before all that wait.
+        """
+        with self._changed:
+            if self.ended:
+                return
+            if first:
+                self._tasks.extendleft(reversed(list(tasks)))
+            else:
+                self._tasks.extend(tasks)
+            self._hire(min(len(self._tasks) - self._idle, self._limit))
+            self._changed.notify_all()
+
+    def pause(self, seconds: float) -> None:
+        """Let a task wait, unless all ends before."""
+        self._ended.wait(seconds)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Start no task any more; those that run are to look at ``ended``."""
+        with self._changed:
+            if not self.ended:
+                self.error = error
+            self._ended.set()
+            self._tasks.clear()
+            self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the threads; one that hangs in a system call is left behind."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _hire(self, count: int) -> None:
+        for _ in range(min(count, self._limit - len(self._threads))):
+            name = f"dvc-models-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task()
+            except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+                self.end(error)
+
+    def _next(self) -> Task | None:
+        with self._changed:
+            self._idle += 1
+            while not self._tasks and not self.ended:
+                self._changed.wait()
+            self._idle -= 1
+            return self._tasks.popleft() if self._tasks else None

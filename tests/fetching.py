@@ -1,0 +1,109 @@
+"""What the tests of the transfer engine share."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.model import MD5, Digest, ModelFile
+from dvc_studio_models.parts import PartStore
+from dvc_studio_models.progress import SilentProgress
+from dvc_studio_models.transfer import Fetched, Tuning, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from pathlib import Path
+
+    from servers import FileServer
+
+    from dvc_studio_models.progress import Progress
+
+RANGE = 1 << 20
+IMPATIENT = Tuning(range_bytes=RANGE, idle_s=10, pause_s=lambda _tries, _headers: 0.0)
+
+HURRIED = replace(IMPATIENT, idle_s=1)
+
+
+@functools.cache
+def noise(size: int, seed: int = 0) -> bytes:
+    """Make bytes that no two places share."""
+    return random.Random(seed).randbytes(size)
+
+
+SMALL = noise(100_000)
+LARGE = noise(2 * RANGE + 12_345)  # three ranges
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+class Fetcher:
+    """Publishes contents on a server, and fetches them as a pull does."""
+
+    def __init__(self, server: FileServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.renewals = 0
+
+    def publish(
+        self, *contents: bytes, size: int | None = None, expires_s: float = 3600
+    ) -> list[ModelFile]:
+        """Store contents, and give the files that Studio would answer."""
+        files = []
+        for number, content in enumerate(contents):
+            url = self.server.sign(self.server.store(content), expires_s=expires_s)
+            digest = Digest(MD5, md5(content))
+            files.append(ModelFile(f"m/{number}.bin", url, digest, size))
+        return files
+
+    def renew(self, files: Sequence[ModelFile]) -> Mapping[str, str]:
+        """Answer new links, as Studio would."""
+        self.renewals += 1
+        paths = {file.path: file.url.split("?")[0] for file in files}
+        origin = self.server.origin()
+        return {
+            name: self.server.sign(url.removeprefix(origin))
+            for name, url in paths.items()
+        }
+
+    def stream(
+        self,
+        files: Sequence[ModelFile],
+        *,
+        jobs: int = 4,
+        tuning: Tuning = IMPATIENT,
+        renew: Callable[[], Mapping[str, str]] | None = None,
+        progress: Progress | None = None,
+    ) -> Generator[list[Fetched]]:
+        """Start to fetch files, as a pull does."""
+        return fetch(
+            files,
+            store=PartStore(self.folder),
+            renew=renew or (lambda: self.renew(files)),
+            progress=progress or SilentProgress(),
+            jobs=jobs,
+            tuning=tuning,
+        )
+
+    def fetch(self, files: Sequence[ModelFile], **options: Any) -> dict[str, Fetched]:
+        """Fetch files to the end; path -> what came."""
+        batches = self.stream(files, **options)
+        return {done.file.path: done for batch in batches for done in batch}
+
+    def bring(self, content: bytes, **options: Any) -> bytes:
+        """Publish one content, fetch it, and give the bytes that came."""
+        files = self.publish(content)
+        (done,) = self.fetch(files, **options).values()
+        assert done.size == done.path.stat().st_size
+        got = done.path.read_bytes()
+        done.part.discard()
+        return got
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of what lies in the folder of parts."""
+        return sorted(path.name for path in self.folder.glob("*"))
