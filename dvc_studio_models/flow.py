@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, anchor, connect, make_renewal, tell_repo
+from dvc_studio_models.ask import (
+    Answer,
+    anchor,
+    connect,
+    make_renewal,
+    prove,
+    tell_repo,
+)
 from dvc_studio_models.cache import open_store
 from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import (
@@ -167,6 +174,8 @@ def _pull(
         fetched: dict[str, Fetched] = {}
         stack.callback(_leave, fetched)
         _fetch(plan, store, fetched, renew, progress, jobs=options.jobs)
+        if not options.is_partial:
+            answers = [prove(answer, _digests(answer, fetched)) for answer in answers]
         _place(plan, fetched, workspace, store, seen)
         _remember(answers, fetched, workspace, store, receipts, options)
         return _tell(repo_url, answers, plan, fetched, began)
@@ -259,6 +268,13 @@ def _digest(done: Fetched) -> Digest:
     return done.file.digest or Digest(MD5, done.md5)
 
 
+def _digests(answer: Answer, fetched: Mapping[str, Fetched]) -> dict[str, Digest]:
+    """Tell the hashes of all files, those that only the download told too."""
+    return {
+        file.path: file.digest or _digest(fetched[file.path]) for file in answer.files
+    }
+
+
 def _leave(fetched: Mapping[str, Fetched]) -> None:
     """Let go of the parts: what was not placed is for the next pull."""
     for done in fetched.values():
@@ -322,10 +338,7 @@ def _remember(
     for answer in answers:
         before = known.get(answer.ref.name) if options.is_partial else None
         digests = dict(before.files) if before else {}
-        digests |= {
-            file.path: file.digest or _digest(fetched[file.path])
-            for file in answer.files
-        }
+        digests |= _digests(answer, fetched)
         receipt = Receipt(
             answer.ref.name,
             str(workspace.root),
