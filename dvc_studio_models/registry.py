@@ -110,10 +110,8 @@ def explain(models: Iterable[KnownModel], ref: ModelRef) -> str:
 
 
 def fingerprint(scm: Git) -> str:
-    """Hash the names and object ids of all tags: equal as long as no tag changes.
-
-    Through dulwich, which ``Git`` has loaded: the first use of pygit2 takes 0.1 s.
-    """
+    """Hash the names and object ids of all tags: equal as long as no tag changes."""
+    # Through dulwich, which `Git` has loaded: the first use of pygit2 takes 0.1 s.
     refs = scm.dulwich.repo.refs.as_dict(_TAGS)
     lines = b"".join(b"%s %s\n" % (refs[name], name) for name in sorted(refs))
     return hashlib.sha256(lines).hexdigest()
@@ -172,15 +170,18 @@ def _read_tags(scm: Git) -> tuple[KnownModel, ...]:
     from gto.tag import index_tag
 
     state = BaseRegistryState()
+    ignored = []
     for name, tag in _gto_tags(scm):
         try:
             artifact = state.find_artifact(name, create_new=True)
             state.update_artifact(index_tag(artifact, tag))
         except (GTOException, ValueError) as exc:
-            logger.warning("ignored the Git tag '%s': %s", tag.name, exc)
-    artifacts = state.get_artifacts().values()
-    models = [_count(artifact) for artifact in artifacts if artifact.is_active]
-    return tuple(sorted(models, key=lambda model: model.name))
+            logger.debug("ignored the Git tag '%s': %s", tag.name, exc)
+            ignored.append(tag.name)
+    if ignored:
+        logger.warning(_listed("ignored Git tags that GTO cannot count", ignored))
+    found = sorted(state.get_artifacts().items())
+    return tuple(_count(artifact) for _, artifact in found if artifact.is_active)
 
 
 def _gto_tags(scm: Git) -> Iterator[tuple[str, GitTag]]:
@@ -209,7 +210,7 @@ def _annotated(scm: Git, tag_name: str) -> GitTag | None:
         # `git tag -a b a` makes a tag of a tag: what counts is the commit behind it.
         target = scm.dulwich.repo.get_peeled(_TAGS + b"/" + os.fsencode(tag_name))
     except (AttributeError, KeyError, ValueError) as exc:  # no tagger, no such object
-        logger.warning("ignored the Git tag '%s': %r", tag_name, exc)
+        logger.debug("ignored the Git tag '%s': %r", tag_name, exc)
         return None
     return replace(tag, name=tag_name, target=target.decode("ascii"))
 
@@ -262,10 +263,10 @@ def find_output(project: Repo, path: str) -> Output | None:
 
 def digest_of(recorded: HashInfo | None) -> Digest | None:
     """Give the hash as a digest, or None where it is none that names content."""
-    if not recorded or recorded.name not in {MD5, MD5_DOS2UNIX}:
-        return None
-    is_md5 = _HASH.fullmatch(recorded.value)
-    return Digest(recorded.name, recorded.value) if is_md5 else None
+    if recorded and recorded.name in {MD5, MD5_DOS2UNIX}:
+        is_md5 = _HASH.fullmatch(recorded.value)
+        return Digest(recorded.name, recorded.value) if is_md5 else None
+    return None
 
 
 def _open_project(scm: Git, fs: FileSystem, folder: str) -> Repo:
@@ -289,8 +290,7 @@ def _annotated_path(project: Repo, folder: str, short_name: str) -> str | None:
     dvc_yaml = load_file(project, posixpath.join("/", folder, "dvc.yaml"))
     if not dvc_yaml.exists():
         return None
-    annotation = dvc_yaml.artifacts.get(short_name) or {}
-    path = annotation.get("path")
+    path = (dvc_yaml.artifacts.get(short_name) or {}).get("path")
     if not path or "://" in path:
         return None
     path = posixpath.normpath(posixpath.join(folder, path))
