@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dvc-studio-models.pth
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test reliability check bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -15,6 +15,9 @@ demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve
 
 test: $(VENV)/.installed-tests  ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md
+	$(BIN)/python -m pytest -q -p reliability --reliability docs/reliability.md
 
 check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
 	$(BIN)/ruff format --check .

@@ -10,14 +10,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dvc_studio_models"
 LAYERS = [
     {"errors", "model"},
-    {"paths", "plan", "parts", "transport"},
-    {"storage", "verify"},
-    {"config", "git", "registry", "studio", "cache", "workspace", "receipts"},
-    {"progress"},
-    {"transfer"},
+    {"links", "paths", "progress", "ranges", "selection", "transport", "workers"},
+    {"ledger", "parts", "plan", "tree", "wire"},
+    {"scratch", "storage", "verify"},
+    {"store"},
+    {"cache", "download", "placing"},
+    {"config", "git", "receipts", "registry", "studio", "transfer", "workspace"},
     {"ask"},
     {"survey"},
-    {"pull", "inventory"},
+    {"flow"},
+    {"api", "inventory"},
     {"command", "completion"},
     {"server", "command_list", "command_status"},
     {"cli"},
@@ -27,7 +29,7 @@ LAYERS = [
 ]
 EQUALS = {("errors", "model"), ("model", "errors"), ("cli", "server")}
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
-SPEAKS_HTTP = {"studio", "storage", "transfer", "transport"}
+SPEAKS_HTTP = {"download", "storage", "studio", "transport", "wire"}
 
 
 def rooms() -> list[Path]:

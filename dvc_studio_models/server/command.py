@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc.cli import completion, formatter
-from dvc.cli.command import CmdBaseNoRepo
 
-from dvc_studio_models.errors import StudioConfigError, StudioModelsError, UsageError
+from dvc_studio_models.command import CmdModels
+from dvc_studio_models.errors import StudioConfigError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-logger = logging.getLogger(f"dvc.{__name__}")
 
 TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
 LONGEST_S = 7 * 24 * 3600  # what S3 signs at most
@@ -31,16 +29,8 @@ project's default remote, which must be a local folder.
 """
 
 
-class CmdModelsServe(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
+class CmdModelsServe(CmdModels):
     """Run the server until it is stopped."""
-
-    def do_run(self) -> int:
-        """Run, and give what fails as DVC does."""
-        try:
-            return self.run()
-        except StudioModelsError as exc:
-            logger.exception("")
-            return exc.exit_code
 
     def run(self) -> int:
         """Serve."""
