@@ -186,7 +186,10 @@ def large_throttled(bench: Bench) -> Result:
         _faster(case, rows, CURL, times=8),
         _faster(case, rows, then_md5sum(_ARIA2C_SPLIT.name)),
     )
-    text = f"The same file at {RATE_BYTES_S // 1_000_000} MB/s a connection."
+    text = (
+        f"The same file at {RATE_BYTES_S // 1_000_000} MB/s a connection, "
+        f"{bench.storage.limited_rate / 1e6:.0f} as measured with a new one."
+    )
     return Result(case, text, rows, PULL, goals)
 
 
@@ -406,7 +409,7 @@ def hook(bench: Bench) -> Result:
     table = told.stdout.strip()
     cells = [line.strip("| ").split(" | ") for line in table.splitlines()]
     cost_ms = next(float(row[-1]) for row in cells if row[0] == "`python -c pass`")
-    goal = Goal("hook", "about 0.2 ms", f"{cost_ms:.2f} ms", cost_ms <= _HOOK_MS)
+    goal = Goal("hook", "about 0.2 ms", f"{cost_ms:.2f} ms", abs(cost_ms) <= _HOOK_MS)
     return Result("The hook", "", goals=(goal,), table=table)
 
 

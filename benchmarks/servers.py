@@ -98,6 +98,8 @@ class Storage:
 
     def __init__(self, ports: Ports, log: Path) -> None:
         self.ports = ports
+        self.limited_rate = 0.0
+        """What the throttled port gives to a new connection, in bytes a second."""
         self._log = log
         self._read = 0
 
