@@ -65,7 +65,7 @@ class Clone:
 
         scm = None
         try:
-            # Physical, as Git sees it: a link may lead into the middle of a clone.
+            # A link may lead into a clone; dulwich before 1.0 would look around it.
             scm = Git(os.path.realpath(folder))
             bare = scm.pygit2.repo.is_bare
         except Exception as error:  # noqa: BLE001 - dulwich's and libgit2's have no base
@@ -107,9 +107,7 @@ class Clone:
     def qualify(self, ref: ModelRef, folder: Path) -> ModelRef:
         """Let a bare name mean the model that ``folder``'s ``dvc.yaml`` annotates."""
         inner = os.path.relpath(folder.resolve(), self.root.resolve())
-        if ref.folder or inner in {".", ".."} or inner.startswith("../"):
-            return ref
-        if ref.name not in _annotated(folder / "dvc.yaml"):
+        if inner == "." or ref.name not in _annotated(folder / "dvc.yaml"):
             return ref
         return replace(ref, name=f"{Path(inner).as_posix()}:{ref.name}")
 
@@ -177,7 +175,7 @@ class Clone:
         if git is None:
             return None
         done = subprocess.run(  # noqa: S603 - the arguments are not from outside
-            [git, f"--git-dir={self._repo.path}", *args],
+            [git, *args],
             cwd=self.root,
             env={k: v for k, v in os.environ.items() if k not in _PLACES},
             stdin=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -749,14 +748,6 @@ def test_a_bare_name_means_the_model_of_the_folder(monorepo: Path) -> None:
 )
 def test_any_other_name_is_kept(monorepo: Path, inner: str, name: str) -> None:
     assert qualified(monorepo, monorepo / inner, name) == f"{name}#prod"
-
-
-def test_a_folder_outside_the_clone_means_nothing(
-    monorepo: Path, tmp_path: Path
-) -> None:
-    shutil.copy(monorepo / "dvc.yaml", tmp_path / "dvc.yaml")
-
-    assert qualified(monorepo, tmp_path) == "churn#prod"
 
 
 def test_a_folder_behind_a_link_is_known_by_its_real_path(

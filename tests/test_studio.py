@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
@@ -944,7 +945,7 @@ def test_a_certificate_that_is_not_right_ends_at_once(
 
     assert error.exit_code == 5
     assert error.reason.startswith("TLS certificate refused: ")
-    assert error.reason.replace("-", ".").find(words) > 0
+    assert re.search(words, error.reason)
     assert (pauses, server.count) == ([], 0)
 
 
