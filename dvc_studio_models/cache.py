@@ -1,75 +1,33 @@
-"""The DVC cache, its links and the state database; or their absence.
+"""The DVC cache, its links and the state database.
 
-Owns all that is DVC's on disk, through DVC's own parts. A *store* tells which contents
-are at hand, takes verified parts in, and makes files of them that are ready to be
-renamed into the workspace. :class:`DvcStore` does it with the project's cache,
-:class:`PlainStore` where there is no DVC project.
+Owns all that is DVC's on disk, through DVC's own parts: :class:`DvcStore` is the store
+of a DVC project. An object of the cache counts only while its content has the hash that
+it is named after; DVC's state remembers that, so that each is read once. One that is
+damaged stays as it is until its right content is at hand: it may be all there is of
+somebody's edit through a link.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
-import time
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dvc_studio_models.errors import LocalDiskError, LockHeldError
+from dvc_studio_models.errors import LocalDiskError, LockHeldError, disk_errors
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.scratch import flush, lend, waiting_name
+from dvc_studio_models.store import PARTS, PlainStore, Store, reading, take_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_PARTS = "parts"
-_SCRATCH_STALE_S = 3600.0  # placing takes seconds
+__all__ = ["DvcStore", "PlainStore", "Store", "open_store", "tree_digest"]
 
+_MD5_LETTERS = 32  # what follows them marks a directory
 
-class Store(Protocol):
-    """Where contents come from and go to."""
-
-    @property
-    def parts(self) -> Path:
-        """Folder for parts, made and out of Git's sight."""
-
-    @property
-    def receipts(self) -> Path | None:
-        """Folder for receipts, None where none are kept."""
-
-    @property
-    def memo(self) -> Path | None:
-        """File for what was read from Git, None where none is kept."""
-
-    def size_of(self, digest: Digest) -> int | None:
-        """Tell the size of a content in the cache, None if it is not there, whole."""
-
-    def digest_of(self, path: Path, algorithm: str) -> Digest:
-        """Hash a file of the workspace, or remember its hash."""
-
-    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
-        """Take verified parts into the cache."""
-
-    def stage(
-        self,
-        cached: Mapping[str, Digest],
-        parts: Mapping[str, Path],
-        folder: Path,
-    ) -> dict[str, Path]:
-        """Make a file in ``folder`` for every target, from the cache or from a part."""
-
-    def remember(self, placed: Mapping[Path, Digest]) -> None:
-        """Note the hashes of files that were placed."""
-
-    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
-        """Take the list of a directory's files into the cache, if its hash fits."""
-
-    def lock(self) -> contextlib.AbstractContextManager[Path]:
-        """Hold the project's lock; lend a scratch folder in the root's file system."""
-
-    def close(self) -> None:
-        """Release what is open, and leave nothing behind that is not for later."""
+T = TypeVar("T")
 
 
 def open_store(
@@ -97,16 +55,28 @@ class DvcStore:
     def __init__(self, root: Path, *, use_cache: bool, wait_for_lock: bool) -> None:
         from dvc.repo import Repo
 
-        self._repo: Any = Repo(os.fspath(root), _wait_for_lock=wait_for_lock)
+        # DVC finds its databases by the real path, and what is in them too.
+        real = os.path.realpath(root)
+        waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
+        with disk_errors(real):
+            self._repo: Any = Repo(real, **waiting)
         self._use_cache = use_cache
-        self._own = root / ".dvc" / "tmp" / "models"
+        self._own = Path(real) / ".dvc" / "tmp" / "models"
+        self._whole: dict[str, tuple[int, ...]] = {}
+        self._staged: set[tuple[object, ...]] = set()
 
     @property
     def parts(self) -> Path:
-        """In the cache folder beside ``files/``; without cache in the project's own."""
-        if self._use_cache:
-            return Path(self._repo.cache.local_cache_dir) / _PARTS
-        return self._own / _PARTS
+        """In the cache folder beside ``files/``; without cache in the project's own.
+
+        Made as DVC makes folders of its cache: a shared one is for the whole group.
+        """
+        if not self._use_cache:
+            return self._own / PARTS
+        folder = Path(self._repo.cache.local_cache_dir) / PARTS
+        with disk_errors(folder):
+            self._repo.cache.local.makedirs(os.fspath(folder))
+        return folder
 
     @property
     def receipts(self) -> Path | None:
@@ -119,34 +89,46 @@ class DvcStore:
         return self._own / "registry.json"
 
     def size_of(self, digest: Digest) -> int | None:
-        """Ask the cache for the object; one that is damaged DVC removes here."""
-        from dvc_objects.errors import ObjectFormatError
-
+        """Tell the size of an object whose content has its hash."""
+        path = self._object(digest)
         try:
-            size: int = self._odb(digest).check(digest.value).size
-        except (FileNotFoundError, ObjectFormatError):
+            found = Path(path).stat()
+            now = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if self._whole.get(path) != now:
+                if self._hash(path, digest.algorithm) != digest.value[:_MD5_LETTERS]:
+                    return None
+                self._whole[path] = now
+        except (OSError, LocalDiskError):
             return None
-        return size
+        return found.st_size
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
-        """Hash through DVC's state, which remembers by inode, mtime and size."""
-        from dvc_data.hashfile.hash import hash_file
-        from dvc_objects.fs import localfs
+        """Hash through DVC's state, which remembers by inode, mtime and size.
 
-        _, found = hash_file(os.fspath(path), localfs, algorithm, self._repo.state)
-        return Digest(algorithm, found.value)
+        Raises:
+            FileNotFoundError: There is no file.
+            LocalDiskError: It cannot be read.
+        """
+        return Digest(algorithm, self._hash(_key(path), algorithm))
 
     def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
-        """Link parts into the cache as its objects."""
+        """Link parts into the cache as its objects.
+
+        They are flushed first: DVC takes a read-only object for whole, also after a
+        power cut that tore it.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
         from dvc_objects.fs import localfs
 
         if not self._use_cache:
             return
-        by_algorithm: dict[str, list[tuple[Digest, Path]]] = defaultdict(list)
-        for digest, part in fetched:
-            by_algorithm[digest.algorithm].append((digest, part))
-        with _disk_errors(self.parts):
-            for group in by_algorithm.values():
+        with disk_errors(self._repo.cache.local_cache_dir):
+            flush(part for _, part in fetched)
+            for group in _by_algorithm(fetched):
+                for digest, _ in group:
+                    self._drop_damaged(digest)
                 self._odb(group[0][0]).add(
                     [os.fspath(part) for _, part in group],
                     localfs,
@@ -160,64 +142,91 @@ class DvcStore:
         parts: Mapping[str, Path],
         folder: Path,
     ) -> dict[str, Path]:
-        """Link from the cache with the project's ``cache.type``."""
+        """Link from the cache with the project's ``cache.type``.
+
+        Raises:
+            LocalDiskError: The file system refused, or an object is gone.
+        """
         from dvc_objects.fs import localfs
         from dvc_objects.fs.generic import transfer
 
-        staged = _take_parts(parts, folder)
-        by_algorithm: dict[str, list[str]] = defaultdict(list)
-        for path, digest in cached.items():
-            by_algorithm[digest.algorithm].append(path)
-        for paths in by_algorithm.values():
-            odb = self._odb(cached[paths[0]])
-            links = {path: folder / secrets.token_hex(8) for path in paths}
-            with _disk_errors(folder):
+        self._refuse_gone(set(cached.values()))
+        staged = take_parts(parts, folder)
+        for group in _by_algorithm((digest, path) for path, digest in cached.items()):
+            odb = self._odb(group[0][0])
+            links = {path: folder / waiting_name() for _, path in group}
+            with disk_errors(folder):
                 transfer(
                     odb.fs,
-                    [odb.oid_to_path(cached[path].value) for path in paths],
+                    [self._object(digest) for digest, _ in group],
                     localfs,
-                    [os.fspath(links[path]) for path in paths],
+                    [os.fspath(link) for link in links.values()],
                     links=list(odb.cache_types),
                 )
             staged.update(links)
+        infos = (localfs.info(os.fspath(new)) for new in staged.values())
+        self._staged.update(_identity(info) for info in infos)
         return staged
 
     def remember(self, placed: Mapping[Path, Digest]) -> None:
-        """Save the hashes to DVC's state, so that ``dvc status`` need not hash."""
+        """Save the hashes to DVC's state, so that ``dvc status`` need not hash.
+
+        What was staged is known by its inode, mtime and size. Anything else is hashed,
+        unless the state knows it: it may have been edited since.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs import localfs
 
-        self._repo.state.save_many(
-            (
-                (os.fspath(path), HashInfo(digest.algorithm, digest.value), None)
-                for path, digest in placed.items()
-            ),
-            localfs,
-        )
+        entries = []
+        for path, digest in placed.items():
+            with contextlib.suppress(FileNotFoundError):
+                info = localfs.info(_key(path))
+                if _identity(info) in self._staged:
+                    hash_info = HashInfo(digest.algorithm, digest.value)
+                    entries.append((_key(path), hash_info, info))
+                else:
+                    self.digest_of(path, digest.algorithm)
+        state = self._repo.state
+        if hasattr(state, "save_many"):
+            state.save_many(entries, localfs)
+            return
+        for key, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
+            state.save(key, localfs, hash_info, info)
 
     def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
-        """Save the ``.dir`` object that DVC wants for a directory."""
+        """Save the ``.dir`` object that DVC wants for a directory.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
+        from dvc_data.hashfile.db import add_update_tree
+
         tree = _build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
-            from dvc_data.hashfile.db import add_update_tree
-
-            add_update_tree(self._odb(digest), tree)
+            with disk_errors(self._repo.cache.local_cache_dir):
+                self._drop_damaged(digest)
+                add_update_tree(self._odb(digest), tree)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:
         """Hold DVC's own lock of the project.
 
         Raises:
+            LocalDiskError: It cannot be written.
             LockHeldError: Another process has it.
         """
         from dvc.lock import LockError
 
         try:
-            self._repo.lock.lock()
+            with disk_errors(self._own):
+                self._repo.lock.lock()
         except LockError:
             raise LockHeldError from None
         try:
-            with _scratch(self._own, stale_after_s=0) as folder:
+            with lend(self._own) as folder:
                 yield folder
         finally:
             self._repo.lock.unlock()
@@ -230,119 +239,52 @@ class DvcStore:
         cache = self._repo.cache
         return cache.legacy if digest.algorithm == MD5_DOS2UNIX else cache.local
 
+    def _object(self, digest: Digest) -> str:
+        path: str = self._odb(digest).oid_to_path(digest.value)
+        return path
 
-class PlainStore:
-    """No cache: parts lie in a hidden folder of the root until they are placed."""
-
-    def __init__(self, root: Path) -> None:
-        self._own = root / ".dvc-models"
-
-    @property
-    def parts(self) -> Path:
-        """In the hidden folder."""
-        hide(self._own)
-        return self._own / _PARTS
-
-    @property
-    def receipts(self) -> Path | None:
-        """None are kept: nothing of ours stays in a folder that is not DVC's."""
-        return None
-
-    @property
-    def memo(self) -> Path | None:
-        """None is kept."""
-        return None
-
-    def size_of(self, digest: Digest) -> int | None:  # noqa: ARG002 - there is no cache
-        """Find nothing."""
-        return None
-
-    def digest_of(self, path: Path, algorithm: str) -> Digest:
-        """Hash the file."""
+    def _hash(self, path: str, algorithm: str) -> str:
         from dvc_data.hashfile.hash import file_md5
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_objects.fs import localfs
 
-        return Digest(algorithm, file_md5(os.fspath(path), name=algorithm))
+        with reading(Path(path)):
+            # Before it is read: what it becomes meanwhile is not taken for known.
+            info = localfs.info(path)
+            _, known = self._repo.state.get(path, localfs, info)
+            if known and known.name == algorithm:
+                return str(known.value)[:_MD5_LETTERS]
+            value: str = file_md5(path, name=algorithm)
+            self._repo.state.save(path, localfs, HashInfo(algorithm, value), info)
+        return value
 
-    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
-        """Do nothing: there is no cache."""
+    def _drop_damaged(self, digest: Digest) -> None:
+        if self.size_of(digest) is None:
+            Path(self._object(digest)).unlink(missing_ok=True)
 
-    def stage(
-        self,
-        cached: Mapping[str, Digest],  # noqa: ARG002 - there is no cache
-        parts: Mapping[str, Path],
-        folder: Path,
-    ) -> dict[str, Path]:
-        """Take the parts themselves."""
-        return _take_parts(parts, folder)
-
-    def remember(self, placed: Mapping[Path, Digest]) -> None:
-        """Do nothing: there is no state database."""
-
-    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
-        """Do nothing: there is no cache."""
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[Path]:
-        """Lend a scratch folder; there is no DVC command to keep out."""
-        with _scratch(self._own, stale_after_s=_SCRATCH_STALE_S) as folder:
-            yield folder
-
-    def close(self) -> None:
-        """Remove the hidden folder, unless a part in it waits for the next pull."""
-        parts = self._own / _PARTS
-        with contextlib.suppress(OSError):
-            parts.rmdir()
-        if not parts.exists():
-            shutil.rmtree(self._own, ignore_errors=True)
+    def _refuse_gone(self, digests: Iterable[Digest]) -> None:
+        for digest in digests:
+            if self.size_of(digest) is None:
+                reason = "it left the DVC cache, or was damaged, while the pull ran"
+                raise LocalDiskError(self._object(digest), reason, action="read")
 
 
-def hide(folder: Path) -> None:
-    """Make a folder that Git does not show.
-
-    Raises:
-        LocalDiskError: It cannot be made.
-    """
-    with _disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", "utf-8")
+def _key(path: Path) -> str:
+    """Name a file of the workspace as DVC does, which works in the real folder."""
+    return f"{os.path.realpath(path.parent)}{os.sep}{path.name}"
 
 
-@contextlib.contextmanager
-def _scratch(own: Path, *, stale_after_s: float) -> Iterator[Path]:
-    """Lend an empty folder, having swept those that killed pulls left.
-
-    Args:
-        own: Where it is made.
-        stale_after_s: How old a folder must be to be nobody's; 0 for a lock's holder.
-    """
-    hide(own)
-    for left in own.glob("placing-*"):
-        if time.time() - left.stat().st_mtime >= stale_after_s:
-            shutil.rmtree(left, ignore_errors=True)
-    folder = own / f"placing-{secrets.token_hex(8)}"
-    with _disk_errors(folder):
-        folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _identity(info: Mapping[str, object]) -> tuple[object, ...]:
+    return info["ino"], info["mtime"], info["size"]
 
 
-def _take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Move each part, or copy it while another target needs it too."""
-    waiting = list(parts.values())
-    staged = {}
-    with _disk_errors(folder):
-        for path, part in parts.items():
-            staged[path] = folder / secrets.token_hex(8)
-            waiting.remove(part)
-            if part in waiting:
-                shutil.copyfile(part, staged[path])
-            else:
-                part.replace(staged[path])
-    return staged
+def _by_algorithm(
+    pairs: Iterable[tuple[Digest, T]],
+) -> Iterable[list[tuple[Digest, T]]]:
+    groups: dict[str, list[tuple[Digest, T]]] = defaultdict(list)
+    for digest, value in pairs:
+        groups[digest.algorithm].append((digest, value))
+    return groups.values()
 
 
 def _build_tree(files: Mapping[str, Digest]) -> Any:
@@ -365,13 +307,3 @@ def tree_digest(files: Mapping[str, Digest]) -> Digest:
     algorithms: Iterable[str] = {digest.algorithm for digest in files.values()}
     algorithm = MD5_DOS2UNIX if MD5_DOS2UNIX in algorithms else MD5
     return Digest(algorithm, _build_tree(files).hash_info.value)
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Tell what the file system refused as an error of ours."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
-        raise LocalDiskError(where, (error.strerror or str(error)).lower()) from None

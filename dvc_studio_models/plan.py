@@ -85,12 +85,12 @@ def make_plan(
     steps = []
     for file in files:
         here = held.get(file.path)
-        cached = cached_size(file.digest) if file.digest else None
         if here and file.digest and here.digest == file.digest:
             steps.append(Step(file, UNCHANGED, here.size))
         elif here and not here.recoverable and not force:
             steps.append(Step(file, CONFLICT, file.size))
-        elif cached is not None:
+        # Asked last: it may mean to hash a large object.
+        elif file.digest and (cached := cached_size(file.digest)) is not None:
             steps.append(Step(file, LINK, cached))
         else:
             steps.append(Step(file, DOWNLOAD, file.size))

@@ -1,19 +1,23 @@
 """What earlier pulls placed: so that it may be replaced, and removed when it is gone.
 
 Owns one folder of small JSON files, one for each model and root. A receipt proves that
-a file's content came from Studio and can come again. One that cannot be read counts as
-absent: then a pull asks for ``--force`` where it need not have.
+a file's content came from Studio and can come again. One that cannot be read, or that
+no pull can have written, counts as absent: then a pull asks for ``--force`` where it
+need not have.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import secrets
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.model import Digest
+from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.paths import path_problem
+from dvc_studio_models.scratch import WAITING, is_left, waiting_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,16 +53,28 @@ class Receipts:
         return [receipt for receipt in read if receipt and receipt.root == str(root)]
 
     def save(self, receipt: Receipt) -> None:
-        """Keep a receipt, in place of the model's last one."""
+        """Keep a receipt, in place of the model's last one.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        identity = f"{receipt.model}\n{receipt.root}".encode()
-        name = hashlib.sha256(identity).hexdigest()[:32]
         text = json.dumps(_to_json(receipt), indent=1, sort_keys=True)
-        new = self._folder / f"{name}.{secrets.token_hex(4)}.tmp"
-        new.write_text(text, "utf-8")
-        new.replace(self._folder / f"{name}.json")
+        name = _file_name(receipt)
+        with disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for left in self._folder.glob(f"{WAITING}*"):
+                if is_left(left):
+                    left.unlink(missing_ok=True)
+            new = self._folder / waiting_name()
+            new.write_text(text, "utf-8")
+            new.replace(self._folder / name)
+
+
+def _file_name(receipt: Receipt) -> str:
+    identity = f"{receipt.model}\n{receipt.root}".encode()
+    return f"{hashlib.sha256(identity).hexdigest()[:32]}.json"
 
 
 def _to_json(receipt: Receipt) -> dict[str, Any]:
@@ -70,6 +86,24 @@ def _read(path: Path) -> Receipt | None:
     try:
         raw = json.loads(path.read_text("utf-8"))
         files = {name: Digest(*digest) for name, digest in raw.pop("files").items()}
-        return Receipt(**raw, files=files)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        receipt = Receipt(**raw, files=files)
+        return receipt if _is_ours(receipt, path) else None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
+
+
+def _is_ours(receipt: Receipt, path: Path) -> bool:
+    """Whether a pull can have written it: its paths may be removed one day."""
+    texts = (receipt.model, receipt.root, receipt.version or "", receipt.commit or "")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and path.name == _file_name(receipt)
+        and not any(path_problem(name) for name in receipt.files)
+        and all(map(_is_digest, receipt.files.values()))
+    )
+
+
+def _is_digest(digest: Digest) -> bool:
+    return digest.algorithm in {MD5, MD5_DOS2UNIX} and bool(
+        re.fullmatch(r"[0-9a-f]{32}", digest.value)
+    )

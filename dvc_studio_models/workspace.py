@@ -1,49 +1,35 @@
 """The user's files: what is there, and putting new ones in their place.
 
 Owns every write below the root. Promises that nothing outside the root and nothing that
-Git tracks is touched: parents are opened one by one without following links, and files
-are renamed within the folder that was opened, so that nothing can slip in between check
-and rename. Each target is its old content or its new, never torn; if one cannot be
-placed, those before it come back.
+another hand put there meanwhile is touched, and that a failure leaves the workspace as
+it was. How one target is changed and taken back is ``placing``'s, how folders are
+opened ``tree``'s.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
 import os
 import secrets
-import shutil
 import stat
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+import unicodedata
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
-    LocalDiskError,
-    TargetExistsError,
+    TargetChangedError,
     UnsafePathError,
+    disk_errors,
 )
-from dvc_studio_models.paths import MAX_PATH_BYTES, clashes, fold, path_problem
+from dvc_studio_models.paths import HIDDEN, clashes, path_problem
+from dvc_studio_models.placing import Placing
+from dvc_studio_models.scratch import flush
+from dvc_studio_models.tree import Seen, Tree, look, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-logger = logging.getLogger(f"dvc.{__name__}")
-
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LINK_ERRNOS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.EACCES}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was at a target when the plan was made."""
-
-    inode: int
-    mtime_ns: int
-    size: int
+__all__ = ["Seen", "Workspace"]
 
 
 class Workspace:
@@ -57,22 +43,28 @@ class Workspace:
 
         Raises:
             UnsafePathError: All bad paths, each with its reason.
+            LocalDiskError: A folder cannot be looked into.
         """
-        problems = [(path, why) for path in paths if (why := path_problem(path))]
-        if not problems:
-            problems = list(clashes(paths, folding=self._is_folding(paths)))
-        if not problems:
-            problems = [(path, why) for path in paths if (why := self._obstacle(path))]
-        if problems:
-            raise UnsafePathError(problems)
+        bad = {path: why for path in paths if (why := path_problem(path))}
+        safe = [path for path in paths if path not in bad]
+        bad.update(clashes(safe, folding=self._is_folding(safe)))
+        bad.update(self._obstacles(path for path in safe if path not in bad))
+        if bad:
+            raise UnsafePathError(bad.items())
 
     def look(self, path: str) -> Seen | None:
-        """Tell what is at a target that :meth:`check` let pass; None if nothing."""
-        try:
-            found = os.lstat(self.root / path)
-        except OSError:
-            return None
-        return Seen(found.st_ino, found.st_mtime_ns, found.st_size)
+        """Tell what is at a target; None if nothing is, or only behind a link.
+
+        Raises:
+            LocalDiskError: The folder cannot be looked into.
+        """
+        folder, name = split(path)
+        with disk_errors(self.root / path, action="read"):
+            try:
+                with Tree(self.root) as tree, tree.open(folder) as opened:
+                    return look(name, opened)
+            except (FileNotFoundError, UnsafePathError):
+                return None
 
     def place(
         self,
@@ -88,206 +80,98 @@ class Workspace:
             staged: Target to the file that is to have its name; it is moved.
             remove: Files to remove; folders that they leave empty go too.
             seen: What was at each target when the plan was made.
-            backups: Folder on the same file system, for what is replaced until the end.
+            backups: An empty folder, for what is replaced until the end.
 
         Raises:
-            TargetExistsError: A target changed since the plan was made.
+            TargetChangedError: A target changed since the plan was made.
             UnsafePathError: A parent is a link, or is no folder.
             LocalDiskError: The file system refused.
         """
         changed = [path for path in seen if self.look(path) != seen[path]]
         if changed:
-            raise TargetExistsError(changed)
-        undo = contextlib.ExitStack()
-        try:
-            with undo:
-                for path, new in staged.items():
-                    self._replace(path, new, backups, undo)
-                for path in remove:
-                    self._remove(path, backups, undo)
-                undo.pop_all()
-        except OSError as error:
-            raise _refused(self.root / (error.filename2 or path), error) from None
-        for path in remove:
-            self._prune(path)
-
-    # One target
-
-    def _replace(
-        self, path: str, new: Path, backups: Path, undo: contextlib.ExitStack
-    ) -> None:
-        name = path.rpartition("/")[2]
-        with self._parent(path, undo) as folder:
-            backup = _back_up(name, folder, backups)
-            _rename_into(new, name, folder)
-            os.fsync(folder)
-        if backup is None:
-            undo.callback(self._restore, path, None)
-        else:
-            undo.callback(self._restore, path, backup)
-
-    def _remove(self, path: str, backups: Path, undo: contextlib.ExitStack) -> None:
-        name = path.rpartition("/")[2]
-        with self._parent(path, undo) as folder:
-            backup = _back_up(name, folder, backups)
-            if backup is not None:
-                os.unlink(name, dir_fd=folder)
-                undo.callback(self._restore, path, backup)
-
-    def _restore(self, path: str, backup: Path | None) -> None:
-        name = path.rpartition("/")[2]
-        with self._parent(path, None) as folder:
-            if backup is None:
-                os.unlink(name, dir_fd=folder)
-            else:
-                _rename_into(backup, name, folder)
-
-    def _prune(self, path: str) -> None:
-        """Remove the folders that a removed file left empty."""
-        parent = path.rpartition("/")[0]
-        while parent:
+            raise TargetChangedError(changed)
+        with disk_errors(self.root):
+            flush(staged.values())
+            tree = Tree(self.root)
+        with tree:
+            placing = Placing(tree, backups)
             try:
-                (self.root / parent).rmdir()
-            except OSError:  # not empty, or not ours
-                return
-            parent = parent.rpartition("/")[0]
-
-    @contextlib.contextmanager
-    def _parent(self, path: str, undo: contextlib.ExitStack | None) -> Iterator[int]:
-        """Open the folder of a target, making what is missing.
-
-        Args:
-            path: Of the target.
-            undo: Told to remove the folders that were made; None makes none.
-        """
-        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            walked = ""
-            for name in path.split("/")[:-1]:
-                walked = f"{walked}/{name}" if walked else name
-                child = self._child(folder, name, walked, undo)
-                os.close(folder)
-                folder = child
-            yield folder
-        finally:
-            os.close(folder)
-
-    def _child(
-        self, folder: int, name: str, walked: str, undo: contextlib.ExitStack | None
-    ) -> int:
-        try:
-            return os.open(name, _OPEN_FOLDER, dir_fd=folder)
-        except FileNotFoundError:
-            if undo is None:
+                self._change(placing, staged, remove, seen)
+            except BaseException:
+                placing.roll_back()
                 raise
-        except OSError as error:
-            if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                raise UnsafePathError(
-                    [(walked, "it is a link, or no folder")]
-                ) from None
-            raise
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, dir_fd=folder)
-            undo.callback(_remove_folder, self.root / walked)
-        return os.open(name, _OPEN_FOLDER, dir_fd=folder)
+            placing.clean()
+            _prune(tree, remove)
+
+    def _change(
+        self,
+        placing: Placing,
+        staged: Mapping[str, Path],
+        remove: Sequence[str],
+        seen: Mapping[str, Seen | None],
+    ) -> None:
+        for path, new in staged.items():
+            with disk_errors(self.root / path):
+                placing.put(path, new, seen[path])
+        for path in remove:
+            with disk_errors(self.root / path, action="remove"):
+                placing.remove(path, seen[path])
+        with disk_errors(self.root):
+            placing.flush()
 
     # Looking
 
-    def _obstacle(self, path: str) -> str | None:
-        """Say what on disk forbids a target."""
-        if len(os.fsencode(self.root / path)) > MAX_PATH_BYTES:
-            return f"with the root it is longer than {MAX_PATH_BYTES} bytes"
-        at = self.root
-        for name in path.split("/")[:-1]:
-            at /= name
-            kind = _kind(at)
-            if kind is None:
-                return None
-            if kind != stat.S_IFDIR:
-                relative = at.relative_to(self.root).as_posix()
-                return f"{relative!a} is a link, or no folder"
-        kind = _kind(self.root / path)
-        if kind in {None, stat.S_IFREG, stat.S_IFLNK}:
-            return None
-        return (
-            "a folder is in its place" if kind == stat.S_IFDIR else "no file is there"
-        )
-
     def _is_folding(self, paths: Sequence[str]) -> bool:
-        """Whether the file system takes different names for one."""
-        if len({fold(path) for path in paths}) == len(paths) and not any(
-            clashes(paths, folding=True)
-        ):
+        """Whether the file system takes some of these names for one."""
+        if not any(clashes(paths, folding=True)):
             return False
-        with (
-            contextlib.suppress(OSError),
-            tempfile.TemporaryDirectory(prefix=".dvc-models-", dir=self.root) as probe,
-        ):
-            (Path(probe) / "a\u0308").touch()
-            return (Path(probe) / "\u00c4").exists() or (
-                Path(probe) / "A\u0308"
-            ).exists()
-        return True
+        probe = f"{HIDDEN}-{secrets.token_hex(8)}-a\u0308"
+        others = (probe.upper(), unicodedata.normalize("NFC", probe))
+        try:
+            with Tree(self.root) as tree, tree.open("") as root:
+                os.mkdir(probe, dir_fd=root)  # Git shows no empty folder
+                try:
+                    return any(look(other, root) for other in others)
+                finally:
+                    os.rmdir(probe, dir_fd=root)
+        except OSError:  # read-only, or still to be made: then it stays unknown
+            return True
+
+    def _obstacles(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Find targets that cannot be written here, each with the reason."""
+        for path in paths:
+            if why := self._too_long(path) or self._in_the_way(path):
+                yield path, why
+
+    def _too_long(self, path: str) -> str | None:
+        limit = os.pathconf("/", "PC_PATH_MAX") - 1  # a byte ends it
+        try:
+            length = len(os.fsencode(self.root / path))
+        except UnicodeEncodeError:
+            return "it has characters that file names cannot have here"
+        return f"with the root it is over {limit} bytes" if length > limit else None
+
+    def _in_the_way(self, path: str) -> str | None:
+        folder, name = split(path)
+        with disk_errors(self.root / path, action="read"):
+            try:
+                with Tree(self.root) as tree, tree.open(folder) as opened:
+                    mode = os.lstat(name, dir_fd=opened).st_mode
+            except FileNotFoundError:
+                return None
+            except UnsafePathError as error:
+                return f"{error.problems[0][0]!r} is a link, or no folder"
+        if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+            return None
+        kind = "a folder" if stat.S_ISDIR(mode) else "something that is no file"
+        return f"{kind} is in its place"
 
 
-def _kind(path: Path) -> int | None:
-    try:
-        return stat.S_IFMT(os.lstat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _back_up(name: str, folder: int, backups: Path) -> Path | None:
-    """Give what is at a target a second name, so that it never lacks one."""
-    backup = backups / secrets.token_hex(8)
-    try:
-        os.link(name, backup, src_dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno not in _NO_LINK_ERRNOS:
-            raise
-        _copy(name, folder, backup)
-    return backup
-
-
-def _copy(name: str, folder: int, backup: Path) -> None:
-    """Back up where there are no hard links."""
-    if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
-        backup.symlink_to(os.readlink(name, dir_fd=folder))
-        return
-    with (
-        os.fdopen(
-            os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb"
-        ) as old,
-        backup.open("xb") as new,
-    ):
-        shutil.copyfileobj(old, new)
-
-
-def _rename_into(new: Path, name: str, folder: int) -> None:
-    """Move a file to its name in an open folder, in one step for whoever looks."""
-    try:
-        os.replace(new, name, dst_dir_fd=folder)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        near = f".{secrets.token_hex(8)}.tmp"
-        descriptor = os.open(
-            near, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder
-        )
-        with new.open("rb") as source, os.fdopen(descriptor, "wb") as target:
-            shutil.copyfileobj(source, target)
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(near, name, src_dir_fd=folder, dst_dir_fd=folder)
-        new.unlink()
-
-
-def _remove_folder(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.rmdir()
-
-
-def _refused(path: Path, error: OSError) -> LocalDiskError:
-    return LocalDiskError(path, (error.strerror or str(error)).lower())
+def _prune(tree: Tree, removed: Iterable[str]) -> None:
+    """Remove the folders that removed files left empty."""
+    for path in removed:
+        folder, _ = split(path)
+        with contextlib.suppress(OSError, UnsafePathError):  # not empty
+            while folder:
+                tree.remove(folder)
+                folder, _ = split(folder)

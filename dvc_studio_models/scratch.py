@@ -1,0 +1,227 @@
+"""Folders of our own, for files on their way to their names.
+
+Git does not show them, and what killed pulls left in them is swept. Files in them can
+be flushed, so that whoever gives them a name knows that their content survives a power
+cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import secrets
+import shutil
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from dvc_studio_models.errors import UnsafePathError, disk_errors
+from dvc_studio_models.tree import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator
+
+STALE_AFTER_S = 24 * 3600.0  # for what was left by a machine that is not this one
+WAITING = "placing-"
+"""How the names of files and folders begin that go when placing ends."""
+
+_FLUSHES = 16  # at a time; more measured no faster
+_IGNORE = ".gitignore"
+_IGNORE_ALL = b"*\n"
+
+T = TypeVar("T")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, unless it is there, and be sure that it is one.
+
+    Raises:
+        LocalDiskError: It cannot be made.
+        UnsafePathError: A link or a file is in its place.
+    """
+    os.close(_open_made(folder))
+
+
+def hide(folder: Path) -> None:
+    """Make a folder that Git does not show.
+
+    Raises:
+        LocalDiskError: It cannot be made.
+        UnsafePathError: A link or a file is in its place.
+    """
+    opened = _open_made(folder)
+    try:
+        with disk_errors(folder):
+            ignore_all(opened)
+    finally:
+        os.close(opened)
+
+
+def _open_made(folder: Path) -> int:
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        try:
+            return os.open(folder, FOLDER)
+        except NotADirectoryError:
+            pass
+    raise UnsafePathError([(folder.name, "it is a link, or no folder")])
+
+
+def ignore_all(folder: int) -> None:
+    """Tell Git to ignore an open folder, itself included."""
+    try:
+        _link_ignore(folder)
+    except FileExistsError:
+        pass
+    except (OSError, AttributeError):  # neither this system nor this file system has it
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(_IGNORE, flags, 0o666, dir_fd=folder), "wb") as file:
+            file.write(_IGNORE_ALL)
+
+
+def _link_ignore(folder: int) -> None:
+    """Give the file its name after its content, or Git shows it for a moment."""
+    unnamed = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=folder)
+    try:
+        os.write(unnamed, _IGNORE_ALL)
+        os.link(f"/proc/self/fd/{unnamed}", _IGNORE, dst_dir_fd=folder)
+    finally:
+        os.close(unnamed)
+
+
+def remove_hidden(
+    name: str | Path, *, parent: int | None = None, ours: Container[str] = ()
+) -> None:
+    """Remove a folder that :func:`ignore_all` hid, unless somebody else uses it.
+
+    Args:
+        name: Of the folder.
+        parent: The open folder that it is in; None takes ``name`` as a path.
+        ours: Files in it that wait no longer; those of killed pulls go too.
+    """
+    with contextlib.suppress(OSError):
+        folder = os.open(name, FOLDER, dir_fd=parent)
+        try:
+            for file in _names(folder):
+                if file in ours or (
+                    file.startswith(WAITING) and is_left(file, folder=folder)
+                ):
+                    os.unlink(file, dir_fd=folder)
+            if _names(folder) == [_IGNORE]:
+                os.unlink(_IGNORE, dir_fd=folder)
+        finally:
+            os.close(folder)
+        os.rmdir(name, dir_fd=parent)
+
+
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
+
+
+@contextlib.contextmanager
+def lend(home: Path) -> Iterator[Path]:
+    """Lend an empty folder, having swept those that killed pulls left.
+
+    Args:
+        home: Where it is made; hidden.
+
+    Raises:
+        LocalDiskError: It cannot be made.
+        UnsafePathError: A link or a file is in the place of ``home``.
+    """
+    hide(home)
+    for left in home.glob(f"{WAITING}*"):
+        if is_left(left):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = home / waiting_name()
+    with disk_errors(folder):
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def waiting_name() -> str:
+    """Make a name that nobody else has, and that tells whose it is."""
+    return f"{WAITING}{secrets.token_hex(8)}-{os.getpid()}-{_machine()}"
+
+
+def is_left(path: str | Path, *, folder: int | None = None) -> bool:
+    """Whether a file or folder with such a name is nobody's any more.
+
+    No lock is asked: where locks lie, a pull that runs would lose what it needs.
+
+    Args:
+        path: A path, or a name in ``folder``.
+        folder: An open folder.
+    """
+    _, _, owner = Path(path).name.removeprefix(WAITING).partition("-")
+    pid, _, machine = owner.partition("-")
+    if machine == _machine() and pid.isdecimal():
+        return not _is_alive(int(pid))
+    try:
+        changed = os.lstat(path, dir_fd=folder).st_mtime
+    except OSError:
+        return False
+    return time.time() - changed > STALE_AFTER_S
+
+
+@functools.cache
+def _machine() -> str:
+    """Name what a process number is unique in: the host, and the container in it."""
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        namespace = 0
+    return f"{socket.gethostname()}-{namespace}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+def flush(files: Iterable[Path]) -> None:
+    """Let the content of files survive a power cut.
+
+    Raises:
+        OSError: The disk refused, or was full all along.
+    """
+    flush_each(_flush_file, files)
+
+
+def flush_each(flush_one: Callable[[T], None], items: Iterable[T]) -> None:
+    """Flush many at once: the disk writes its journal once for several of them."""
+    with ThreadPoolExecutor(_FLUSHES) as pool:
+        for _ in pool.map(flush_one, items):
+            pass
+
+
+def _flush_file(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def flush_folder(folder: int) -> None:
+    """Let the names in an open folder survive a power cut, where that can be asked."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what some network file systems say to it
+            raise

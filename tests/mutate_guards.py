@@ -1,0 +1,316 @@
+"""Does a test notice when a guard is missing? Removes each in turn and tries.
+
+    python tests/mutate_guards.py [MODULE ...]
+
+A guard is an ``if``, a ``raise``, one part of an ``and`` or ``or``, a member of a set,
+a flag of ``os.open``, or ``follow_symlinks=False``, in the modules that keep paths and
+the workspace safe. Each is removed in a copy of the package; the tests that run its
+line are tried first, then all. Prints the guards that no test missed, and exits with 1
+if there are any.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import coverage
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Removal = tuple[ast.AST, str, object, str]
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "dvc_studio_models"
+MODULES = {
+    "paths": ["test_paths.py"],
+    "tree": ["test_workspace.py"],
+    "placing": ["test_workspace.py"],
+    "workspace": ["test_workspace.py"],
+}
+HEAVY = ("hypothesis", "pygit2", "requests", "dvc.repo", "dvc.exceptions", "servers")
+TIMEOUT_S = 90
+EXCUSED = {
+    ("tree", "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"): "what macOS says",
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One module without one of its guards."""
+
+    module: str
+    line: int
+    guard: str
+    code: str
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    """Make every version of a module that lacks one guard."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    for node, field, replacement, guard in _removals(tree):
+        before = getattr(node, field)
+        setattr(node, field, replacement)
+        yield Mutant(module, getattr(node, "lineno", 0), guard, ast.unparse(tree))
+        setattr(node, field, before)
+
+
+def _removals(tree: ast.AST) -> Iterator[Removal]:
+    for node in ast.walk(tree):
+        if find := FINDERS.get(type(node)):
+            yield from find(node)
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                yield from _raises(node, field, value)
+            elif isinstance(value, ast.BinOp):
+                yield from _flags(node, field, value)
+
+
+def _ifs(node: ast.If) -> Iterator[Removal]:
+    if _text(node.test) != "TYPE_CHECKING":
+        yield node, "test", ast.Constant(value=False), f"if {_text(node.test)}"
+
+
+def _choices(node: ast.IfExp) -> Iterator[Removal]:
+    for value, kept in ((True, "always"), (False, "never")):
+        yield node, "test", ast.Constant(value=value), f"{_text(node)}, {kept}"
+
+
+def _filters(node: ast.comprehension) -> Iterator[Removal]:
+    for part, rest in _each(node.ifs):
+        yield node, "ifs", rest, f"if {_text(part)} of a comprehension"
+
+
+def _parts(node: ast.BoolOp) -> Iterator[Removal]:
+    for part, rest in _each(node.values):
+        yield node, "values", rest, f"{_text(part)} of {_text(node)}"
+
+
+def _members(node: ast.Set) -> Iterator[Removal]:
+    for part, rest in _each(node.elts):
+        yield node, "elts", rest, f"{_text(part)} of {_text(node)[:36]}"
+
+
+def _keywords(node: ast.Call) -> Iterator[Removal]:
+    for part, rest in _each(node.keywords):
+        if part.arg == "follow_symlinks":
+            yield node, "keywords", rest, f"follow_symlinks of {_text(node)}"
+
+
+def _raises(node: ast.AST, field: str, body: list[ast.AST]) -> Iterator[Removal]:
+    for index, item in enumerate(body):
+        if isinstance(item, ast.Raise):
+            rest = [*body[:index], ast.Pass(), *body[index + 1 :]]
+            yield node, field, rest, _text(item)
+
+
+def _flags(node: ast.AST, field: str, value: ast.BinOp) -> Iterator[Removal]:
+    if _text(value.right).startswith("os.O_"):
+        yield node, field, value.left, _text(value.right)
+        if not isinstance(value.left, ast.BinOp):
+            yield node, field, value.right, _text(value.left)
+
+
+FINDERS: dict[type, Callable[[Any], Iterator[Removal]]] = {
+    ast.If: _ifs,
+    ast.IfExp: _choices,
+    ast.comprehension: _filters,
+    ast.BoolOp: _parts,
+    ast.Set: _members,
+    ast.Call: _keywords,
+}
+
+
+def _each(items: Sequence[ast.AST]) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
+    for index, item in enumerate(items):
+        yield item, [*items[:index], *items[index + 1 :]]
+
+
+def _text(node: ast.AST) -> str:
+    return ast.unparse(node)
+
+
+# Trying
+
+
+class Recorder:
+    """Learns how long each test takes, and which lines it runs."""
+
+    def __init__(self, cover: coverage.Coverage) -> None:
+        self.seconds: dict[str, float] = {}
+        self._cover = cover
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        self._cover.switch_context(item.nodeid)
+        began = time.monotonic()
+        yield
+        self.seconds[item.nodeid] = time.monotonic() - began
+        self._cover.switch_context("")
+
+
+class Chooser:
+    """Runs only some tests, the quickest first."""
+
+    def __init__(self, seconds: dict[str, float], chosen: set[str]) -> None:
+        self._seconds = seconds
+        self._chosen = chosen
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted(
+            (item for item in items if item.nodeid in self._chosen),
+            key=lambda item: self._seconds[item.nodeid],
+        )
+
+
+def run_tests(package: Path, files: Sequence[str], *plugins: object) -> int:
+    """Run tests in this process, against a copy of the package."""
+    import hypothesis
+
+    hypothesis.settings.register_profile("mutants", derandomize=True, database=None)
+    hypothesis.settings.load_profile("mutants")
+    sys.path[:0] = [str(package), str(TESTS)]
+    os.environ["PYTHONPATH"] = str(package)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    paths = [str(TESTS / file) for file in files]
+    args = ["-x", "-p", "no:cacheprovider", "--assert=plain"]  # nobody reads why
+    return int(pytest.main([*args, *paths], list(plugins)))
+
+
+def begin(work: Callable[..., int], *args: object, quiet: bool) -> int:
+    """Call ``work`` in a process of its own, and give its number."""
+    child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            os.setpgid(0, 0)
+            if quiet:
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                for stream in (0, 1, 2):
+                    os.dup2(nowhere, stream)
+            status = work(*args)
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    return child
+
+
+def end(child: int) -> int:
+    """Wait for a process, and end whatever a hung test in it started."""
+    status = os.waitpid(child, 0)[1]
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    return status
+
+
+def record(folder: Path, files: Sequence[str]) -> int:
+    """Run all tests on the package as it is, and note what they run."""
+    cover = coverage.Coverage(
+        data_file=str(folder / "coverage"),
+        include=[str(folder / "*")],
+        config_file=False,
+    )
+    recorder = Recorder(cover)
+    cover.start()
+    status = run_tests(folder, files, recorder)
+    cover.stop()
+    cover.save()
+    (folder / "seconds").write_text(json.dumps(recorder.seconds))
+    return status
+
+
+def covering(folder: Path, module: str) -> dict[int, set[str]]:
+    """Tell which tests run which line."""
+    data = coverage.CoverageData(str(folder / "coverage"))
+    data.read()
+    path = str(folder / PACKAGE.name / f"{module}.py")
+    found = data.contexts_by_lineno(path)
+    return {line: set(contexts) - {""} for line, contexts in found.items()}
+
+
+def is_noticed(mutant: Mutant, seconds: dict[str, float], first: set[str]) -> bool:
+    """Whether a test fails, or hangs, without the guard."""
+    files = MODULES[mutant.module]
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = copy_package(Path(name))
+        path = folder / PACKAGE.name / f"{mutant.module}.py"
+        path.write_text(mutant.code, "utf-8")
+        for chosen in (first, set(seconds) - first):
+            if chosen and end(
+                begin(limited, folder, files, seconds, chosen, quiet=True)
+            ):
+                return True
+    return False
+
+
+def limited(
+    folder: Path, files: Sequence[str], seconds: dict[str, float], chosen: set[str]
+) -> int:
+    """Run some tests, for a while."""
+    signal.alarm(TIMEOUT_S)
+    return run_tests(folder, files, Chooser(seconds, chosen))
+
+
+def copy_package(folder: Path) -> Path:
+    """Copy the package, without byte code, to where it can be changed."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=ignore)
+    return folder
+
+
+def try_share(
+    module: str, share: slice, seconds: dict[str, float], lines: dict[int, set[str]]
+) -> int:
+    """Try some of the mutants of a module; how many no test missed."""
+    missed = 0
+    for mutant in list(mutants(module))[share]:
+        excuse = EXCUSED.get((module, mutant.guard))
+        if excuse or is_noticed(mutant, seconds, lines.get(mutant.line, set())):
+            continue
+        missed += 1
+        print(f"{module}.py:{mutant.line}: no test misses {mutant.guard!r}")  # noqa: T201
+    return missed
+
+
+def try_module(module: str) -> int:
+    """Try all mutants of a module; how many no test missed."""
+    files = MODULES[module]
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        folder = copy_package(Path(name))
+        if end(begin(record, folder, files, quiet=True)):
+            sys.exit(f"the tests of {module} fail as it is")
+        seconds = json.loads((folder / "seconds").read_text())
+        lines = covering(folder, module)
+    count = os.cpu_count() or 1
+    shares = [slice(number, None, count) for number in range(count)]
+    children = [
+        begin(try_share, module, share, seconds, lines, quiet=False) for share in shares
+    ]
+    missed = sum(os.waitstatus_to_exitcode(end(child)) for child in children)
+    print(f"{module}: {len(list(mutants(module)))} guards, {missed} missed")  # noqa: T201
+    return missed
+
+
+def main(modules: Sequence[str]) -> int:
+    """Try modules."""
+    sys.path.insert(0, str(TESTS))
+    for name in HEAVY:  # imported once, not for every mutant
+        importlib.import_module(name)
+    return 1 if sum(map(try_module, modules)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or list(MODULES)))
