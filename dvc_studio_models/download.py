@@ -111,15 +111,10 @@ class Download:
         store = self._means.store
         part = store.claim(self._key) if self._key else store.fresh(None)
         attempt = self._attempt = _Attempt(part)
-        if part.size is None:
-            self._bring(attempt, 0, self._means.tuning.range_bytes)
-            return
-        name, received = self.file.path, part.received
-        logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
-        with self._guarded(attempt):
-            self._learn(part.size, missing=part.size - received)
-            self._spread(attempt, 0)
-            self._finish(attempt)
+        if part.size is not None:
+            name, received = self.file.path, part.received
+            logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
+        self._bring_first(attempt)
 
     def leave(self) -> None:
         """Keep what has arrived for the next pull."""
@@ -127,6 +122,11 @@ class Download:
             self._attempt.part.release()
 
     # Requests
+
+    def _bring_first(self, attempt: _Attempt) -> None:
+        """Fetch the first range that is missing; the others follow from its answer."""
+        start, stop = next(iter(attempt.part.missing(0, _END)), (0, 0))
+        self._bring(attempt, start, min(stop, start + self._means.tuning.range_bytes))
 
     def _bring(self, attempt: _Attempt, start: int, stop: int) -> None:
         """Fetch a range, however many requests it takes."""
@@ -160,21 +160,22 @@ class Download:
             self._decode,
         )
         with self._means.storage.ask(wanted) as answer:
-            if attempt.part.size is None:
-                self._meet(attempt, answer)
+            if not attempt.met:
+                self._meet(attempt, answer, stop)
             self._receive(attempt, answer)
 
-    def _meet(self, attempt: _Attempt, answer: Answer) -> None:
+    def _meet(self, attempt: _Attempt, answer: Answer, stop: int) -> None:
         """Learn from the first answer how large the file is; queue its other ranges."""
+        attempt.met = True
         self._whole = answer.whole
+        part, size = attempt.part, answer.extent.size
         attempt.content_md5 = answer.content_md5
-        size = answer.extent.size
         if size is None:
             return
-        self._learn(size, missing=size)
-        attempt.part.describe(size, answer.etag)
+        self._learn(size, missing=size - part.received)
+        part.describe(size, answer.etag)
         if not answer.whole:
-            self._spread(attempt, self._means.tuning.range_bytes)
+            self._spread(attempt, stop)
 
     def _learn(self, size: int, *, missing: int) -> None:
         """Take down a size; refuse what the disk cannot take before its first byte."""
@@ -201,13 +202,15 @@ class Download:
         position = answer.extent.start
         with attempt.part.open() as file:
             for chunk in answer.chunks():
-                if not self._serves(attempt):
+                if self._attempt is not attempt:
                     return
                 stop = position + len(chunk)
                 self._check_room(answer, stop)
                 start = attempt.part.write(file, position, chunk)
                 attempt.hash.feed(start, memoryview(chunk)[start - position :])
                 position, self._refused = stop, None
+                if self._means.workers.ended:
+                    return
         if answer.extent.stop is None:
             self._end(attempt, answer, position)
         elif position < answer.extent.stop:
@@ -294,8 +297,7 @@ class Download:
         if self._restarts > 1:
             raise self._failure(attempt, setback)
         logger.debug("starting '%s' over: %s", self.file.path, setback)
-        first = (0, self._means.tuning.range_bytes)
-        bring = functools.partial(self._bring, again, *first)
+        bring = functools.partial(self._bring_first, again)
         self._means.workers.add([bring], first=True)
 
     def _failure(self, attempt: _Attempt, setback: Exception) -> Exception:
@@ -330,7 +332,9 @@ class Download:
             self._decode = not self._decode
             raise _WrongError(md5)
         part.close()
-        done = Fetched(self.file, part.size or 0, md5, verified_by, part)
+        size = part.size or 0
+        self._means.ledger.update(self._entry, size, missing=self._entry.missing)
+        done = Fetched(self.file, size, md5, verified_by, part)
         self._means.deliver(self, done)
 
 
@@ -341,6 +345,7 @@ class _Attempt:
         self.part = part
         self.hash = PrefixHash(part)
         self.content_md5: str | None = None
+        self.met = False  # its size is what storage says
         self.judged = False
 
 

@@ -56,6 +56,7 @@ class Part:
         self._store = store
         self._record_path = _record_of(home)
         self._record: BinaryIO | None = None
+        self._recorded = False
         self._ranges = Ranges()
         self._left = False
         self._lock = threading.Lock()
@@ -127,12 +128,10 @@ class Part:
         if self._record is None:
             self._record = self._record_path.open("ab", buffering=0)
             # The last line of an earlier pull may be torn.
-            line = f"\n{line}" if self.resumed else f"{self._first_line}\n{line}"
+            before = "" if self._recorded else f"{self.size} {self.etag or ''}"
+            line = f"{before}\n{line}"
+            self._recorded = True
         self._record.write(line.encode("ascii"))
-
-    @property
-    def _first_line(self) -> str:
-        return f"{self.size} {self.etag or ''}"
 
     def load_record(self) -> None:
         """Believe the record of an earlier pull, as far as it can be read."""
@@ -140,7 +139,8 @@ class Part:
             text = self._record_path.read_text("ascii", errors="replace")
             first, *lines = text.split("\n")
             size, _, etag = first.partition(" ")
-            self.describe(_natural(size), etag or None)
+            usable = etag.isascii() and etag.isprintable()
+            self.describe(_natural(size), etag if etag and usable else None)
         except (OSError, ValueError):
             return
         on_disk = self.path.stat().st_size
@@ -149,20 +149,21 @@ class Part:
                 start, stop = map(_natural, line.split(" "))
                 if start < stop <= min(self.size or 0, on_disk):
                     self._ranges.add(start, stop)
-        self.resumed = self._ranges.total > 0
+        self.resumed = self._recorded = self._ranges.total > 0
         if on_disk > (self.size or 0):
             os.truncate(self.path, self.size or 0)
 
     def close(self) -> None:
-        """Close the record: nothing is to be written any more."""
+        """Close the record, which is opened again where more bytes come."""
         with self._lock:
             if self._record is not None:
                 self._record.close()
+                self._record = None
 
     def release(self) -> None:
         """Leave the part for the next pull; one that was let go of stays as it is."""
         with self._lock, contextlib.suppress(OSError):  # a full disk
-            if self._record is None and not (self.resumed or self._left):
+            if not (self._recorded or self._left):
                 for start, stop in self._ranges:
                     self._note(start, stop)
         if self.size is None or not (self._lasting and self.received):
@@ -218,10 +219,13 @@ class _Leftover:
 class PartStore:
     """The folder of parts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.folder = folder
         self._claimed: set[Part] = set()
-        self._touched = time.monotonic()
+        self._clock = clock
+        self._touched = clock()
         self._lock = threading.Lock()
 
     def claim(self, key: str) -> Part:
@@ -271,9 +275,9 @@ class PartStore:
 
     def keep_alive(self) -> None:
         """Show pulls on other hosts, now and then, that the parts have an owner."""
-        if time.monotonic() - self._touched < TOUCH_EVERY_S:
+        if self._clock() - self._touched < TOUCH_EVERY_S:
             return
-        self._touched = time.monotonic()
+        self._touched = self._clock()
         with self._lock:
             claimed = list(self._claimed)
         for part in claimed:

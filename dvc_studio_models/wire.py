@@ -68,17 +68,12 @@ class Wire:
         with translated():
             scheme, netloc, *_ = urlsplit(url)
             host = self._host(f"{scheme}://{netloc}")
-            target = url[len(scheme) + 3 + len(netloc) :].partition("#")[0]
-            target = target if target.startswith("/") else f"/{target}"
+            path = url[len(scheme) + 3 + len(netloc) :].partition("#")[0]
+            target = f"{host.prefix}{path if path.startswith('/') else f'/{path}'}"
             return host.pool.urlopen(
                 "GET",
                 target.partition("?")[0],  # what urllib3 logs, and puts into errors
-                headers={
-                    **_HEADERS,
-                    **host.headers,
-                    **headers,
-                    TARGET: f"{host.prefix}{target}",
-                },
+                headers={**_HEADERS, **host.headers, **headers, TARGET: target},
                 timeout=self._timeout,
                 retries=False,
                 redirect=False,
