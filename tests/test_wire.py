@@ -1,0 +1,335 @@
+"""Connections are made as requests makes them, and end when they must."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from fetching import noise
+from gate import NOW, Authority, Gate
+from servers import Behaviour, FileServer, Redirect, wait_until
+
+from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.links import Links
+from dvc_studio_models.model import ModelFile
+from dvc_studio_models.storage import Storage, Wanted
+from dvc_studio_models.wire import Wire, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTENT = noise(100_000)
+OBJECT = "/bucket/model.bin"
+DAY = dt.timedelta(days=1)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def server(file_server: FileServer) -> FileServer:
+    file_server.objects[OBJECT] = CONTENT
+    return file_server
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire(connections=4, idle_s=1)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
+    return authority
+
+
+def get(wire: Wire, url: str) -> bytes:
+    with translated():
+        response = wire.get(url, {})
+        try:
+            return response.read()
+        finally:
+            response.close()
+
+
+def ask(url: str) -> None:
+    storage = Storage(
+        Links([ModelFile("model.bin", url)], dict), connections=1, idle_s=5
+    )
+    try:
+        storage.ask(Wanted("model.bin", 0, 10))
+    finally:
+        storage.close()
+
+
+# TLS
+
+
+def test_a_bundle_of_the_users_is_trusted(
+    wire: Wire, server: FileServer, trusted: Authority
+) -> None:
+    with Gate(server.port, trusted.issue()) as gate:
+        assert get(wire, f"https://127.0.0.1:{gate.port}{OBJECT}") == CONTENT
+
+
+def test_a_bundle_is_read_once_for_all_connections(
+    wire: Wire, server: FileServer, trusted: Authority
+) -> None:
+    server.behaviour = Behaviour(keep_alive=False)
+    with Gate(server.port, trusted.issue()) as gate:
+        url = f"https://127.0.0.1:{gate.port}{OBJECT}"
+        get(wire, url)
+        trusted.bundle.write_text("")
+
+        assert get(wire, url) == CONTENT
+        assert gate.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "until", "words"),
+    [
+        pytest.param("other.example", NOW + DAY, "IP address mismatch", id="host"),
+        pytest.param("127.0.0.1", NOW - DAY, "certificate has expired", id="expired"),
+    ],
+)
+def test_a_certificate_that_is_wrong_ends_all_at_once(
+    server: FileServer,
+    trusted: Authority,
+    host: str,
+    until: dt.datetime,
+    words: str,
+) -> None:
+    with (
+        Gate(server.port, trusted.issue(host, until=until)) as gate,
+        pytest.raises(DownloadError, match=f"TLS certificate refused: {words}"),
+    ):
+        ask(f"https://127.0.0.1:{gate.port}{OBJECT}")
+
+    assert gate.connections == 1
+    assert server.requests == []
+
+
+def test_a_certificate_of_nobody_ends_all_at_once(
+    server: FileServer, authority: Authority
+) -> None:
+    with (
+        Gate(server.port, authority.issue()) as gate,
+        pytest.raises(DownloadError, match="TLS certificate refused: "),
+    ):
+        ask(f"https://127.0.0.1:{gate.port}{OBJECT}")
+
+    assert server.requests == []
+
+
+def test_a_bundle_that_is_not_there_is_told(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+
+    with pytest.raises(DownloadError, match="REQUESTS_CA_BUNDLE"):
+        ask(f"https://127.0.0.1:{server.port}{OBJECT}")
+
+
+def test_tls_is_not_left_by_a_redirect(server: FileServer, trusted: Authority) -> None:
+    server.behaviour = Behaviour(redirect=Redirect(location=server.url(OBJECT)))
+
+    with (
+        Gate(server.port, trusted.issue()) as gate,
+        pytest.raises(DownloadError, match=r"redirects to 'http://.*', refused"),
+    ):
+        ask(f"https://127.0.0.1:{gate.port}{OBJECT}")
+
+
+def test_a_redirect_may_lead_into_tls(server: FileServer, trusted: Authority) -> None:
+    with Gate(server.port, trusted.issue()) as gate:
+        target = f"https://127.0.0.1:{gate.port}/other"
+        server.objects["/other"] = CONTENT
+        server.behaviours[OBJECT] = Behaviour(redirect=Redirect(location=target))
+
+        ask(server.url(OBJECT))
+
+    assert [request.path for request in server.requests] == [OBJECT, "/other"]
+
+
+def test_tls_goes_through_a_tunnel_of_the_proxy(
+    wire: Wire,
+    server: FileServer,
+    trusted: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "nowhere.example")
+    with (
+        Gate(server.port, trusted.issue("storage.example")) as storage,
+        Gate(storage.port) as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:word@127.0.0.1:{proxy.port}")
+
+        got = get(wire, f"https://storage.example{OBJECT}?X=%2f")
+
+    (head,) = proxy.connects
+    (request,) = server.requests
+    assert got == CONTENT
+    assert head.startswith("CONNECT storage.example:443 ")
+    assert "Proxy-Authorization: Basic " in head
+    assert "proxy-authorization" not in request.headers
+    assert request.target == f"{OBJECT}?X=%2f"
+
+
+# Failures are requests' own
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        pytest.param("http://127.0.0.1:1/a", "ConnectionError", id="refused"),
+        pytest.param("http://nowhere.invalid/a", "ConnectionError", id="no-such-host"),
+        pytest.param(f"http://{'a' * 300}/a", "InvalidURL", id="no-host-at-all"),
+        pytest.param("ftp://127.0.0.1/a", "InvalidSchema", id="no-such-scheme"),
+    ],
+)
+def test_what_fails_on_the_way_is_told_as_requests_does(
+    wire: Wire, url: str, kind: str
+) -> None:
+    with pytest.raises(getattr(requests.exceptions, kind)):
+        wire.get(url, {})
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind"),
+    [
+        pytest.param(Behaviour(no_answer=True), "ReadTimeout", id="no-answer"),
+        pytest.param(Behaviour(stall_after=9), "ReadTimeout", id="stall"),
+        pytest.param(Behaviour(cut_after=9), "ConnectionError", id="cut"),
+        pytest.param(
+            Behaviour(close_before_answer=True), "ConnectionError", id="close"
+        ),
+        pytest.param(
+            Behaviour(headers={"Content-Encoding": "gzip"}),
+            "ContentDecodingError",
+            id="not-gzip",
+        ),
+    ],
+)
+def test_what_fails_in_an_answer_is_told_as_requests_does(
+    wire: Wire, server: FileServer, behaviour: Behaviour, kind: str
+) -> None:
+    server.behaviour = behaviour
+
+    with pytest.raises(getattr(requests.exceptions, kind)):
+        get(wire, server.url(OBJECT))
+
+
+# Silence, and the end
+
+
+class Getting:
+    """A GET in a thread of its own, which ends in an error."""
+
+    def __init__(self, wire: Wire, url: str) -> None:
+        self.error: Exception | None = None
+        self._wire, self._url = wire, url
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            get(self._wire, self._url)
+        except requests.RequestException as error:
+            self.error = error
+
+    def ends_within(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+def test_a_head_that_drips_is_silence(wire: Wire, server: FileServer) -> None:
+    server.behaviour = Behaviour(header_drip_s=0.2)  # a minute for all of it
+    getting = Getting(wire, server.url(OBJECT))
+    began = time.monotonic()
+
+    while not getting.ends_within(0.1):
+        wire.cut_silent()
+
+    assert 0.9 < time.monotonic() - began < 8
+    assert isinstance(getting.error, requests.exceptions.ReadTimeout)
+
+
+def test_a_head_that_comes_in_time_is_left_alone(
+    wire: Wire, server: FileServer
+) -> None:
+    server.behaviour = Behaviour(bytes_per_s=50_000)  # 2 s for the body
+    getting = Getting(wire, server.url(OBJECT))
+
+    while not getting.ends_within(0.1):
+        wire.cut_silent()
+
+    assert getting.error is None
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(Behaviour(no_answer=True), id="before-the-answer"),
+        pytest.param(Behaviour(stall_after=9), id="in-the-body"),
+        pytest.param(Behaviour(stall_after=9, keep_alive=False), id="in-the-last-body"),
+    ],
+)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_requests_in_other_threads_can_be_ended(
+    server: FileServer, trusted: Authority, behaviour: Behaviour, tls: bool
+) -> None:
+    server.behaviour = behaviour
+    wire = Wire(connections=1, idle_s=60)
+    with Gate(server.port, trusted.issue()) as gate:
+        url = server.url(OBJECT)
+        if tls:
+            url = f"https://127.0.0.1:{gate.port}{OBJECT}"
+        getting = Getting(wire, url)
+        wait_until(lambda: bool(server.requests))
+        time.sleep(0.1)
+
+        wire.cut_all()
+
+        assert getting.ends_within(5)
+    wire.close()
+
+
+def test_closing_leaves_no_connection(server: FileServer) -> None:
+    wire = Wire(connections=1, idle_s=5)
+    get(wire, server.url(OBJECT))
+
+    wire.close()
+
+    wait_until(lambda: not server._connections)
+
+
+def test_users_of_one_host_share_its_connections(
+    wire: Wire, server: FileServer
+) -> None:
+    for user in ("", "a@", "b@"):
+        get(wire, server.url(OBJECT).replace("//", f"//{user}", 1))
+
+    assert {request.connection for request in server.requests} == {1}
+
+
+def test_a_full_pool_is_no_matter_of_the_user(
+    server: FileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    wire = Wire(connections=1, idle_s=5)
+    threads = [Getting(wire, server.url(OBJECT)) for _ in range(4)]
+
+    assert all(thread.ends_within(10) for thread in threads)
+    wire.close()
+    assert "dvc" not in caplog.text
