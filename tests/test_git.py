@@ -232,8 +232,8 @@ def test_a_preferred_url_is_taken_without_its_password(repo: Path) -> None:
 def test_a_preferred_name_that_is_not_there_is_no_url(repo: Path) -> None:
     add_remotes(repo, origin=ORIGIN)
 
-    with pytest.raises(GitRemoteError, match="no Git remote 'upstrem'"):
-        url_of(repo, preferred="upstrem")
+    with pytest.raises(GitRemoteError, match="no Git remote 'nosuch'"):
+        url_of(repo, preferred="nosuch")
 
 
 def test_the_upstream_of_the_branch_counts_before_origin(repo: Path) -> None:
