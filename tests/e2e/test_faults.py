@@ -128,7 +128,7 @@ def one_cut(_studio: StudioServer, files: FileServer) -> None:
         (missing_scope, 3, "refused the token (403): No scope."),
         (unknown_model, 4, "Unknown."),
         (no_links, 4, "Studio returned no files for it"),
-        (broken_studio, 5, "it answered 503 Service Unavailable, 3 times"),
+        (broken_studio, 5, "it answered 503 Service Unavailable (3 tries)"),
         (other_studio, 5, "redirects to 'http://localhost"),
         (unsafe_path, 7, "'../outside'"),
         (refused_link, 5, "answered 403 Forbidden to a new link too"),
