@@ -160,7 +160,7 @@ class Download:
             self._decode,
         )
         with self._means.storage.ask(wanted) as answer:
-            if not attempt.met:
+            if not attempt.met or attempt.part.size is None:
                 self._meet(attempt, answer, stop)
             self._receive(attempt, answer)
 
