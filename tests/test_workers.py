@@ -1,0 +1,103 @@
+"""Threads work off a queue, and end together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from servers import wait_until
+
+from dvc_studio_models.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    workers = Workers(4)
+    yield workers
+    workers.end()
+    workers.join(5)
+
+
+def test_tasks_run_in_their_order() -> None:
+    workers, ran = Workers(1), []
+    workers.add(lambda n=number: ran.append(n) for number in range(20))
+
+    wait_until(lambda: len(ran) == 20)
+    workers.end()
+    workers.join(5)
+
+    assert ran == list(range(20))
+
+
+def test_tasks_that_a_task_puts_first_run_before_those_that_wait() -> None:
+    workers, ran = Workers(1), []
+
+    def spread() -> None:
+        workers.add((lambda n=n: ran.append(n) for n in "ab"), first=True)
+
+    workers.add([spread, lambda: ran.append("later")])
+    wait_until(lambda: len(ran) == 3)
+    workers.end()
+    workers.join(5)
+
+    assert ran == ["a", "b", "later"]
+
+
+def test_there_are_never_more_threads_than_the_limit(workers: Workers) -> None:
+    go, at_work = threading.Event(), []
+    workers.add(lambda: at_work.append(1) or go.wait(10) for _ in range(50))  # type: ignore[func-returns-value]
+
+    wait_until(lambda: len(at_work) >= 4)
+    alone = len(at_work)
+    go.set()
+    wait_until(lambda: len(at_work) == 50)
+
+    assert alone == 4
+
+
+def test_one_task_takes_one_thread(workers: Workers) -> None:
+    before, seen = threading.active_count(), []
+    workers.add([lambda: seen.append(threading.active_count())])
+
+    wait_until(lambda: bool(seen))
+
+    assert seen == [before + 1]
+
+
+def test_the_first_error_is_kept_and_ends_all(workers: Workers) -> None:
+    ran: list[int] = []
+
+    def fail() -> None:
+        raise ValueError
+
+    workers.add([fail, *[lambda: time.sleep(0.01) or ran.append(1)] * 1000])  # type: ignore[func-returns-value]
+    wait_until(lambda: workers.ended)
+    workers.join(5)
+
+    assert isinstance(workers.error, ValueError)
+    assert len(ran) < 1000
+
+
+def test_a_pause_ends_with_the_rest(workers: Workers) -> None:
+    workers.add([lambda: workers.pause(60)])
+
+    began = time.monotonic()
+    workers.end()
+    workers.join(30)
+
+    assert time.monotonic() - began < 10
+
+
+def test_nothing_is_taken_after_the_end(workers: Workers) -> None:
+    ran: list[int] = []
+    workers.end()
+
+    workers.add([lambda: ran.append(1)])
+    workers.join(1)
+
+    assert ran == []
