@@ -120,5 +120,13 @@ def _leftovers(
         for path, digest in receipt.files.items()
         if path not in now | others
         and workspace.look(path)
-        and store.digest_of(workspace.root / path, digest.algorithm) == digest
+        and _is_still(workspace.root / path, digest, store)
     ]
+
+
+def _is_still(path: Path, digest: Digest, store: Store) -> bool:
+    """Whether a file holds what was placed; a link to nothing holds nothing."""
+    try:
+        return store.digest_of(path, digest.algorithm) == digest
+    except FileNotFoundError:
+        return False
