@@ -184,11 +184,14 @@ class Placing:
 
     def _give_up(self, change: _Change) -> None:
         """Leave a target as it is, and what was there where its owner finds it."""
-        kept = None
+        if change.old is None:
+            logger.warning("'%s' could not be removed again", change.path)
+            return
+        kept = "nowhere"
         with contextlib.suppress(OSError, UnsafePathError):
-            kept = self._keep(change.old) if change.old else None
-        message = "'%s' could not be put back (its old content: '%s')"
-        logger.warning(message, change.path, kept or "none")
+            kept = self._keep(change.old)
+        message = "'%s' could not be put back; what was there is in '%s'"
+        logger.warning(message, change.path, kept)
 
     def _keep(self, spot: _Spot) -> str:
         """Spare what could not be brought back, and tell where it is."""
@@ -256,9 +259,8 @@ def _name(new: str, at: int | None, path: str, folder: int, *, free: bool) -> No
             _link(new, at, name, folder)
         except FileExistsError:
             raise TargetChangedError([path]) from None
-        except OSError:  # no hard link may be made of it
-            if look(name, folder):
-                raise TargetChangedError([path]) from None
+        except OSError:  # the name is free, but no hard link may be made of it
+            pass
         else:
             os.unlink(new, dir_fd=at)
             return

@@ -171,7 +171,6 @@ class StudioClient:
             with self._session.get(
                 url,
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                allow_redirects=False,
                 stream=True,
             ) as response:
                 if not response.is_redirect:

@@ -18,11 +18,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
@@ -60,8 +59,6 @@ def make_session(*, token: str | None = None, connections: int = 1) -> requests.
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         if token:
             request.headers["Authorization"] = f"token {token}"
-        elif user := (parts := urlsplit(request.url or "")).username:
-            HTTPBasicAuth(unquote(user), unquote(parts.password or ""))(request)
         return request
 
     session.auth = authorize

@@ -48,7 +48,7 @@ class Workspace:
         bad = {path: why for path in paths if (why := path_problem(path))}
         safe = [path for path in paths if path not in bad]
         bad.update(clashes(safe, folding=self._is_folding(safe)))
-        bad.update(self._obstacles(path for path in safe if path not in bad))
+        bad.update(self._obstacles(safe))
         if bad:
             raise UnsafePathError(bad.items())
 

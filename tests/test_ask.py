@@ -278,10 +278,19 @@ def test_content_that_git_recorded_is_anchored(
     assert anchored.record.digest == md5(CHURN[version])
 
 
-def test_git_tells_the_size_of_a_single_file(clone: Clone) -> None:
-    anchored = anchor(churn(V1, "v1.0.0"), clone, memo=None)
+@pytest.mark.parametrize(
+    ("ref", "version"),
+    [
+        pytest.param(V1, "v1.0.0", id="version"),
+        pytest.param(PROD, "v2.0.0", id="stage"),
+    ],
+)
+def test_git_tells_the_size_of_a_single_file(
+    clone: Clone, ref: ModelRef, version: str
+) -> None:
+    anchored = anchor(churn(ref, version), clone, memo=None)
 
-    assert [file.size for file in anchored.files] == [len(CHURN["v1.0.0"])]
+    assert [file.size for file in anchored.files] == [len(CHURN[version])]
 
 
 def test_a_link_keeps_its_bytes_when_it_is_anchored(clone: Clone) -> None:
@@ -452,6 +461,22 @@ def test_a_directory_that_is_not_what_git_recorded_is_refused(
 
 def test_a_directory_that_moved_on_stays_unanchored(clone: Clone) -> None:
     answer = bert(ModelRef("bert"), BERT["v1.0.0"])
+
+    assert anchor(answer, clone, memo=None) == answer
+
+
+@pytest.mark.parametrize(
+    ("folder", "more"),
+    [
+        pytest.param("models/tree", [], id="all-elsewhere"),
+        pytest.param("models/bert", ["src/app.py"], id="one-too-many"),
+    ],
+)
+def test_git_vouches_for_no_file_outside_the_models_own_path(
+    clone: Clone, folder: str, more: list[str]
+) -> None:
+    files = [file_of(f"{folder}/{p}", c) for p, c in BERT["v2.0.0"].items()]
+    answer = answer_of(ModelRef("bert"), *files, *(file_of(p, b"") for p in more))
 
     assert anchor(answer, clone, memo=None) == answer
 

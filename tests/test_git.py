@@ -172,7 +172,7 @@ def test_a_repository_that_cannot_be_read_is_an_error_of_ours(
 def test_a_repository_with_sha256_is_an_error_of_ours(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "--object-format=sha256")
 
-    with pytest.raises(UnreadableRepoError, match="format not supported"):
+    with pytest.raises(UnreadableRepoError, match="format"):
         Clone.find(tmp_path)
 
 

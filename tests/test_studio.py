@@ -663,6 +663,17 @@ def test_a_resolver_that_takes_long_is_asked_once() -> None:
     assert "host name not found\n" in str(error)
 
 
+def test_any_other_failure_that_takes_long_is_tried_again(
+    studio: StudioServer,
+) -> None:
+    studio.behaviour = Behaviour(close_before_answer=True)
+    clock = itertools.count(step=60).__next__
+    with client_of(studio.url, clock=clock) as client:
+        unreachable(client)
+
+    assert len(studio.requests) == 3
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -182,24 +182,6 @@ def test_netrc_adds_and_replaces_nothing(
     assert expected == file_server.requests[0].headers.get("authorization")
 
 
-@pytest.mark.parametrize(
-    ("userinfo", "expected"),
-    [
-        pytest.param("user:secret", b"user:secret", id="plain"),
-        pytest.param("us%40er:se%2Fcret%3A", b"us@er:se/cret:", id="quoted"),
-        pytest.param("user", b"user:", id="user-alone"),
-        pytest.param("user:", b"user:", id="empty-password"),
-    ],
-)
-def test_user_and_password_of_a_link_are_used(
-    session: requests.Session, file_server: FileServer, userinfo: str, expected: bytes
-) -> None:
-    send(session, file_server.url("/a", host=f"{userinfo}@127.0.0.1"))
-    kind, _, value = file_server.requests[0].headers["authorization"].partition(" ")
-
-    assert (kind, base64.b64decode(value)) == ("Basic", expected)
-
-
 def test_the_token_wins_over_user_and_password(file_server: FileServer) -> None:
     with closing(make_session(token="isat_abc")) as session:
         send(session, file_server.url("/a", host="user:secret@127.0.0.1"))

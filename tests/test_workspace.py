@@ -157,7 +157,8 @@ def frozen(folder: Path) -> Iterator[None]:
 def as_nobody(act: Callable[[Bench], None]) -> None:
     """Run in a process without root's rights, in a folder of its own.
 
-    The files that are there already belong to root: nobody may make hard links of them.
+    The target ``old`` and the staged file ``roots`` are there and belong to root:
+    nobody may make hard links of them.
     """
     if os.geteuid() != 0:
         pytest.skip("only root can make files of another user's")
@@ -167,6 +168,7 @@ def as_nobody(act: Callable[[Bench], None]) -> None:
             made.mkdir(exist_ok=True)
             os.chown(made, 65534, 65534)
         bench.write("old")
+        (bench.scratch / "roots").write_bytes(NEW)
         child = os.fork()
         if child == 0:
             status = 1
@@ -287,12 +289,25 @@ def test_every_problem_is_told_at_once(bench: Bench) -> None:
 
 def test_a_check_changes_nothing(bench: Bench) -> None:
     bench.write("m/old")
-    before = snapshot(bench.root), bench.root.stat().st_mode
+    before = snapshot(bench.root), bench.root.stat()
+
+    bench.workspace.check(["m/old", "m/new", "n/new"])
+
+    after = bench.root.stat()
+    assert (snapshot(bench.root), after.st_mtime_ns) == (
+        before[0],
+        before[1].st_mtime_ns,
+    )
+
+
+def test_a_check_that_has_to_try_leaves_nothing(bench: Bench) -> None:
+    bench.write("m/old")
+    before = snapshot(bench.root)
 
     with pytest.raises(UnsafePathError):
         bench.workspace.check(["m/old/x", "M/new", "m/New", "m/new"])
 
-    assert (snapshot(bench.root), bench.root.stat().st_mode) == before
+    assert snapshot(bench.root) == before
 
 
 def test_names_that_fold_to_one_are_accepted_where_names_do_not_fold(
@@ -490,6 +505,18 @@ def test_the_root_stays_when_its_last_file_goes(bench: Bench) -> None:
     assert list(bench.root.iterdir()) == []
 
 
+def test_nothing_is_hidden_beside_targets_of_the_same_file_system(
+    bench: Bench,
+) -> None:
+    bench.write("m/gone")
+    bench.write("m/old")
+    mine = bench.write("m/.dvc-models")
+
+    bench.place(bench.stage("m/old", "m/new"), remove=["m/gone"])
+
+    assert mine.read_bytes() == OLD
+
+
 def test_a_leftover_that_is_a_link_goes_and_its_file_stays(
     bench: Bench, outside: Path
 ) -> None:
@@ -610,6 +637,27 @@ def test_two_targets_that_turn_out_to_be_one_file_are_refused(bench: Bench) -> N
     assert not (bench.root / "m").exists()
 
 
+def test_a_file_that_appears_is_not_replaced_by_another_users() -> None:
+    def act(bench: Bench) -> None:
+        staged = {**bench.stage("first"), "new": bench.scratch / "roots"}
+
+        with pytest.raises(TargetChangedError):
+            bench.place(Between(staged, lambda: rewrite(bench.root / "new")))
+
+        assert (bench.root / "new").read_bytes() == b"somebody's own work\n"
+
+    as_nobody(act)
+
+
+def test_a_staged_file_of_another_user_is_placed() -> None:
+    def act(bench: Bench) -> None:
+        bench.place({"new": bench.scratch / "roots"})
+
+        assert (bench.root / "new").read_bytes() == NEW
+
+    as_nobody(act)
+
+
 def test_a_file_of_another_user_that_changes_is_not_replaced() -> None:
     def act(bench: Bench) -> None:
         def swap() -> None:
@@ -707,7 +755,7 @@ def test_whose_parent_became_a_link_is_not_rolled_back_through_it(
 
     (kept,) = bench.scratch.parent.glob("kept-*")
     assert kept.read_bytes() == b"my own\n"
-    assert f"'m/precious' could not be put back (its old content: '{kept}')" in (
+    assert f"'m/precious' could not be put back; what was there is in '{kept}'" in (
         caplog.text
     )
     assert snapshot(outside) == before
@@ -752,6 +800,21 @@ def test_what_was_there_comes_back_when_a_later_file_fails(
         bench.place(failing(staged))
 
     assert snapshot(bench.root) == before
+
+
+def test_a_target_whose_turn_did_not_come_is_left_alone(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.write("m/file")
+    bench.write("m/last")
+    before = snapshot(bench.root)
+
+    with told(caplog), pytest.raises(LocalDiskError):
+        bench.place(failing(bench.stage("m/file", "m/last")))
+
+    assert snapshot(bench.root) == before
+    assert list(bench.scratch.parent.glob("kept-*")) == []
+    assert caplog.text == ""
 
 
 def test_what_was_there_comes_back_when_a_leftover_cannot_go(bench: Bench) -> None:
@@ -815,17 +878,20 @@ def test_what_somebody_wrote_since_is_not_taken_back(
     assert str(kept) in caplog.text
 
 
-def test_a_new_file_that_somebody_rewrote_since_stays(bench: Bench) -> None:
+def test_a_new_file_that_somebody_rewrote_since_stays(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     staged = bench.stage("m/file", "m/fails")
 
     def act() -> None:
         rewrite(bench.root / "m/file")
         staged["m/fails"].unlink()
 
-    with pytest.raises(LocalDiskError):
+    with told(caplog), pytest.raises(LocalDiskError):
         bench.place(Between(staged, act))
 
     assert (bench.root / "m/file").read_bytes() == b"somebody's own work\n"
+    assert "'m/file' could not be removed again" in caplog.text
 
 
 def test_a_made_folder_that_somebody_uses_since_stays(bench: Bench) -> None:
@@ -935,6 +1001,18 @@ def test_what_was_there_comes_back_on_another_file_system(far: Bench) -> None:
         far.place(failing(far.stage("m/file", "m/link", "n/new", "last")))
 
     assert snapshot(far.root) == before
+
+
+def test_a_leftover_comes_back_on_another_file_system(far: Bench) -> None:
+    gone, other = far.write("m/gone"), far.write("m/other")
+    before = snapshot(far.root)["m/gone"]
+    staged = Between(far.stage("m/new"), lambda: rewrite(other))
+
+    with pytest.raises(TargetChangedError):
+        far.place(staged, remove=["m/gone", "m/other"])
+
+    assert gone.exists()
+    assert snapshot(far.root)["m/gone"] == before
 
 
 def test_a_full_disk_midway_takes_everything_back(far: Bench) -> None:
