@@ -642,7 +642,7 @@ def test_a_remote_that_cannot_be_signed_is_refused_with_its_kind(
     project: Project, where: str
 ) -> None:
     (project.repo / ".dvc" / where).write_text(
-        "[core]\nremote = cloud\n['remote \"cloud\"']\nurl = s3://bucket/path\n"
+        "[core]\nremote = cloud\n['remote \"cloud\"']\nurl = ssh://host/path\n"
     )
 
     with serving(project.repo) as url:
@@ -651,8 +651,8 @@ def test_a_remote_that_cannot_be_signed_is_refused_with_its_kind(
     assert refusal(reply) == (
         400,
         (
-            "the DVC remote 'cloud' is of type 's3', for which this server cannot sign "
-            "links; it can for: local"
+            "the DVC remote 'cloud' is of type 'ssh', for which this server cannot "
+            "sign links; it can for: local, azure, gs, http, https, s3"
         ),
     )
 

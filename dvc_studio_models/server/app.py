@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import itertools
 import logging
 import os
 import re
@@ -26,6 +27,7 @@ from starlette.routing import Route
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.server import signing
+from dvc_studio_models.server.clouds import SIGNERS
 from dvc_studio_models.server.refusals import (
     BadRequestError,
     LinkError,
@@ -34,22 +36,23 @@ from dvc_studio_models.server.refusals import (
     RefusedError,
     TokenRefusedError,
 )
+from dvc_studio_models.server.remotes import LOCAL
 from dvc_studio_models.server.signing import FolderSigner, Signer
 from dvc_studio_models.server.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from dvc_studio_models.server.catalog import Catalog
+    from dvc_studio_models.server.storage import StoredFile
 
 logger = logging.getLogger("dvc.dvc_studio_models.server")
 
 API = "/api/model-registry/get-download-uris"
-LOCAL = "local"
 PARAMETER_CHARS = 1000  # a URL, or a model's name; longer ones are refused
 
 
@@ -78,7 +81,7 @@ class Studio:
         self._catalog = catalog
         self._settings = settings
         self._folders = FolderSigner.from_environment()
-        self._signers: dict[str, Signer] = {LOCAL: self._folders}
+        self._signers: dict[str, Signer] = {LOCAL: self._folders, **SIGNERS}
         self._storages = {
             repo.key: Storage(repo, remote=settings.remote, protocols=self._signers)
             for repo in catalog
@@ -95,13 +98,7 @@ class Studio:
         repo = self._catalog.find(_parameter(request, "repo", required=True))
         files = self._storages[repo.key].find(_ref(request))
         prefix = request.path_params.get("prefix", "")
-        base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
-        links = {
-            file.path: self._signers[file.store.protocol].sign(
-                file, base_url=base_url, expires_s=self._settings.expires_s
-            )
-            for file in files
-        }
+        links = self._sign(files, f"{request.base_url}{quote(prefix)}".rstrip("/"))
         return JSONResponse(links, headers={"Cache-Control": "no-store"})
 
     def get_object(self, request: Request) -> Response:
@@ -128,6 +125,20 @@ class Studio:
             media_type="application/octet-stream",
             headers={"ETag": etag, "Cache-Control": "private, immutable"},
         )
+
+    def _sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
+        links: dict[str, str] = {}
+        # Each store's at once; they come sorted by path, mostly from one store.
+        for store, group in itertools.groupby(files, key=lambda file: file.store):
+            together = list(group)
+            signed = self._signers[store.protocol].sign(
+                store,
+                [file.object for file in together],
+                base_url=base_url,
+                expires_s=self._settings.expires_s,
+            )
+            links.update(zip((file.path for file in together), signed, strict=True))
+        return links
 
     def _authenticate(self, request: Request) -> None:
         tokens = self._settings.tokens

@@ -25,7 +25,8 @@ Serve Studio's model registry API from local clones or bare repos.
 Clients set DVC_STUDIO_URL to this server's address, and DVC_STUDIO_TOKEN to one of its
 tokens. A repo is known by the URLs of its Git remotes, by its own path, and by NAME in
 NAME=PATH. New tags are seen while the server runs. The files come from each DVC
-project's default remote, which must be a local folder.
+project's default remote: S3, Azure, Google Cloud, http without a password, or a local
+folder. Credentials are those of DVC's config and of the environment, and stay here.
 """
 
 

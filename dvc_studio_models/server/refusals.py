@@ -74,6 +74,39 @@ class RemoteTypeError(RefusedError):
         )
 
 
+class RemotePackageError(RefusedError):
+    """DVC lacks the package for this kind of remote."""
+
+    def __init__(self, remote: str, protocol: str) -> None:
+        self.remote, self.protocol = remote, protocol
+        super().__init__(
+            f"the DVC remote '{remote}' is of type '{protocol}', whose package is not "
+            f"installed on this server; run pip install 'dvc[{protocol}]' there"
+        )
+
+
+class RemoteSecretError(RefusedError):
+    """Links to the remote would have to carry its password."""
+
+    def __init__(self, remote: str, protocol: str) -> None:
+        self.remote, self.protocol = remote, protocol
+        super().__init__(
+            f"the DVC remote '{remote}' is of type '{protocol}' and asks for a "
+            "password, which no link can carry; serve from one that asks for none"
+        )
+
+
+class SigningError(RefusedError):
+    """The credentials of the remote do not allow to sign."""
+
+    def __init__(self, remote: str, needs: str) -> None:
+        self.remote = remote
+        super().__init__(
+            f"cannot sign links for the DVC remote '{remote}': this server needs "
+            f"{needs}"
+        )
+
+
 class RemoteMissingError(RefusedError):
     """There is no such DVC remote, or no default one."""
 

@@ -15,14 +15,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dvc.config import Config, ConfigError
+from dvc_objects.fs.errors import RemoteMissingDepsError
 
-from dvc_studio_models.server.refusals import RemoteMissingError, RemoteTypeError
+from dvc_studio_models.server.refusals import (
+    RemoteMissingError,
+    RemotePackageError,
+    RemoteSecretError,
+    RemoteTypeError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from dvc.data_cloud import Remote
     from scmrepo.git import Git
+
+LOCAL = "local"
+"""DVC's name for a folder of this machine."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +128,28 @@ class Remotes:
             raise RemoteMissingError(self._repo, str(exc)) from exc
         except ImportError:  # a kind whose package, e.g. dvc-s3, is not installed
             scheme = urlsplit(config["remote"][name.lower()]["url"]).scheme
-            raise RemoteTypeError(name, scheme, self._protocols) from None
+            self._check_protocol(name, scheme)
+            raise RemotePackageError(name, scheme) from None
         protocol = fs_class.protocol
+        self._check_protocol(name, protocol)
+        if protocol in {"http", "https"} and _asks_for_password(path, settings):
+            raise RemoteSecretError(name, protocol)
+        try:
+            fs = fs_class(**settings)
+        except RemoteMissingDepsError:
+            raise RemotePackageError(name, protocol) from None
+        return Store(
+            self._repo, project, name, protocol, Remote(name, path, fs, **settings)
+        )
+
+    def _check_protocol(self, name: str, protocol: str) -> None:
         if protocol not in self._protocols:
             raise RemoteTypeError(name, protocol, self._protocols)
-        remote = Remote(name, path, fs_class(**settings), **settings)
-        return Store(self._repo, project, name, protocol, remote)
+
+
+def _asks_for_password(url: str, settings: Mapping[str, Any]) -> bool:
+    """Say whether an http remote does, in a header or in its URL."""
+    return bool(settings.get("auth")) or "@" in urlsplit(url).netloc
 
 
 def _work_tree(scm: Git, project: str) -> Path | None:

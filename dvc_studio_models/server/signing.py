@@ -1,7 +1,7 @@
 """Links to stored objects: who holds one may fetch that object until it expires.
 
-A store whose service knows signed links (S3, Azure, ...) gets a signer of its own,
-beside ``FolderSigner``, under DVC's name for its protocol.
+Those here lead to this server's own ``/objects``; :mod:`clouds` has the signers of
+stores whose service knows signed links itself.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from urllib.parse import quote, unquote
 from dvc_studio_models.server.refusals import LinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from dvc_studio_models.server.storage import StoredFile
+    from dvc_studio_models.server.remotes import Store
 
 KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
 """Set to one secret for several processes behind one address; else random."""
@@ -34,13 +34,19 @@ _OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
 class Signer(Protocol):
     """Makes links for one kind of store."""
 
-    def sign(self, file: StoredFile, *, base_url: str, expires_s: int) -> str:
-        """Make a link to the file's object.
+    def sign(
+        self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
+    ) -> list[str]:
+        """Make a link to each of the objects.
 
         Args:
-            file: What to link to.
+            store: Where they are.
+            objects: Their paths in it, at least one.
             base_url: How the client reached this server, without the final slash.
-            expires_s: Life of the link, in seconds.
+            expires_s: Life of the links, in seconds.
+
+        Raises:
+            SigningError: The server's credentials do not allow it.
         """
 
 
@@ -57,14 +63,17 @@ class FolderSigner:
         key = os.environ.get(KEY_VARIABLE, "").encode()
         return cls(key or secrets.token_bytes(32))
 
-    def sign(self, file: StoredFile, *, base_url: str, expires_s: int) -> str:
-        """Make a link whose path ends in the object's id, as on any DVC remote."""
-        store = store_segment(file.store.project, file.store.name)
-        path = f"{OBJECTS}/{file.store.repo}/{store}/{file.object}"
+    def sign(
+        self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
+    ) -> list[str]:
+        """Make links whose path ends in the object's id, as on any DVC remote."""
+        folder = f"{OBJECTS}/{store.repo}/{store_segment(store.project, store.name)}"
         expires = str(int(self._now()) + expires_s)
-        return (
+        paths = [f"{folder}/{name}" for name in objects]
+        return [
             f"{base_url}{path}?expires={expires}&signature={self._mac(path, expires)}"
-        )
+            for path in paths
+        ]
 
     def check(self, path: str, *, expires: str, signature: str) -> None:
         """Refuse what this signer, or one with the same key, did not sign.

@@ -7,9 +7,9 @@ never changes and is kept.
 from __future__ import annotations
 
 import contextlib
+import logging
 import posixpath
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,18 +19,20 @@ from scmrepo.exceptions import SCMError
 
 from dvc_studio_models import registry
 from dvc_studio_models.model import MD5, ModelRef
+from dvc_studio_models.server.kept import Kept
 from dvc_studio_models.server.refusals import (
     ModelMissingError,
     NotStoredError,
     RefusedError,
 )
-from dvc_studio_models.server.remotes import Remotes
+from dvc_studio_models.server.remotes import LOCAL, Remotes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from dvc.output import Output
     from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
     from scmrepo.git import Git
 
@@ -39,7 +41,10 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.catalog import ServedRepo
     from dvc_studio_models.server.remotes import Store
 
+logger = logging.getLogger(f"dvc.{__name__}")
+
 KEPT_FILES = 200_000  # per repo; one takes about half a kilobyte
+KEPT_VERSIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,14 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
-class _Recorded:
-    """What a commit says of a file."""
+class _Output:
+    """What a commit says of an output of DVC."""
 
     path: str
     remote: str | None
     """None for the project's default."""
 
+    recorded: HashInfo
     digest: Digest
     size: int | None
 
@@ -78,7 +84,18 @@ class _Version:
     """What a commit says of a model."""
 
     project: str
-    files: tuple[_Recorded, ...]
+    path: str
+    outs: tuple[_Output, ...]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a model, which never changes; where it is stored may."""
+
+    path: str
+    remote: str | None
+    digest: Digest
+    size: int | None
 
 
 class Storage:
@@ -98,7 +115,8 @@ class Storage:
         self._remotes = Remotes(repo.key, default=remote, protocols=protocols)
         self._lock = threading.Lock()  # neither scmrepo nor DVC is thread-safe
         self._models: tuple[str, tuple[KnownModel, ...]] = ("", ())
-        self._kept: OrderedDict[tuple[str, str], _Version] = OrderedDict()
+        self._versions: Kept[_Version] = Kept(KEPT_VERSIONS, size=lambda _: 1)
+        self._files: Kept[tuple[_File, ...]] = Kept(KEPT_FILES, size=len)
 
     def warm_up(self) -> None:
         """Read a model, if there is one, so that the first request is not slow."""
@@ -106,7 +124,10 @@ class Storage:
             models = self._known(scm)
         for model in models[:1]:
             with contextlib.suppress(RefusedError):
-                self.find(ModelRef(model.name))
+                ref = ModelRef(model.name)
+                _, _, stores = self._look_up(ref)
+                if all(_is_ready(store) for store in stores.values()):
+                    self.find(ref)
 
     def find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
         """Find the objects of the version that ``ref`` means now.
@@ -117,15 +138,17 @@ class Storage:
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
         """
-        with self._lock, contextlib.closing(self._repo.open()) as scm:
-            version = self._keep(scm, self._resolve(scm, ref), ref.name)
-            stores = {
-                name: self._remotes.find(scm, version.project, name)
-                for name in {file.remote for file in version.files}
-            }
+        version, recorded, stores = self._look_up(ref)
+        # Without the lock: a store that is silent keeps nobody else waiting.
+        try:
+            files = self._files.get(
+                (version.commit, ref.name), lambda: _list(recorded, stores)
+            )
+        except _UntoldError as exc:
+            raise NotStoredError(ref.name, version, str(exc)) from None
         return tuple(
             StoredFile(file.path, stores[file.remote], file.digest, file.size)
-            for file in version.files
+            for file in files
         )
 
     def store(self, project: str, name: str) -> Store:
@@ -153,62 +176,89 @@ class Storage:
             raise ModelMissingError(registry.explain(models, ref))
         return version
 
-    def _keep(self, scm: Git, version: ModelVersion, name: str) -> _Version:
-        key = (version.commit, name)
-        if key not in self._kept:
-            self._kept[key] = self._read(scm, version, name)
-        self._kept.move_to_end(key)
-        while sum(len(kept.files) for kept in self._kept.values()) > KEPT_FILES:
-            if len(self._kept) == 1:
-                break
-            self._kept.popitem(last=False)
-        return self._kept[key]
-
-    def _read(self, scm: Git, version: ModelVersion, name: str) -> _Version:
-        try:
-            found = registry.open_model(scm, version.commit, name)
-            if found is None:
-                raise NotStoredError(name, version, "no 'dvc.yaml' annotates it there")
-            files = tuple(self._files(scm, *found))
-        except RefusedError:
-            raise
-        except _UntoldError as exc:
-            raise NotStoredError(name, version, str(exc)) from None
-        except (DvcException, SCMError, KeyError) as exc:
-            raise NotStoredError(name, version, f"cannot read Git: {exc}") from exc
-        return _Version(found[0].root_dir.strip("/"), files)
-
-    def _files(self, scm: Git, project: Repo, path: str) -> list[_Recorded]:
-        outs = _outputs(project, path)
-        if not outs:
-            reason = f"'{path}' is not tracked by DVC"
-            raise _UntoldError(reason)
-        files = [file for out in outs for file in self._expand(scm, project, out)]
-        files = [file for file in files if _holds(path, file.path)]
-        if not files and outs[0].fs_path != f"/{path}":
-            reason = f"there is no '{path}' in what DVC tracks"
-            raise _UntoldError(reason)
-        return sorted(files, key=lambda file: file.path)
-
-    def _expand(self, scm: Git, project: Repo, out: Output) -> Iterator[_Recorded]:
-        """Give the files of an output: itself, or what its listing says."""
-        path = out.fs_path.lstrip("/")
-        digest = registry.digest_of(out.hash_info)
-        if digest is None:
-            reason = f"DVC recorded no hash for '{path}'"
-            raise _UntoldError(reason)
-        if not out.hash_info.isdir:
-            yield _Recorded(path, out.remote, digest, out.meta.size)
-            return
-        store = self._remotes.find(scm, project.root_dir.strip("/"), out.remote)
-        for key, meta, recorded in _listing(store, path, out):
-            if inner := registry.digest_of(recorded):
-                size = meta.size if meta else None
-                yield _Recorded(posixpath.join(path, *key), out.remote, inner, size)
+    def _look_up(
+        self, ref: ModelRef
+    ) -> tuple[ModelVersion, _Version, dict[str | None, Store]]:
+        """Give the version, what Git says of it, and the stores of its remotes."""
+        with self._lock, contextlib.closing(self._repo.open()) as scm:
+            version = self._resolve(scm, ref)
+            recorded = self._versions.get(
+                (version.commit, ref.name), lambda: _read(scm, version, ref.name)
+            )
+            stores = {
+                name: self._remotes.find(scm, recorded.project, name)
+                for name in {out.remote for out in recorded.outs}
+            }
+        return version, recorded, stores
 
 
 class _UntoldError(Exception):
     """Why the files of a version cannot be told."""
+
+
+def _is_ready(store: Store) -> bool:
+    """Say whether a store answers at once; open others, in seconds, but ask nothing."""
+    if store.protocol == LOCAL:
+        return True
+    if store.protocol not in {"http", "https"}:  # whose links need nothing opened
+        try:
+            _ = store.remote.fs.fs
+        except Exception:  # requests are answered with what is wrong
+            logger.exception("cannot open the DVC remote '%s'", store.name)
+    return False
+
+
+def _read(scm: Git, version: ModelVersion, name: str) -> _Version:
+    """Read what Git says of a model."""
+    try:
+        found = registry.open_model(scm, version.commit, name)
+        if found is None:
+            raise NotStoredError(name, version, "no 'dvc.yaml' annotates it there")
+        project, path = found
+        outs = tuple(_recorded(out) for out in _outputs(project, path))
+    except RefusedError:
+        raise
+    except _UntoldError as exc:
+        raise NotStoredError(name, version, str(exc)) from None
+    except (DvcException, SCMError, KeyError) as exc:
+        raise NotStoredError(name, version, f"cannot read Git: {exc}") from exc
+    if not outs:
+        raise NotStoredError(name, version, f"'{path}' is not tracked by DVC")
+    return _Version(project.root_dir.strip("/"), path, outs)
+
+
+def _recorded(out: Output) -> _Output:
+    path = out.fs_path.lstrip("/")
+    digest = registry.digest_of(out.hash_info)
+    if digest is None:
+        reason = f"DVC recorded no hash for '{path}'"
+        raise _UntoldError(reason)
+    return _Output(path, out.remote, out.hash_info, digest, out.meta.size)
+
+
+def _list(version: _Version, stores: Mapping[str | None, Store]) -> tuple[_File, ...]:
+    """Give the files of a version, by path, reading listings where there are some."""
+    files = [
+        file
+        for out in version.outs
+        for file in _expand(out, stores[out.remote])
+        if _holds(version.path, file.path)
+    ]
+    if not files and version.outs[0].path != version.path:
+        reason = f"there is no '{version.path}' in what DVC tracks"
+        raise _UntoldError(reason)
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _expand(out: _Output, store: Store) -> Iterator[_File]:
+    """Give the files of an output: itself, or what its listing says."""
+    if not out.recorded.isdir:
+        yield _File(out.path, out.remote, out.digest, out.size)
+        return
+    for key, meta, recorded in _listing(store, out):
+        if digest := registry.digest_of(recorded):
+            size = meta.size if meta else None
+            yield _File(posixpath.join(out.path, *key), out.remote, digest, size)
 
 
 def _outputs(project: Repo, path: str) -> list[Output]:
@@ -231,15 +281,27 @@ def _holds(folder: str, path: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def _listing(store: Store, path: str, out: Output) -> Tree:
+def _listing(store: Store, out: _Output) -> Tree:
     from dvc_data.hashfile.tree import Tree
 
     remote = store.remote
-    odb = remote.odb if out.hash_info.name == MD5 else remote.legacy_odb
+    odb = remote.odb if out.digest.algorithm == MD5 else remote.legacy_odb
     try:
-        return Tree.load(odb, out.hash_info)
+        return Tree.load(odb, out.recorded)
     except FileNotFoundError:
-        reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
-    except (ObjectFormatError, OSError, KeyError, TypeError):
-        reason = f"the listing of '{path}' on the DVC remote is broken"
+        reason = f"the listing of '{out.path}' is not on the DVC remote; was it pushed?"
+    except (ObjectFormatError, KeyError, TypeError):
+        reason = f"the listing of '{out.path}' on the DVC remote is broken"
+    except Exception as exc:  # every service has errors of its own
+        logger.exception("cannot read from the DVC remote '%s'", store.name)
+        reason = (
+            f"the listing of '{out.path}' cannot be read from the DVC remote: "
+            f"{_unread(exc)}"
+        )
     raise _UntoldError(reason)
+
+
+def _unread(exc: Exception) -> str:
+    """Say why in the words of the operating system, else name the service's error."""
+    said = exc.strerror if isinstance(exc, OSError) else None
+    return said or type(exc).__name__

@@ -1,0 +1,525 @@
+"""Real stores to push to and pull from: LocalStack (S3), Azurite (Azure), nginx (http).
+
+Each is a process of ours on a free port, ended by its id at the end of its block. Their
+``new_place`` makes a bucket, container or folder, as DVC's config calls it; a ``Team``
+pushes a real project there, and serves it.
+
+``install_stores.sh`` installs them. Where one is missing, its tests skip on a
+developer's machine and fail where ``CI`` is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from dvc.repo import Repo
+from projects import (
+    BERT,
+    CHURN,
+    MAIN_DVC_YAML,
+    Project,
+    commit_all,
+    init_project,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+CHECKOUT = Path(__file__).parents[2]
+STORES = CHECKOUT / ".test-servers"
+LOCALSTACK = STORES / "localstack/bin/python"
+AZURITE = STORES / "azurite/node_modules/azurite/dist/src/blob/main.js"
+DVC = Path(sys.executable).parent / "dvc"
+SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian's nginx
+
+TOKEN = "token-of-the-store-tests"
+HOST = "127.0.0.1"
+START_S = 60  # a machine with two busy cores, and nothing in its disk cache
+STOP_S = 20
+
+S3_KEY_ID = "test"
+S3_SECRET = "test"  # LocalStack verifies signatures with this one
+AZURE_ACCOUNT = "devstoreaccount1"
+AZURE_SECRET = (  # Azurite's, which the whole world knows
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr"
+    "/KBHBeksoGMGw=="
+)
+_FOREIGN = re.compile(
+    r"(AWS|AZURE|DVC|GIT|GOOGLE|LOCALSTACK|STUDIO)_.*"
+    r"|(ALL|HTTPS?)_PROXY|(CURL|REQUESTS)_CA_BUNDLE|SSL_CERT_(DIR|FILE)",
+    re.IGNORECASE,
+)
+_names = (f"place-{number}" for number in itertools.count(1))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A bucket, container or folder, as the remote of a DVC project."""
+
+    options: Mapping[str, str]
+    """What everybody may know: ``.dvc/config``."""
+
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What who pushes and who serves must know: ``.dvc/config.local``."""
+
+    wrong_secrets: Mapping[str, str] = field(default_factory=dict)
+    """Of the same form, and refused."""
+
+    planted: tuple[str, ...] = ()
+    """What may be seen nowhere."""
+
+
+@dataclass(frozen=True)
+class S3:
+    """LocalStack, which verifies signatures of version 2 and 4, and their expiry."""
+
+    url: str
+
+    def new_place(self, *, region: str = "us-east-1") -> Place:
+        bucket = next(_names)
+        self._create(bucket, region)
+        options = {
+            "url": f"s3://{bucket}/some/folder",
+            "endpointurl": self.url,
+            "region": region,
+        }
+        secrets = {"access_key_id": S3_KEY_ID, "secret_access_key": S3_SECRET}
+        wrong = {**secrets, "secret_access_key": "not-the-key"}
+        return Place(options, secrets, wrong, ("not-the-key",))
+
+    def through(self, proxy_url: str, place: Place) -> Mapping[str, str]:
+        return {**place.secrets, "endpointurl": proxy_url}
+
+    def _create(self, bucket: str, region: str) -> None:
+        import botocore.session
+
+        client = botocore.session.Session().create_client(
+            "s3",
+            region,
+            endpoint_url=self.url,
+            aws_access_key_id=S3_KEY_ID,
+            aws_secret_access_key=S3_SECRET,
+        )
+        where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        client.create_bucket(Bucket=bucket, **({} if region == "us-east-1" else where))
+        client.close()
+
+
+@dataclass(frozen=True)
+class Azure:
+    """Azurite, which verifies shared access signatures and their expiry."""
+
+    url: str
+
+    def new_place(self) -> Place:
+        from azure.storage.blob import ContainerClient
+
+        name = next(_names)
+        connection = self._connection(self.url, AZURE_SECRET)
+        with ContainerClient.from_connection_string(connection, name) as container:
+            container.create_container()
+        wrong = "bm90LXRoZS1rZXk="
+        return Place(
+            {"url": f"azure://{name}/some/folder"},
+            {"connection_string": connection},
+            {"connection_string": self._connection(self.url, wrong)},
+            (AZURE_SECRET, wrong),
+        )
+
+    def through(self, proxy_url: str, place: Place) -> Mapping[str, str]:
+        del place
+        return {"connection_string": self._connection(proxy_url, AZURE_SECRET)}
+
+    @staticmethod
+    def _connection(url: str, secret: str) -> str:
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};"
+            f"AccountKey={secret};BlobEndpoint={url}/{AZURE_ACCOUNT}"
+        )
+
+
+@dataclass(frozen=True)
+class Http:
+    """nginx, which takes files by WebDAV's PUT, and gives them to everybody."""
+
+    url: str
+
+    def new_place(self, **options: str) -> Place:
+        url = f"{self.url}/{next(_names)}/some folder"
+        return Place({"url": url, "method": "PUT", **options})
+
+
+@dataclass(frozen=True)
+class Registry:
+    """``dvc models serve``, running."""
+
+    url: str
+    log: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a client sets."""
+        return {"DVC_STUDIO_URL": self.url, "DVC_STUDIO_TOKEN": TOKEN}
+
+
+class Team:
+    """A project on a store, and who pushes to it and serves it."""
+
+    def __init__(self, project: Project, place: Place, home: Path) -> None:
+        """Use a project whose remote is ``place``; ``home`` must exist."""
+        self.project = project
+        self.place = place
+        self.environ = environ(home)
+        self._home = home
+        self._write("config.local", "", place.secrets)
+
+    @classmethod
+    def create(cls, root: Path, place: Place) -> Team:
+        """Make a project at ``root``, which must not exist, with the tests' models.
+
+        ``churn`` (a file) and ``bert`` (a directory), as v1.0.0 and v2.0.0; churn#prod
+        is v1.0.0. Nothing is pushed.
+        """
+        project = init_project(root)
+        team = cls(project, place, root)
+        team._write("config", "[core]\n    remote = store\n", place.options)
+        write(project.repo, {"dvc.yaml": MAIN_DVC_YAML.encode()})
+        for version in CHURN:
+            shutil.rmtree(project.repo / "models", ignore_errors=True)
+            write(project.repo / "models", {"churn.pkl": CHURN[version]})
+            write(project.repo / "models/bert", BERT[version])
+            team._commit("models/churn.pkl", "models/bert")
+            project.tag(f"churn@{version}")
+            project.tag(f"bert@{version}")
+        project.tag("churn#prod#1", "churn@v1.0.0")
+        return team
+
+    def train(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Register a new model's first version, without pushing it.
+
+        Args:
+            name: The model's.
+            files: Content by path below ``models/NAME``, or of that file, as ``""``.
+        """
+        repo = self.project.repo
+        write(
+            repo, {f"models/{name}/{path}".rstrip("/"): files[path] for path in files}
+        )
+        with (repo / "dvc.yaml").open("a") as annotations:
+            annotations.write(f"  {name}:\n    path: models/{name}\n")
+        self._commit(f"models/{name}")
+        self.project.tag(f"{name}@v1.0.0")
+
+    def fork(self, root: Path, secrets: Mapping[str, str] | None = None) -> Team:
+        """Make a team with a clone of its own, at ``root``, and maybe other secrets."""
+        root.mkdir()
+        project = Project(root)
+        self.project.clone(project.repo)
+        known = self.place.secrets if secrets is None else secrets
+        return Team(project, replace(self.place, secrets=known), root)
+
+    def _commit(self, *paths: str) -> None:
+        with Repo(str(self.project.repo)) as repo:
+            repo.add([str(self.project.repo / path) for path in paths])
+        commit_all(self.project, "Train")
+
+    def push(self, *args: str) -> None:
+        """``dvc push``, which must succeed."""
+        done = self.dvc("push", *args)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def dvc(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run ``dvc`` as who pushes."""
+        return subprocess.run(
+            [DVC, *args],
+            cwd=self.project.repo,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    @contextlib.contextmanager
+    def serving(self, *options: str) -> Iterator[Registry]:
+        """Run ``dvc models serve`` for the project."""
+        log = self._home / f"serve-{next(_names)}.log"
+        url = re.compile(r"http://\S+")
+        with running(
+            [DVC, "models", "serve", "--port", "0", *options, self.project.repo],
+            is_ready=lambda: url.search(log.read_text()) is not None,
+            log=log,
+            env={**self.environ, "DVC_STUDIO_TOKEN": TOKEN},
+        ):
+            found = url.search(log.read_text())
+            assert found
+            yield Registry(found[0], log)
+
+    def _write(self, name: str, head: str, options: Mapping[str, str]) -> None:
+        lines = [f"    {key} = {value}\n" for key, value in options.items()]
+        text = f"{head}['remote \"store\"']\n{''.join(lines)}"
+        (self.project.repo / ".dvc" / name).write_text(text)
+
+
+# -- the processes
+
+
+@contextlib.contextmanager
+def localstack(folder: Path) -> Iterator[S3]:
+    """Run LocalStack; all that it writes lies in ``folder``, which must exist."""
+    need(LOCALSTACK.exists(), "LocalStack")
+    need_package("dvc_s3", "dvc-s3")
+    port = free_port()
+    log = folder / "localstack.log"
+    env = {
+        **environ(folder),
+        "DISABLE_EVENTS": "1",  # its analytics
+        "DNS_ADDRESS": "0",  # no name server of its own
+        "FILESYSTEM_ROOT": str(folder / "root"),
+        "GATEWAY_LISTEN": f"{HOST}:{port}",
+        "GATEWAY_SERVER": "twisted",
+        "OVERRIDE_IN_DOCKER": "0",  # in a container it would write to /var/lib
+        "S3_SKIP_SIGNATURE_VALIDATION": "0",
+        "SERVICES": "s3",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+    }
+    with running(
+        [LOCALSTACK, "-m", "localstack.runtime.main"],
+        is_ready=lambda: "Ready." in log.read_text(),
+        log=log,
+        env=env,
+        end=signal.SIGKILL,
+    ):
+        yield S3(f"http://{HOST}:{port}")
+
+
+@contextlib.contextmanager
+def azurite(folder: Path) -> Iterator[Azure]:
+    """Run Azurite, in memory but for its log in ``folder``, which must exist."""
+    node = shutil.which("node")
+    need(AZURITE.exists() and node is not None, "Azurite")
+    need_package("dvc_azure", "dvc-azure")
+    port = free_port()
+    options = ["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"]
+    with running(
+        [str(node), AZURITE, "--blobPort", str(port), *options],
+        is_ready=lambda: accepts(port),
+        log=folder / "azurite.log",
+        env=environ(folder),
+    ):
+        yield Azure(f"http://{HOST}:{port}")
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, *servers: str) -> Iterator[None]:
+    """Run nginx with these ``server`` blocks; all else of it lies in ``folder``."""
+    program = shutil.which("nginx", path=SYSTEM_PATH)
+    need(program is not None, "nginx")
+    folder.mkdir(exist_ok=True)
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = folder / "nginx.conf"
+    config.write_text(
+        "daemon off;\n"
+        "master_process off;\n"  # no process but the one we end
+        f"pid {folder}/nginx.pid;\n"
+        "events {}\n"
+        "http {\n"
+        "access_log off;\n"
+        "client_max_body_size 0;\n"
+        "underscores_in_headers on;\n"  # Azure's metadata
+        f"{temporary}"
+        f"{''.join(servers)}"
+        "}\n"
+    )
+    ports = [
+        int(port) for port in re.findall(rf"listen {HOST}:(\d+)", "".join(servers))
+    ]
+    with running(
+        [str(program), "-e", "stderr", "-c", config],
+        is_ready=lambda: all(accepts(port) for port in ports),
+        log=folder / "nginx.log",
+        env=environ(folder),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def http_store(folder: Path, tls: Tls | None = None) -> Iterator[Http]:
+    """Run nginx as a store; ``folder`` must exist."""
+    port = free_port()
+    place = "dav_methods PUT DELETE; create_full_put_path on;"
+    server = nginx_server(port, f"root {folder}/www; {place}", tls)
+    (folder / "www").mkdir()
+    with nginx(folder, server):
+        yield Http(f"{'https' if tls else 'http'}://{HOST}:{port}")
+
+
+@contextlib.contextmanager
+def proxy(
+    folder: Path, to: str, *, path: str = "", more: str = "", tls: Tls | None = None
+) -> Iterator[str]:
+    """Run nginx in front of the server at ``to``, and give its URL.
+
+    Args:
+        folder: Of its files.
+        to: Scheme, host and port.
+        path: Under which ``to`` appears, with the first slash; it is sent on as it is.
+        more: Directives, such as ``limit_rate``.
+        tls: Speak TLS.
+    """
+    port = free_port()
+    body = (
+        f"location {path}/ {{ proxy_pass {to}; proxy_http_version 1.1;"
+        " proxy_set_header Host $http_host;"  # S3 signs it
+        f" proxy_set_header X-Forwarded-Proto $scheme; {more} }}"
+    )
+    with nginx(folder, nginx_server(port, body, tls)):
+        yield f"{'https' if tls else 'http'}://{HOST}:{port}{path}"
+
+
+def nginx_server(port: int, body: str, tls: Tls | None = None) -> str:
+    """Write a ``server`` block."""
+    keys = (
+        f"ssl_certificate {tls.certificate}; ssl_certificate_key {tls.key};"
+        if tls
+        else ""
+    )
+    listen = f"listen {HOST}:{port}{' ssl' if tls else ''};"
+    return f"server {{ {listen} {keys} {body} }}\n"
+
+
+@dataclass(frozen=True)
+class Tls:
+    """A certificate for 127.0.0.1, of a CA that nobody knows."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Tls:
+        """Make them in ``folder``, which must exist."""
+        need(shutil.which("openssl") is not None, "openssl")
+        made = cls(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        signed = ["-CA", made.ca, "-CAkey", folder / "ca.key"]
+        for who, extension, out, key, by in (
+            ("/CN=CA", "basicConstraints=critical,CA:TRUE", made.ca, "ca.key", []),
+            ("/CN=us", f"subjectAltName=IP:{HOST}", made.certificate, made.key, signed),
+        ):
+            to = ["-out", out, "-keyout", folder / key]
+            about = ["-subj", who, "-addext", extension]
+            subprocess.run(
+                ["openssl", "req", "-x509", "-days", "2", *new, *by, *to, *about],
+                check=True,
+                capture_output=True,
+            )
+        return made
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str | Path],
+    *,
+    is_ready: Callable[[], bool],
+    log: Path,
+    env: Mapping[str, str],
+    end: signal.Signals = signal.SIGTERM,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the end of the block, which begins when it is ready."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=log.parent,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + START_S
+        while not is_ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{command[0]} did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.send_signal(end)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def environ(home: Path) -> dict[str, str]:
+    """Give the environment of a process whose world is ``home``."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not _FOREIGN.match(name)
+    }
+    (home / "aws-config").touch()  # dvc-s3 breaks on /dev/null
+    return {
+        **inherited,
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "AWS_CONFIG_FILE": str(home / "aws-config"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DVC_GLOBAL_CONFIG_DIR": str(home / "dvc-global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(home / "dvc-system"),
+        "DVC_SITE_CACHE_DIR": str(home / "dvc-site-cache"),
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "NO_PROXY": f"{HOST},localhost",
+        "no_proxy": f"{HOST},localhost",
+    }
+
+
+def need(present: bool, what: str) -> None:
+    """Skip the test if it lacks something, or fail it where nothing may be lacking."""
+    if present:
+        return
+    reason = f"{what} is missing: run tests/e2e/install_stores.sh"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def need_package(module: str, name: str) -> None:
+    """Do the same for a package of this environment."""
+    if importlib.util.find_spec(module) is None:
+        reason = f"{name} is missing: pip install {name}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def free_port() -> int:
+    """Give a port that nobody uses now."""
+    with socket.create_server((HOST, 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as connection:
+        return connection.connect_ex((HOST, port)) == 0
