@@ -170,9 +170,13 @@ def add_parser(
         required=True,
         help="Use `dvc models CMD --help` for command-specific help.",
     )
+    from dvc_studio_models.command_list import add_parser as add_list
+    from dvc_studio_models.command_status import add_parser as add_status
     from dvc_studio_models.server.command import add_parser as add_serve
 
     _add_pull(commands, parent_parser)
+    add_list(commands, parent_parser)
+    add_status(commands, parent_parser)
     add_serve(commands, parent_parser)
 
 

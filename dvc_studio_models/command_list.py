@@ -1,0 +1,112 @@
+"""``dvc models list``: what the clone has got, from what is on disk."""
+# ruff: noqa: TID251 - a command is DVC's
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc.cli import formatter
+
+from dvc_studio_models.command import CmdModels, JsonAction, write_json
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from dvc_studio_models.inventory import Entry, Holding
+
+HEADERS = ["Name", "Path", "Latest", "Stages", "Workspace"]
+
+DESCRIPTION = """\
+List the models of this repo: those that local Git tags register, those that a dvc.yaml
+annotates, and those that were pulled.
+
+Workspace tells what lies at a model's path by its content: a version, or part of one;
+'modified', the content of none; 'present', where no hash is recorded; '-', nothing.
+Asks no network: 'git fetch --tags' brings the tags up to date.
+"""
+
+_SHA_LENGTH = 40
+_SHORT_SHA = 7
+
+
+class CmdModelsList(CmdModels):
+    """``dvc models list``."""
+
+    def run(self) -> int:
+        """List, as a table or as JSON."""
+        from dvc.ui import ui
+
+        from dvc_studio_models.inventory import Inventory
+
+        with contextlib.closing(Inventory(Path.cwd())) as inventory:
+            entries = inventory.entries()
+        if self.args.json:
+            write_json([to_json(entry) for entry in entries])
+        elif entries:
+            ui.table(format_rows(entries), headers=HEADERS, force=False)
+        else:
+            ui.write("No models: no GTO tag registers one, no dvc.yaml annotates one.")
+        return 0
+
+
+def to_json(entry: Entry) -> dict[str, Any]:
+    """Give an entry as ``--json`` prints it."""
+    return {
+        "name": entry.name,
+        "path": entry.path,
+        "latest": entry.latest,
+        "stages": dict(entry.stages),
+        "versions": list(entry.versions),
+        "workspace": vars(entry.workspace),
+    }
+
+
+def format_rows(entries: Iterable[Entry]) -> list[tuple[str | None, ...]]:
+    """Write the table's cells; None is shown as a dash."""
+    return [
+        (
+            entry.name,
+            entry.path,
+            entry.latest,
+            ", ".join(f"{stage}: {_short(at)}" for stage, at in entry.stages.items())
+            or None,
+            _format_holding(entry.workspace),
+        )
+        for entry in entries
+    ]
+
+
+def _format_holding(holding: Holding) -> str | None:
+    if holding.version:
+        part = "part of " if holding.state == "partial" else ""
+        return part + _short(holding.version)
+    return None if holding.state == "absent" else holding.state
+
+
+def _short(version: str) -> str:
+    """Shorten a commit, where a stage lies on one without a version."""
+    return version[:_SHORT_SHA] if len(version) == _SHA_LENGTH else version
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    parent_parser: argparse.ArgumentParser,
+) -> None:
+    """Add ``list`` to the commands of ``dvc models``."""
+    parser = commands.add_parser(
+        "list",
+        parents=[parent_parser],
+        description=DESCRIPTION,
+        help="List this repo's models, and which versions the workspace has.",
+        formatter_class=formatter.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--json",
+        action=JsonAction,
+        dest="json",
+        help="Print one JSON array and nothing else on stdout.",
+    )
+    parser.set_defaults(func=CmdModelsList)

@@ -1,0 +1,145 @@
+"""Tab completion of models, versions and stages, from local tags, without DVC.
+
+Starting DVC takes half a second, so ``git tag`` and ``awk`` answer within the shell:
+one function counts the tags as GTO does, one for each shell puts the answer where the
+user types. shtab writes both into what ``dvc completion`` prints, beside DVC's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+_TAGS = r"""
+# What the local GTO tags say now.
+# $1: 'names'; '@' or '#' for the versions or stages of model $2, as in NAME@VERSION;
+#     'versions' or 'stages' of the models in the command line $2, or of all models
+_dvc_models_known() {
+  local want=$1 line=$2
+  set -- '*[@#]*'
+  case $want in @|'#') set -- "${line//:/=}@*" "${line//:/=}#*" ;; esac
+  git tag --list --no-column \
+    --format='%(taggerdate:unix) %(*objectname) %(refname:strip=2)' \
+    "$@" 2>/dev/null |
+  DVC_MODELS_WANT=$want DVC_MODELS_LINE=$line LC_ALL=C awk '
+    function later(times, key) { if (time > times[key] + 0) times[key] = time }
+    function offer(text) { if (!(text in offered)) print text; offered[text] = 1 }
+
+    NF != 3 { next }  # a lightweight tag has no date, and does not count
+    {
+      time = $1; commit = $2; tag = $3
+      if (tag ~ /[@#].*#[0-9]+$/) sub(/#[0-9]+$/, "", tag)
+      cancels = sub(/!$/, "", tag)
+      at = match(tag, /[@#]/)
+      name = substr(tag, 1, at - 1); sub(/=/, ":", name)
+      mark = substr(tag, at, 1); value = substr(tag, at + 1)
+    }
+    # These become words of the shell: nothing but what GTO allows.
+    name !~ /^([a-zA-Z0-9_.\/-]+:)?[a-zA-Z0-9]([a-zA-Z0-9_\/-]*[a-zA-Z0-9])?$/ { next }
+    mark == "@" && value == "deprecated" { later(deprecated, name); next }
+    mark == "@" && value !~ /^v[0-9]+\.[0-9]+\.[0-9]+[0-9a-zA-Z.+-]*$/ { next }
+    mark == "#" && value !~ /^[a-zA-Z0-9]([a-zA-Z0-9_\/-]*[a-zA-Z0-9])?$/ { next }
+    {
+      later(alive, name)
+      key = name SUBSEP mark SUBSEP value SUBSEP commit
+      if (cancels) later(off, key); else later(on, key)
+      if (mark == "@") version[name, commit] = key
+    }
+    END {
+      word["@"] = "versions"; word["#"] = "stages"
+      want = ENVIRON["DVC_MODELS_WANT"]; line = " " ENVIRON["DVC_MODELS_LINE"] " "
+      for (key in on) {
+        split(key, part, SUBSEP); name = part[1]; mark = part[2]
+        if (on[key] <= off[key] + 0 || alive[name] < deprecated[name] + 0) continue
+        at = version[name, part[4]]
+        if (mark == "#" && at != "" && on[at] <= off[at] + 0) continue
+        if (want == "names") offer(name)
+        if (want == mark && ENVIRON["DVC_MODELS_LINE"] == name)
+          offer(name mark part[3])
+        is_named = index(line, " " name " ") > 0
+        named = named || is_named
+        if (want == word[mark]) {
+          all[part[3]] = 1
+          if (is_named) of_named[part[3]] = 1
+        }
+      }
+      if (named) for (value in of_named) offer(value)
+      else for (value in all) offer(value)
+    }'
+}
+"""
+
+_BASH = (
+    _TAGS
+    + r"""
+# $1: the word as readline cuts it: after a ':', before an '@'
+_dvc_models_compgen_models() {
+  local typed=${COMP_LINE:0:COMP_POINT}
+  typed=${typed##*[[:space:]]}
+  typed=${typed:-$1}
+  local kept=${typed%"${typed##*[$COMP_WORDBREAKS]}"} found
+  kept=${kept%@}
+  case $typed in
+    *@*) found=$(_dvc_models_known @ "${typed%%@*}") ;;
+    *'#'*) found=$(_dvc_models_known '#' "${typed%%'#'*}") ;;
+    *) found=$(_dvc_models_known names) ;;
+  esac
+  while IFS= read -r found; do
+    printf '%s\n' "${found#"$kept"}"
+  done < <(compgen -W "$found" -- "$typed")
+}
+_dvc_models_compgen_versions() {
+  compgen -W "$(_dvc_models_known versions "$COMP_LINE")" -- "$1"
+}
+_dvc_models_compgen_stages() {
+  compgen -W "$(_dvc_models_known stages "$COMP_LINE")" -- "$1"
+}
+"""
+)
+
+_ZSH = (
+    _TAGS
+    + r"""
+_dvc_models_compadd_models() {
+  local -a found
+  case $PREFIX in
+    *@*) found=(${(f)"$(_dvc_models_known @ "${PREFIX%%@*}")"}) ;;
+    *'#'*) found=(${(f)"$(_dvc_models_known '#' "${PREFIX%%(\\|)'#'*}")"}) ;;
+    *) found=(${(f)"$(_dvc_models_known names)"}) ;;
+  esac
+  compadd "$@" -a found
+}
+_dvc_models_compadd_versions() {
+  local -a found=(${(f)"$(_dvc_models_known versions "$words")"})
+  compadd "$@" -a found
+}
+_dvc_models_compadd_stages() {
+  local -a found=(${(f)"$(_dvc_models_known stages "$words")"})
+  compadd "$@" -a found
+}
+"""
+)
+
+
+def _completes(what: str) -> dict[str, object]:
+    return {
+        "bash": f"_dvc_models_compgen_{what}",
+        "zsh": f"_dvc_models_compadd_{what}",
+        "preamble": {"bash": _BASH, "zsh": _ZSH},
+    }
+
+
+MODEL = _completes("models")
+VERSION = _completes("versions")
+STAGE = _completes("stages")
+
+_BY_ARGUMENT = {"name": MODEL, "version": VERSION, "stage": STAGE}
+
+
+def complete_models(parser: argparse.ArgumentParser) -> None:
+    """Let shells complete the arguments of a command that takes models."""
+    for action in parser._actions:
+        if action.dest in _BY_ARGUMENT:
+            action.complete = _BY_ARGUMENT[action.dest]  # type: ignore[attr-defined]
