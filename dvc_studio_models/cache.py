@@ -10,6 +10,8 @@ somebody's edit through a link.
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, disk_errors
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.scratch import flush, lend, waiting_name
+from dvc_studio_models.scratch import copy, flush, lend, waiting_name
 from dvc_studio_models.store import PARTS, PlainStore, Store, reading, take_parts
 
 if TYPE_CHECKING:
@@ -148,22 +150,15 @@ class DvcStore:
             LocalDiskError: The file system refused, or an object is gone.
         """
         from dvc_objects.fs import localfs
-        from dvc_objects.fs.generic import transfer
 
         self._refuse_gone(set(cached.values()))
         staged = take_parts(parts, folder)
         for group in _by_algorithm((digest, path) for path, digest in cached.items()):
-            odb = self._odb(group[0][0])
-            links = {path: folder / waiting_name() for _, path in group}
+            made = {path: folder / waiting_name() for _, path in group}
+            pairs = [(self._object(d), os.fspath(made[path])) for d, path in group]
             with disk_errors(folder):
-                transfer(
-                    odb.fs,
-                    [self._object(digest) for digest, _ in group],
-                    localfs,
-                    [os.fspath(link) for link in links.values()],
-                    links=list(odb.cache_types),
-                )
-            staged.update(links)
+                _link_or_copy(self._odb(group[0][0]), pairs)
+            staged.update(made)
         infos = (localfs.info(os.fspath(new)) for new in staged.values())
         self._staged.update(_identity(info) for info in infos)
         return staged
@@ -267,6 +262,24 @@ class DvcStore:
             if self.size_of(digest) is None:
                 reason = "it left the DVC cache, or was damaged, while the pull ran"
                 raise LocalDiskError(self._object(digest), reason, action="read")
+
+
+def _link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
+    """Link objects with the project's ``cache.type``; copy them where none works."""
+    from dvc_objects.fs import localfs
+    from dvc_objects.fs.generic import transfer
+
+    links = list(itertools.takewhile(lambda link: link != "copy", odb.cache_types))
+    if links:
+        try:
+            sources, targets = map(list, zip(*pairs, strict=True))
+            transfer(odb.fs, sources, localfs, targets, links=links)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP or "copy" not in odb.cache_types:
+                raise
+    for path, target in pairs:
+        if not os.path.lexists(target):
+            copy(Path(path), Path(target))
 
 
 def _key(path: Path) -> str:

@@ -21,11 +21,14 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.attempt import Attempt, Budget
 from dvc_studio_models.errors import DownloadError, IntegrityError, disk_errors
 from dvc_studio_models.ledger import Entry
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.ranges import divide
+from dvc_studio_models.scratch import flush
 from dvc_studio_models.storage import Refused, Retry, StartOver, Wanted
-from dvc_studio_models.verify import PrefixHash, verdict
+from dvc_studio_models.verify import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
+FLUSH_BYTES = 256 << 20  # oftener, and it takes the processor from those who fetch
 _END = sys.maxsize
 
 
@@ -82,7 +86,7 @@ class Download:
         self._means = means
         self._key = _key(file.digest)
         self._entry = Entry()
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._lock = threading.Lock()
         self._whole = False  # asked for without a range
         self._decode = True
@@ -110,11 +114,26 @@ class Download:
         """Go on with what an earlier pull left, or ask for the first range."""
         store = self._means.store
         part = store.claim(self._key) if self._key else store.fresh(None)
-        attempt = self._attempt = _Attempt(part)
+        attempt = self._attempt = Attempt(part)
         if part.size is not None:
             name, received = self.file.path, part.received
             logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
         self._bring_first(attempt)
+
+    def flush(self) -> None:
+        """Let the disk write what has arrived, if that is much by now.
+
+        Raises:
+            LocalDiskError: It refuses.
+        """
+        attempt = self._attempt
+        if attempt and attempt.part.received - attempt.flushed >= FLUSH_BYTES:
+            attempt.flushed = attempt.part.received
+            with (
+                disk_errors(self._means.store.folder),
+                contextlib.suppress(FileNotFoundError),  # it was given up
+            ):
+                flush([attempt.part.path])
 
     def leave(self) -> None:
         """Keep what has arrived for the next pull."""
@@ -123,14 +142,14 @@ class Download:
 
     # Requests
 
-    def _bring_first(self, attempt: _Attempt) -> None:
+    def _bring_first(self, attempt: Attempt) -> None:
         """Fetch the first range that is missing; the others follow from its answer."""
         start, stop = next(iter(attempt.part.missing(0, _END)), (0, 0))
-        self._bring(attempt, start, min(stop, start + self._means.tuning.range_bytes))
+        self._bring(attempt, start, min(stop, start + self._means.tuning.first_bytes))
 
-    def _bring(self, attempt: _Attempt, start: int, stop: int) -> None:
+    def _bring(self, attempt: Attempt, start: int, stop: int) -> None:
         """Fetch a range, however many requests it takes."""
-        budget = _Budget(self._means.tuning.tries)
+        budget = Budget(self._means.tuning.tries)
         with self._guarded(attempt):
             while self._serves(attempt) and (gap := self._gap(attempt, start, stop)):
                 try:
@@ -141,15 +160,20 @@ class Download:
                     self._wait(attempt, budget, again)
             self._finish(attempt)
 
-    def _gap(self, attempt: _Attempt, start: int, stop: int) -> tuple[int, int] | None:
+    def _gap(self, attempt: Attempt, start: int, stop: int) -> tuple[int, int] | None:
         stop = _END if self._whole else stop
         return next(iter(attempt.part.missing(start, stop)), None)
 
-    def _serves(self, attempt: _Attempt) -> bool:
+    def _go_on(self, attempt: Attempt) -> bool:
+        """Ask for what is due by now, if anybody still waits for it."""
+        self._ask_on(attempt)
+        return self._serves(attempt)
+
+    def _serves(self, attempt: Attempt) -> bool:
         """Whether anybody still waits for what is done."""
         return self._attempt is attempt and not self._means.workers.ended
 
-    def _request(self, attempt: _Attempt, start: int, stop: int) -> None:
+    def _request(self, attempt: Attempt, start: int, stop: int) -> None:
         """Send one request and write what comes."""
         wanted = Wanted(
             self.file.path,
@@ -164,7 +188,7 @@ class Download:
                 self._meet(attempt, answer, stop)
             self._receive(attempt, answer)
 
-    def _meet(self, attempt: _Attempt, answer: Answer, stop: int) -> None:
+    def _meet(self, attempt: Attempt, answer: Answer, stop: int) -> None:
         """Learn from the first answer how large the file is; queue its other ranges."""
         attempt.met = True
         self._whole = answer.whole
@@ -184,20 +208,28 @@ class Download:
             raise _WrongError(why)
         self._means.ledger.update(self._entry, size, missing=missing)
 
-    def _spread(self, attempt: _Attempt, beyond: int) -> None:
-        """Queue what is missing of a file, in ranges."""
-        step = self._means.tuning.range_bytes
-        spans = [
-            (at, min(at + step, stop))
-            for start, stop in attempt.part.missing(beyond, _END)
-            for at in range(start, stop, step)
-        ]
-        bring = functools.partial(self._bring, attempt)
-        self._means.workers.add(
-            (functools.partial(bring, *span) for span in spans), first=True
-        )
+    def _spread(self, attempt: Attempt, beyond: int) -> None:
+        """Divide what is missing of a file into ranges, and ask for the first ones."""
+        tuning, missing = self._means.tuning, attempt.part.missing(beyond, _END)
+        most = tuning.range_bytes
+        attempt.wait_for(divide(missing, most=most, ramp=tuning.ramp), most=most)
+        if attempt.begin_beside():
+            beside = functools.partial(self._hash_beside, attempt)
+            self._means.workers.add_beside(beside)
+        self._ask_on(attempt)
 
-    def _receive(self, attempt: _Attempt, answer: Answer) -> None:
+    def _ask_on(self, attempt: Attempt) -> None:
+        """Queue as many ranges as keep the hashing busy."""
+        if count := attempt.due():
+            bring = functools.partial(self._bring_next, attempt)
+            self._means.workers.add([bring] * count, first=True)
+
+    def _bring_next(self, attempt: Attempt) -> None:
+        self._bring(attempt, *attempt.take())
+        attempt.settle()
+        self._ask_on(attempt)
+
+    def _receive(self, attempt: Attempt, answer: Answer) -> None:
         """Write a body into the part at its offset, and hash what fits on."""
         position = answer.extent.start
         with attempt.part.open() as file:
@@ -207,8 +239,11 @@ class Download:
                 stop = position + len(chunk)
                 self._check_room(answer, stop)
                 start = attempt.part.write(file, position, chunk)
-                attempt.hash.feed(start, memoryview(chunk)[start - position :])
+                attempt.feed(start, chunk[start - position :])
                 position, self._refused = stop, None
+                if attempt.hash.is_starving():
+                    attempt.widen()
+                    self._ask_on(attempt)
                 if self._means.workers.ended:
                     return
         if answer.extent.stop is None:
@@ -229,7 +264,7 @@ class Download:
         if limit is None and promised is None:
             self._means.ledger.update(self._entry, None, missing=position)
 
-    def _end(self, attempt: _Attempt, answer: Answer, size: int) -> None:
+    def _end(self, attempt: Attempt, answer: Answer, size: int) -> None:
         """Take the end of a body for the end of the file: nothing else tells it."""
         if attempt.part.received > size:
             why = "storage sent less than before"
@@ -239,7 +274,7 @@ class Download:
 
     # After a request
 
-    def _wait(self, attempt: _Attempt, budget: _Budget, again: Retry) -> None:
+    def _wait(self, attempt: Attempt, budget: Budget, again: Retry) -> None:
         """Pause before the next try, while the budget lasts."""
         if not self._serves(attempt):
             return
@@ -266,7 +301,7 @@ class Download:
         self._means.storage.links.renew(refused.generation)
 
     @contextlib.contextmanager
-    def _guarded(self, attempt: _Attempt) -> Iterator[None]:
+    def _guarded(self, attempt: Attempt) -> Iterator[None]:
         """Begin again where that helps; fail in our own words."""
         with disk_errors(self._means.store.folder):
             try:
@@ -277,7 +312,7 @@ class Download:
                 if self._serves(attempt):
                     raise
 
-    def _start_over(self, attempt: _Attempt, setback: Exception) -> None:
+    def _start_over(self, attempt: Attempt, setback: Exception) -> None:
         """Drop a part and begin with a new one; fail the second time.
 
         Requests that still write to the old part write to nobody's file. What an
@@ -291,7 +326,7 @@ class Download:
                 return  # another request of the file noticed it first
             self._whole = self._whole or no_ranges
             self._restarts += not (resumed or no_ranges)
-            self._attempt = again = _Attempt(self._means.store.fresh(self._key))
+            self._attempt = again = Attempt(self._means.store.fresh(self._key))
         attempt.part.discard()
         self._means.ledger.update(self._entry, self._entry.size, missing=0)
         if self._restarts > 1:
@@ -300,7 +335,7 @@ class Download:
         bring = functools.partial(self._bring_first, again)
         self._means.workers.add([bring], first=True)
 
-    def _failure(self, attempt: _Attempt, setback: Exception) -> Exception:
+    def _failure(self, attempt: Attempt, setback: Exception) -> Exception:
         path = self.file.path
         if isinstance(setback, _WrongError):
             expected = self.file.digest or Digest(MD5, attempt.content_md5 or "unknown")
@@ -311,11 +346,25 @@ class Download:
             return DownloadError(path, f"{setback}, again after starting over")
         return setback
 
-    # When all bytes are there
+    # When bytes are there
 
-    def _finish(self, attempt: _Attempt) -> None:
+    def _hash_beside(self, attempt: Attempt) -> None:
+        """Hash a large file as it arrives, so that no connection waits for the hash."""
+        with self._guarded(attempt):
+            while self._go_on(attempt) and not attempt.judged:
+                attempt.wait()
+                self._judge(attempt)
+
+    def _finish(self, attempt: Attempt) -> None:
+        """Hash what has arrived, or let that be done beside."""
+        if attempt.beside:
+            attempt.arrived.set()
+        else:
+            self._judge(attempt)
+
+    def _judge(self, attempt: Attempt) -> None:
         """Deliver a part that is complete, and is what was promised."""
-        md5 = attempt.hash.catch_up(is_given_up=lambda: not self._serves(attempt))
+        md5 = attempt.hash.catch_up(is_given_up=lambda: not self._go_on(attempt))
         with self._lock:
             if md5 is None or attempt.judged or not self._serves(attempt):
                 return
@@ -336,31 +385,6 @@ class Download:
         self._means.ledger.update(self._entry, size, missing=self._entry.missing)
         done = Fetched(self.file, size, md5, verified_by, part)
         self._means.deliver(self, done)
-
-
-class _Attempt:
-    """A part and its hash; requests that serve an earlier attempt are void."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.hash = PrefixHash(part)
-        self.content_md5: str | None = None
-        self.met = False  # its size is what storage says
-        self.judged = False
-
-
-class _Budget:
-    """Counts tries in a row without a byte, of any range of the file."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._tries = 0
-        self._received = -1
-
-    def spend(self, received: int) -> int:
-        self._tries = self._tries + 1 if received == self._received else 1
-        self._received = received
-        return self._tries
 
 
 class _WrongError(Exception):

@@ -104,7 +104,7 @@ class Part:
             descriptor = os.open(self.path, flags, 0o666)
         return os.fdopen(descriptor, "wb", buffering=0)
 
-    def write(self, file: BinaryIO, position: int, data: bytes) -> int:
+    def write(self, file: BinaryIO, position: int, data: bytes | memoryview) -> int:
         """Put bytes at their place.
 
         What has arrived without a gap stays as it is, since it may have been hashed:

@@ -6,7 +6,7 @@ import bisect
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class Ranges:
@@ -49,3 +49,27 @@ class Ranges:
             start = max(start, until)
         if start < stop:
             yield start, stop
+
+
+def divide(
+    spans: Iterable[tuple[int, int]], *, most: int, ramp: int
+) -> Iterator[tuple[int, int]]:
+    """Divide spans into ranges to ask for.
+
+    The first ones are smaller, each larger than the one before. Connections that are
+    equally fast so end one after the other, all the time, and whoever reads in order
+    need not wait until all of them are through.
+
+    Args:
+        spans: In order, in bytes, the second number exclusive.
+        most: Size of a range, in bytes.
+        ramp: How many ranges it takes until they have that size.
+    """
+    count = 0
+    for start, stop in spans:
+        at = start
+        while at < stop:
+            count = min(count + 1, ramp)
+            size = max(1, most * count // ramp)
+            yield at, min(at + size, stop)
+            at += size

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,13 +46,13 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 18  # fewer, larger writes; what a killed process can lose
 CHUNK_S = 0.5  # a slow link's bytes are written, and shown, at least so often
-_READ_BYTES = 1 << 20  # the most that one system call may bring
 _ERROR_BYTES = 4096  # of an error's body, enough to find its code
 _EXPIRED = re.compile(
     rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
 )
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
+_local = threading.local()
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Tuning:
 
     range_bytes: int = 16 << 20
     """What one request asks for: less costs round trips, more leaves threads idle."""
+
+    first_bytes: int = 4 << 20
+    """The same of the first request to a file, whose size nobody knows yet."""
+
+    ramp: int = 16
+    """Over how many ranges their size grows to the full one, see ``ranges.divide``."""
 
     idle_s: float = 30.0
     """The longest silence, in seconds."""
@@ -187,6 +194,7 @@ class Answer:
         name = "Content-MD5" if self.whole else "x-ms-blob-content-md5"
         self.content_md5 = response.headers.get(name)
         self._response = response
+        self._decode = wanted.decode and _is_encoded(response)
         self._wanted = wanted
         self._url = url
 
@@ -196,35 +204,45 @@ class Answer:
     def __exit__(self, *exc_info: object) -> None:
         self._response.close()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[memoryview]:
         """Read the body as it comes, in chunks that are worth a write.
+
+        Yields:
+            Bytes that are overwritten when the next chunk is asked for.
 
         Raises:
             Retry: The connection failed; what came before was yielded.
             StartOver: The body is not encoded as its headers say.
         """
-        pieces: list[bytes] = []
+        buffer = _buffer()
         size, due = 0, time.monotonic() + CHUNK_S
         try:
-            for piece in self._pieces():
-                pieces.append(piece)
-                size += len(piece)
-                if size >= CHUNK_BYTES or time.monotonic() >= due:
-                    yield b"".join(pieces)
-                    pieces, size, due = [], 0, time.monotonic() + CHUNK_S
+            with _told_apart(self._wanted.path, self._url):
+                while count := self._read_into(buffer[size:]):
+                    size += count
+                    if size == CHUNK_BYTES or time.monotonic() >= due:
+                        yield buffer[:size]
+                        size, due = 0, time.monotonic() + CHUNK_S
         except (Retry, StartOver):
-            if pieces:
-                yield b"".join(pieces)
+            if size:
+                yield buffer[:size]
             raise
-        if pieces:
-            yield b"".join(pieces)
+        if size:
+            yield buffer[:size]
 
-    def _pieces(self) -> Iterator[bytes]:
-        """Read what each system call brings."""
-        read, decode = self._response.read1, self._wanted.decode
-        with _told_apart(self._wanted.path, self._url):
-            while piece := read(_READ_BYTES, decode_content=decode):
-                yield piece
+    def _read_into(self, buffer: memoryview) -> int:
+        """Read what one system call brings."""
+        piece = self._response.read1(len(buffer), decode_content=self._decode)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _buffer() -> memoryview:
+    """Give this thread's own: new memory for each chunk takes as long as reading."""
+    if not hasattr(_local, "buffer"):
+        _local.buffer = memoryview(bytearray(CHUNK_BYTES))
+    buffer: memoryview = _local.buffer
+    return buffer
 
 
 def _check_status(response: BaseHTTPResponse, wanted: Wanted, generation: int) -> None:

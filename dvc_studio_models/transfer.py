@@ -110,6 +110,7 @@ class _Transfer:
             download.foresee()
         self._waiting = len(downloads)
         self._workers.add(functools.partial(self._begin, each) for each in downloads)
+        self._workers.add_beside(self._flush_beside)
 
     def results(self, progress: Progress) -> Iterator[list[Fetched]]:
         """Yield what is verified, watching over the rest meanwhile."""
@@ -141,6 +142,15 @@ class _Transfer:
             fetched.part.release()
 
     # What the threads call
+
+    def _flush_beside(self) -> None:
+        """Have the disk write what has arrived, so that little is left for the end."""
+        while not self._workers.ended:
+            with self._lock:
+                active = list(self._active)
+            for download in active:
+                download.flush()
+            self._workers.pause(_TICK_S)
 
     def _begin(self, download: Download) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.parts import Part
 
 HASH_BYTES = 1 << 20
+STARVING_AFTER_S = 0.025  # how long a look takes; a chunk is hashed in two thousandths
+_IDLE = 0.4  # of the time: less, and hashing is the limit
 
 
 class PrefixHash:
@@ -32,49 +35,78 @@ class PrefixHash:
     forgotten: whoever hashes looks again, after letting go, for what came meanwhile.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(
+        self, part: Part, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._part = part
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._position = 0
+        self.position = 0
+        """How many bytes are hashed."""
         self._hashing = threading.Lock()
+        self._clock = clock
+        self._emptied: float | None = clock()
+        self._idle_s = 0.0
+        self._looked = clock(), 0.0
 
     def feed(self, position: int, chunk: bytes | memoryview) -> None:
         """Hash bytes that have just been written, if they are the next ones."""
-        if position != self._position or not self._hashing.acquire(blocking=False):
+        if position != self.position or not self._hashing.acquire(blocking=False):
             return
         try:
-            if position == self._position:
-                self._md5.update(chunk)
-                self._position += len(chunk)
+            if position == self.position:
+                self._update(chunk)
         finally:
             self._hashing.release()
 
     def catch_up(self, *, is_given_up: Callable[[], bool]) -> str | None:
         """Hash what has arrived.
 
+        Args:
+            is_given_up: Asked before every chunk.
+
         Returns:
             The MD5 in hex; None where bytes are missing, or another thread hashes.
         """
-        while self._part.prefix > self._position and not is_given_up():
+        while self._part.prefix > self.position and not is_given_up():
             if not self._hashing.acquire(blocking=False):
                 return None
             try:
                 self._read_on(is_given_up)
             finally:
                 self._hashing.release()
-        done = self._part.complete and self._position == self._part.size
+        done = self._part.complete and self.position == self._part.size
         return self._md5.hexdigest() if done else None
 
     def _read_on(self, is_given_up: Callable[[], bool]) -> None:
         buffer = memoryview(bytearray(HASH_BYTES))
         with self._part.path.open("rb", buffering=0) as file:
-            file.seek(self._position)
-            while (ready := self._part.prefix - self._position) and not is_given_up():
+            file.seek(self.position)
+            while (ready := self._part.prefix - self.position) and not is_given_up():
                 count = file.readinto(buffer[:ready])
                 if not count:
                     raise FileNotFoundError(self._part.path)  # cut short by somebody
-                self._md5.update(buffer[:count])
-                self._position += count
+                self._update(buffer[:count])
+
+    def _update(self, chunk: bytes | memoryview) -> None:
+        self._idle_s, self._emptied = self._idle_by(self._clock()), None
+        self._md5.update(chunk)
+        self.position += len(chunk)
+        if self._part.prefix <= self.position:
+            self._emptied = self._clock()
+
+    def is_starving(self) -> bool:
+        """Whether it had nothing to hash, much of the time since the last look."""
+        now = self._clock()
+        then, before_s = self._looked
+        if now - then < STARVING_AFTER_S:
+            return False
+        idle_s = self._idle_by(now)
+        self._looked = now, idle_s
+        return idle_s - before_s > _IDLE * (now - then)
+
+    def _idle_by(self, now: float) -> float:
+        emptied = self._emptied
+        return self._idle_s + (0.0 if emptied is None else now - emptied)
 
 
 def verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import deque
@@ -26,6 +27,7 @@ class Workers:
         """What a task raised; nothing runs any more."""
         self._limit = limit
         self._threads: list[threading.Thread] = []
+        self._hired = 0
         self._idle = 0
         self._tasks: deque[Task] = deque()
         self._changed = threading.Condition()
@@ -53,6 +55,12 @@ class Workers:
             self._hire(min(len(self._tasks) - self._idle, self._limit))
             self._changed.notify_all()
 
+    def add_beside(self, task: Task) -> None:
+        """Run a task at once, on a thread of its own that the limit does not count."""
+        with self._changed:
+            if not self.ended:
+                self._start(functools.partial(self._run, task))
+
     def pause(self, seconds: float) -> None:
         """Let a task wait, unless all ends before."""
         self._ended.wait(seconds)
@@ -73,18 +81,25 @@ class Workers:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _hire(self, count: int) -> None:
-        for _ in range(min(count, self._limit - len(self._threads))):
-            name = f"dvc-models-{len(self._threads)}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        for _ in range(min(count, self._limit - self._hired)):
+            self._hired += 1
+            self._start(self._work)
+
+    def _start(self, target: Task) -> None:
+        name = f"dvc-models-{len(self._threads)}"
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _work(self) -> None:
         while (task := self._next()) is not None:
-            try:
-                task()
-            except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-                self.end(error)
+            self._run(task)
+
+    def _run(self, task: Task) -> None:
+        try:
+            task()
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            self.end(error)
 
     def _next(self) -> Task | None:
         with self._changed:

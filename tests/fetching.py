@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.progress import Progress
 
 RANGE = 1 << 20
-IMPATIENT = Tuning(range_bytes=RANGE, idle_s=10, pause_s=lambda _tries, _headers: 0.0)
+EVEN = Tuning(range_bytes=RANGE, first_bytes=RANGE, ramp=1)
+IMPATIENT = replace(EVEN, idle_s=10, pause_s=lambda _tries, _headers: 0.0)
 
 HURRIED = replace(IMPATIENT, idle_s=1)
 

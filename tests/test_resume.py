@@ -42,7 +42,7 @@ from dvc_studio_models.transfer import Tuning, fetch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # may be inherited as ignored
 folder, jobs, range_bytes, *files = json.loads(sys.argv[1])
 files = [ModelFile(path, url, Digest("md5", md5)) for path, url, md5 in files]
-tuning = Tuning(range_bytes=range_bytes)
+tuning = Tuning(range_bytes=range_bytes, first_bytes=range_bytes, ramp=1)
 stream = fetch(files, store=PartStore(Path(folder)), renew=dict,
                progress=SilentProgress(), jobs=jobs, tuning=tuning)
 for batch in stream:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fetching import HURRIED, IMPATIENT, LARGE, RANGE, SMALL, Fetcher, md5, noise
+from fetching import EVEN, HURRIED, IMPATIENT, LARGE, RANGE, SMALL, Fetcher, md5, noise
 from servers import (
     ACCESS_DENIED,
     AZURE_REFUSED,
@@ -31,7 +31,6 @@ from dvc_studio_models.errors import (
     ModelMovedError,
 )
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef
-from dvc_studio_models.transfer import Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -630,7 +629,7 @@ def test_an_interrupt_ends_everything_within_a_second(
         fetcher.fetch(
             fetcher.publish(noise(4 * RANGE)),
             progress=progress,
-            tuning=Tuning(range_bytes=RANGE),
+            tuning=EVEN,
         )
 
     assert time.monotonic() - progress.at < 2

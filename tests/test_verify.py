@@ -59,6 +59,57 @@ def test_bytes_that_come_in_any_order_are_read_from_the_part(part: Part) -> None
     assert catch_up(prefix) == md5(CONTENT)
 
 
+class Clock:
+    """Stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "starving"),
+    [pytest.param(0.09, True, id="mostly"), pytest.param(0.01, False, id="hardly")],
+)
+def test_a_hash_that_waits_for_bytes_much_of_the_time_starves(
+    part: Part, waited_s: float, starving: bool
+) -> None:
+    clock = Clock()
+    prefix = PrefixHash(part, clock=clock)
+
+    clock.now += waited_s
+    write(part, *SPANS[1])
+    prefix.feed(0, write(part, *SPANS[0]))  # there is more now than was fed
+    clock.now += 0.1 - waited_s
+
+    assert prefix.is_starving() is starving
+
+
+def test_a_hash_starves_while_it_waits(part: Part) -> None:
+    clock = Clock()
+    prefix = PrefixHash(part, clock=clock)
+    prefix.feed(0, write(part, *SPANS[0]))
+
+    clock.now += 1
+
+    assert prefix.is_starving()
+
+
+def test_hunger_is_judged_by_what_came_since_the_last_look(part: Part) -> None:
+    clock = Clock()
+    prefix = PrefixHash(part, clock=clock)
+    clock.now += 1
+    write(part, *SPANS[1])
+    prefix.feed(0, write(part, *SPANS[0]))
+
+    assert prefix.is_starving()
+    assert not prefix.is_starving()  # too soon to tell
+    clock.now += 1
+    assert not prefix.is_starving()
+
+
 def test_there_is_no_hash_while_bytes_are_missing(part: Part) -> None:
     prefix = PrefixHash(part)
     write(part, *SPANS[0])

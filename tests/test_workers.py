@@ -101,3 +101,36 @@ def test_nothing_is_taken_after_the_end(workers: Workers) -> None:
     workers.join(1)
 
     assert ran == []
+
+
+def test_a_task_beside_runs_while_all_others_are_busy() -> None:
+    workers = Workers(1)
+    free, ran = threading.Event(), threading.Event()
+    workers.add([lambda: free.wait(5)])
+
+    workers.add_beside(ran.set)
+
+    assert ran.wait(5)
+    free.set()
+    workers.end()
+    workers.join(5)
+
+
+def test_a_task_beside_takes_no_place_of_the_others(workers: Workers) -> None:
+    gate = threading.Barrier(5)
+    workers.add_beside(lambda: gate.wait(5))
+
+    workers.add([lambda: gate.wait(5)] * 4)
+
+    wait_until(lambda: gate.n_waiting == 0 and not gate.broken)
+    assert workers.error is None
+
+
+def test_a_failure_beside_ends_all(workers: Workers) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    workers.add_beside(fail)
+
+    wait_until(lambda: workers.ended)
+    assert isinstance(workers.error, ValueError)

@@ -1,0 +1,122 @@
+"""One try at a whole file: its part, its hash, and the ranges to ask for.
+
+A further range is asked for only while the hash waits for bytes. Where it does not,
+hashing is the limit, and more connections would only take its processor away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.verify import PrefixHash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dvc_studio_models.parts import Part
+
+    Span = tuple[int, int]
+
+FIRST_WIDTH = 2
+AHEAD = 2  # times the ranges that are asked for at a time
+_TICK_S = 0.1
+
+
+class Attempt:
+    """A part and its hash; requests that serve an earlier attempt are void."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.hash = PrefixHash(part)
+        self.content_md5: str | None = None
+        self.met = False
+        """Whether its size is what storage says."""
+        self.judged = False
+        self.beside = False
+        """Whether a thread of its own hashes it."""
+        self.arrived = threading.Event()
+        self.flushed = 0
+        """How many bytes the disk was told to write."""
+        self._spans: deque[Span] = deque()
+        self._most = 0
+        self._queued = 0
+        self._asked = 0
+        self._width = FIRST_WIDTH
+        self._lock = threading.Lock()
+
+    def begin_beside(self) -> bool:
+        """Leave the hashing to another thread; False if that is so, or not worth it."""
+        with self._lock:
+            before, self.beside = self.beside, self.beside or bool(self._spans)
+            return self.beside and not before
+
+    def feed(self, position: int, chunk: memoryview) -> None:
+        """Hash bytes that have just been written, here or beside."""
+        if self.beside:
+            self.arrived.set()
+        else:
+            self.hash.feed(position, chunk)
+
+    def wait(self) -> None:
+        """Wait for bytes, but not for ever: all may have ended."""
+        self.arrived.wait(_TICK_S)
+        self.arrived.clear()
+
+    def wait_for(self, spans: Iterable[Span], *, most: int) -> None:
+        """Take down which ranges are still to be asked for.
+
+        Args:
+            spans: In their order.
+            most: How large one is, in bytes.
+        """
+        with self._lock:
+            self._spans, self._most = deque(spans), most
+
+    def due(self) -> int:
+        """Tell how many more ranges are to be asked for now; each is told once.
+
+        None is far beyond what is hashed: it would go to the disk and come back.
+        """
+        with self._lock:
+            before = self._queued
+            while self._asked < self._width and self._queued < len(self._spans):
+                lead = self._spans[self._queued][0] - self.hash.position
+                if lead > AHEAD * self._width * self._most:
+                    break
+                self._queued += 1
+                self._asked += 1
+            return self._queued - before
+
+    def take(self) -> Span:
+        """Give the first of the ranges that are to be asked for."""
+        with self._lock:
+            self._queued -= 1
+            return self._spans.popleft()
+
+    def settle(self) -> None:
+        """Take down that a range which was asked for is here."""
+        with self._lock:
+            self._asked -= 1
+
+    def widen(self) -> None:
+        """Allow twice as many ranges at a time."""
+        with self._lock:
+            if self._spans:
+                self._width *= 2
+
+
+class Budget:
+    """Counts tries in a row without a byte, of any range of the file."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._tries = 0
+        self._received = -1
+
+    def spend(self, received: int) -> int:
+        """Count one more try, and tell how many it were since the last byte."""
+        self._tries = self._tries + 1 if received == self._received else 1
+        self._received = received
+        return self._tries

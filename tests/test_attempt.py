@@ -1,0 +1,87 @@
+"""How many ranges are asked for at a time: as many as the hash can use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fetching import noise
+
+from dvc_studio_models.attempt import AHEAD, FIRST_WIDTH, Attempt
+from dvc_studio_models.parts import PartStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEP = 1000
+COUNT = 40
+SPANS = [(number * STEP, (number + 1) * STEP) for number in range(COUNT)]
+CONTENT = noise(COUNT * STEP)
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Attempt:
+    part = PartStore(tmp_path).fresh(None)
+    part.describe(len(CONTENT), None)
+    attempt = Attempt(part)
+    attempt.wait_for(SPANS, most=STEP)
+    return attempt
+
+
+def fetch(attempt: Attempt) -> tuple[int, int]:
+    start, stop = attempt.take()
+    with attempt.part.open() as file:
+        attempt.part.write(file, start, CONTENT[start:stop])
+    attempt.settle()
+    return start, stop
+
+
+def test_few_are_asked_for_at_first(attempt: Attempt) -> None:
+    assert attempt.due() == FIRST_WIDTH
+    assert attempt.due() == 0
+
+
+def test_they_are_given_in_their_order(attempt: Attempt) -> None:
+    for _ in range(3):
+        attempt.widen()
+
+    assert [attempt.take() for _ in range(attempt.due())] == SPANS[: 8 * FIRST_WIDTH]
+
+
+def test_another_is_due_when_one_is_here(attempt: Attempt) -> None:
+    attempt.due()
+    fetch(attempt)
+
+    assert attempt.due() == 1
+
+
+def test_none_is_due_far_beyond_what_is_hashed(attempt: Attempt) -> None:
+    asked = 0
+    while count := attempt.due():
+        asked += count
+        for _ in range(count):
+            fetch(attempt)
+
+    assert asked == AHEAD * FIRST_WIDTH + 1
+    attempt.hash.catch_up(is_given_up=lambda: False)
+    assert attempt.due() == FIRST_WIDTH
+
+
+def test_all_come_while_the_hash_keeps_up(attempt: Attempt) -> None:
+    got = []
+    while count := attempt.due():
+        got += [fetch(attempt) for _ in range(count)]
+        attempt.hash.catch_up(is_given_up=lambda: False)
+
+    assert got == SPANS
+
+
+def test_a_file_of_one_range_is_not_hashed_beside(attempt: Attempt) -> None:
+    attempt.wait_for([], most=STEP)
+
+    assert not attempt.begin_beside()
+
+
+def test_one_thread_hashes_beside(attempt: Attempt) -> None:
+    assert attempt.begin_beside()
+    assert not attempt.begin_beside()
