@@ -70,10 +70,7 @@ def choose_names(*, with_selectors: bool) -> list[str]:
 
     with contextlib.closing(Inventory(Path.cwd())) as inventory:
         if receipts := inventory.receipts():
-            return [
-                r.model + (getattr(r, "selector", "") if with_selectors else "")
-                for r in receipts
-            ]
+            return [r.model + (r.selector if with_selectors else "") for r in receipts]
         return [model.name for model in inventory.registered()]
 
 

@@ -345,6 +345,7 @@ def _remember(
             answer.version.version if answer.version else None,
             answer.version.commit if answer.version else None,
             digests,
+            answer.ref.selector,
         )
         if known.get(answer.ref.name) == receipt:
             continue

@@ -83,9 +83,14 @@ class ModelRef:
         return cls(name, _normal_version(version), _check_stage(stage))
 
     def __str__(self) -> str:
+        return f"{self.name}{self.selector}"
+
+    @property
+    def selector(self) -> str:
+        """Which version, as GTO spells it: ``@v1.2.0``, ``#prod``, empty for latest."""
         if self.version:
-            return f"{self.name}@{self.version}"
-        return f"{self.name}#{self.stage}" if self.stage else self.name
+            return f"@{self.version}"
+        return f"#{self.stage}" if self.stage else ""
 
     @property
     def folder(self) -> str:
