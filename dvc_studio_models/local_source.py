@@ -109,7 +109,7 @@ class LocalSource:
         self,
         files: Sequence[ModelFile],
         options: PullOptions,  # noqa: ARG002 - for Studio's source
-    ) -> Mapping[str, int]:
+    ) -> Mapping[Digest | str, int]:
         """Tell no sizes, but whether the cache lacks files.
 
         Raises:
