@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.ask import Answer, tell_repo
-from dvc_studio_models.cache import DvcStore, memo_of, open_store, parse_tree
+from dvc_studio_models.cache import DvcStore, memo_of, open_store
 from dvc_studio_models.errors import (
     GitRemoteError,
     NotDvcProjectError,
@@ -23,6 +23,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.model import REMOTE, ModelFile, is_tree
 from dvc_studio_models.registry import explain, known, read_record, select
 from dvc_studio_models.source import Arrival, common_folder
+from dvc_studio_models.trees import parse_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

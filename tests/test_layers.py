@@ -13,7 +13,7 @@ LAYERS = [
     {"links", "paths", "progress", "ranges", "selection", "transport", "workers"},
     {"ledger", "parts", "plan", "tree", "wire"},
     {"scratch", "storage", "verify"},
-    {"remote", "sizes", "store"},
+    {"remote", "sizes", "store", "trees"},
     {"cache", "download", "placing"},
     {"config", "git", "receipts", "registry", "studio", "transfer", "workspace"},
     {"ask", "lockfile"},
