@@ -89,8 +89,17 @@ def test_links_that_cannot_be_renewed_leave_it_unknown(fetcher: Fetcher) -> None
     assert ask_sizes(files, renew=renew, jobs=1) == {}
 
 
-def test_a_silent_storage_is_given_up(fetcher: Fetcher) -> None:
-    fetcher.server.behaviour = Behaviour(no_answer=True)
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(Behaviour(no_answer=True), id="silent"),
+        pytest.param(Behaviour(header_drip_s=0.2), id="a byte now and then"),
+    ],
+)
+def test_a_storage_that_does_not_answer_is_given_up(
+    fetcher: Fetcher, behaviour: Behaviour
+) -> None:
+    fetcher.server.behaviour = behaviour
     began = time.monotonic()
 
     assert sizes(fetcher, SMALL) == [None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -316,6 +317,42 @@ def test_a_locked_build_needs_nothing_but_the_cache(
     assert done.stdout.startswith("churn@v1.0.0 (")
     assert "from the DVC cache\n" in done.stdout
     assert (locked / PATH).read_bytes() == CHURN["v1.0.0"]
+
+
+def test_a_lock_file_is_enough_outside_of_a_clone(
+    run_dvc: RunDvc, own_registry: Registry, locked: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (locked / "models.lock").rename(folder / "pins.lock")
+    pull = ("models", "pull", "--repo", "acme/models", "--out", ".", "--locked")
+
+    done = run_dvc(*pull, "pins.lock", cwd=folder, env=own_registry.environ)
+    nowhere = run_dvc(*pull, cwd=folder, env=own_registry.environ)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "verified against the lock file" in done.stdout
+    assert (folder / PATH).read_bytes() == CHURN["v1.0.0"]
+    assert nowhere.returncode == 253
+
+
+def test_two_pulls_at_once_lose_no_pin(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    """As ``make -j`` does."""
+    with ThreadPoolExecutor() as pool:
+        pulls = [
+            pool.submit(
+                *(run_dvc, "--wait-for-lock", "models", "pull", name, "--lock"),
+                cwd=clone,
+                env=registry.environ,
+            )
+            for name in ("churn", "bert", "services/fraud:fraud")
+        ]
+
+    assert [pull.result().returncode for pull in pulls] == [0, 0, 0]
+    models = load_yaml(clone / "models.lock")["models"]
+    assert list(models) == ["bert", "churn", "services/fraud:fraud"]
 
 
 # -- status

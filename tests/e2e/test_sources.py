@@ -324,6 +324,60 @@ def test_a_clone_without_a_dvc_project_is_told(
     assert "in no DVC project" in done.stderr
 
 
+def test_outside_of_a_clone_there_is_only_studio(
+    run_dvc: RunDvc, tmp_path: Path
+) -> None:
+    done = run_dvc(
+        "models", "pull", "churn", "--source", "cache", "--out", ".", cwd=tmp_path
+    )
+
+    assert done.returncode == 253
+    assert "not in a Git repository" in done.stderr
+
+
+# -- what DVC 2 stored
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_what_dvc_2_stored_is_pulled_pinned_and_pulled_again(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path, kind: str
+) -> None:
+    """Its hash takes CRLF for LF, and its objects lie outside of ``files/md5``."""
+    project, content = own_registry.project, b"one\r\ntwo\r\n"
+    digest = md5(content.replace(b"\r\n", b"\n"))
+    objects = {digest: content}
+    path, recorded = "models/churn.pkl", digest
+    if kind == "directory":
+        path = "models/churn.pkl/a.txt"
+        listed = json.dumps([{"md5": digest, "relpath": "a.txt"}], sort_keys=True)
+        recorded = f"{md5(listed.encode())}.dir"
+        objects[recorded] = listed.encode()
+    stored_as = {f"{name[:2]}/{name[2:]}": data for name, data in objects.items()}
+    write(project.storage, stored_as)
+    dvc_file = f"outs:\n- md5: {recorded}\n  path: churn.pkl\n"
+    write(project.repo, {"models/churn.pkl.dvc": dvc_file.encode()})
+    commit_all(project, "As DVC 2 did")
+    project.tag("churn@v3.0.0")
+    clone = project.clone(tmp_path / "clone")
+    point_at(clone, project)
+
+    first = run_dvc(
+        "models", "pull", "churn", "--source", "remote", "--lock", cwd=clone
+    )
+    there = (clone / path).read_bytes()
+    (clone / path).unlink()
+    again = run_dvc("models", "pull", "--source=cache", "--locked", cwd=clone)
+
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "verified against Git" in first.stdout
+    assert (
+        f"hash: md5-dos2unix\n      md5: {digest}\n"
+        in (clone / "models.lock").read_text()
+    )
+    assert (again.returncode, again.stderr) == (0, "")
+    assert there == (clone / path).read_bytes() == content
+
+
 # -- what an error of Studio's says
 
 
