@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -353,6 +355,36 @@ def test_two_pulls_at_once_lose_no_pin(
     assert [pull.result().returncode for pull in pulls] == [0, 0, 0]
     models = load_yaml(clone / "models.lock")["models"]
     assert list(models) == ["bert", "churn", "services/fraud:fraud"]
+
+
+def test_a_lock_file_is_written_while_no_other_dvc_command_runs(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    """Else two pulls at once could each lose the other's pin."""
+    run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
+    code = (
+        "import sys; from dvc.repo import Repo, lock_repo\n"
+        "with Repo() as repo, lock_repo(repo):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=clone,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+
+        done = run_dvc(
+            "models", "pull", "churn", "--lock", cwd=clone, env=registry.environ
+        )
+
+        holder.communicate("")
+    assert done.returncode == 7
+    assert "--wait-for-lock" in done.stderr
+    assert not (clone / "models.lock").exists()
 
 
 # -- status
