@@ -17,19 +17,44 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dvc_studio_models.errors import LocalDiskError, LockHeldError, disk_errors
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.errors import (
+    DvcRemoteError,
+    LocalDiskError,
+    LockHeldError,
+    disk_errors,
+)
+from dvc_studio_models.model import MD5_DOS2UNIX, Digest
+from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import copy, flush, lend, waiting_name
 from dvc_studio_models.store import PARTS, PlainStore, Store, reading, take_parts
+from dvc_studio_models.trees import build_tree, parse_tree, tree_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["DvcStore", "PlainStore", "Store", "open_store", "tree_digest"]
 
 _MD5_LETTERS = 32  # what follows them marks a directory
 
+_OWN = (".dvc", "tmp", "models")
+_MEMO = "registry.json"
+
 T = TypeVar("T")
+
+
+def memo_of(folder: Path, root: Path) -> Path | None:
+    """Tell where the DVC project around a folder keeps what was read from Git.
+
+    Args:
+        folder: Need not exist.
+        root: Nothing above it counts.
+    """
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".dvc").is_dir():
+            return candidate.joinpath(*_OWN, _MEMO)
+        if candidate == root:
+            break
+    return None
 
 
 def open_store(
@@ -63,7 +88,7 @@ class DvcStore:
         with disk_errors(real):
             self._repo: Any = Repo(real, **waiting)
         self._use_cache = use_cache
-        self._own = Path(real) / ".dvc" / "tmp" / "models"
+        self._own = Path(real).joinpath(*_OWN)
         self._whole: dict[str, tuple[int, ...]] = {}
         self._staged: set[tuple[object, ...]] = set()
 
@@ -88,7 +113,7 @@ class DvcStore:
     @property
     def memo(self) -> Path | None:
         """Beside the receipts."""
-        return self._own / "registry.json"
+        return self._own / _MEMO
 
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of an object whose content has its hash."""
@@ -199,11 +224,71 @@ class DvcStore:
         """
         from dvc_data.hashfile.db import add_update_tree
 
-        tree = _build_tree(files)
+        tree = build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
             with disk_errors(self._repo.cache.local_cache_dir):
                 self._drop_damaged(digest)
                 add_update_tree(self._odb(digest), tree)
+
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
+        """Read a ``.dir`` object of the cache."""
+        if self.size_of(digest) is None:
+            return None
+        return parse_tree(Path(self._object(digest)).read_bytes(), digest)
+
+    def open_remote(self, name: str | None) -> DvcRemote:
+        """Find one of the project's remotes.
+
+        Raises:
+            RemoteConfigError: There is none that can be used.
+        """
+        return DvcRemote(self._repo, name)
+
+    def configured_remote(self, names: Sequence[str | None]) -> str | None:
+        """Name the remote that keeps outputs, None unless all their remotes are known.
+
+        Args:
+            names: Of their remotes; None stands for the project's default one.
+        """
+        return configured_remote(self._repo, names)
+
+    def fetch(
+        self,
+        remote: DvcRemote,
+        files: Mapping[str, Digest],
+        *,
+        tell: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Bring contents from a remote into the cache.
+
+        Args:
+            remote: Of this project.
+            files: Path, for messages, to digest.
+            tell: Told of all bytes so far, from this thread.
+            jobs: The most connections at a time.
+
+        Raises:
+            DvcRemoteError: The remote did not deliver what was asked for.
+            LocalDiskError: The disk is full, or refuses to be written.
+        """
+        before = 0
+        for group in _by_algorithm((digest, path) for path, digest in files.items()):
+            wanted = {path: digest for digest, path in group}
+            with disk_errors(self._repo.cache.local_cache_dir):
+                for digest in wanted.values():
+                    self._drop_damaged(digest)
+            odb = self._odb(group[0][0])
+
+            def tell_all(count: int, before: int = before) -> None:
+                tell(before + count)
+
+            remote.fetch(wanted, odb, tell=tell_all, jobs=jobs)
+            damaged = [path for path in wanted if self.size_of(wanted[path]) is None]
+            if damaged:
+                reason = "it has another hash there"
+                raise DvcRemoteError(remote.name, [(path, reason) for path in damaged])
+            before += sum(self.size_of(digest) or 0 for digest in wanted.values())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:
@@ -298,25 +383,3 @@ def _by_algorithm(
     for digest, value in pairs:
         groups[digest.algorithm].append((digest, value))
     return groups.values()
-
-
-def _build_tree(files: Mapping[str, Digest]) -> Any:
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    tree = Tree()
-    for path, digest in files.items():
-        tree.add(tuple(path.split("/")), None, HashInfo(digest.algorithm, digest.value))
-    tree.digest()
-    return tree
-
-
-def tree_digest(files: Mapping[str, Digest]) -> Digest:
-    """Rebuild the ``.dir`` hash of a directory from its files' hashes.
-
-    Args:
-        files: Path relative to the directory, and digest, of every file in it.
-    """
-    algorithms: Iterable[str] = {digest.algorithm for digest in files.values()}
-    algorithm = MD5_DOS2UNIX if MD5_DOS2UNIX in algorithms else MD5
-    return Digest(algorithm, _build_tree(files).hash_info.value)

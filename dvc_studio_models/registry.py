@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-MEMO_FORMAT = 1
+MEMO_FORMAT = 2
 MEMO_RECORDS = 500  # the newest ones are kept; one takes some 200 bytes
 LISTED = 10  # names in an error sentence, before it says how many more there are
 
@@ -153,7 +153,7 @@ def read_record(
 
 def _record(project: Repo, path: str) -> Record:
     if out := find_output(project, path):
-        return Record(path, digest_of(out.hash_info), out.meta.size)
+        return Record(path, digest_of(out.hash_info), out.meta.size, out.remote)
     return Record(path, None)
 
 

@@ -13,7 +13,7 @@ from projects import BERT, CHURN
 
 import dvc_studio_models
 from dvc_studio_models import api, download_urls, pull
-from dvc_studio_models.errors import ModelNotFoundError
+from dvc_studio_models.errors import ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +72,28 @@ def test_urls_need_no_git_repo(registry: Registry, tmp_path: Path) -> None:
     )
 
     assert list(urls) == ["models/churn.pkl"]
+
+
+@pytest.mark.usefixtures("settings")
+def test_what_is_pinned_comes_again_from_the_cache(clone: Path) -> None:
+    pull("churn#dev", folder=clone, lock=True)
+    pull("churn#prod", folder=clone)
+
+    result = pull(folder=clone, locked=True, source="cache")
+
+    assert (result.source, result.models[0].version) == ("cache", "v1.0.0")
+    assert result.models[0].files[0].action == "linked"
+    assert (clone / "models/churn.pkl").read_bytes() == CHURN["v1.0.0"]
+
+
+def test_no_name_and_no_lock_is_refused(clone: Path) -> None:
+    with pytest.raises(UsageError, match="no model is named"):
+        pull(folder=clone)
+
+
+def test_a_source_that_there_is_not_is_refused(clone: Path) -> None:
+    with pytest.raises(UsageError, match="use one of studio, remote, cache"):
+        pull("churn", folder=clone, source="s3")
 
 
 @pytest.mark.usefixtures("settings")
