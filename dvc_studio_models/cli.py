@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc.cli import formatter
 
+from dvc_studio_models import completion
 from dvc_studio_models.command import CmdModels, JsonAction, write_json
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ def _add_pull(
     )
     _add_selectors(parser)
     _add_switches(parser)
+    completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsPull)
 
 
