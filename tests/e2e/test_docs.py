@@ -1,0 +1,159 @@
+"""Every command that README.md and docs/ show, run as a reader would, page by page.
+
+A block begins with ```console; its lines with ``$ `` are commands, the others what they
+print, where the block shows anything. ``# exits with N`` at a command's end says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import copy_project, git
+
+from tests.e2e.conftest import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import Registry
+
+ROOT = Path(__file__).parents[2]
+ORIGIN = "git@github.com:acme/models.git"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+EXITS = re.compile(r"#.*\bexits with (\d+)")
+NOT_RUN = {
+    "pip install ": "is for a machine that has the package index",
+    "export DVC_STUDIO_TOKEN=": "is the reader's own token",
+    "DVC_STUDIO_TOKEN=... dvc models serve": "serves until it is stopped",
+    "make bench": "takes minutes, on a quiet machine",
+}
+VOLATILE = [
+    (r"\x1b\[\d*m", ""),
+    (r"\([0-9a-f]{7}\)", "(COMMIT)"),
+    (r" in \d+\.\d s", " in SECONDS"),
+    (r"\d+(\.\d)? (B|KiB|MiB)", "SIZE"),
+    (r"[0-9a-f]{8,}", "HASH"),
+    (r"127\.0\.0\.1:\d+", "HOST"),
+    (r"\d+ files?", "FILES"),
+    (r"[ \t]+", " "),
+]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a page."""
+
+    text: str
+    shown: str
+    """What the page shows of its output."""
+
+    @property
+    def exit_code(self) -> int:
+        found = EXITS.search(self.text)
+        return int(found[1]) if found else 0
+
+    @property
+    def is_run(self) -> bool:
+        return not self.text.startswith(tuple(NOT_RUN))
+
+
+def commands(page: Path) -> Iterator[Command]:
+    for language, block in FENCED.findall(page.read_text("utf-8")):
+        assert language, f"{page.name}: a block without a language"
+        if language in {"bash", "sh", "shell"}:
+            pytest.fail(f"{page.name}: write ```console, which is run")
+        if language == "console":
+            first, *parts = re.split(r"^\$ ", block, flags=re.M)
+            assert not first, f"{page.name}: {first!r} comes before a command"
+            for part in parts:
+                text, shown = re.fullmatch(
+                    r"((?:.*\\\n)*.*)\n?(.*)", part, re.S
+                ).groups()
+                text, _, shown = cut(part)
+                yield Command(text, shown)
+
+
+def cut(part: str) -> Command:
+    """Cut a command, which a backslash continues, from what it prints."""
+    lines = part.splitlines(keepends=True)
+    end = next(n for n, line in enumerate(lines, 1) if not line.endswith("\\\n"))
+    return Command("".join(lines[:end]).rstrip("\n"), "".join(lines[end:]))
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Serve the project under the name that the pages give it."""
+    folder = tmp_path_factory.mktemp("acme")
+    project = copy_project(
+        tmp_path_factory.getbasetemp() / "template", folder / "project"
+    )
+    git(project.repo, "remote", "set-url", "origin", ORIGIN)
+    with serve(project, folder) as served:
+        yield served
+
+
+@pytest.fixture
+def reader(acme: Registry, tmp_path: Path) -> Path:
+    """A clone, with the examples beside it that the pages link to."""
+    clone = acme.project.clone(tmp_path / "clone", origin=ORIGIN)
+    shutil.copytree(ROOT / "examples", clone / "examples")
+    return clone
+
+
+def run(
+    page: list[Command], folder: Path, env: dict[str, str]
+) -> list[tuple[int, str]]:
+    """Run all commands in one shell; give each one's exit code and output."""
+    mark = "=-=-="
+    lines = [f"{command.text}\nprintf '\\n%s\\n' \"{mark} $?\"\n" for command in page]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", f"exec 2>&1\n{''.join(lines)}"],
+        cwd=folder,
+        env={**os.environ, **env, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    found = re.findall(rf"(.*?)\n{mark} (\d+)\n", done.stdout, re.S)
+    assert len(found) == len(page), done.stdout
+    return [(int(code), output) for output, code in found]
+
+
+def level(text: str) -> list[str]:
+    """Level what differs from run to run."""
+    for pattern, word in VOLATILE:
+        text = re.sub(pattern, word, text)
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_shows_is_what_happens(
+    acme: Registry, reader: Path, page: Path
+) -> None:
+    shown = [command for command in commands(page) if command.is_run]
+
+    happened = run(shown, reader, acme.environ)
+
+    for command, (code, output) in zip(shown, happened, strict=True):
+        assert (command.text, code) == (command.text, command.exit_code), output
+        if command.shown or not output.strip():
+            assert (command.text, level(output)) == (command.text, level(command.shown))
+
+
+def test_what_is_not_run_is_shown_somewhere() -> None:
+    texts = [command.text for page in PAGES for command in commands(page)]
+
+    assert [
+        start for start in NOT_RUN if not any(text.startswith(start) for text in texts)
+    ] == []
