@@ -30,6 +30,9 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
     out: str | os.PathLike[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    source: str | None = None,
+    lock: bool | str | os.PathLike[str] = False,
+    locked: bool | str | os.PathLike[str] = False,
     force: bool = False,
     cache: bool = True,
     dry_run: bool = False,
@@ -56,6 +59,11 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         out: Place below this folder instead of the Git root.
         include: Globs on repo-relative paths, as in ``.dvcignore``.
         exclude: The same, for files not to pull.
+        source: ``studio``; ``remote``, the user's own DVC remote; ``cache``, the DVC
+            cache alone. The last two know versions from local Git tags. By default
+            Studio, or the cache where the settings say offline.
+        lock: Pin what was pulled in this file; True is ``models.lock`` in the Git root.
+        locked: Pull exactly what this file pins; without names all of its models.
         force: Replace files whose content would be lost.
         cache: Keep a copy in the DVC cache.
         dry_run: Only tell what would be done.
@@ -75,6 +83,9 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         out=out,
         include=include,
         exclude=exclude,
+        source=source,
+        lock=lock,
+        locked=locked,
         force=force,
         cache=cache,
         dry_run=dry_run,
@@ -97,6 +108,7 @@ def download_urls(  # noqa: PLR0913 - see pull
     folder: str | os.PathLike[str] = ".",
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    locked: bool | str | os.PathLike[str] = False,
     token: str | None = None,
     url: str | None = None,
 ) -> dict[str, str]:
@@ -114,6 +126,7 @@ def download_urls(  # noqa: PLR0913 - see pull
         folder: See there.
         include: See there.
         exclude: See there.
+        locked: See there.
         token: See there.
         url: See there.
 
@@ -131,6 +144,7 @@ def download_urls(  # noqa: PLR0913 - see pull
         out=folder if repo else None,
         include=include,
         exclude=exclude,
+        locked=locked,
         token=token,
         url=url,
     )

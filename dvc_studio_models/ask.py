@@ -16,6 +16,7 @@ from dvc_studio_models.cache import tree_digest
 from dvc_studio_models.errors import (
     GitRemoteError,
     IntegrityError,
+    LockMismatchError,
     ModelMovedError,
     StudioOfflineError,
     UnsafePathError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         ModelFile,
         ModelRef,
         ModelVersion,
+        Pin,
         PullOptions,
         Record,
     )
@@ -45,6 +47,10 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 _OBJECT_VERSIONS = {"versionid", "generation", "snapshot"}
 """How S3 and Azure, Google, and Azure again name the version of an object."""
+
+
+Difference = tuple[str, Digest | None, Digest | None]
+"""A path, its hash in the lock file, and the one that is served; None for no file."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,9 @@ class Answer:
     version: ModelVersion | None = None
     record: Record | None = None
     """Set where Git vouches for the content."""
+
+    locked: bool = False
+    """Whether a lock file vouches for the content, see :func:`hold_to`."""
 
     unproved: tuple[ModelVersion, Record] | None = None
     """What Git knows where the links tell no hashes, see :func:`prove`."""
@@ -104,6 +113,35 @@ def connect(settings: Settings) -> StudioClient:
     return StudioClient(settings.url, settings.require_token())
 
 
+def hold_to(answer: Answer, pin: Pin) -> Answer:
+    """Refuse what differs from what is locked.
+
+    Where a link tells no hash, the download is held to the locked one.
+
+    Raises:
+        LockMismatchError: Paths or hashes differ; all of them are named.
+    """
+    if differences := differences_of(answer, pin):
+        raise LockMismatchError(pin.pinned, differences)
+    locked = {file.path: file for file in pin.files}
+    files = tuple(
+        replace(file, digest=locked[file.path].digest, size=locked[file.path].size)
+        for file in answer.files
+    )
+    return replace(answer, files=files, version=pin.version, locked=True)
+
+
+def differences_of(answer: Answer, pin: Pin) -> list[Difference]:
+    """Find where an answer is not what is locked; a link without a hash may be."""
+    wanted = {file.path: file.digest for file in pin.files}
+    served = {file.path: file.digest or wanted.get(file.path) for file in answer.files}
+    return [
+        (path, wanted.get(path), served.get(path))
+        for path in sorted({*wanted, *served})
+        if path not in wanted or served.get(path) != wanted[path]
+    ]
+
+
 def anchor(answer: Answer, clone: Clone, *, memo: Path | None) -> Answer:
     """Compare what Studio serves with what Git recorded, where the clone has the tag.
 
@@ -111,7 +149,7 @@ def anchor(answer: Answer, clone: Clone, *, memo: Path | None) -> Answer:
     answer stays unanchored, with a warning.
 
     Args:
-        answer: As Studio gave it.
+        answer: As Studio gave it, and a lock file held it to its commit.
         clone: Of that very repo.
         memo: File for what was read from Git.
 
@@ -120,7 +158,9 @@ def anchor(answer: Answer, clone: Clone, *, memo: Path | None) -> Answer:
         UnsafePathError: An explicit version has its files elsewhere in Git.
     """
     ref = answer.ref
-    version = resolve(clone.scm, ref, memo=memo)
+    if answer.record:  # it is Git that gave it
+        return answer
+    version = answer.version or resolve(clone.scm, ref, memo=memo)
     if version is None:
         return answer
     record = read_record(clone.scm, version.commit, ref.name, memo=memo)

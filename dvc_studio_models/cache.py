@@ -10,24 +10,50 @@ somebody's edit through a link.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dvc_studio_models.errors import LocalDiskError, LockHeldError, disk_errors
+from dvc_studio_models.errors import (
+    DvcRemoteError,
+    IntegrityError,
+    LocalDiskError,
+    LockHeldError,
+    disk_errors,
+)
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import flush, lend, waiting_name
 from dvc_studio_models.store import PARTS, PlainStore, Store, reading, take_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["DvcStore", "PlainStore", "Store", "open_store", "tree_digest"]
 
 _MD5_LETTERS = 32  # what follows them marks a directory
 
+_OWN = (".dvc", "tmp", "models")
+_MEMO = "registry.json"
+
 T = TypeVar("T")
+
+
+def memo_of(folder: Path, root: Path) -> Path | None:
+    """Tell where the DVC project around a folder keeps what was read from Git.
+
+    Args:
+        folder: Need not exist.
+        root: Nothing above it counts.
+    """
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".dvc").is_dir():
+            return candidate.joinpath(*_OWN, _MEMO)
+        if candidate == root:
+            break
+    return None
 
 
 def open_store(
@@ -61,7 +87,7 @@ class DvcStore:
         with disk_errors(real):
             self._repo: Any = Repo(real, **waiting)
         self._use_cache = use_cache
-        self._own = Path(real) / ".dvc" / "tmp" / "models"
+        self._own = Path(real).joinpath(*_OWN)
         self._whole: dict[str, tuple[int, ...]] = {}
         self._staged: set[tuple[object, ...]] = set()
 
@@ -86,7 +112,7 @@ class DvcStore:
     @property
     def memo(self) -> Path | None:
         """Beside the receipts."""
-        return self._own / "registry.json"
+        return self._own / _MEMO
 
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of an object whose content has its hash."""
@@ -210,6 +236,66 @@ class DvcStore:
                 self._drop_damaged(digest)
                 add_update_tree(self._odb(digest), tree)
 
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
+        """Read a ``.dir`` object of the cache."""
+        if self.size_of(digest) is None:
+            return None
+        return parse_tree(Path(self._object(digest)).read_bytes(), digest)
+
+    def open_remote(self, name: str | None) -> DvcRemote:
+        """Find one of the project's remotes.
+
+        Raises:
+            RemoteConfigError: There is none that can be used.
+        """
+        return DvcRemote(self._repo, name)
+
+    def configured_remote(self, names: Sequence[str | None]) -> str | None:
+        """Name the remote that keeps outputs, None unless all their remotes are known.
+
+        Args:
+            names: Of their remotes; None stands for the project's default one.
+        """
+        return configured_remote(self._repo, names)
+
+    def fetch(
+        self,
+        remote: DvcRemote,
+        files: Mapping[str, Digest],
+        *,
+        tell: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Bring contents from a remote into the cache.
+
+        Args:
+            remote: Of this project.
+            files: Path, for messages, to digest.
+            tell: Told of all bytes so far, from this thread.
+            jobs: The most connections at a time.
+
+        Raises:
+            DvcRemoteError: The remote did not deliver what was asked for.
+            LocalDiskError: The disk is full, or refuses to be written.
+        """
+        before = 0
+        for group in _by_algorithm((digest, path) for path, digest in files.items()):
+            wanted = {path: digest for digest, path in group}
+            with disk_errors(self._repo.cache.local_cache_dir):
+                for digest in wanted.values():
+                    self._drop_damaged(digest)
+            odb = self._odb(group[0][0])
+
+            def tell_all(count: int, before: int = before) -> None:
+                tell(before + count)
+
+            remote.fetch(wanted, odb, tell=tell_all, jobs=jobs)
+            damaged = [path for path in wanted if self.size_of(wanted[path]) is None]
+            if damaged:
+                reason = "it has another hash there"
+                raise DvcRemoteError(remote.name, [(path, reason) for path in damaged])
+            before += sum(self.size_of(digest) or 0 for digest in wanted.values())
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:
         """Hold DVC's own lock of the project.
@@ -296,6 +382,26 @@ def _build_tree(files: Mapping[str, Digest]) -> Any:
         tree.add(tuple(path.split("/")), None, HashInfo(digest.algorithm, digest.value))
     tree.digest()
     return tree
+
+
+def parse_tree(raw: bytes, digest: Digest) -> dict[str, Digest]:
+    """Read a ``.dir`` object: path relative to the directory, and digest, of its files.
+
+    Raises:
+        IntegrityError: It is none, though it has its hash.
+    """
+    from dvc_data.hashfile.tree import Tree
+
+    try:
+        tree = Tree.from_list(json.loads(raw), hash_name=digest.algorithm)
+        return {
+            "/".join(key): Digest(digest.algorithm, hash_info.value.lower())
+            for key, _, hash_info in tree
+        }
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise IntegrityError(
+            digest.value, expected=digest, actual="no list of files", source="Git"
+        ) from None
 
 
 def tree_digest(files: Mapping[str, Digest]) -> Digest:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import FileResult, ModelResult, PullResult
 
 _SHORT_SHA = 7
+_ORIGINS = {"remote": "the DVC remote", "cache": "the DVC cache"}
 
 
 class CmdModelsPull(CmdModels):
@@ -40,9 +41,13 @@ class CmdModelsPull(CmdModels):
             out=args.out,
             include=args.include,
             exclude=args.exclude,
+            source=args.source,
+            lock=args.lock,
+            locked=args.locked,
             force=args.force,
             cache=args.cache,
             dry_run=args.dry_run or args.check,
+            ask_sizes=args.dry_run,
             jobs=args.jobs,
             wait_for_lock=getattr(args, "wait_for_lock", False),  # from DVC 3.61 on
         )
@@ -76,11 +81,12 @@ def _would_change(result: PullResult) -> bool:
 
 def format_result(result: PullResult, *, dry_run: bool) -> str:
     """Write for people what was asked, what it is, and what became of each file."""
-    blocks = [_format_model(model, result.repo) for model in result.models]
+    origin = _ORIGINS.get(result.source, result.repo)
+    blocks = [_format_model(model, origin) for model in result.models]
     return "\n".join([*blocks, _format_summary(result, dry_run=dry_run)])
 
 
-def _format_model(model: ModelResult, repo: str) -> str:
+def _format_model(model: ModelResult, origin: str) -> str:
     from dvc_studio_models.progress import format_bytes
 
     head = str(model.ref)
@@ -98,7 +104,7 @@ def _format_model(model: ModelResult, repo: str) -> str:
         f"  {path:<{path_width}}   {size:>{size_width}}  {action}"
         for path, size, action in rows
     ]
-    return "\n".join([f"{head} from {repo}", *lines])
+    return "\n".join([f"{head} from {origin}", *lines])
 
 
 def _format_summary(result: PullResult, *, dry_run: bool) -> str:
@@ -115,6 +121,7 @@ def _format_summary(result: PullResult, *, dry_run: bool) -> str:
 def _verified(files: list[FileResult]) -> str:
     words = {
         "git": "verified against Git",
+        "lock": "verified against the lock file",
         "url": "verified by the hash in the URL",
         "storage": "verified by the storage's hash",
         "size": "not verified: neither Git nor Studio knows a hash",
@@ -195,12 +202,13 @@ def _add_pull(
     )
     parser.add_argument(
         "name",
-        nargs="+",
+        nargs="*",
         metavar="<name>",
         help="Model: NAME, NAME@VERSION or NAME#STAGE; "
         "DIR:NAME for a model annotated in DIR/dvc.yaml.",
     )
     _add_selectors(parser)
+    _add_pins(parser)
     _add_switches(parser)
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsPull)
@@ -230,6 +238,34 @@ def _add_selectors(parser: argparse.ArgumentParser) -> None:
         "--out",
         metavar="<path>",
         help="Folder to place the files under (default: the root of the Git repo).",
+    )
+
+
+def _add_pins(parser: argparse.ArgumentParser) -> None:
+    pins = parser.add_mutually_exclusive_group()
+    pins.add_argument(
+        "--lock",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="<file>",
+        help="Pin the versions and hashes that were pulled in a lock file (default: "
+        "models.lock in the root of the Git repo).",
+    )
+    pins.add_argument(
+        "--locked",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="<file>",
+        help="Pull exactly what the lock file pins, wherever stages are by now; "
+        "without a name all of its models.",
+    )
+    parser.add_argument(
+        "--source",
+        choices=["studio", "remote", "cache"],
+        help="Where to pull from: Studio (default), or by local Git tags from your own "
+        "DVC remote, or from nothing but the DVC cache.",
     )
 
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc.cli import formatter
@@ -17,14 +15,24 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from dvc_studio_models.model import FileResult, ModelResult, PullResult
+    from dvc_studio_models.model import (
+        FileResult,
+        ModelResult,
+        ModelStatus,
+        StatusResult,
+    )
 
 DESCRIPTION = """\
 Tell whether the workspace holds what Studio resolves now. Changes nothing.
 
-Without NAME: every model that was pulled here, with the version or stage it was pulled
-with; where none was, all models that local Git tags register.
-Exits with 1 if a pull would change anything.
+Without NAME: every model that models.lock has, and every model that was pulled here,
+with the version or stage it was pulled with; where there are none, all models that
+local Git tags register.
+
+A locked model is compared with what is locked; that the stage or the latest version it
+was locked from is another one by now is told too.
+Exits with 1 if a pull, or 'dvc models pull --locked', would change anything. That a
+locked model is outdated does not count.
 """
 
 _SHORT_SHA = 7
@@ -37,95 +45,99 @@ class CmdModelsStatus(CmdModels):
         """Compare, and print what a pull would do."""
         from dvc.ui import ui
 
-        result = self._compare()
-        if self.args.json:
+        from dvc_studio_models.model import PullOptions
+        from dvc_studio_models.status import compare
+
+        args = self.args
+        options = PullOptions(
+            repo=args.repo, git_remote=args.git_remote, source=args.source
+        )
+        result = compare(
+            *args.name, stage=args.stage, version=args.version, options=options
+        )
+        if args.json:
             write_json(to_json(result))
-        elif result is None:
+        elif not result.models:
             ui.write("No models: none was pulled here, no GTO tag registers one.")
         else:
             ui.write(format_status(result))
-        return int(result is not None and any(map(changes, result.models)))
-
-    def _compare(self) -> PullResult | None:
-        """Plan a pull without doing it; None if there is no model to ask for."""
-        from dvc_studio_models.flow import pull
-        from dvc_studio_models.model import PullOptions
-
-        args = self.args
-        same_for_all = args.stage or args.version
-        names = args.name or choose_names(with_selectors=not same_for_all)
-        if not names:
-            return None
-        options = PullOptions(repo=args.repo, git_remote=args.git_remote, dry_run=True)
-        return pull(*names, stage=args.stage, version=args.version, options=options)
+        return int(not _is_up_to_date(result))
 
 
-def choose_names(*, with_selectors: bool) -> list[str]:
-    """Name what was pulled here; where nothing was, what is registered.
-
-    Args:
-        with_selectors: Whether each comes with what it was last pulled with.
-    """
-    from dvc_studio_models.inventory import Inventory
-
-    with contextlib.closing(Inventory(Path.cwd())) as inventory:
-        if receipts := inventory.receipts():
-            return [
-                r.model + (getattr(r, "selector", "") if with_selectors else "")
-                for r in receipts
-            ]
-        return [model.name for model in inventory.registered()]
+def _is_up_to_date(result: StatusResult) -> bool:
+    return all(model.up_to_date for model in result.models)
 
 
-def changes(model: ModelResult) -> list[FileResult]:
-    """Give the files to which a pull would do something."""
-    return [file for file in model.files if file.action != "unchanged"]
-
-
-def to_json(result: PullResult | None) -> dict[str, Any]:
+def to_json(result: StatusResult) -> dict[str, Any]:
     """Give the comparison as ``--json`` prints it."""
-    models = result.models if result else ()
     return {
-        "repo": result.repo if result else None,
-        "up_to_date": not any(map(changes, models)),
-        "models": [
-            {
-                "name": model.ref.name,
-                "requested": {
-                    key: value
-                    for key in ("version", "stage")
-                    if (value := getattr(model.ref, key))
-                },
-                "version": model.version,
-                "commit": model.commit,
-                "up_to_date": not changes(model),
-                "files": [vars(file) for file in model.files],
-            }
-            for model in models
-        ],
+        "repo": result.repo,
+        "up_to_date": _is_up_to_date(result),
+        "models": [_model_to_json(model) for model in result.models],
     }
 
 
-def format_status(result: PullResult) -> str:
+def _model_to_json(status: ModelStatus) -> dict[str, Any]:
+    model, pin = status.result, status.pin
+    ref = pin.ref if pin else model.ref
+    return {
+        "name": ref.name,
+        "requested": {
+            key: value for key in ("version", "stage") if (value := getattr(ref, key))
+        },
+        "version": model.version,
+        "commit": model.commit,
+        "locked": pin is not None,
+        "outdated": status.outdated,
+        "now": status.now,
+        "up_to_date": status.up_to_date,
+        "files": [vars(file) for file in model.files],
+    }
+
+
+def format_status(result: StatusResult) -> str:
     """Write for people which models are up to date, and what a pull would do."""
-    blocks = [_format_model(model) for model in result.models]
-    stale = [model for model in result.models if changes(model)]
-    if stale:
-        names = shlex.join(str(model.ref) for model in stale)
-        blocks.append(f'  (use "dvc models pull {names}" to update)')
+    blocks = [_format_model(status) for status in result.models]
+    stale = [status for status in result.models if not status.up_to_date]
+    unpinned = [str(status.result.ref) for status in stale if not status.pin]
+    pinned = [status.result.ref.name for status in stale if status.pin]
+    outdated = [str(s.pin.ref) for s in result.models if s.pin and s.outdated]
+    hints = (
+        (unpinned, "", "to update"),
+        (pinned, " --locked", "to bring what is locked"),
+        (outdated, " --lock", "to lock what is there now"),
+    )
+    for names, option, what in hints:
+        if names:
+            command = f"dvc models pull {shlex.join(names)}{option}"
+            blocks.append(f'  (use "{command}" {what})')
     return "\n".join(blocks)
 
 
-def _format_model(model: ModelResult) -> str:
+def _format_model(status: ModelStatus) -> str:
+    head = _format_pinned(status) if status.pin else _format_head(status.result)
+    if status.up_to_date:
+        return head if status.outdated else f"{head}: up to date"
+    todo = [file for file in status.result.files if file.action != "unchanged"]
+    return "\n".join([f"{head}:", *_format_files(todo)])
+
+
+def _format_head(model: ModelResult) -> str:
     head = str(model.ref)
     if model.version and model.version != model.ref.version:
         head += f" = {model.version}"
     if model.commit:
         head += f" ({model.commit[:_SHORT_SHA]})"
-    todo = changes(model)
-    if not todo:
-        return f"{head}: up to date"
-    return "\n".join([f"{head}:", *_format_files(todo)])
+    return head
+
+
+def _format_pinned(status: ModelStatus) -> str:
+    ref = status.pin.ref if status.pin else status.result.ref
+    head = f"{ref.name}: {status.result.version} locked"
+    if status.outdated:
+        now = status.now or "another version"
+        head += f", {ref.selector or 'the latest'} is {now} now"
+    return head
 
 
 def _format_files(files: Sequence[FileResult]) -> list[str]:
@@ -178,6 +190,11 @@ def add_parser(
     )
     parser.add_argument(
         "--git-remote", metavar="<name>", help="Git remote to infer the repo from."
+    )
+    parser.add_argument(
+        "--source",
+        choices=["studio", "remote", "cache"],
+        help="Whom to ask: Studio (default), or local Git tags.",
     )
     parser.add_argument(
         "--json",

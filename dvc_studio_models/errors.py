@@ -24,6 +24,11 @@ class StudioModelsError(DvcException):
 
     exit_code = 255
 
+    def suggest(self, hint: str) -> None:
+        """Add one more way out to the message."""
+        self.msg = f"{self}\n{hint}"
+        self.args = (self.msg,)
+
 
 class UsageError(StudioModelsError):
     """The arguments contradict each other or cannot be read."""
@@ -42,6 +47,65 @@ class NothingSelectedError(UsageError):
             f"no file matches {' '.join(globs)}\n"
             "Globs are relative to the Git root; see the paths with '--dry-run'"
         )
+
+
+class LockFileError(StudioModelsError):
+    """A lock file cannot be read, or is not of the form that is written here."""
+
+    exit_code = 251
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(
+            f"cannot use the lock file '{path}': {reason}\n"
+            "Write it anew with 'dvc models pull NAME --lock', or take it from Git"
+        )
+
+
+class NotLockedError(StudioModelsError):
+    """A lock file does not have the model that was named."""
+
+    exit_code = 4
+
+    def __init__(self, name: str, path: Path | str, known: Iterable[str]) -> None:
+        self.name, self.path = name, str(path)
+        there = ", ".join(known) or "no model"
+        super().__init__(
+            f"'{name}' is not in '{path}', which has {there}\n"
+            f"Add it with 'dvc models pull {name} --lock'"
+        )
+
+
+class LockMismatchError(StudioModelsError):
+    """Studio serves other content than what was locked."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        ref: ModelRef,
+        differences: Iterable[tuple[str, Digest | None, Digest | None]],
+    ) -> None:
+        """Take the facts.
+
+        Args:
+            ref: The locked version.
+            differences: Path, hash in the lock, hash that Studio serves; None for none.
+        """
+        self.ref, self.differences = ref, tuple(differences)
+        listed = "".join(
+            f"\n  {path}: locked {_shown(locked)}, Studio serves {_shown(served)}"
+            for path, locked, served in self.differences
+        )
+        super().__init__(
+            f"Studio serves other content than is locked as '{ref}':{listed}\n"
+            "Nothing was changed. If the new content is right, lock it with "
+            f"'dvc models pull {ref} --lock'"
+        )
+
+
+def _shown(digest: Digest | None) -> str:
+    return f"{digest.algorithm} {digest.value}" if digest else "nothing"
 
 
 class StudioConfigError(StudioModelsError):
@@ -70,7 +134,7 @@ class StudioOfflineError(StudioConfigError):
     def __init__(self) -> None:
         super().__init__(
             "Studio is switched off by DVC_STUDIO_OFFLINE or 'studio.offline'\n"
-            "Unset it to pull through Studio"
+            "Unset it to pull through Studio, or leave out '--source studio'"
         )
 
 
@@ -97,6 +161,19 @@ class UnreadableRepoError(StudioModelsError):
         super().__init__(
             f"cannot read the Git repository at '{folder}': {reason}\n"
             "Run 'git status' there, which may tell how to mend it"
+        )
+
+
+class NotDvcProjectError(StudioModelsError):
+    """A DVC project is needed and there is none around the models."""
+
+    exit_code = 253
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        super().__init__(
+            f"'{folder}' is in no DVC project, whose cache and remotes are needed\n"
+            "Run 'dvc init', or leave out '--source'"
         )
 
 
@@ -182,6 +259,19 @@ class ModelNotFoundError(StudioError):
         super().__init__(f"'{ref}' not found in '{repo_url}': {detail}")
 
 
+class VersionUnknownError(StudioModelsError):
+    """The local tags cannot tell the version, or what it holds."""
+
+    exit_code = 4
+
+    def __init__(self, ref: ModelRef, detail: str) -> None:
+        self.ref, self.detail = ref, detail
+        super().__init__(
+            f"the clone cannot tell which version '{ref}' is: {detail}\n"
+            "Run 'git fetch --tags'"
+        )
+
+
 class StudioResponseError(StudioError):
     """Studio answered, but not with what its API promises."""
 
@@ -215,6 +305,41 @@ class DownloadError(StudioModelsError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"failed to download '{path}': {reason}")
+
+
+class NotInCacheError(StudioModelsError):
+    """The DVC cache lacks files, and nothing else may be asked."""
+
+    exit_code = 5
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        listed = "".join(f"\n  {path}" for path in self.paths)
+        super().__init__(
+            f"the DVC cache lacks these files:{listed}\n"
+            "Get them with '--source remote', or with '--source studio'"
+        )
+
+
+class DvcRemoteError(StudioModelsError):
+    """The user's own DVC remote did not deliver."""
+
+    exit_code = 5
+
+    def __init__(self, name: str, problems: Iterable[tuple[str, str]]) -> None:
+        self.name, self.problems = name, tuple(problems)
+        listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
+        super().__init__(f"the DVC remote '{name}' did not deliver:{listed}")
+
+
+class RemoteConfigError(StudioConfigError):
+    """DVC's config names no remote that can be used."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"cannot use a DVC remote: {reason}\nSee 'dvc remote list'; 'dvc remote "
+            "default NAME' sets which one it is"
+        )
 
 
 class IntegrityError(StudioModelsError):
@@ -254,10 +379,12 @@ class WorkspaceError(StudioModelsError):
 class UnsafePathError(WorkspaceError):
     """The reply names paths that must not be written."""
 
-    def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, problems: Iterable[tuple[str, str]], *, source: str = "Studio's reply"
+    ) -> None:
         self.problems = tuple(problems)
         listed = "".join(f"\n  {path!r}: {reason}" for path, reason in self.problems)
-        super().__init__(f"refused to write what Studio's reply names:{listed}")
+        super().__init__(f"refused to write what {source} names:{listed}")
 
 
 class TargetExistsError(WorkspaceError):

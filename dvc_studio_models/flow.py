@@ -9,65 +9,50 @@ package once it is imported.)
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import (
-    Answer,
-    anchor,
-    connect,
-    make_renewal,
-    prove,
-    tell_repo,
-)
-from dvc_studio_models.cache import open_store
-from dvc_studio_models.config import load_settings
+from dvc_studio_models.ask import Answer, prove
 from dvc_studio_models.errors import (
-    NotGitRepoError,
     TargetExistsError,
     UnsafePathError,
+    UsageError,
 )
-from dvc_studio_models.git import Clone
 from dvc_studio_models.model import (
-    MD5,
-    Digest,
-    FileResult,
-    ModelRef,
-    ModelResult,
+    STUDIO,
     PullOptions,
     PullResult,
+    is_tree,
 )
-from dvc_studio_models.parts import PartStore
+from dvc_studio_models.outcome import digests_of, tell, with_arrivals
 from dvc_studio_models.paths import path_problem
+from dvc_studio_models.pins import (
+    check_lockable,
+    check_options,
+    choose,
+    lock_path,
+    pin,
+)
 from dvc_studio_models.plan import (
     CONFLICT,
     DOWNLOAD,
     LINK,
-    REMOVE,
-    UNCHANGED,
     Plan,
-    Step,
 )
+from dvc_studio_models.preparation import ask, held, narrow, prepare, stand
 from dvc_studio_models.progress import SilentProgress
-from dvc_studio_models.receipts import Receipt, Receipts
-from dvc_studio_models.selection import select_files
-from dvc_studio_models.survey import check_targets, survey
-from dvc_studio_models.transfer import fetch
-from dvc_studio_models.workspace import Workspace
+from dvc_studio_models.receipts import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
 
-    from dvc_studio_models.cache import Store
+    from dvc_studio_models.model import Digest
+    from dvc_studio_models.preparation import Ready
     from dvc_studio_models.progress import Progress
-    from dvc_studio_models.studio import StudioClient
-    from dvc_studio_models.transfer import Fetched
-    from dvc_studio_models.workspace import Seen
-
-_DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
+    from dvc_studio_models.source import Arrival, Source
+    from dvc_studio_models.store import Store
 
 
 def pull(
@@ -80,7 +65,8 @@ def pull(
     """Bring models to their paths in the workspace: all of their files, or none.
 
     Args:
-        names: ``churn``, ``churn@v1.2.0``, ``churn#prod``, ``dir:churn``.
+        names: ``churn``, ``churn@v1.2.0``, ``churn#prod``, ``dir:churn``; none means
+            all that the lock file pins, where the options name one.
         stage: For every name without a selector of its own; so is ``version``.
         version: With or without the leading ``v``.
         options: Where from, where to, and how.
@@ -89,8 +75,32 @@ def pull(
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
     """
-    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
-    return _pull(refs, options or PullOptions(), progress or SilentProgress())
+    options = options or PullOptions()
+    check_options(names, options)
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        here = stand(options, stack)
+        refs, pins = choose(names, here, options, stage=stage, version=version)
+        source, answers = ask(refs, pins, here, options, stack)
+        ready = prepare(here, source, answers, pins, options)
+        if options.lock:
+            check_lockable(ready.answers, lock_path(options.lock, here))
+        if options.dry_run:
+            sizes = source.foresee(ready.plan.downloads(), options)
+            return tell(source, ready, {}, began, sizes=sizes)
+        _refuse_conflicts(ready.plan)
+
+        arrived: dict[str, Arrival] = {}
+        stack.callback(_leave, arrived)
+        _fetch(ready, source, arrived, progress or SilentProgress(), jobs=options.jobs)
+        if not options.is_partial:
+            ready = _prove(ready, arrived)
+        _place(ready, arrived)
+        _remember(ready, arrived, options)
+        result = tell(source, ready, arrived, began)
+        if options.lock:
+            _pin(ready, arrived, result, lock_path(options.lock, here))
+        return result
 
 
 def download_urls(
@@ -114,123 +124,24 @@ def download_urls(
         StudioModelsError: See :func:`pull`.
     """
     options = options or PullOptions()
-    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
+    check_options(names, options)
+    if options.lock or options.source not in {None, STUDIO}:
+        msg = "URLs come from Studio, and nothing is pulled: no other source, no lock"
+        raise UsageError(msg)
+    options = replace(options, source=STUDIO)
     with contextlib.ExitStack() as stack:
-        asked = _ask(refs, options, stack)
-        files = [file for a in _narrow(asked.answers, options) for file in a.files]
+        here = stand(options, stack)
+        refs, pins = choose(names, here, options, stage=stage, version=version)
+        _, answers = ask(refs, pins, here, options, stack)
+        answers = [held(answer, pins) for answer in answers]
+        files = [file for a in narrow(answers, options) for file in a.files]
     problems = [(file.path, why) for file in files if (why := path_problem(file.path))]
     if problems:
         raise UnsafePathError(problems)
     return {file.path: file.url for file in files}
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What Studio was asked, and what it said."""
-
-    repo_url: str
-    clone: Clone | None
-    client: StudioClient
-    answers: list[Answer]
-
-
-def _ask(
-    refs: Sequence[ModelRef], options: PullOptions, stack: contextlib.ExitStack
-) -> _Asked:
-    here = Path(options.folder).absolute()
-    settings = load_settings(here, token=options.token, url=options.url)
-    clone = _find_clone(here, options, stack)
-    repo_url = tell_repo(clone, settings, options)
-    client = stack.enter_context(contextlib.closing(connect(settings)))
-    if clone:
-        refs = [clone.qualify(ref, here) for ref in refs]
-    answers = [Answer(ref, client.files(repo_url, ref)) for ref in refs]
-    return _Asked(repo_url, clone, client, answers)
-
-
-def _pull(
-    refs: Sequence[ModelRef], options: PullOptions, progress: Progress
-) -> PullResult:
-    began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        asked = _ask(refs, options, stack)
-        repo_url, clone, answers = asked.repo_url, asked.clone, asked.answers
-        workspace = Workspace(_root(clone, options))
-        paths = [path for answer in answers for path in answer.paths]
-        check_targets(workspace, paths)
-        store = stack.enter_context(
-            contextlib.closing(_open_store(workspace, answers, options))
-        )
-        if clone and (options.repo is None or clone.has_remote(repo_url)):
-            answers = [anchor(answer, clone, memo=store.memo) for answer in answers]
-        renew = make_renewal(asked.client, repo_url, answers)
-        answers = _narrow(answers, options)
-        receipts = Receipts(store.receipts)
-        plan, seen = survey(answers, workspace, store, receipts, options=options)
-        if options.dry_run:
-            return _tell(repo_url, answers, plan, {}, began, dry_run=True)
-        _refuse_conflicts(plan)
-
-        fetched: dict[str, Fetched] = {}
-        stack.callback(_leave, fetched)
-        _fetch(plan, store, fetched, renew, progress, jobs=options.jobs)
-        if not options.is_partial:
-            answers = [prove(answer, _digests(answer, fetched)) for answer in answers]
-        _place(plan, fetched, workspace, store, seen)
-        _remember(answers, fetched, workspace, store, receipts, options)
-        return _tell(repo_url, answers, plan, fetched, began)
-
-
-# Where
-
-
-def _find_clone(
-    here: Path, options: PullOptions, stack: contextlib.ExitStack
-) -> Clone | None:
-    try:
-        clone = Clone.find(here)
-    except NotGitRepoError:
-        if options.out is None:
-            raise
-        return None
-    return stack.enter_context(contextlib.closing(clone))
-
-
-def _root(clone: Clone | None, options: PullOptions) -> Path:
-    if options.out is not None:
-        return (Path(options.folder) / options.out).absolute()
-    assert clone is not None  # noqa: S101 - else _find_clone has refused
-    return clone.root
-
-
-def _open_store(
-    workspace: Workspace, answers: Iterable[Answer], options: PullOptions
-) -> Store:
-    """Open the store of the DVC project that holds all targets."""
-    parents = [path.rpartition("/")[0] for a in answers for path in a.paths]
-    common = os.path.commonpath(parents) if all(parents) else ""
-    return open_store(
-        workspace.root / common,
-        workspace.root,
-        use_cache=options.cache,
-        wait_for_lock=options.wait_for_lock,
-    )
-
-
-def _narrow(answers: Sequence[Answer], options: PullOptions) -> list[Answer]:
-    """Leave out the files that the globs leave out, and models without any other."""
-    if not options.is_partial:
-        return list(answers)
-    files = [file for answer in answers for file in answer.files]
-    kept = set(select_files(files, include=options.include, exclude=options.exclude))
-    narrowed = [
-        replace(answer, files=tuple(file for file in answer.files if file in kept))
-        for answer in answers
-    ]
-    return [answer for answer in narrowed if answer.files]
-
-
-# Fetch
+# Plan
 
 
 def _refuse_conflicts(plan: Plan) -> None:
@@ -239,173 +150,119 @@ def _refuse_conflicts(plan: Plan) -> None:
         raise TargetExistsError(conflicts)
 
 
+# Fetch
+
+
 def _fetch(
-    plan: Plan,
-    store: Store,
-    fetched: dict[str, Fetched],
-    renew: Callable[[], Mapping[str, str]],
+    ready: Ready,
+    source: Source,
+    arrived: dict[str, Arrival],
     progress: Progress,
     *,
     jobs: int,
 ) -> None:
-    """Download what is missing and take it into the cache as it is verified."""
-    files = plan.downloads()
+    """Bring what is missing, and take it into the cache as it is verified."""
+    files = ready.plan.downloads()
     if not files:
         return
-    parts = PartStore(store.parts)
-    parts.sweep(lambda key: store.size_of(Digest(MD5, key)) is not None)
-    stream = fetch(files, store=parts, renew=renew, progress=progress, jobs=jobs)
+    stream = source.fetch(files, ready.store, progress, jobs=jobs)
     with contextlib.closing(stream), contextlib.closing(progress):
         for batch in stream:
-            fetched.update((done.file.path, done) for done in batch)
-            store.keep([(_digest(done), done.path) for done in batch])
-            for done in batch:
-                if store.size_of(_digest(done)) is not None:
-                    done.part.discard()
+            arrived.update((done.file.path, done) for done in batch)
+            parts = [(done.digest, done.part) for done in batch if done.part]
+            ready.store.keep([(digest, part.path) for digest, part in parts])
+            for digest, part in parts:
+                if ready.store.size_of(digest) is not None:
+                    part.discard()
 
 
-def _digest(done: Fetched) -> Digest:
-    return done.file.digest or Digest(MD5, done.md5)
+def _prove(ready: Ready, arrived: Mapping[str, Arrival]) -> Ready:
+    proved = [prove(answer, digests_of(answer, arrived)) for answer in ready.answers]
+    return replace(ready, answers=proved)
 
 
-def _digests(answer: Answer, fetched: Mapping[str, Fetched]) -> dict[str, Digest]:
-    """Tell the hashes of all files, those that only the download told too."""
-    return {
-        file.path: file.digest or _digest(fetched[file.path]) for file in answer.files
-    }
-
-
-def _leave(fetched: Mapping[str, Fetched]) -> None:
+def _leave(arrived: Mapping[str, Arrival]) -> None:
     """Let go of the parts: what was not placed is for the next pull."""
-    for done in fetched.values():
-        done.part.release()
+    for done in arrived.values():
+        if done.part:
+            done.part.release()
 
 
 # Place
 
 
-def _place(
-    plan: Plan,
-    fetched: Mapping[str, Fetched],
-    workspace: Workspace,
-    store: Store,
-    seen: Mapping[str, Seen | None],
-) -> None:
+def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
     """Give all files their names, in one go, while no other DVC command looks."""
+    store, plan = ready.store, ready.plan
     cached: dict[str, Digest] = {}
     parts: dict[str, Path] = {}
-    for step, done in _with_downloads(plan, fetched):
-        digest = _digest(done) if done else step.file.digest
+    for step, done in with_arrivals(plan, arrived):
+        digest = done.digest if done else step.file.digest
         if step.action not in {LINK, DOWNLOAD} or digest is None:
             continue
-        if done is None or store.size_of(digest) is not None:
-            cached[step.file.path] = digest
+        if done and done.part and store.size_of(digest) is None:
+            parts[step.file.path] = done.part.path
         else:
-            parts[step.file.path] = done.path
+            cached[step.file.path] = digest
     if not (cached or parts or plan.leftovers):
         return
     with store.lock() as scratch:
-        workspace.place(
+        ready.workspace.place(
             store.stage(cached, parts, scratch),
             remove=plan.leftovers,
-            seen={path: seen[path] for path in [*cached, *parts, *plan.leftovers]},
+            seen={
+                path: ready.seen[path] for path in [*cached, *parts, *plan.leftovers]
+            },
             backups=scratch,
         )
-    for done in fetched.values():
-        done.part.discard()
-
-
-def _with_downloads(
-    plan: Plan, fetched: Mapping[str, Fetched]
-) -> Iterator[tuple[Step, Fetched | None]]:
-    """Tell for every file which download, if any, brought its content."""
-    by_content = {done.file.digest or done.file.path: done for done in fetched.values()}
-    for step in plan.steps:
-        content = step.file.digest or step.file.path
-        yield step, by_content.get(content) if step.action == DOWNLOAD else None
+    for done in arrived.values():
+        if done.part:
+            done.part.discard()
 
 
 def _remember(
-    answers: Iterable[Answer],
-    fetched: Mapping[str, Fetched],
-    workspace: Workspace,
-    store: Store,
-    receipts: Receipts,
-    options: PullOptions,
+    ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions
 ) -> None:
     """Tell DVC the hashes, and the next pull what this one placed."""
-    known = {receipt.model: receipt for receipt in receipts.load(workspace.root)}
-    for answer in answers:
+    root, store = ready.workspace.root, ready.store
+    known = {receipt.model: receipt for receipt in ready.receipts.load(root)}
+    for answer in ready.answers:
         before = known.get(answer.ref.name) if options.is_partial else None
         digests = dict(before.files) if before else {}
-        digests |= _digests(answer, fetched)
+        digests |= digests_of(answer, arrived)
         receipt = Receipt(
             answer.ref.name,
-            str(workspace.root),
+            str(root),
             answer.version.version if answer.version else None,
             answer.version.commit if answer.version else None,
             digests,
+            answer.ref.selector,
         )
         if known.get(answer.ref.name) == receipt:
             continue
-        store.remember({workspace.root / path: d for path, d in digests.items()})
+        store.remember({root / path: digest for path, digest in digests.items()})
         _keep_tree(answer, digests, store)
-        receipts.save(receipt)
+        ready.receipts.save(receipt)
 
 
 def _keep_tree(answer: Answer, digests: Mapping[str, Digest], store: Store) -> None:
     """Give DVC the list of a directory's files, which Studio does not serve."""
     record = answer.record
-    if record and record.digest and record.digest.value.endswith(".dir"):
+    if record and record.digest and is_tree(record.digest):
         at = len(record.path) + 1
         inner = {path[at:]: digest for path, digest in digests.items()}
         store.keep_tree(inner, record.digest)
 
 
-# Tell
-
-
-def _tell(
-    repo_url: str,
-    answers: Iterable[Answer],
-    plan: Plan,
-    fetched: Mapping[str, Fetched],
-    began: float,
-    *,
-    dry_run: bool = False,
-) -> PullResult:
-    """Say what was done; in a dry run, where nothing was, what would be."""
-    results = {
-        step.file.path: _file_result(step, done, dry_run=dry_run)
-        for step, done in _with_downloads(plan, fetched)
-    }
-    models = [
-        ModelResult(
-            answer.ref,
-            answer.version.version if answer.version else None,
-            answer.version.commit if answer.version else None,
-            tuple(
-                replace(results[path], verified_by="git")
-                if answer.record
-                else results[path]
-                for path in answer.paths
-            ),
+def _pin(
+    ready: Ready, arrived: Mapping[str, Arrival], result: PullResult, path: Path
+) -> None:
+    """Take down what was pulled, while no other pull does."""
+    with ready.store.lock():
+        pin(
+            path,
+            [
+                (answer, digests_of(answer, arrived), model.files)
+                for answer, model in zip(ready.answers, result.models, strict=True)
+            ],
         )
-        for answer in answers
-    ]
-    gone = REMOVE if dry_run else "removed"
-    removed = [FileResult(path, None, None, gone, None) for path in plan.leftovers]
-    models[-1] = replace(models[-1], files=(*models[-1].files, *removed))
-    downloaded = sum(done.size for done in fetched.values())
-    return PullResult(repo_url, tuple(models), downloaded, time.monotonic() - began)
-
-
-def _file_result(step: Step, done: Fetched | None, *, dry_run: bool) -> FileResult:
-    digest = _digest(done) if done else step.file.digest
-    return FileResult(
-        step.file.path,
-        done.size if done else step.size,
-        digest.value if digest else None,
-        step.action if dry_run else _DONE[step.action],
-        done.verified_by if done else "url",
-    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-FORMAT = 1
+FORMAT = 2
 
 
 def load(memo: Path | None) -> dict[str, Any]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_JOBS = 16
+STUDIO, REMOTE, CACHE = SOURCES = ("studio", "remote", "cache")
+"""Where models can come from: Studio, the user's own DVC remote, the DVC cache."""
+
 MD5 = "md5"
 MD5_DOS2UNIX = "md5-dos2unix"
 """How DVC 2 hashed text files: CRLF counts as LF (``dvc_data.hashfile.hash``)."""
@@ -83,9 +86,14 @@ class ModelRef:
         return cls(name, _normal_version(version), _check_stage(stage))
 
     def __str__(self) -> str:
+        return f"{self.name}{self.selector}"
+
+    @property
+    def selector(self) -> str:
+        """Which version, as GTO spells it: ``@v1.2.0``, ``#prod``, empty for latest."""
         if self.version:
-            return f"{self.name}@{self.version}"
-        return f"{self.name}#{self.stage}" if self.stage else self.name
+            return f"@{self.version}"
+        return f"#{self.stage}" if self.stage else ""
 
     @property
     def folder(self) -> str:
@@ -145,6 +153,11 @@ class Digest:
         return cls(MD5 if match["dvc3"] else MD5_DOS2UNIX, match[2] + match[3])
 
 
+def is_tree(digest: Digest | None) -> bool:
+    """Whether a digest is of the list of a directory's files."""
+    return digest is not None and digest.value.endswith(".dir")
+
+
 @dataclass(frozen=True)
 class ModelFile:
     """One file of a model, as Studio's reply names it."""
@@ -184,6 +197,37 @@ class Record:
     size: int | None = None
     """In bytes, of the file or of all files together."""
 
+    remote: str | None = None
+    """The DVC remote that it is kept in; None for the project's default one."""
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """One file of a pinned model."""
+
+    path: str
+    """Relative to the Git root, with ``/``."""
+
+    digest: Digest
+    size: int
+    """In bytes."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a lock file says of one model."""
+
+    ref: ModelRef
+    """What was asked for when it was pinned."""
+
+    version: ModelVersion
+    files: tuple[PinnedFile, ...]
+
+    @property
+    def pinned(self) -> ModelRef:
+        """The very version, whatever the stage is at now."""
+        return ModelRef(self.ref.name, version=self.version.version)
+
 
 @dataclass(frozen=True)
 class PullOptions:
@@ -208,6 +252,15 @@ class PullOptions:
     exclude: Sequence[str] = ()
     """The same, for files not to pull."""
 
+    source: str | None = None
+    """One of :data:`SOURCES`; None is Studio, or the cache if settings say offline."""
+
+    lock: bool | str | os.PathLike[str] = False
+    """Pin what was pulled in this file, or, if True, in the Git root's."""
+
+    locked: bool | str | os.PathLike[str] = False
+    """Pull what this file pins, or, if True, the Git root's."""
+
     force: bool = False
     """Replace content that would be lost."""
 
@@ -216,6 +269,9 @@ class PullOptions:
 
     dry_run: bool = False
     """Only tell what would be done."""
+
+    ask_sizes: bool = True
+    """In a dry run, ask storage for sizes that nothing else tells."""
 
     jobs: int = DEFAULT_JOBS
     """The most connections at a time."""
@@ -248,7 +304,7 @@ class FileResult:
     ``unchanged``, ``link``, ``download``, ``conflict`` or ``remove``."""
 
     verified_by: str | None
-    """``git``, ``url``, ``storage`` or ``size``; None for a removed file."""
+    """``git``, ``lock``, ``url``, ``storage`` or ``size``; None for a removed file."""
 
 
 @dataclass(frozen=True)
@@ -268,8 +324,42 @@ class PullResult:
     """The outcome of one pull."""
 
     repo: str
-    """The repo's URL as it was told to Studio."""
+    """The repo's URL as Studio knows it; of a clone without a remote its folder."""
 
     models: tuple[ModelResult, ...]
     bytes_downloaded: int
     seconds: float
+    source: str = STUDIO
+    """One of :data:`SOURCES`."""
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """How the workspace stands to one model."""
+
+    result: ModelResult
+    """What a pull would do, in a locked model a locked one."""
+
+    pin: Pin | None = None
+    """What a lock file says of it."""
+
+    outdated: bool = False
+    """Whether what was asked for when it was pinned is another content now."""
+
+    now: str | None = None
+    """The version that it is now, where the local tags can tell."""
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the workspace holds what it should: a pull would change nothing."""
+        return all(file.action == "unchanged" for file in self.result.files)
+
+
+@dataclass(frozen=True)
+class StatusResult:
+    """How the workspace stands to models."""
+
+    repo: str | None
+    """See :attr:`PullResult.repo`; None where there is no model."""
+
+    models: tuple[ModelStatus, ...]

@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.errors import UsageError, disk_errors
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, ModelRef
 from dvc_studio_models.paths import path_problem
 from dvc_studio_models.scratch import WAITING, is_left, waiting_name
 
@@ -37,6 +37,8 @@ class Receipt:
     version: str | None
     commit: str | None
     files: Mapping[str, Digest]
+    selector: str = ""
+    """What it was asked by, see :attr:`ModelRef.selector`."""
 
 
 class Receipts:
@@ -98,9 +100,17 @@ def _is_ours(receipt: Receipt, path: Path) -> bool:
     return (
         all(isinstance(text, str) for text in texts)
         and path.name == _file_name(receipt)
+        and _is_selector(receipt.selector)
         and not any(path_problem(name) for name in receipt.files)
         and all(map(_is_digest, receipt.files.values()))
     )
+
+
+def _is_selector(text: str) -> bool:
+    try:
+        return ModelRef.parse(f"name{text}").selector == text
+    except UsageError:
+        return False
 
 
 def _is_digest(digest: Digest) -> bool:

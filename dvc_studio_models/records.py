@@ -165,7 +165,7 @@ def digest_of(recorded: HashInfo | None) -> Digest | None:
 
 def _record(project: Repo, path: str) -> Record:
     if out := find_output(project, path):
-        return Record(path, digest_of(out.hash_info), out.meta.size)
+        return Record(path, digest_of(out.hash_info), out.meta.size, out.remote)
     return Record(path, None)
 
 

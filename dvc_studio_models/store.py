@@ -75,6 +75,9 @@ class Store(Protocol):
     def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Take the list of a directory's files into the cache, if its hash fits."""
 
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
+        """Read the list of a directory's files from the cache, None if it lacks it."""
+
     def lock(self) -> contextlib.AbstractContextManager[Path]:
         """Hold the project's lock; lend a scratch folder in the root's file system."""
 
@@ -139,6 +142,10 @@ class PlainStore:
 
     def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Do nothing: there is no cache."""
+
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:  # noqa: ARG002
+        """Find nothing."""
+        return None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:

@@ -33,16 +33,21 @@ def check_targets(workspace: Workspace, paths: Sequence[str]) -> None:
         UnsafePathError: All paths that are unsafe, or that Git tracks.
     """
     workspace.check(paths)
-    try:
-        clone = Clone.find(_existing(workspace.root))
-    except NotGitRepoError:
-        return
-    with contextlib.closing(clone):
-        inner = os.path.relpath(workspace.root.resolve(), clone.root.resolve())
-        prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
-        tracked = clone.tracked(f"{prefix}{path}" for path in paths)
-    if tracked:
+    if tracked := _tracked(workspace.root, paths):
         raise UnsafePathError((path, "Git tracks it") for path in tracked)
+
+
+def _tracked(root: Path, paths: Sequence[str]) -> list[str]:
+    """Find what Git tracks of the paths below a root, which need not be a clone's."""
+    try:
+        clone = Clone.find(_existing(root))
+    except NotGitRepoError:
+        return []
+    with contextlib.closing(clone):
+        inner = os.path.relpath(root.resolve(), clone.root.resolve())
+        prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
+        found = clone.tracked(f"{prefix}{path}" for path in paths)
+    return [path.removeprefix(prefix) for path in found]
 
 
 def _existing(folder: Path) -> Path:
@@ -109,11 +114,14 @@ def _leftovers(
     workspace: Workspace,
     store: Store,
 ) -> list[str]:
-    """Find what the last pull of these models placed and this one does not have."""
+    """Find what the last pull of these models placed and this one does not have.
+
+    Not what was added to Git since: then it is the user's.
+    """
     now = {path for answer in answers for path in answer.paths}
     names = {answer.ref.name for answer in answers}
     others = {path for r in known if r.model not in names for path in r.files}
-    return [
+    gone = [
         path
         for receipt in known
         if receipt.model in names
@@ -122,6 +130,8 @@ def _leftovers(
         and workspace.look(path)
         and _is_still(workspace.root / path, digest, store)
     ]
+    tracked = set(_tracked(workspace.root, gone)) if gone else set()
+    return [path for path in gone if path not in tracked]
 
 
 def _is_still(path: Path, digest: Digest, store: Store) -> bool:

@@ -92,6 +92,7 @@ class Workspace:
             raise TargetChangedError(changed)
         with disk_errors(self.root):
             flush(staged.values())
+            self.root.mkdir(parents=True, exist_ok=True)
             tree = Tree(self.root)
         with tree:
             placing = Placing(tree, backups)

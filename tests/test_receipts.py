@@ -57,6 +57,23 @@ def test_a_receipt_may_know_no_version(receipts: Receipts) -> None:
     assert load(receipts) == [unknown]
 
 
+@pytest.mark.parametrize("selector", ["#prod", "@v1.0.0-rc.1"])
+def test_a_receipt_knows_what_was_asked(receipts: Receipts, selector: str) -> None:
+    asked = replace(CHURN, selector=selector)
+    receipts.save(asked)
+
+    assert load(receipts) == [asked]
+
+
+def test_a_receipt_of_before_selectors_is_read(
+    receipts: Receipts, tmp_path: Path
+) -> None:
+    receipts.save(replace(CHURN, selector="#prod"))
+    tampered(tmp_path, lambda raw: raw.pop("selector"))
+
+    assert load(receipts) == [CHURN]
+
+
 def test_a_receipt_replaces_the_models_last(receipts: Receipts) -> None:
     receipts.save(CHURN)
     newer = replace(CHURN, version="v2.0.0", files={})
@@ -248,6 +265,10 @@ def test_a_receipt_with_no_such_hash_counts_as_absent(
         pytest.param("commit", {"a": 1}, id="commit"),
         pytest.param("files", ["m/a"], id="files"),
         pytest.param("root", None, id="root"),
+        pytest.param("selector", 7, id="selector"),
+        pytest.param("selector", None, id="no selector"),
+        pytest.param("selector", "; rm", id="no such selector"),
+        pytest.param("selector", "@latest", id="another spelling of none"),
         pytest.param("more", 1, id="unknown field"),
     ],
 )

@@ -206,7 +206,6 @@ def test_status_without_a_name_is_about_what_was_pulled(
     assert (done.returncode, result["up_to_date"]) == (1, False)
 
 
-@pytest.mark.xfail(strict=True, reason="receipts keep no selector yet")
 def test_status_without_a_name_keeps_each_model_s_selector(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
@@ -221,6 +220,47 @@ def test_status_without_a_name_keeps_each_model_s_selector(
         f"bert@v1.0.0 ({one}): up to date",
         f"churn#dev = v1.0.0 ({one}): up to date",
     ]
+
+
+def test_status_asks_by_the_options_for_every_model_that_was_pulled(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    run_dvc("models", "pull", "churn#prod", cwd=clone, env=registry.environ)
+
+    done = run_dvc(
+        "models", "status", "--stage", "dev", cwd=clone, env=registry.environ
+    )
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("churn#dev = v1.0.0 (")
+
+
+def test_status_tells_of_a_modified_file_and_leaves_it(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
+    path = clone / "models/churn.pkl"
+    path.unlink()
+    path.write_bytes(b"trained anew")
+
+    done = run_dvc("models", "status", cwd=clone, env=registry.environ)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert rows(done.stdout)[1][:2] == ["conflict", "models/churn.pkl"]
+    assert path.read_bytes() == b"trained anew"
+
+
+@pytest.mark.parametrize(("edited", "code"), [(False, 0), (True, 1)])
+def test_a_quiet_status_answers_by_its_exit_code(
+    run_dvc: RunDvc, registry: Registry, clone: Path, edited: bool, code: int
+) -> None:
+    run_dvc("models", "pull", "bert@v1.0.0", cwd=clone, env=registry.environ)
+    if edited:
+        (clone / "models/bert/empty.txt").unlink()
+
+    done = run_dvc("models", "status", "-q", cwd=clone, env=registry.environ)
+
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 def test_status_where_nothing_was_pulled_is_about_all_models(

@@ -113,6 +113,20 @@ def test_files_of_the_version_before_are_removed(
     assert "removed" in done.stdout
 
 
+def test_a_file_of_the_version_before_stays_where_git_tracks_it_by_now(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    run_dvc("models", "pull", "bert@v1.0.0", cwd=clone, env=registry.environ)
+    git(clone, "add", "--force", "models/bert/vocab.txt")
+
+    done = run_dvc("models", "pull", "bert@v2.0.0", cwd=clone, env=registry.environ)
+
+    assert done.returncode == 0, done.stderr
+    kept = {"vocab.txt": BERT["v1.0.0"]["vocab.txt"]}
+    assert read_tree(clone / "models/bert") == BERT["v2.0.0"] | kept
+    assert "vocab.txt" not in done.stdout
+
+
 def test_a_pull_from_a_subfolder_places_at_the_git_root(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:

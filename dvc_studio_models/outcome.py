@@ -1,0 +1,90 @@
+"""What became of each file: of a pull, or of one that was only planned. No I/O."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.model import Digest, FileResult, ModelResult, PullResult
+from dvc_studio_models.plan import DOWNLOAD, LINK, REMOVE, UNCHANGED, Plan, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dvc_studio_models.ask import Answer
+    from dvc_studio_models.preparation import Ready
+    from dvc_studio_models.source import Arrival, Source
+
+_DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
+
+
+def tell(
+    source: Source,
+    ready: Ready,
+    arrived: Mapping[str, Arrival],
+    began: float,
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> PullResult:
+    """Say what was done; in a dry run, where ``sizes`` are given, what would be."""
+    dry_run = sizes is not None
+    results = {
+        step.file.path: _file_result(step, done, sizes)
+        for step, done in with_arrivals(ready.plan, arrived)
+    }
+    models = [
+        ModelResult(
+            answer.ref,
+            answer.version.version if answer.version else None,
+            answer.version.commit if answer.version else None,
+            tuple(_vouched(results[path], answer) for path in answer.paths),
+        )
+        for answer in ready.answers
+    ]
+    gone = REMOVE if dry_run else "removed"
+    removed = [FileResult(at, None, None, gone, None) for at in ready.plan.leftovers]
+    models[-1] = replace(models[-1], files=(*models[-1].files, *removed))
+    downloaded = sum(done.size for done in arrived.values())
+    seconds = time.monotonic() - began
+    return PullResult(source.repo, tuple(models), downloaded, seconds, source.kind)
+
+
+def _file_result(
+    step: Step, done: Arrival | None, sizes: Mapping[str, int] | None
+) -> FileResult:
+    path, size = step.file.path, step.size
+    if sizes is not None and size is None:
+        size = sizes.get(path)
+    digest = done.digest if done else step.file.digest
+    return FileResult(
+        path,
+        done.size if done else size,
+        digest.value if digest else None,
+        step.action if sizes is not None else _DONE[step.action],
+        done.verified_by if done else "url",
+    )
+
+
+def _vouched(result: FileResult, answer: Answer) -> FileResult:
+    """Name what is above all that storage says."""
+    if answer.record:
+        return replace(result, verified_by="git")
+    return replace(result, verified_by="lock") if answer.locked else result
+
+
+def with_arrivals(
+    plan: Plan, arrived: Mapping[str, Arrival]
+) -> Iterator[tuple[Step, Arrival | None]]:
+    """Tell for every file what, if anything, was brought for it."""
+    by_content = {done.file.digest or done.file.path: done for done in arrived.values()}
+    for step in plan.steps:
+        content = step.file.digest or step.file.path
+        yield step, by_content.get(content) if step.action == DOWNLOAD else None
+
+
+def digests_of(answer: Answer, arrived: Mapping[str, Arrival]) -> dict[str, Digest]:
+    """Tell the hashes of all files, those that only the download told too."""
+    return {
+        file.path: file.digest or arrived[file.path].digest for file in answer.files
+    }

@@ -1,0 +1,150 @@
+"""Which models are asked for: by name, or by a lock file; and new pins of what came.
+
+Owns what ``--lock`` and ``--locked`` mean. The file itself is ``lockfile``'s.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import (
+    LockFileError,
+    NotGitRepoError,
+    NotLockedError,
+    UsageError,
+    VersionUnknownError,
+)
+from dvc_studio_models.lockfile import DEFAULT_NAME, check_name, read_pins, update_pins
+from dvc_studio_models.model import ModelRef, Pin, PinnedFile
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dvc_studio_models.ask import Answer
+    from dvc_studio_models.model import Digest, FileResult, PullOptions
+    from dvc_studio_models.source import Here
+
+Asked = tuple[list[ModelRef], dict[str, Pin]]
+"""Models in their order, and the pins of those that are pinned, by their names."""
+
+
+def check_options(names: Sequence[str], options: PullOptions) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        UsageError: They do.
+    """
+    problem = None
+    if options.lock and options.locked:
+        problem = "'--lock' writes what '--locked' reads: use one of them"
+    elif options.lock and options.is_partial:
+        problem = "'--lock' pins whole models: leave out '--include' and '--exclude'"
+    elif options.lock and options.dry_run:
+        problem = "'--lock' pins what was pulled, and a dry run pulls nothing"
+    elif not (names or options.locked):
+        problem = "no model is named: give NAMEs, or '--locked'"
+    if problem:
+        raise UsageError(problem)
+    for file in (options.lock, options.locked):
+        if file and file is not True:
+            check_name(Path(file).name)
+
+
+def choose(
+    names: Sequence[str],
+    here: Here,
+    options: PullOptions,
+    *,
+    stage: str | None,
+    version: str | None,
+) -> Asked:
+    """Read what is asked for.
+
+    Args:
+        names: As the user gave them; with ``--locked`` none means all that are pinned.
+        here: Where a name without folder may mean that folder's model.
+        options: For the lock file.
+        stage: For every name without a selector of its own; so is ``version``.
+        version: With or without the leading ``v``.
+
+    Raises:
+        UsageError: A name cannot be read, or selects something beside ``--locked``.
+        NotLockedError: The lock file does not have it.
+        LockFileError: The lock file cannot be used.
+        UnsafePathError: It names paths that must not be written.
+    """
+    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
+    if here.clone:
+        refs = [here.clone.qualify(ref, here.folder) for ref in refs]
+    if not options.locked:
+        return refs, {}
+    if stage or version or any("@" in name or "#" in name for name in names):
+        msg = "'--locked' says which version: leave out versions and stages"
+        raise UsageError(msg)
+    path = lock_path(options.locked, here)
+    pins = read_pins(path)
+    wanted = [ref.name for ref in refs] or list(pins)
+    for name in wanted:
+        if name not in pins:
+            raise NotLockedError(name, path.name, pins)
+    if not wanted:
+        raise LockFileError(path, "it has no model")
+    return [pins[name].pinned for name in wanted], {name: pins[name] for name in wanted}
+
+
+def lock_path(option: bool | str | os.PathLike[str], here: Here) -> Path:  # noqa: FBT001 - as in the options
+    """Tell which file is meant: relative to the user's folder, or the Git root's.
+
+    Raises:
+        NotGitRepoError: There is no Git root.
+    """
+    if option is not True:
+        return here.folder / str(option)
+    if here.clone is None:
+        raise NotGitRepoError(str(here.folder))
+    return here.clone.root / DEFAULT_NAME
+
+
+def check_lockable(answers: Iterable[Answer], path: Path) -> None:
+    """Refuse, before anything is fetched, what could not be pinned after it.
+
+    Raises:
+        VersionUnknownError: Nothing tells which version a model is.
+        LockFileError: The file that is to be updated cannot be read.
+        UnsafePathError: It names paths that must not be written.
+    """
+    for answer in answers:
+        if answer.version is None and answer.unproved is None:
+            why = "no local tag says so, and a pin needs one"
+            raise VersionUnknownError(answer.ref, why)
+    if path.exists():
+        read_pins(path)
+
+
+def pin(
+    path: Path,
+    pulled: Iterable[tuple[Answer, Mapping[str, Digest], Sequence[FileResult]]],
+) -> None:
+    """Take down in a lock file what was pulled.
+
+    Args:
+        path: Of the lock file.
+        pulled: Each model, the digests of its files by their paths, and the files.
+
+    Raises:
+        VersionUnknownError: The content turned out to be of no version that is known.
+        LocalDiskError: The file system refused.
+    """
+    pins = {}
+    for answer, digests, files in pulled:
+        if answer.version is None:
+            raise VersionUnknownError(answer.ref, "Studio serves other content")
+        sizes = {file.path: file.size or 0 for file in files}
+        pins[answer.ref.name] = Pin(
+            answer.ref,
+            answer.version,
+            tuple(PinnedFile(at, digests[at], sizes[at]) for at in sorted(digests)),
+        )
+    update_pins(path, pins)

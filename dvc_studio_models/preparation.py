@@ -1,0 +1,130 @@
+"""All that comes before the first byte: ask, compare with lock and Git, plan.
+
+Owns no I/O: each kind of it is a room's. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.ask import Answer, anchor, hold_to
+from dvc_studio_models.config import load_settings
+from dvc_studio_models.errors import NotGitRepoError
+from dvc_studio_models.git import Clone
+from dvc_studio_models.receipts import Receipts
+from dvc_studio_models.selection import select_files
+from dvc_studio_models.source import Here
+from dvc_studio_models.sources import open_source, pointing_elsewhere
+from dvc_studio_models.survey import check_targets, survey
+from dvc_studio_models.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dvc_studio_models.model import ModelRef, Pin, PullOptions
+    from dvc_studio_models.plan import Plan
+    from dvc_studio_models.source import Source
+    from dvc_studio_models.store import Store
+    from dvc_studio_models.workspace import Seen
+
+
+def stand(options: PullOptions, stack: contextlib.ExitStack) -> Here:
+    """Find out where the user stands: the clone, and the settings that hold there.
+
+    Raises:
+        NotGitRepoError: In no clone, and no folder to place under is named.
+        StudioConfigError: A setting cannot be used.
+    """
+    folder = Path(options.folder).absolute()
+    settings = load_settings(folder, token=options.token, url=options.url)
+    try:
+        clone = Clone.find(folder)
+    except NotGitRepoError:
+        if options.out is None:
+            raise
+        return Here(folder, None, settings)
+    stack.enter_context(contextlib.closing(clone))
+    return Here(folder, clone, settings)
+
+
+def ask(
+    refs: Sequence[ModelRef],
+    pins: Mapping[str, Pin],
+    here: Here,
+    options: PullOptions,
+    stack: contextlib.ExitStack,
+) -> tuple[Source, list[Answer]]:
+    """Open the source and ask it for the files of models.
+
+    Raises:
+        StudioModelsError: It cannot say; where it is Studio, with what else would do.
+    """
+    with pointing_elsewhere(here, refs, pins):
+        source = stack.enter_context(contextlib.closing(open_source(here, options)))
+        return source, source.answer(refs, pins)
+
+
+def held(answer: Answer, pins: Mapping[str, Pin]) -> Answer:
+    """Hold a model that is pinned to its pin, see :func:`ask.hold_to`."""
+    pinned = pins.get(answer.ref.name)
+    return hold_to(answer, pinned) if pinned else answer
+
+
+def narrow(answers: Sequence[Answer], options: PullOptions) -> list[Answer]:
+    """Leave out the files that the globs leave out, and models without any other."""
+    if not options.is_partial:
+        return list(answers)
+    files = [file for answer in answers for file in answer.files]
+    kept = set(select_files(files, include=options.include, exclude=options.exclude))
+    narrowed = [
+        replace(answer, files=tuple(file for file in answer.files if file in kept))
+        for answer in answers
+    ]
+    return [answer for answer in narrowed if answer.files]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that is known before the first byte."""
+
+    answers: list[Answer]
+    workspace: Workspace
+    store: Store
+    receipts: Receipts
+    plan: Plan
+    seen: Mapping[str, Seen | None]
+
+
+def prepare(
+    here: Here,
+    source: Source,
+    answers: Sequence[Answer],
+    pins: Mapping[str, Pin],
+    options: PullOptions,
+) -> Ready:
+    """Check what was answered, compare it with lock and Git, and plan.
+
+    Raises:
+        StudioModelsError: The answer must not, or cannot, be followed.
+    """
+    workspace = Workspace(_root(here, options))
+    paths = [path for answer in answers for path in answer.paths]
+    check_targets(workspace, paths)
+    answers = [held(answer, pins) for answer in answers]
+    store = source.open_store(workspace.root, paths)
+    if source.clone:
+        answers = [anchor(a, source.clone, memo=store.memo) for a in answers]
+    answers = narrow(answers, options)
+    receipts = Receipts(store.receipts)
+    plan, seen = survey(answers, workspace, store, receipts, options=options)
+    return Ready(answers, workspace, store, receipts, plan, seen)
+
+
+def _root(here: Here, options: PullOptions) -> Path:
+    if options.out is not None:
+        return (here.folder / options.out).absolute()
+    assert here.clone is not None  # noqa: S101 - else ``stand`` has refused
+    return here.clone.root

@@ -1,0 +1,225 @@
+"""The user's own DVC remote: contents by their hashes, with the user's credentials.
+
+Owns the talking to a remote, all of it through DVC: its config, its file systems, its
+way of adding to a cache. Each cloud's library fails in its own way; here it becomes an
+error of ours, with a reason and without an address, which may hold a password.
+"""
+# ruff: noqa: TID251 - DVC's own machinery is what this is about
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillRunning
+from typing import TYPE_CHECKING, Any
+
+from fsspec import Callback
+
+from dvc_studio_models.errors import DvcRemoteError, LocalDiskError, RemoteConfigError
+from dvc_studio_models.model import MD5_DOS2UNIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from dvc_studio_models.model import Digest
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+_MD5_LETTERS = 32  # what follows them marks a directory
+_TICK_S = 0.1
+_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
+
+
+class DvcRemote:
+    """One remote of a DVC project."""
+
+    def __init__(self, repo: Any, name: str | None) -> None:
+        """Find it in DVC's config.
+
+        Args:
+            repo: DVC's own object; stays the caller's.
+            name: None for the project's default one.
+
+        Raises:
+            RemoteConfigError: There is none, or not the package for its kind, or it
+                keeps no files by their hashes.
+        """
+        self._repo = repo
+        self.name = name or repo.config["core"].get("remote") or ""
+        if not self.name:
+            reason = "DVC's config has no default one"
+            raise RemoteConfigError(reason)
+        with self._config_errors():
+            self._remote = repo.cloud.get_remote(name=name, command="fetch")
+        if self._remote.worktree or getattr(self._remote.fs, "version_aware", False):
+            reason = f"'{self.name}' is cloud-versioned; use 'dvc pull' for it"
+            raise RemoteConfigError(reason)
+
+    def read_tree(self, digest: Digest, path: str) -> bytes:
+        """Read the list of a directory's files.
+
+        Args:
+            digest: The ``.dir`` hash.
+            path: The directory, for messages.
+
+        Raises:
+            DvcRemoteError: It is not there, is damaged, or the remote does not answer.
+        """
+        odb = self._odb(digest)
+        try:
+            raw: bytes = odb.fs.fs.cat_file(odb.oid_to_path(digest.value))
+        except Exception as error:  # noqa: BLE001 - each cloud has its own
+            raise DvcRemoteError(self.name, [(path, _reason(error))]) from None
+        actual = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+        if actual != digest.value[:_MD5_LETTERS]:
+            reason = f"its list of files is damaged: md5 {actual}"
+            raise DvcRemoteError(self.name, [(path, reason)])
+        return raw
+
+    def fetch(
+        self,
+        files: Mapping[str, Digest],
+        odb: Any,
+        *,
+        tell: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Bring contents into a cache; DVC keeps only those with the right hash.
+
+        Args:
+            files: Path, for messages, to digest; all of one algorithm.
+            odb: The cache.
+            tell: Told of all bytes so far, from this thread.
+            jobs: The most connections at a time.
+
+        Raises:
+            DvcRemoteError: The remote did not deliver.
+            LocalDiskError: The disk is full, or refuses to be written.
+        """
+        paths = {digest.value: path for path, digest in files.items()}
+        failed: dict[str, BaseException] = {}
+        source = self._odb(next(iter(files.values())))
+        count = _Count()
+
+        def work() -> None:
+            try:
+                odb.add(
+                    [source.oid_to_path(value) for value in paths],
+                    source.fs,
+                    list(paths),
+                    on_error=failed.__setitem__,
+                    callback=count,
+                    batch_size=jobs,
+                    verify=True,
+                )
+            except FileNotFoundError as error:  # told of already, see ``failed``
+                if not failed:
+                    raise error from None
+
+        _watch(work, count, tell)
+        for error in failed.values():
+            _raise_disk_error(error, odb.path)
+        problems = [(paths[value], _reason(error)) for value, error in failed.items()]
+        if problems:
+            raise DvcRemoteError(self.name, problems)
+
+    def _odb(self, digest: Digest) -> Any:
+        is_old = digest.algorithm == MD5_DOS2UNIX
+        return self._remote.legacy_odb if is_old else self._remote.odb
+
+    @contextlib.contextmanager
+    def _config_errors(self) -> Iterator[None]:
+        from dvc.config import ConfigError
+        from dvc_objects.fs.errors import RemoteMissingDepsError
+
+        try:
+            yield
+        except ConfigError as error:
+            reason = str(error).splitlines()[0].removeprefix("config file error: ")
+            raise RemoteConfigError(reason) from None
+        except (ImportError, RemoteMissingDepsError):
+            reason = f"the package for '{self.name}' is missing, as dvc[s3] is for S3"
+            raise RemoteConfigError(reason) from None
+        except Exception as error:  # noqa: BLE001 - each cloud has its own
+            reason = f"'{self.name}': {type(error).__name__}"
+            raise RemoteConfigError(reason) from None
+
+
+def configured_remote(repo: Any, names: Sequence[str | None]) -> str | None:
+    """Name the remote of the first output; None unless DVC's config has them all."""
+    default = repo.config["core"].get("remote")
+    known = set(repo.config["remote"])
+    wanted = [name or default for name in names]
+    return wanted[0] if wanted and known.issuperset(wanted) else None
+
+
+class _Count(Callback):  # type: ignore[misc]  # fsspec is untyped
+    """Counts the bytes of all files; from the threads of a file system."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+        self.stopped = False
+        self._lock = threading.Lock()
+
+    def branched(self, path_1: str, path_2: str, **kwargs: Any) -> Callback:  # noqa: ARG002
+        """Count what one file's transfer tells."""
+        return _FileCount(self)
+
+    def add(self, count: int) -> None:
+        if self.stopped:
+            raise InterruptedError
+        with self._lock:
+            self.bytes += count
+
+
+class _FileCount(Callback):  # type: ignore[misc]
+    def __init__(self, total: _Count) -> None:
+        super().__init__()
+        self._total = total
+
+    def relative_update(self, inc: int = 1) -> None:
+        self.value += inc
+        self._total.add(inc)
+
+    def absolute_update(self, value: int) -> None:
+        self.relative_update(value - self.value)
+
+
+def _watch(
+    work: Callable[[], None], count: _Count, tell: Callable[[int], None]
+) -> None:
+    """Run ``work`` beside us, so that bytes are told, and Ctrl-C heard, in between."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="dvc-models-remote")
+    done = pool.submit(work)
+    try:
+        while True:
+            try:
+                return done.result(_TICK_S)
+            except StillRunning:
+                tell(count.bytes)
+    finally:
+        count.stopped = True
+        pool.shutdown(wait=False)
+        tell(count.bytes)
+
+
+def _raise_disk_error(error: BaseException, folder: str) -> None:
+    if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
+        reason = (error.strerror or str(error)).lower()
+        raise LocalDiskError(folder, reason) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Say why, in no words of the library's: they may hold an address with secrets."""
+    if isinstance(error, FileNotFoundError):
+        return "it is not there; was it pushed with 'dvc push'?"
+    if isinstance(error, PermissionError):
+        return "its credentials may not read it"
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return "it cannot be reached"
+    return f"it failed with {type(error).__name__}"

@@ -1,0 +1,111 @@
+"""Models from Studio: its answers, and the bytes behind its signed links."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.ask import Answer, connect, make_renewal, tell_repo
+from dvc_studio_models.cache import open_store
+from dvc_studio_models.model import MD5, STUDIO, Digest
+from dvc_studio_models.parts import PartStore
+from dvc_studio_models.sizes import ask_sizes
+from dvc_studio_models.source import Arrival, common_folder
+from dvc_studio_models.transfer import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from pathlib import Path
+
+    from dvc_studio_models.model import ModelFile, ModelRef, Pin, PullOptions
+    from dvc_studio_models.progress import Progress
+    from dvc_studio_models.source import Here
+    from dvc_studio_models.store import Store
+    from dvc_studio_models.transfer import Fetched
+
+
+class StudioSource:
+    """Asks Studio, and downloads from storage."""
+
+    kind = STUDIO
+
+    def __init__(self, here: Here, options: PullOptions) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            StudioConfigError: Settings forbid it, lack a token, or tell no repo.
+        """
+        self.repo = tell_repo(here.clone, here.settings, options)
+        is_of_repo = here.clone and (
+            options.repo is None or here.clone.has_remote(self.repo)
+        )
+        self.clone = here.clone if is_of_repo else None
+        self._options = options
+        self._client = connect(here.settings)
+        self._answers: list[Answer] = []
+        self._store: Store | None = None
+
+    def answer(
+        self,
+        refs: Sequence[ModelRef],
+        pins: Mapping[str, Pin],  # noqa: ARG002 - Studio knows of none
+    ) -> list[Answer]:
+        """Ask Studio for each.
+
+        Raises:
+            StudioError: It did not say.
+        """
+        answers = [Answer(ref, self._client.files(self.repo, ref)) for ref in refs]
+        self._answers += answers
+        return answers
+
+    def open_store(self, root: Path, paths: Sequence[str]) -> Store:
+        """Open that of the DVC project that holds all targets."""
+        self._store = open_store(
+            root / common_folder(paths),
+            root,
+            use_cache=self._options.cache,
+            wait_for_lock=self._options.wait_for_lock,
+        )
+        return self._store
+
+    def foresee(
+        self, files: Sequence[ModelFile], options: PullOptions
+    ) -> Mapping[str, int]:
+        """Ask storage for sizes, where that is wished."""
+        unknown = [file for file in files if file.size is None]
+        if not unknown or not options.ask_sizes:
+            return {}
+        return ask_sizes(unknown, renew=self._renew(), jobs=options.jobs)
+
+    def fetch(
+        self,
+        files: Sequence[ModelFile],
+        store: Store,
+        progress: Progress,
+        *,
+        jobs: int,
+    ) -> Generator[list[Arrival]]:
+        """Download to parts."""
+        parts = PartStore(store.parts)
+        parts.sweep(lambda key: store.size_of(Digest(MD5, key)) is not None)
+        stream = fetch(
+            files, store=parts, renew=self._renew(), progress=progress, jobs=jobs
+        )
+        with contextlib.closing(stream):
+            for batch in stream:
+                yield [_arrival(done) for done in batch]
+
+    def _renew(self) -> Callable[[], dict[str, str]]:
+        return make_renewal(self._client, self.repo, self._answers)
+
+    def close(self) -> None:
+        """Close the store and the connections."""
+        if self._store is not None:
+            self._store.close()
+        self._client.close()
+
+
+def _arrival(done: Fetched) -> Arrival:
+    digest = done.file.digest or Digest(MD5, done.md5)
+    return Arrival(done.file, digest, done.size, done.verified_by, done.part)

@@ -1,0 +1,394 @@
+"""``--source remote|cache``, offline, and what an error of Studio's says of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import BERT, CHURN, commit_all, git, track, write
+
+from tests.e2e.test_pins import PATH, md5, tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import RunDvc
+    from projects import Project
+    from servers import StudioServer
+
+    from tests.e2e.conftest import Registry
+
+
+def stored(project: Project, content: bytes) -> Path:
+    name = md5(content)
+    return project.storage / "files/md5" / name[:2] / name[2:]
+
+
+@pytest.fixture
+def clone(served_project: Project, tmp_path: Path) -> Path:
+    """A clone with tags, and neither Git remote nor token."""
+    clone = served_project.clone(tmp_path / "clone")
+    point_at(clone, served_project)
+    git(clone, "remote", "remove", "origin")
+    return clone
+
+
+def point_at(clone: Path, project: Project) -> None:
+    """Let the clone find the project's storage, as a user's config.local does."""
+    (clone / ".dvc/config.local").write_text(
+        f"['remote \"storage\"']\n    url = {project.storage}\n"
+    )
+
+
+# -- the user's own DVC remote
+
+
+def test_the_dvc_remote_needs_neither_token_nor_git_remote(
+    run_dvc: RunDvc, clone: Path
+) -> None:
+    pull = ("models", "pull", "churn#prod", "bert@v1.0.0", "--source", "remote")
+
+    done = run_dvc(*pull, "--json", cwd=clone)
+
+    result = json.loads(done.stdout)
+    sizes = sum(map(len, {*BERT["v1.0.0"].values(), CHURN["v2.0.0"]}))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (result["repo"], result["bytes_downloaded"]) == (f"{clone}", sizes)
+    files = [file for model in result["models"] for file in model["files"]]
+    assert {(file["action"], file["verified_by"]) for file in files} == {
+        ("downloaded", "git")
+    }
+    assert [model["version"] for model in result["models"]] == ["v2.0.0", "v1.0.0"]
+    assert (clone / PATH).read_bytes() == CHURN["v2.0.0"]
+    assert tree(clone / "models/bert") == BERT["v1.0.0"]
+
+
+def test_a_pull_from_the_remote_is_known_to_dvc_and_to_the_next_pull(
+    run_dvc: RunDvc, clone: Path
+) -> None:
+    run_dvc("models", "pull", "bert@v1.0.0", "--source", "remote", cwd=clone)
+
+    done = run_dvc("models", "pull", "bert", "--source", "remote", cwd=clone)
+
+    assert done.returncode == 0, done.stderr
+    assert "bert = v2.0.0 (" in done.stdout
+    assert "from the DVC remote\n" in done.stdout
+    assert "models/bert/vocab.txt" in done.stdout
+    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+    assert run_dvc("status", "models/bert.dvc", cwd=clone).stdout == (
+        "Data and pipelines are up to date.\n"
+    )
+
+
+def test_a_dry_run_of_the_remote_changes_nothing(run_dvc: RunDvc, clone: Path) -> None:
+    done = run_dvc("models", "pull", "bert", "--source=remote", "--dry-run", cwd=clone)
+
+    assert done.returncode == 0, done.stderr
+    assert "models/bert/config.json" in done.stdout
+    assert "nothing was changed" in done.stdout
+    assert not (clone / "models/bert").exists()
+    assert not (clone / ".dvc/cache/files").exists()
+
+
+def test_a_conflict_stops_a_pull_from_the_remote(run_dvc: RunDvc, clone: Path) -> None:
+    (clone / PATH).write_bytes(b"mine")
+
+    done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
+
+    assert done.returncode == 7
+    assert (clone / PATH).read_bytes() == b"mine"
+    assert not (clone / ".dvc/cache/files").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(None, "was it pushed with 'dvc push'?", id="missing"),
+        pytest.param(b"wrong", "it has another hash there", id="damaged"),
+    ],
+)
+def test_what_the_remote_lacks_or_has_damaged_is_told(
+    run_dvc: RunDvc,
+    own_registry: Registry,
+    tmp_path: Path,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    project = own_registry.project
+    clone = project.clone(tmp_path / "clone")
+    point_at(clone, project)
+    kept = stored(project, CHURN["v2.0.0"])
+    kept.chmod(0o644)
+    kept.unlink()
+    if content:
+        kept.write_bytes(content)
+
+    done = run_dvc("models", "pull", "churn", "bert", "--source", "remote", cwd=clone)
+
+    assert done.returncode == 5
+    assert "the DVC remote 'storage' did not deliver:" in done.stderr
+    assert f"{PATH}: " in done.stderr
+    assert reason in done.stderr
+    assert not (clone / PATH).exists()
+    assert not (clone / "models/bert").exists()
+
+
+def test_the_remote_that_an_output_names_is_asked(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
+) -> None:
+    project = own_registry.project
+    other = tmp_path / "other"
+    with (project.repo / ".dvc/config").open("a") as config:
+        config.write(f"['remote \"other\"']\n    url = {other}\n")
+    write(project.repo, {"models/churn.pkl": b"the third"})
+    track(project.repo, "models/churn.pkl")
+    dvc_file = project.repo / "models/churn.pkl.dvc"
+    dvc_file.write_text(dvc_file.read_text() + "  remote: other\n")
+    commit_all(project, "Keep it elsewhere")
+    project.tag("churn@v3.0.0")
+    kept = stored(project, b"the third")
+    (other / "files/md5" / kept.parent.name).mkdir(parents=True)
+    kept.rename(other / "files/md5" / kept.parent.name / kept.name)
+    clone = project.clone(tmp_path / "clone")
+    point_at(clone, project)
+
+    done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
+
+    assert done.returncode == 0, done.stderr
+    assert (clone / PATH).read_bytes() == b"the third"
+
+
+def test_a_project_without_remote_is_told(run_dvc: RunDvc, clone: Path) -> None:
+    (clone / ".dvc/config").write_text("")
+    (clone / ".dvc/config.local").unlink()
+
+    done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
+
+    assert done.returncode == 251
+    assert "cannot use a DVC remote: DVC's config has no default one" in done.stderr
+    assert "dvc remote default NAME" in done.stderr
+
+
+# -- the DVC cache alone
+
+
+def test_the_cache_needs_no_network(run_dvc: RunDvc, clone: Path) -> None:
+    run_dvc("models", "pull", "bert", "churn", "--source", "remote", cwd=clone)
+    shutil.rmtree(clone / "models/bert")
+    (clone / ".dvc/config.local").unlink()
+
+    done = run_dvc("models", "pull", "bert", "--source", "cache", "--json", cwd=clone)
+
+    files = json.loads(done.stdout)["models"][0]["files"]
+    assert {(f["action"], f["verified_by"]) for f in files} == {("linked", "git")}
+    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+
+
+@pytest.mark.parametrize("mode", [(), ("--dry-run",), ("--check",)])
+def test_what_the_cache_lacks_is_listed(
+    run_dvc: RunDvc, clone: Path, mode: tuple[str, ...]
+) -> None:
+    run_dvc("models", "pull", "bert", "--source", "remote", cwd=clone)
+    shutil.rmtree(clone / "models/bert")
+    name = md5(BERT["v2.0.0"]["config.json"])
+    cached = clone / ".dvc/cache/files/md5" / name[:2] / name[2:]
+    cached.unlink()
+
+    done = run_dvc("models", "pull", "bert", "--source", "cache", *mode, cwd=clone)
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert (
+        "the DVC cache lacks these files:\n  models/bert/config.json\n" in done.stderr
+    )
+    assert "'--source remote'" in done.stderr
+    assert not (clone / "models/bert").exists()
+
+
+def test_a_directory_whose_list_the_cache_lacks_is_told(
+    run_dvc: RunDvc, clone: Path
+) -> None:
+    done = run_dvc("models", "pull", "bert", "--source", "cache", cwd=clone)
+
+    assert done.returncode == 5
+    assert "models/bert (which files it has)" in done.stderr
+
+
+def test_another_folder_is_filled_from_the_clones_cache(
+    run_dvc: RunDvc, clone: Path, tmp_path: Path
+) -> None:
+    run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
+
+    done = run_dvc(
+        *("models", "pull", "churn", "--source", "cache", "--out", tmp_path / "out"),
+        cwd=clone,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "out") == {PATH: CHURN["v2.0.0"]}
+
+
+# -- offline
+
+
+@pytest.fixture(params=["environment", "config"])
+def offline(
+    request: pytest.FixtureRequest, run_dvc: RunDvc, clone: Path
+) -> dict[str, str]:
+    run_dvc("models", "pull", "churn@v1.0.0", "--source", "remote", cwd=clone)
+    (clone / PATH).unlink()
+    if request.param == "environment":
+        return {"DVC_STUDIO_OFFLINE": "true"}
+    run_dvc("config", "--local", "studio.offline", "true", cwd=clone)
+    return {}
+
+
+def test_offline_means_the_cache(
+    run_dvc: RunDvc, clone: Path, offline: dict[str, str]
+) -> None:
+    done = run_dvc("models", "pull", "churn@v1.0.0", cwd=clone, env=offline)
+    status = run_dvc("models", "status", cwd=clone, env=offline)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (clone / PATH).read_bytes() == CHURN["v1.0.0"]
+    assert (status.returncode, status.stderr) == (0, "")
+
+
+def test_offline_allows_the_remote_and_refuses_studio(
+    run_dvc: RunDvc, clone: Path, offline: dict[str, str]
+) -> None:
+    pull = ("models", "pull", "churn", "--source")
+    git(clone, "remote", "add", "origin", "https://git.example.com/acme/models")
+
+    remote = run_dvc(*pull, "remote", cwd=clone, env=offline)
+    studio = run_dvc(*pull, "studio", cwd=clone, env=offline)
+
+    assert (remote.returncode, remote.stderr) == (0, "")
+    assert studio.returncode == 251
+    assert "Studio is switched off" in studio.stderr
+    assert "All files of churn@v2.0.0 are in the DVC cache" in studio.stderr
+
+
+# -- what makes no sense, or cannot be known
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("--source", "remote", "--no-cache"), id="no cache"),
+        pytest.param(("--source", "cache", "--no-cache"), id="no cache at all"),
+        pytest.param(("--source", "remote", "--urls"), id="urls"),
+        pytest.param(("--source", "cache", "--urls"), id="urls of the cache"),
+        pytest.param(("--source", "cache", "--repo", "acme/other"), id="another repo"),
+        pytest.param(("--source", "elsewhere"), id="no such source"),
+    ],
+)
+def test_what_a_source_cannot_do_is_refused(
+    run_dvc: RunDvc, clone: Path, options: tuple[str, ...]
+) -> None:
+    done = run_dvc("models", "pull", "churn", *options, cwd=clone)
+
+    assert done.returncode == 254, done.stderr
+    assert not (clone / PATH).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("churn@v9.0.0", "known versions: v2.0.0, v1.0.0", id="version"),
+        pytest.param("churn#qa", "known stages: dev, prod", id="stage"),
+        pytest.param("nosuch", "registered models: bert, churn", id="model"),
+    ],
+)
+def test_what_the_tags_do_not_know_is_told(
+    run_dvc: RunDvc, clone: Path, name: str, words: str
+) -> None:
+    done = run_dvc("models", "pull", name, "--source", "remote", cwd=clone)
+
+    assert done.returncode == 4
+    assert words in done.stderr
+    assert "git fetch --tags" in done.stderr
+
+
+def test_a_clone_without_a_dvc_project_is_told(
+    run_dvc: RunDvc, served_project: Project, tmp_path: Path
+) -> None:
+    clone = served_project.clone(tmp_path / "clone")
+    shutil.rmtree(clone / ".dvc")
+
+    done = run_dvc("models", "pull", "churn", "--source", "cache", cwd=clone)
+
+    assert done.returncode == 253
+    assert "in no DVC project" in done.stderr
+
+
+# -- what an error of Studio's says
+
+
+def unreachable() -> dict[str, str]:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    return {"DVC_STUDIO_URL": url, "DVC_STUDIO_TOKEN": "t"}
+
+
+def test_a_failed_studio_points_to_the_cache_only_if_it_has_all(
+    run_dvc: RunDvc, clone: Path
+) -> None:
+    git(clone, "remote", "add", "origin", "https://git.example.com/acme/models")
+    env = unreachable()
+    pull = ("models", "pull", "bert")
+    before = run_dvc(*pull, cwd=clone, env=env)
+    run_dvc(*pull, "--source", "remote", cwd=clone)
+    shutil.rmtree(clone / "models/bert")
+
+    cached = run_dvc(*pull, cwd=clone, env=env)
+    more = run_dvc(*pull, "churn", cwd=clone, env=env)
+    unknown = run_dvc("models", "pull", "nosuch", cwd=clone, env=env)
+
+    hint = "All files of bert@v2.0.0 are in the DVC cache: use '--source cache'"
+    assert before.returncode == cached.returncode == more.returncode == 5
+    assert "The DVC remote 'storage' may have bert@v2.0.0" in before.stderr
+    assert hint in cached.stderr
+    assert "The DVC remote 'storage' may have bert@v2.0.0, churn@v2.0.0" in more.stderr
+    assert "--source" not in unknown.stderr
+
+
+def test_no_remote_and_no_cache_is_no_way_out(run_dvc: RunDvc, clone: Path) -> None:
+    git(clone, "remote", "add", "origin", "https://git.example.com/acme/models")
+    (clone / ".dvc/config").write_text("")
+    (clone / ".dvc/config.local").unlink()
+
+    done = run_dvc("models", "pull", "churn", cwd=clone, env=unreachable())
+
+    assert done.returncode == 5
+    assert "--source" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("token", "code"), [(None, 3), ("wrong", 3)], ids=["missing", "refused"]
+)
+def test_a_token_that_fails_points_elsewhere_too(
+    run_dvc: RunDvc, studio: StudioServer, clone: Path, token: str | None, code: int
+) -> None:
+    git(clone, "remote", "add", "origin", "https://git.example.com/acme/models")
+    env = {"DVC_STUDIO_URL": studio.url, "DVC_STUDIO_TOKEN": token}
+
+    done = run_dvc("models", "pull", "churn", "--json", cwd=clone, env=env)
+
+    assert done.returncode == code
+    assert "use '--source remote'" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_a_model_that_studio_does_not_know_points_nowhere(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path
+) -> None:
+    clone = registry.project.clone(tmp_path / "other")
+    commit = registry.project.commit("churn@v2.0.0")
+    git(clone, "tag", "-a", "-m", "local", "churn@v7.0.0", commit)
+
+    done = run_dvc("models", "pull", "churn@v7.0.0", cwd=clone, env=registry.environ)
+
+    assert done.returncode == 4
+    assert "--source" not in done.stderr
