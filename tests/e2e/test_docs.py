@@ -6,6 +6,7 @@ print, where the block shows anything. ``# exits with N`` at a command's end say
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 from projects import copy_project, git
@@ -74,12 +76,7 @@ def commands(page: Path) -> Iterator[Command]:
         if language == "console":
             first, *parts = re.split(r"^\$ ", block, flags=re.M)
             assert not first, f"{page.name}: {first!r} comes before a command"
-            for part in parts:
-                text, shown = re.fullmatch(
-                    r"((?:.*\\\n)*.*)\n?(.*)", part, re.S
-                ).groups()
-                text, _, shown = cut(part)
-                yield Command(text, shown)
+            yield from map(cut, parts)
 
 
 def cut(part: str) -> Command:
@@ -106,6 +103,9 @@ def reader(acme: Registry, tmp_path: Path) -> Path:
     """A clone, with the examples beside it that the pages link to."""
     clone = acme.project.clone(tmp_path / "clone", origin=ORIGIN)
     shutil.copytree(ROOT / "examples", clone / "examples")
+    (clone / ".dvc/config.local").write_text(
+        f"['remote \"storage\"']\n    url = {acme.project.storage}\n"
+    )
     return clone
 
 
@@ -157,3 +157,68 @@ def test_what_is_not_run_is_shown_somewhere() -> None:
     assert [
         start for start in NOT_RUN if not any(text.startswith(start) for text in texts)
     ] == []
+
+
+TOLD = re.compile(r"^- \*\*`(.+?)`\*\*:", re.M)
+GAP = "..."
+
+
+def said_by_the_code() -> str:
+    """Give every text of the package; what is filled in at run time is a gap."""
+    texts = []
+    for path in (ROOT / "dvc_studio_models").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = [getattr(value, "value", GAP) for value in node.values]
+                texts.append("".join(p if isinstance(p, str) else GAP for p in parts))
+    return "\n".join(" ".join(text.split()) for text in texts)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/troubleshooting.md"])
+def test_each_message_of_the_troubleshooting_is_one_of_ours(name: str) -> None:
+    messages = TOLD.findall((ROOT / name).read_text("utf-8"))
+    assert len(messages) > 5
+    ours = said_by_the_code()
+
+    def is_ours(message: str) -> bool:
+        filled_in = re.sub(r"\d{3}( Forbidden)?|text/html", GAP, message)
+        words = map(re.escape, filled_in.split(GAP))
+        return bool(re.search(".*?".join(words), ours))
+
+    assert [message for message in messages if not is_ours(message)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(acme: Registry, reader: Path, page: Path) -> None:
+    blocks = FENCED.findall(page.read_text("utf-8"))
+    code = "".join(block for language, block in blocks if language == "python")
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=reader,
+        env={**os.environ, **acme.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8"))
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_picture_is_small_and_shows_pulls() -> None:
+    picture = ROOT / "docs" / "pull.svg"
+
+    shown = "".join(ET.parse(picture).getroot().itertext())
+
+    assert picture.stat().st_size < 40_000
+    assert "$ dvc models pull churn --stage prod" in shown
+    assert "verified against Git" in shown
