@@ -4,9 +4,12 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
 
     cli, plugin, server  argv, DVC's parser, HTTP    what people and programs talk to
     api                  no I/O                      the same for Python programs
-    flow                 no I/O of its own           the flow: ask, plan, fetch, place
+    flow, status         no I/O of its own           the flow: ask, plan, fetch, place
+    preparation, outcome no I/O of its own           its beginning, and what is told
     survey               no I/O of its own           what is there, what it needs
-    ask                  no I/O of its own           Studio's answer, anchored in Git
+    sources              no I/O of its own           Studio, or the clone by itself
+    ask                  no I/O of its own           an answer, held to lock and Git
+    pins, lockfile       the lock file               what is asked for, and pinned
     config               environment, DVC's config   settings
     git                  the clone                   repo URL, files that Git tracks
     registry             GTO tags                    versions, stages, commits
@@ -14,8 +17,9 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     memo                 one JSON file               what spares importing GTO
     studio               HTTP to Studio              name -> files with signed URLs
     transfer             threads                     files -> verified parts
-    storage              HTTP to storage             one range, or why not
+    storage, sizes       HTTP to storage             one range, or why not
     parts, verify        part files                  claim, record, hash
+    remote               the user's DVC remote       contents by their hashes
     cache                DVC's cache and state       objects, links, known hashes
     workspace, receipts  the user's files            safe placing, what was placed
     progress             the terminal                bars and lines

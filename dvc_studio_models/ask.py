@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from dvc_studio_models.cache import tree_digest
 from dvc_studio_models.errors import (
     GitRemoteError,
     IntegrityError,
@@ -27,6 +26,7 @@ from dvc_studio_models.paths import outside
 from dvc_studio_models.records import read_record
 from dvc_studio_models.registry import resolve
 from dvc_studio_models.studio import StudioClient
+from dvc_studio_models.trees import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

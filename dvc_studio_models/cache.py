@@ -10,7 +10,6 @@ somebody's edit through a link.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -18,15 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dvc_studio_models.errors import (
     DvcRemoteError,
-    IntegrityError,
     LocalDiskError,
     LockHeldError,
     disk_errors,
 )
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.model import MD5_DOS2UNIX, Digest
 from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import flush, lend, waiting_name
 from dvc_studio_models.store import PARTS, PlainStore, Store, reading, take_parts
+from dvc_studio_models.trees import build_tree, parse_tree, tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -230,7 +229,7 @@ class DvcStore:
         """
         from dvc_data.hashfile.db import add_update_tree
 
-        tree = _build_tree(files)
+        tree = build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
             with disk_errors(self._repo.cache.local_cache_dir):
                 self._drop_damaged(digest)
@@ -371,45 +370,3 @@ def _by_algorithm(
     for digest, value in pairs:
         groups[digest.algorithm].append((digest, value))
     return groups.values()
-
-
-def _build_tree(files: Mapping[str, Digest]) -> Any:
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    tree = Tree()
-    for path, digest in files.items():
-        tree.add(tuple(path.split("/")), None, HashInfo(digest.algorithm, digest.value))
-    tree.digest()
-    return tree
-
-
-def parse_tree(raw: bytes, digest: Digest) -> dict[str, Digest]:
-    """Read a ``.dir`` object: path relative to the directory, and digest, of its files.
-
-    Raises:
-        IntegrityError: It is none, though it has its hash.
-    """
-    from dvc_data.hashfile.tree import Tree
-
-    try:
-        tree = Tree.from_list(json.loads(raw), hash_name=digest.algorithm)
-        return {
-            "/".join(key): Digest(digest.algorithm, hash_info.value.lower())
-            for key, _, hash_info in tree
-        }
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        raise IntegrityError(
-            digest.value, expected=digest, actual="no list of files", source="Git"
-        ) from None
-
-
-def tree_digest(files: Mapping[str, Digest]) -> Digest:
-    """Rebuild the ``.dir`` hash of a directory from its files' hashes.
-
-    Args:
-        files: Path relative to the directory, and digest, of every file in it.
-    """
-    algorithms: Iterable[str] = {digest.algorithm for digest in files.values()}
-    algorithm = MD5_DOS2UNIX if MD5_DOS2UNIX in algorithms else MD5
-    return Digest(algorithm, _build_tree(files).hash_info.value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dvc.cli import formatter
+from dvc.cli.completion import FILE
 
 from dvc_studio_models import completion
 from dvc_studio_models.command import CmdModels, JsonAction, write_json
@@ -243,7 +244,7 @@ def _add_selectors(parser: argparse.ArgumentParser) -> None:
 
 def _add_pins(parser: argparse.ArgumentParser) -> None:
     pins = parser.add_mutually_exclusive_group()
-    pins.add_argument(
+    lock = pins.add_argument(
         "--lock",
         nargs="?",
         const=True,
@@ -252,7 +253,7 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
         help="Pin the versions and hashes that were pulled in a lock file (default: "
         "models.lock in the root of the Git repo).",
     )
-    pins.add_argument(
+    locked = pins.add_argument(
         "--locked",
         nargs="?",
         const=True,
@@ -261,6 +262,8 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
         help="Pull exactly what the lock file pins, wherever stages are by now; "
         "without a name all of its models.",
     )
+    for action in (lock, locked):
+        action.complete = FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--source",
         choices=["studio", "remote", "cache"],

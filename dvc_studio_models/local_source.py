@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.ask import Answer, tell_repo
-from dvc_studio_models.cache import DvcStore, memo_of, open_store, parse_tree
+from dvc_studio_models.cache import DvcStore, memo_of, open_store
 from dvc_studio_models.errors import (
     GitRemoteError,
     NotDvcProjectError,
@@ -24,6 +24,7 @@ from dvc_studio_models.model import REMOTE, ModelFile, is_tree
 from dvc_studio_models.records import read_record
 from dvc_studio_models.registry import explain, known, select
 from dvc_studio_models.source import Arrival, common_folder
+from dvc_studio_models.trees import parse_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -110,7 +111,7 @@ class LocalSource:
         self,
         files: Sequence[ModelFile],
         options: PullOptions,  # noqa: ARG002 - for Studio's source
-    ) -> Mapping[str, int]:
+    ) -> Mapping[Digest | str, int]:
         """Tell no sizes, but whether the cache lacks files.
 
         Raises:

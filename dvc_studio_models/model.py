@@ -172,7 +172,12 @@ class ModelFile:
     """None where neither the URL nor Git tells."""
 
     size: int | None = None
-    """In bytes, where Git recorded it."""
+    """In bytes, where Git or a lock file recorded it."""
+
+    @property
+    def content(self) -> Digest | str:
+        """What tells its content from others: the hash, or the path without one."""
+        return self.digest or self.path
 
 
 @dataclass(frozen=True)

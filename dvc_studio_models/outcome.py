@@ -25,7 +25,7 @@ def tell(
     arrived: Mapping[str, Arrival],
     began: float,
     *,
-    sizes: Mapping[str, int] | None = None,
+    sizes: Mapping[Digest | str, int] | None = None,
 ) -> PullResult:
     """Say what was done; in a dry run, where ``sizes`` are given, what would be."""
     dry_run = sizes is not None
@@ -51,14 +51,14 @@ def tell(
 
 
 def _file_result(
-    step: Step, done: Arrival | None, sizes: Mapping[str, int] | None
+    step: Step, done: Arrival | None, sizes: Mapping[Digest | str, int] | None
 ) -> FileResult:
-    path, size = step.file.path, step.size
+    size = step.size
     if sizes is not None and size is None:
-        size = sizes.get(path)
+        size = sizes.get(step.file.content)
     digest = done.digest if done else step.file.digest
     return FileResult(
-        path,
+        step.file.path,
         done.size if done else size,
         digest.value if digest else None,
         step.action if sizes is not None else _DONE[step.action],
@@ -77,10 +77,10 @@ def with_arrivals(
     plan: Plan, arrived: Mapping[str, Arrival]
 ) -> Iterator[tuple[Step, Arrival | None]]:
     """Tell for every file what, if anything, was brought for it."""
-    by_content = {done.file.digest or done.file.path: done for done in arrived.values()}
+    by_content = {done.file.content: done for done in arrived.values()}
     for step in plan.steps:
-        content = step.file.digest or step.file.path
-        yield step, by_content.get(content) if step.action == DOWNLOAD else None
+        done = by_content.get(step.file.content)
+        yield step, done if step.action == DOWNLOAD else None
 
 
 def digests_of(answer: Answer, arrived: Mapping[str, Arrival]) -> dict[str, Digest]:

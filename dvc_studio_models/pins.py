@@ -36,6 +36,9 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
     Raises:
         UsageError: They do.
     """
+    for file in (options.lock, options.locked):
+        if not isinstance(file, bool):
+            check_name(Path(file).name)
     problem = None
     if options.lock and options.locked:
         problem = "'--lock' writes what '--locked' reads: use one of them"
@@ -47,9 +50,6 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
         problem = "no model is named: give NAMEs, or '--locked'"
     if problem:
         raise UsageError(problem)
-    for file in (options.lock, options.locked):
-        if file and file is not True:
-            check_name(Path(file).name)
 
 
 def choose(

@@ -61,7 +61,7 @@ class Plan:
         """Return what must be fetched, each content once."""
         by_content: dict[object, ModelFile] = {}
         for step in self.having(DOWNLOAD):
-            by_content.setdefault(step.file.digest or step.file.path, step.file)
+            by_content.setdefault(step.file.content, step.file)
         return list(by_content.values())
 
 

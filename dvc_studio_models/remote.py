@@ -76,7 +76,7 @@ class DvcRemote:
             raise DvcRemoteError(self.name, [(path, _reason(error))]) from None
         actual = hashlib.md5(raw, usedforsecurity=False).hexdigest()
         if actual != digest.value[:_MD5_LETTERS]:
-            reason = f"its list of files is damaged: md5 {actual}"
+            reason = "its list of files has another hash there"
             raise DvcRemoteError(self.name, [(path, reason)])
         return raw
 
@@ -222,4 +222,7 @@ def _reason(error: BaseException) -> str:
         return "its credentials may not read it"
     if isinstance(error, (ConnectionError, TimeoutError)):
         return "it cannot be reached"
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return f"it answered with HTTP status {status}"
     return f"it failed with {type(error).__name__}"

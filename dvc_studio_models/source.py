@@ -78,8 +78,8 @@ class Source(Protocol):
 
     def foresee(
         self, files: Sequence[ModelFile], options: PullOptions
-    ) -> Mapping[str, int]:
-        """Tell sizes that nothing else tells, of what would be brought, by paths.
+    ) -> Mapping[Digest | str, int]:
+        """Tell sizes that nothing else tells, of what would be brought, by content.
 
         Raises:
             StudioModelsError: It is known by now that it could not be brought.

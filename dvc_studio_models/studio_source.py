@@ -71,12 +71,13 @@ class StudioSource:
 
     def foresee(
         self, files: Sequence[ModelFile], options: PullOptions
-    ) -> Mapping[str, int]:
+    ) -> Mapping[Digest | str, int]:
         """Ask storage for sizes, where that is wished."""
         unknown = [file for file in files if file.size is None]
         if not unknown or not options.ask_sizes:
             return {}
-        return ask_sizes(unknown, renew=self._renew(), jobs=options.jobs)
+        sizes = ask_sizes(unknown, renew=self._renew(), jobs=options.jobs)
+        return {f.content: sizes[f.path] for f in unknown if f.path in sizes}
 
     def fetch(
         self,

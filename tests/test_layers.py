@@ -22,7 +22,7 @@ LAYERS = [
     },
     {"ledger", "parts", "plan", "tree", "wire"},
     {"scratch", "storage", "verify"},
-    {"remote", "sizes", "store"},
+    {"remote", "sizes", "store", "trees"},
     {"cache", "download", "placing"},
     {
         "config",

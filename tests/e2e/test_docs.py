@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = "git@github.com:acme/models.git"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN_ELSEWHERE = {
+    "urls.md": "test_options.py",
+    "self-hosting.md": "test_self_hosting.py",
+}
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *(page for page in DOCS if page.name not in RUN_ELSEWHERE)]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 EXITS = re.compile(r"#.*\bexits with (\d+)")
 NOT_RUN = {
@@ -149,6 +154,15 @@ def test_what_a_page_shows_is_what_happens(
         assert (command.text, code) == (command.text, command.exit_code), output
         if command.shown or not output.strip():
             assert (command.text, level(output)) == (command.text, level(command.shown))
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in DOCS if page.name in RUN_ELSEWHERE], ids=lambda p: p.name
+)
+def test_a_page_that_is_not_run_here_has_a_test_of_its_own(page: Path) -> None:
+    test = Path(__file__).with_name(RUN_ELSEWHERE[page.name])
+
+    assert f"docs/{page.name}" in test.read_text("utf-8")
 
 
 def test_what_is_not_run_is_shown_somewhere() -> None:

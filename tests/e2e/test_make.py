@@ -67,6 +67,18 @@ def test_make_pulls_only_when_the_stage_has_moved(
     assert (second.stdout, fourth.stdout) == ("", "")
 
 
+def test_make_takes_a_model_that_is_there_already(
+    run_dvc: RunDvc, own_registry: Registry, clone: Path
+) -> None:
+    env = own_registry.environ
+    run_dvc("models", "pull", "churn#prod", cwd=clone, env=env)
+
+    first, second = make(clone, env), make(clone, env)
+
+    assert "predicting" in first.stdout
+    assert (second.returncode, second.stdout) == (0, "")
+
+
 def test_make_brings_back_a_model_that_was_deleted(
     own_registry: Registry, clone: Path
 ) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import DVC
 from projects import BERT, CHURN, git
+from servers import Behaviour
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from subprocess import CompletedProcess
 
     from conftest import RunDvc
+    from servers import FileServer, StudioServer
 
     from tests.e2e.conftest import Registry
 
@@ -143,3 +149,154 @@ def test_asking_in_two_ways_at_once_is_refused(run_dvc: RunDvc, clone: Path) -> 
     done = run_dvc("models", "pull", "churn", "--urls", "--check", cwd=clone)
 
     assert done.returncode == 254
+
+
+# -- the page about --urls
+
+
+DOC = Path(__file__).parents[2] / "docs/urls.md"
+COMMANDS = re.findall(r"```sh\n(.*?)```", DOC.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("tool", ["aria2c", "curl"])
+def test_the_commands_of_the_page_about_urls_bring_every_file(
+    registry: Registry, clone: Path, tool: str
+) -> None:
+    (fetch,) = (command for command in COMMANDS if tool in command)
+    (check,) = (command for command in COMMANDS if "|" not in command)
+    path = f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, **registry.environ, "PATH": path}
+
+    fetched = sh(fetch, clone, env)
+    there = {
+        name: (clone / "models/bert" / name).read_bytes() for name in BERT["v2.0.0"]
+    }
+    checked = sh(check, clone, env)
+
+    assert (fetched.returncode, fetched.stderr) == (0, "")
+    assert there == BERT["v2.0.0"]
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.count("unchanged") == len(BERT["v2.0.0"])
+    assert "verified against Git" in checked.stdout
+
+
+def sh(script: str, folder: Path, env: dict[str, str]) -> CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", script],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_urls_of_several_models_are_lines_of_path_and_url(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    done = run_dvc(
+        "models", "pull", "bert", "churn", "--urls", cwd=clone, env=registry.environ
+    )
+
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    bert = {f"models/bert/{name}" for name in BERT["v2.0.0"]}
+    assert {path for path, _ in lines} == bert | {"models/churn.pkl"}
+    assert all(url.startswith(registry.url) for _, url in lines)
+
+
+# -- a dry run, and sizes
+
+
+def sizes(text: str) -> dict[str, int | None]:
+    (model,) = json.loads(text)["models"]
+    return {file["path"]: file["size"] for file in model["files"]}
+
+
+def test_a_dry_run_asks_storage_for_the_sizes_that_nothing_else_tells(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    files = {f"models/bert/{name}": data for name, data in BERT["v2.0.0"].items()}
+    studio.serve("bert", file_server.publish(files))
+    env = studio.environ
+
+    done = run_dvc("models", "pull", "bert", "--dry-run", "--json", cwd=clone, env=env)
+
+    asked = file_server.requests
+    assert sizes(done.stdout) == {path: len(data) for path, data in files.items()}
+    assert {(each.method, each.headers["range"]) for each in asked} == {
+        ("GET", "bytes=0-0")
+    }
+    assert not (clone / "models/bert").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("pull", "bert", "--check"), id="check"),
+        pytest.param(("status", "bert"), id="status"),
+    ],
+)
+def test_a_question_of_yes_or_no_asks_no_storage(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    command: tuple[str, ...],
+) -> None:
+    files = {f"models/bert/{name}": data for name, data in BERT["v2.0.0"].items()}
+    studio.serve("bert", file_server.publish(files))
+
+    done = run_dvc("models", *command, cwd=clone, env=studio.environ)
+
+    assert done.returncode == 1, done.stderr
+    assert file_server.requests == []
+
+
+def test_a_dry_run_ends_well_where_storage_fails(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    files = {f"models/bert/{name}": data for name, data in BERT["v2.0.0"].items()}
+    studio.serve("bert", file_server.publish(files))
+    file_server.behaviour = Behaviour(status=503)
+
+    done = run_dvc("models", "pull", "bert", "--dry-run", cwd=clone, env=studio.environ)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "download" in done.stdout
+    assert "nothing was changed" in done.stdout
+
+
+# -- one JSON document, whatever happens
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        pytest.param(("--dry-run",), 0, id="dry run"),
+        pytest.param(("--check",), 1, id="check"),
+        pytest.param((), 0, id="pull"),
+    ],
+)
+def test_json_is_one_document_with_the_same_keys(
+    run_dvc: RunDvc,
+    registry: Registry,
+    clone: Path,
+    options: tuple[str, ...],
+    code: int,
+) -> None:
+    done = run_dvc(
+        *("models", "pull", "churn", "bert@v1.0.0", "--json", "-v", *options),
+        cwd=clone,
+        env=registry.environ,
+    )
+
+    result = json.loads(done.stdout)
+    assert done.returncode == code
+    assert list(result) == ["repo", "models", "bytes_downloaded", "seconds"]
+    assert [model["version"] for model in result["models"]] == ["v2.0.0", "v1.0.0"]
+    actions = {file["action"] for model in result["models"] for file in model["files"]}
+    assert actions == {"download" if options else "downloaded"}
+    assert {
+        file["verified_by"] for model in result["models"] for file in model["files"]
+    } == {"git"}

@@ -139,6 +139,7 @@ def test_a_version_that_the_tags_do_not_know_is_not_locked_nor_downloaded(
         pytest.param(("churn", "--lock", "--urls"), id="only links"),
         pytest.param(("churn", "--lock", "--locked"), id="read and written"),
         pytest.param(("--lock", "churn"), id="no file's name"),
+        pytest.param(("churn", "--lock="), id="an empty variable of a script"),
         pytest.param(("--lock",), id="no model"),
         pytest.param((), id="nothing at all"),
         pytest.param(("churn@v1.0.0", "--locked"), id="its own version"),

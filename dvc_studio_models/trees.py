@@ -1,0 +1,55 @@
+"""A directory as DVC records it: the list of its files, and the hash of that list."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import IntegrityError
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def build_tree(files: Mapping[str, Digest]) -> Any:
+    """Make DVC's own object of a directory's files, by their paths within it."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    tree = Tree()
+    for path, digest in files.items():
+        tree.add(tuple(path.split("/")), None, HashInfo(digest.algorithm, digest.value))
+    tree.digest()
+    return tree
+
+
+def parse_tree(raw: bytes, digest: Digest) -> dict[str, Digest]:
+    """Read a ``.dir`` object: path relative to the directory, and digest, of its files.
+
+    Raises:
+        IntegrityError: It is none, though it has its hash.
+    """
+    from dvc_data.hashfile.tree import Tree
+
+    try:
+        tree = Tree.from_list(json.loads(raw), hash_name=digest.algorithm)
+        return {
+            "/".join(key): Digest(digest.algorithm, hash_info.value.lower())
+            for key, _, hash_info in tree
+        }
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise IntegrityError(
+            digest.value, expected=digest, actual="no list of files", source="Git"
+        ) from None
+
+
+def tree_digest(files: Mapping[str, Digest]) -> Digest:
+    """Rebuild the ``.dir`` hash of a directory from its files' hashes.
+
+    Args:
+        files: Path relative to the directory, and digest, of every file in it.
+    """
+    algorithms: Iterable[str] = {digest.algorithm for digest in files.values()}
+    algorithm = MD5_DOS2UNIX if MD5_DOS2UNIX in algorithms else MD5
+    return Digest(algorithm, build_tree(files).hash_info.value)

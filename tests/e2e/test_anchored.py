@@ -1,0 +1,123 @@
+"""Git's word before the first byte, and what ``dvc`` itself knows after a pull."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import BERT, CHURN, git
+
+from tests.e2e.test_pins import tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import RunDvc
+    from servers import FileServer, StudioServer
+
+    from tests.e2e.conftest import Registry
+
+OTHER = b"what Git never saw"
+
+
+def bert(**changes: bytes | None) -> dict[str, bytes]:
+    """Give the second version's files, some of them changed, or left out."""
+    files = {
+        **BERT["v2.0.0"],
+        **{f"{name}.json": data for name, data in changes.items()},
+    }
+    return {f"models/bert/{name}": data for name, data in files.items() if data}
+
+
+@pytest.mark.parametrize(
+    ("ref", "files"),
+    [
+        pytest.param("churn@v2.0.0", {"models/churn.pkl": OTHER}, id="a file"),
+        pytest.param("bert@v2.0.0", bert(config=OTHER), id="a file of a directory"),
+        pytest.param("bert@v2.0.0", bert(config=None), id="one too few"),
+        pytest.param("bert@v2.0.0", bert(more=OTHER), id="one too many"),
+    ],
+)
+def test_what_git_denies_is_refused_before_the_first_byte(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    ref: str,
+    files: dict[str, bytes],
+) -> None:
+    name, _, version = ref.partition("@")
+    studio.serve(name, file_server.publish(files), version=version)
+
+    done = run_dvc("models", "pull", ref, cwd=clone, env=studio.environ)
+
+    assert done.returncode == 6
+    assert f"Git, at {ref}, says" in done.stderr
+    assert file_server.requests == []
+    assert not (clone / "models/churn.pkl").exists()
+    assert not (clone / "models/bert").exists()
+
+
+@pytest.mark.parametrize(
+    ("tag", "ref", "head"),
+    [
+        pytest.param("churn@v2.0.0!", "churn", "churn = v1.0.0 (", id="deregistered"),
+        pytest.param(
+            "churn#prod!#9", "churn#prod", "churn#prod from ", id="unassigned"
+        ),
+        pytest.param("churn@deprecated", "churn", "churn from ", id="deprecated"),
+    ],
+)
+def test_what_no_longer_counts_is_not_what_it_was(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    tag: str,
+    ref: str,
+    head: str,
+) -> None:
+    commit = git(clone, "rev-parse", "churn@v2.0.0^{commit}").strip()
+    git(clone, "tag", "-a", "-m", tag, tag, commit)
+    name, _, stage = ref.partition("#")
+    content = CHURN["v1.0.0"] if tag.endswith("v2.0.0!") else CHURN["v2.0.0"]
+    files = file_server.publish({"models/churn.pkl": content})
+    studio.serve(name, files, stage=stage or None)
+
+    done = run_dvc("models", "pull", ref, cwd=clone, env=studio.environ)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(head)
+
+
+def test_a_directory_is_checked_out_offline_after_a_pull(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    files = {f"models/bert/{name}": data for name, data in BERT["v1.0.0"].items()}
+    studio.serve("bert", file_server.publish(files), version="v1.0.0")
+    run_dvc("models", "pull", "bert@v1.0.0", cwd=clone, env=studio.environ)
+    shutil.rmtree(clone / "models/bert")
+    git(clone, "checkout", "--quiet", "bert@v1.0.0")
+    asked = len(studio.requests), len(file_server.requests)
+
+    done = run_dvc("checkout", "models/bert.dvc", cwd=clone)
+
+    assert done.returncode == 0, done.stderr
+    assert tree(clone / "models/bert") == BERT["v1.0.0"]
+    assert (len(studio.requests), len(file_server.requests)) == asked
+
+
+def test_dvcs_own_checkout_needs_no_server_after_a_pull(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    run_dvc("models", "pull", "bert", "churn", cwd=clone, env=registry.environ)
+    shutil.rmtree(clone / "models/bert")
+    (clone / "models/churn.pkl").unlink()
+    (clone / ".dvc/config").write_text("")
+
+    done = run_dvc("checkout", "models/bert.dvc", "models/churn.pkl.dvc", cwd=clone)
+
+    assert done.returncode == 0, done.stderr
+    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+    assert (clone / "models/churn.pkl").read_bytes() == CHURN["v2.0.0"]
