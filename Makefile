@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dvc-studio-models.pth
 
-.PHONY: help demo test reliability check bench clean
+.PHONY: help demo test reliability check bench picture clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -27,6 +27,9 @@ check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
 
 bench: $(VENV)/.installed-serve  ## measure against peers, minutes long; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks
+
+picture: $(VENV)/.installed-picture  ## draw docs/pull.svg from a real run of the demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/record.py docs/pull.svg
 
 clean:  ## remove the environment and what tests leave
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,9 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     pins, lockfile       the lock file               what is asked for, and pinned
     config               environment, DVC's config   settings
     git                  the clone                   repo URL, files that Git tracks
-    registry             GTO tags, DVC files in Git  version, commit, recorded hash
+    registry             GTO tags                    versions, stages, commits
+    records              DVC files in Git            paths, recorded hashes
+    memo                 one JSON file               what spares importing GTO
     studio               HTTP to Studio              name -> files with signed URLs
     transfer             threads                     files -> verified parts
     storage, sizes       HTTP to storage             one range, or why not

@@ -2,6 +2,8 @@
 
 Owns names and defaults, and nothing else. Both functions may be called from any thread,
 inside a Git repo or, with ``repo`` and ``out``, outside of one. They print nothing.
+Of two pulls of one model into one folder the second to place may be refused, since what
+it has planned for changed: call it again.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.git import is_local, is_loopback, is_url, strip_secrets
 from dvc_studio_models.model import Digest
 from dvc_studio_models.paths import outside
-from dvc_studio_models.registry import read_record, resolve
+from dvc_studio_models.records import read_record
+from dvc_studio_models.registry import resolve
 from dvc_studio_models.studio import StudioClient
 from dvc_studio_models.trees import tree_digest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dvc.cli.command import CmdBaseNoRepo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from dvc_studio_models.errors import StudioModelsError
@@ -33,6 +35,7 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         from dvc_studio_models.errors import StudioModelsError
 
         _print_anything()
+        _respect_no_color()
         with _Terminable():
             try:
                 return int(self.run())
@@ -64,10 +67,9 @@ class JsonAction(argparse._StoreTrueAction):
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Note the option, and move the log."""
         super().__call__(*args, **kwargs)
-        for name in ("dvc", "dvc_objects", "dvc_data"):
-            for handler in logging.getLogger(name).handlers:
-                if getattr(handler, "stream", None) is sys.stdout:
-                    handler.stream = sys.stderr  # type: ignore[attr-defined]
+        for handler in _handlers():
+            if getattr(handler, "stream", None) is sys.stdout:
+                handler.stream = sys.stderr  # type: ignore[attr-defined]
 
 
 def write_json(value: object) -> None:
@@ -85,6 +87,22 @@ def _print_anything() -> None:
         reconfigure = getattr(stream, "reconfigure", None)  # colorama wraps the streams
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _handlers() -> Iterator[logging.Handler]:
+    """Give what DVC has set up to write its log."""
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        yield from logging.getLogger(name).handlers
+
+
+def _respect_no_color() -> None:
+    """Have DVC log without colours where NO_COLOR is set (https://no-color.org)."""
+    from dvc.logger import ColorFormatter
+
+    if os.environ.get("NO_COLOR"):
+        for handler in _handlers():
+            if isinstance(handler.formatter, ColorFormatter):
+                handler.formatter.log_colors = False
 
 
 class _Terminable:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.inventory import Entry, Holding
 
-HEADERS = ["Name", "Path", "Latest", "Stages", "Workspace"]
+HEADERS = ["Name", "Latest", "Stages", "Workspace", "Path"]
 
 DESCRIPTION = """\
 List the models of this repo: those that local Git tags register, those that a dvc.yaml
@@ -46,7 +47,10 @@ class CmdModelsList(CmdModels):
         if self.args.json:
             write_json([to_json(entry) for entry in entries])
         elif entries:
-            ui.table(format_rows(entries), headers=HEADERS, force=False)
+            # A terminal is narrow; what reads a pipe takes a line for a model.
+            between = "\n" if sys.stdout.isatty() else ", "
+            rows = format_rows(entries, between=between)
+            ui.table(rows, headers=HEADERS, force=False)
         else:
             ui.write("No models: no GTO tag registers one, no dvc.yaml annotates one.")
         return 0
@@ -64,16 +68,23 @@ def to_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def format_rows(entries: Iterable[Entry]) -> list[tuple[str | None, ...]]:
-    """Write the table's cells; None is shown as a dash."""
+def format_rows(
+    entries: Iterable[Entry], *, between: str
+) -> list[tuple[str | None, ...]]:
+    """Write the table's cells; None is shown as a dash.
+
+    Args:
+        entries: One a row.
+        between: Put between two stages.
+    """
     return [
         (
             entry.name,
-            entry.path,
             entry.latest,
-            ", ".join(f"{stage}: {_short(at)}" for stage, at in entry.stages.items())
+            between.join(f"{stage}: {_short(at)}" for stage, at in entry.stages.items())
             or None,
             _format_holding(entry.workspace),
+            entry.path,
         )
         for entry in entries
     ]

@@ -23,7 +23,8 @@ from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.git import Clone
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX
 from dvc_studio_models.receipts import Receipts
-from dvc_studio_models.registry import KnownModel, digest_of, known, read_record
+from dvc_studio_models.records import Records, digest_of
+from dvc_studio_models.registry import KnownModel, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -89,6 +90,8 @@ class Inventory:
 
     def close(self) -> None:
         """Release what is open."""
+        if "_records" in vars(self):
+            self._records.close()
         for project in self._projects.values():
             project.close()
         self._clone.close()
@@ -170,7 +173,7 @@ class Inventory:
         return PARTIAL if there == placed else MODIFIED
 
     def _record(self, name: str, version: ModelVersion) -> Record | None:
-        return read_record(self._clone.scm, version.commit, name, memo=self._memo)
+        return self._records.read(version.commit, name)
 
     def _recorded_path(self, model: KnownModel) -> str | None:
         records = (self._record(model.name, v) for v in _likeliest_first(model, None))
@@ -205,6 +208,10 @@ class Inventory:
         return self._project(target.parent).digest_of(target, algorithm)
 
     # Where to look
+
+    @cached_property
+    def _records(self) -> Records:
+        return Records(self._clone.scm, memo=self._memo)
 
     @cached_property
     def _memo(self) -> Path | None:

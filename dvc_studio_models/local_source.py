@@ -21,7 +21,8 @@ from dvc_studio_models.errors import (
     VersionUnknownError,
 )
 from dvc_studio_models.model import REMOTE, ModelFile, is_tree
-from dvc_studio_models.registry import explain, known, read_record, select
+from dvc_studio_models.records import read_record
+from dvc_studio_models.registry import explain, known, select
 from dvc_studio_models.source import Arrival, common_folder
 from dvc_studio_models.trees import parse_tree
 

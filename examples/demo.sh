@@ -65,7 +65,7 @@ git push --quiet --tags origin main
 git tag --list
 
 say 'A Studio of our own, since the hosted one needs an account'
-DVC_STUDIO_TOKEN=demo-token dvc models serve --port 0 "$work/origin.git" \
+DVC_STUDIO_TOKEN=demo-token dvc models serve --port 0 "acme/models=$work/origin.git" \
   > "$work/serve.log" 2>&1 &
 server=$!
 for _ in $(seq 300); do
@@ -77,10 +77,11 @@ cat "$work/serve.log"
 export DVC_STUDIO_URL DVC_STUDIO_TOKEN=demo-token
 DVC_STUDIO_URL=$(grep -o 'http://[^ ]*' "$work/serve.log" | head -n 1)
 
-say 'Somebody else clones the repo, with one token and no credentials of the storage'
+say 'Another clone, with one token and no credentials of the storage'
 git clone --quiet "$work/origin.git" "$work/clone"
 cd "$work/clone"
-dvc remote remove --quiet storage # nothing below can come from there
+git remote set-url origin git@github.com:acme/models.git # as if it came from there
+dvc remote remove --quiet storage                        # nothing below comes from it
 run dvc models pull churn --stage prod
 run dvc models pull bert
 cmp models/churn.pkl "$work/project/models/churn.pkl"
@@ -92,6 +93,5 @@ run dvc models pull churn --stage prod
 
 say 'The other version, and back without a download'
 run dvc models pull churn@v1.0.0
-git checkout --quiet churn@v1.0.0 -- models/churn.pkl.dvc
-run dvc status
+run dvc models list
 run dvc models pull churn#prod

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 
 DVC = Path(sys.executable).parent / "dvc"
-LIMIT_S = 0.1  # what people take for at once
 TAB, ALL, DUMP, CLEAR = "\t", "\x18a", "\x18d", "\x15"
 COMMANDS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
@@ -51,11 +50,7 @@ SETUPS = {
         dump() {{ print -rn -- "<<$BUFFER>>" }}; zle -N dump; bindkey '^Xd' dump
     """,
 }
-BASH = pytest.param("bash")
-ZSH = pytest.param(
-    "zsh",
-    marks=pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not here"),
-)
+SHELLS = list(COMMANDS)
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +149,7 @@ def ask(script: Path, folder: Path, code: str) -> str:
 # -- at the terminal
 
 
-@pytest.mark.parametrize("shell", [BASH, ZSH])
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
@@ -182,19 +177,19 @@ def ask(script: Path, folder: Path, code: str) -> str:
 def test_tab_completes(
     terminals: Terminals, shell: str, typed: str, completed: str
 ) -> None:
-    line = terminals(shell).press(f"dvc models status {typed}{TAB}")
+    line = terminals(shell).press(f"dvc models pull {typed}{TAB}")
 
     # zsh escapes what may be a pattern
-    assert line.replace("\\#", "#") == f"dvc models status {completed}"
+    assert line.replace("\\#", "#") == f"dvc models pull {completed}"
 
 
 def test_a_second_model_is_completed_in_bash(terminals: Terminals) -> None:
-    line = terminals("bash").press(f"dvc models status services/fraud:fraud b{TAB}")
+    line = terminals("bash").press(f"dvc models pull services/fraud:fraud b{TAB}")
 
-    assert line == "dvc models status services/fraud:fraud bert "
+    assert line == "dvc models pull services/fraud:fraud bert "
 
 
-@pytest.mark.parametrize("shell", [BASH, ZSH])
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
@@ -207,20 +202,20 @@ def test_all_are_offered(
     terminals: Terminals, shell: str, typed: str, offered: set[str]
 ) -> None:
     listed = TAB * 2 if shell == "zsh" else ""  # which inserts what it has listed
-    line = terminals(shell).press(f"dvc models status {typed}{listed}{ALL}")
+    line = terminals(shell).press(f"dvc models pull {typed}{listed}{ALL}")
 
     assert set(line.replace("\\#", "#").split()[3:]) == offered
 
 
-@pytest.mark.parametrize("shell", [BASH, ZSH])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_subfolder_has_the_same_models(
     scripts: dict[str, Path], repo: Path, shell: str
 ) -> None:
     terminal = Terminal(shell, scripts[shell], repo / "services")
     with contextlib.closing(terminal):
-        line = terminal.press(f"dvc models status ch{TAB}")
+        line = terminal.press(f"dvc models pull ch{TAB}")
 
-    assert line == "dvc models status churn "
+    assert line == "dvc models pull churn "
 
 
 # -- as the shell calls it
@@ -235,53 +230,33 @@ complete_line() {
 """
 
 
-@pytest.mark.parametrize("line", ["ch", "churn@v1", "--stage p"])
-def test_an_answer_takes_less_than_a_tenth_of_a_second(
-    scripts: dict[str, Path], repo: Path, line: str
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [("ch", "churn"), ("churn@v1", "@v1.0.0"), ("--stage p", "prod")],
+)
+def test_an_answer_starts_neither_python_nor_dvc(
+    scripts: dict[str, Path], repo: Path, tmp_path: Path, line: str, answer: str
 ) -> None:
-    assert fastest(scripts["bash"], repo, f"dvc models status {line}") < LIMIT_S
-
-
-def test_a_thousand_tags_are_counted_in_time(
-    scripts: dict[str, Path], history: Project
-) -> None:
-    commit = history.commit("main")
-    tags = [
-        f"tag team{model}@v{number}.0.0\nfrom {commit}\n"
-        f"tagger A <a@example.com> {1_700_000_000 + number} +0000\ndata 0\n"
-        for model in range(50)
-        for number in range(20)
-    ]
-    command = ["git", "fast-import", "--quiet"]
-    subprocess.run(
-        command, cwd=history.repo, input="".join(tags), text=True, check=True
-    )
-    git(history.repo, "pack-refs", "--all")  # as in every clone
-
-    assert fastest(scripts["bash"], history.repo, "dvc models status team4") < LIMIT_S
-
-
-def fastest(script: Path, folder: Path, line: str) -> float:
-    """Time the answer, in seconds; other processes slow some of the calls."""
+    """They take half a second; git and awk, which are all there is, take 10 ms."""
+    for command in ("git", "awk"):
+        (tmp_path / command).symlink_to(str(shutil.which(command)))
     code = f"""{CALL}
-    for turn in 1 2 3 4 5 6 7 8 9; do
-      before=$EPOCHREALTIME
-      complete_line {shlex.quote(line)}
-      echo "$before $EPOCHREALTIME ${{#COMPREPLY[@]}}"
-    done"""
-    turns = [turn.split() for turn in ask(script, folder, code).splitlines()]
-    assert all(int(found) > 0 for _, _, found in turns)
-    return min(float(after) - float(before) for before, after, _ in turns)
+    PATH={shlex.quote(str(tmp_path))}
+    complete_line {shlex.quote(f"dvc models pull {line}")}
+    printf %s "${{COMPREPLY[*]}}"
+    """
+
+    assert ask(scripts["bash"], repo, code) == answer
 
 
 @pytest.mark.parametrize("word", ["", "c", "churn@", "churn#"])
 def test_outside_a_repo_nothing_is_offered_or_said(
     scripts: dict[str, Path], tmp_path: Path, word: str
 ) -> None:
-    line = f"dvc models status {word}"
+    line = f"dvc models pull {word}"
     code = f"{CALL} complete_line '{line}'; printf %s \"${{COMPREPLY[*]}}\""
 
-    assert ask(scripts["bash"], tmp_path, code) == ("status" if not word else "")
+    assert ask(scripts["bash"], tmp_path, code) == ("pull" if not word else "")
 
 
 def test_no_tag_can_run_a_command(scripts: dict[str, Path], history: Project) -> None:
@@ -293,8 +268,8 @@ def test_no_tag_can_run_a_command(scripts: dict[str, Path], history: Project) ->
 
     code = f"""{CALL}
     for word in '' '--stage ' '--version ' 'good@' 'good#' '`' '$'; do
-      complete_line "dvc models status ${{word}}x"
-      COMP_LINE="dvc models status $word" COMP_POINT=99
+      complete_line "dvc models pull ${{word}}x"
+      COMP_LINE="dvc models pull $word" COMP_POINT=99
       _dvc_models_compgen_models ''
     done"""
 

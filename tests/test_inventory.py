@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import cProfile
 import hashlib
 import json
 import logging
 import os
+import pstats
 import shutil
 import subprocess
 import sys
@@ -589,3 +591,26 @@ def test_the_second_inventory_does_not_load_gto(clone: Path) -> None:
     said = [subprocess.check_output(command, cwd=clone, text=True) for _ in range(2)]
 
     assert said == ["True\n", "False\n"]
+
+
+def test_a_dvc_yaml_is_parsed_once_for_all_its_models_and_commits(
+    tmp_path: Path,
+) -> None:
+    project = init_project(tmp_path / "many")
+    names = [f"m{number}" for number in range(4)]
+    lines = "".join(f"  {name}:\n    path: {name}.bin\n" for name in names)
+    write(project.repo, {"dvc.yaml": f"artifacts:\n{lines}".encode()})
+    for name in names:  # each has a commit of its own
+        write(project.repo, {f"{name}.bin": name.encode()})
+        track(project.repo, f"{name}.bin")
+        commit_all(project, name)
+        project.tag(f"{name}@v1.0.0")
+    calls = cProfile.Profile()
+
+    with calls:
+        found = entries(project.repo)
+
+    assert {entry.workspace for entry in found.values()} == {version("v1.0.0")}
+    stats = pstats.Stats(calls).stats  # type: ignore[attr-defined]
+    parsed = [stat[0] for at, stat in stats.items() if at[2] == "resolve_artifacts"]
+    assert parsed == [2]  # that of the working tree, and that of all commits

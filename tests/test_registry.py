@@ -23,7 +23,7 @@ from projects import (
 )
 from scmrepo.git import Git
 
-from dvc_studio_models import registry
+from dvc_studio_models import records, registry
 from dvc_studio_models.model import Digest, ModelRef, ModelVersion, Record
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def md5_of(content: bytes) -> str:
 
 def record_of(folder: Path, commit: str, name: str) -> Record | None:
     with opened(folder) as scm:
-        return registry.read_record(scm, commit, name)
+        return records.read_record(scm, commit, name)
 
 
 # -- versions and stages
@@ -373,12 +373,12 @@ def test_a_broken_memo_is_ignored_and_mended(
     commit = project.commit("churn@v2.0.0")
     with opened(project.repo) as scm:
         models = registry.known(scm, memo=memo)
-        record = registry.read_record(scm, commit, "churn", memo=memo)
+        record = records.read_record(scm, commit, "churn", memo=memo)
         whole = json.loads(memo.read_bytes())
         memo.write_bytes(damage(whole))
 
         assert registry.known(scm, memo=memo) == models
-        assert registry.read_record(scm, commit, "churn", memo=memo) == record
+        assert records.read_record(scm, commit, "churn", memo=memo) == record
     assert json.loads(memo.read_bytes()) == whole
 
 
@@ -401,12 +401,12 @@ def test_a_record_is_read_from_the_memo(project: Project, tmp_path: Path) -> Non
     memo = tmp_path / "registry.json"
     commit = project.commit("churn@v1.0.0")
     with opened(project.repo) as scm:
-        record = registry.read_record(scm, commit, "churn", memo=memo)
+        record = records.read_record(scm, commit, "churn", memo=memo)
     shutil.rmtree(project.repo / ".git" / "objects")
     (project.repo / ".git" / "objects").mkdir()
 
     with opened(project.repo) as scm:
-        assert registry.read_record(scm, commit, "churn", memo=memo) == record
+        assert records.read_record(scm, commit, "churn", memo=memo) == record
 
 
 def test_what_could_not_be_read_is_not_memoised(
@@ -418,12 +418,12 @@ def test_what_could_not_be_read_is_not_memoised(
     objects.rename(tmp_path / "objects")
     objects.mkdir()
     with opened(project.repo) as scm:
-        assert registry.read_record(scm, commit, "churn", memo=memo) is None
+        assert records.read_record(scm, commit, "churn", memo=memo) is None
     objects.rmdir()
     (tmp_path / "objects").rename(objects)
 
     with opened(project.repo) as scm:
-        assert registry.read_record(scm, commit, "churn", memo=memo) is not None
+        assert records.read_record(scm, commit, "churn", memo=memo) is not None
 
 
 # -- records

@@ -17,7 +17,7 @@ from dvc.exceptions import DvcException
 from dvc_objects.errors import ObjectFormatError
 from scmrepo.exceptions import SCMError
 
-from dvc_studio_models import registry
+from dvc_studio_models import records, registry
 from dvc_studio_models.model import MD5, ModelRef
 from dvc_studio_models.server.kept import Kept
 from dvc_studio_models.server.refusals import (
@@ -211,7 +211,7 @@ def _is_ready(store: Store) -> bool:
 def _read(scm: Git, version: ModelVersion, name: str) -> _Version:
     """Read what Git says of a model."""
     try:
-        found = registry.open_model(scm, version.commit, name)
+        found = records.open_model(scm, version.commit, name)
         if found is None:
             raise NotStoredError(name, version, "no 'dvc.yaml' annotates it there")
         project, path = found
@@ -229,7 +229,7 @@ def _read(scm: Git, version: ModelVersion, name: str) -> _Version:
 
 def _recorded(out: Output) -> _Output:
     path = out.fs_path.lstrip("/")
-    digest = registry.digest_of(out.hash_info)
+    digest = records.digest_of(out.hash_info)
     if digest is None:
         reason = f"DVC recorded no hash for '{path}'"
         raise _UntoldError(reason)
@@ -256,14 +256,14 @@ def _expand(out: _Output, store: Store) -> Iterator[_File]:
         yield _File(out.path, out.remote, out.digest, out.size)
         return
     for key, meta, recorded in _listing(store, out):
-        if digest := registry.digest_of(recorded):
+        if digest := records.digest_of(recorded):
             size = meta.size if meta else None
             yield _File(posixpath.join(out.path, *key), out.remote, digest, size)
 
 
 def _outputs(project: Repo, path: str) -> list[Output]:
     """Find the output at ``path``, or else those above or below it."""
-    exact = registry.find_output(project, path)
+    exact = records.find_output(project, path)
     found = [exact] if exact else project.index.outs
     return [
         out

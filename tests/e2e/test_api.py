@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import md5
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +16,11 @@ from projects import BERT, CHURN
 
 import dvc_studio_models
 from dvc_studio_models import api, download_urls, pull
-from dvc_studio_models.errors import ModelNotFoundError, UsageError
+from dvc_studio_models.errors import (
+    ModelNotFoundError,
+    TargetChangedError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,28 +118,36 @@ def test_progress_is_told_in_the_callers_thread(clone: Path) -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_two_threads_pull_two_models(clone: Path) -> None:
-    failures: list[BaseException] = []
+def test_threads_pull_different_models_at_the_same_time(clone: Path) -> None:
+    names = ["churn", "bert", "services/fraud:fraud"]
 
-    def work(name: str) -> None:
-        try:
-            pull(name, folder=clone)
-        except BaseException as error:  # noqa: BLE001 - shown by the assertion
-            failures.append(error)
+    with ThreadPoolExecutor(len(names)) as pool:
+        results = list(pool.map(lambda name: pull(name, folder=clone), names))
 
-    threads = [
-        threading.Thread(target=work, args=(name,)) for name in ("churn", "bert")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    assert [result.models[0].ref.name for result in results] == names
+    for result in results:
+        for file in result.models[0].files:
+            content = (clone / file.path).read_bytes()
+            assert (file.verified_by, file.md5) == ("git", md5(content).hexdigest())
 
-    assert failures == []
-    assert (clone / "models/churn.pkl").read_bytes() == CHURN["v2.0.0"]
-    assert (clone / "models/bert/config.json").read_bytes() == BERT["v2.0.0"][
-        "config.json"
-    ]
+
+@pytest.mark.usefixtures("settings")
+def test_threads_that_pull_the_same_model_never_mix(clone: Path) -> None:
+    """The first to place wins; who planned before that is told to pull again."""
+    versions = ["v1.0.0", "v2.0.0"] * 2
+
+    with ThreadPoolExecutor(len(versions)) as pool:
+        pulls = [pool.submit(pull, f"bert@{v}", folder=clone) for v in versions]
+    failures = [done.exception() for done in pulls]
+    placed = [v for v, failure in zip(versions, failures, strict=True) if not failure]
+
+    there = {
+        path.relative_to(clone / "models/bert").as_posix(): path.read_bytes()
+        for path in (clone / "models/bert").rglob("*")
+        if path.is_file()
+    }
+    assert there in [BERT[version] for version in placed]
+    assert {type(failure) for failure in failures} <= {type(None), TargetChangedError}
 
 
 @pytest.mark.usefixtures("settings")
@@ -150,3 +165,48 @@ def test_importing_the_package_loads_nothing_of_it() -> None:
 
     assert done.stdout == "False\n"
     assert dvc_studio_models.__all__ == ["download_urls", "pull"]
+
+
+USER_PROGRAM = """
+from __future__ import annotations
+
+from dvc_studio_models import download_urls, pull
+from dvc_studio_models.errors import ModelNotFoundError, StudioModelsError
+
+
+def show(done: int, total: int | None) -> None:
+    print(done, total)
+
+
+def fetch(name: str, token: str) -> dict[str, int | None]:
+    try:
+        result = pull(name, stage="prod", repo="o/r", token=token, progress=show)
+    except ModelNotFoundError as error:
+        raise LookupError(error.ref.name) from error
+    except StudioModelsError as error:
+        raise SystemExit(error.exit_code) from error
+    sizes = {file.path: file.size for file in result.models[0].files}
+    urls: dict[str, str] = download_urls(name, jobs)
+    return sizes
+"""
+
+
+def test_a_typed_program_is_checked_against_our_types(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(USER_PROGRAM.replace(", jobs)", ")"))
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(USER_PROGRAM.replace(", jobs)", ", version=2)"))
+    config = ("--config-file", os.devnull, "--cache-dir", str(tmp_path / "cache"))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", *config, program, wrong],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    (error, summary) = done.stdout.splitlines()
+    assert error.startswith("wrong.py:")
+    assert '"download_urls" has incompatible type "int"' in error
+    assert summary == "Found 1 error in 1 file (checked 2 source files)"

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import DVC
 from projects import CHURN, git, write
+from terminals import on_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from servers import StudioServer
 
     from tests.e2e.conftest import Registry
+
+
+FRAUD_PATH = "services/fraud/model.bin"
 
 
 def rows(table: str) -> list[list[str]]:
@@ -39,11 +44,11 @@ def test_list_shows_what_there_is_and_what_is_here(
 
     assert (done.returncode, done.stderr) == (0, "")
     assert rows(done.stdout) == [
-        ["Name", "Path", "Latest", "Stages", "Workspace"],
-        ["bert", "models/bert", "v2.0.0", "-", "-"],
-        ["churn", "models/churn.pkl", "v2.0.0", "dev: v1.0.0, prod: v2.0.0", "v1.0.0"],
-        ["services/fraud:fraud", "services/fraud/model.bin", "v1.0.0", "-", "modified"],
-        ["team:m", "team/m.bin", "-", "-", "-"],
+        ["Name", "Latest", "Stages", "Workspace", "Path"],
+        ["bert", "v2.0.0", "-", "-", "models/bert"],
+        ["churn", "v2.0.0", "dev: v1.0.0, prod: v2.0.0", "v1.0.0", "models/churn.pkl"],
+        ["services/fraud:fraud", "v1.0.0", "-", "modified", "services/fraud/model.bin"],
+        ["team:m", "-", "-", "-", "team/m.bin"],
     ]
 
 
@@ -90,7 +95,7 @@ def test_list_names_a_part_and_a_stage_s_commit(
     done = run_dvc("models", "list", cwd=clone)
 
     commit = project.commit("main")[:7]
-    bert = ["bert", "models/bert", "v2.0.0", f"canary: {commit}", "part of v2.0.0"]
+    bert = ["bert", "v2.0.0", f"canary: {commit}", "part of v2.0.0", "models/bert"]
     assert rows(done.stdout)[1] == bert
 
 
@@ -120,6 +125,37 @@ def test_list_outside_a_repo_is_refused(run_dvc: RunDvc, tmp_path: Path) -> None
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["exit_code"]) == (253, 253)
     assert error["message"] in done.stderr
+
+
+def test_on_a_terminal_each_stage_has_a_line(clone: Path) -> None:
+    done = on_terminal([DVC, "models", "list"], cwd=clone)
+
+    assert done.returncode == 0
+    assert done.stdout.removesuffix("\x1b[0m").splitlines() == [
+        "Name                  Latest    Stages        Workspace    Path",
+        "bert                  v2.0.0    -             -            models/bert",
+        "churn                 v2.0.0    dev: v1.0.0   -            models/churn.pkl",
+        "                                prod: v2.0.0",
+        f"services/fraud:fraud  v1.0.0    -             -            {FRAUD_PATH}",
+    ]
+
+
+def test_list_needs_no_network_at_all(run_dvc: RunDvc, clone: Path) -> None:
+    """A proxy where nobody answers, and a Studio that no name server knows."""
+    env = {
+        "DVC_STUDIO_URL": "https://studio.invalid",
+        "https_proxy": "http://127.0.0.1:1",
+        "http_proxy": "http://127.0.0.1:1",
+        "no_proxy": "",
+        "NO_PROXY": "",
+    }
+
+    done = run_dvc("models", "list", cwd=clone, env=env)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [row[0] for row in rows(done.stdout)] == [
+        *("Name", "bert", "churn", "services/fraud:fraud"),
+    ]
 
 
 # -- status

@@ -1,0 +1,69 @@
+"""Run a command on a terminal of its own, as people do, and keep what it showed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+def on_terminal(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    columns: int = 80,
+    timeout_s: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run it where stdin, stdout and stderr are one terminal; stdout is all it showed.
+
+    Raises:
+        TimeoutError: It had not ended in time, and was killed.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    until = time.monotonic() + timeout_s
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, "TERM": "xterm", **(env or {})},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := _read(ours, until - time.monotonic()):
+            shown += chunk
+        code = process.wait(timeout_s)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    return subprocess.CompletedProcess(list(command), code, shown.decode(), "")
+
+
+def _read(terminal: int, patience_s: float) -> bytes:
+    """Read what is there; nothing once all who could write have gone."""
+    if not select.select([terminal], [], [], max(patience_s, 0))[0]:
+        msg = "the command did not end in time"
+        raise TimeoutError(msg)
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError as error:
+        if error.errno != errno.EIO:  # Linux's word for the end of a terminal
+            raise
+        return b""
