@@ -43,6 +43,7 @@ from dvc_studio_models.plan import (
 from dvc_studio_models.preparation import ask, held, narrow, prepare, stand
 from dvc_studio_models.progress import SilentProgress
 from dvc_studio_models.receipts import Receipt
+from dvc_studio_models.survey import settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -194,25 +195,26 @@ def _leave(arrived: Mapping[str, Arrival]) -> None:
 def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
     """Give all files their names, in one go, while no other DVC command looks."""
     store, plan = ready.store, ready.plan
-    cached: dict[str, Digest] = {}
+    wanted: dict[str, Digest | None] = dict.fromkeys(plan.leftovers)
     parts: dict[str, Path] = {}
     for step, done in with_arrivals(plan, arrived):
         digest = done.digest if done else step.file.digest
         if step.action not in {LINK, DOWNLOAD} or digest is None:
             continue
+        wanted[step.file.path] = digest
         if done and done.part and store.size_of(digest) is None:
             parts[step.file.path] = done.part.path
-        else:
-            cached[step.file.path] = digest
-    if not (cached or parts or plan.leftovers):
+    if not wanted:
         return
     with store.lock() as scratch:
+        for path in settled(wanted, ready.seen, ready.workspace, store):
+            del wanted[path]
+        cached = {path: digest for path, digest in wanted.items() if digest}
+        taken = {path: parts[path] for path in parts if cached.pop(path, None)}
         ready.workspace.place(
-            store.stage(cached, parts, scratch),
-            remove=plan.leftovers,
-            seen={
-                path: ready.seen[path] for path in [*cached, *parts, *plan.leftovers]
-            },
+            store.stage(cached, taken, scratch),
+            remove=[path for path in plan.leftovers if path in wanted],
+            seen={path: ready.seen[path] for path in wanted},
             backups=scratch,
         )
     for done in arrived.values():

@@ -140,3 +140,29 @@ def _is_still(path: Path, digest: Digest, store: Store) -> bool:
         return store.digest_of(path, digest.algorithm) == digest
     except FileNotFoundError:
         return False
+
+
+def settled(
+    wanted: Mapping[str, Digest | None],
+    seen: Mapping[str, Seen | None],
+    workspace: Workspace,
+    store: Store,
+) -> set[str]:
+    """Find targets that became what they are to be while the pull ran.
+
+    Another pull of the same model was faster; nothing is left to do about them.
+
+    Args:
+        wanted: What each target is to hold; None where it is to be gone.
+        seen: What was there when the plan was made.
+        workspace: Where they are.
+        store: Tells the hash of what is there now.
+    """
+    return {
+        path
+        for path, digest in wanted.items()
+        if (here := workspace.look(path)) != seen[path]
+        and (
+            _is_still(workspace.root / path, digest, store) if digest else here is None
+        )
+    }

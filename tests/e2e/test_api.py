@@ -151,6 +151,15 @@ def test_threads_that_pull_the_same_model_never_mix(clone: Path) -> None:
 
 
 @pytest.mark.usefixtures("settings")
+def test_pulls_of_one_version_at_once_all_end_well(clone: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        pulls = [pool.submit(pull, "bert@v1.0.0", folder=clone) for _ in range(4)]
+
+    assert [done.exception() for done in pulls] == [None] * 4
+    assert pull("bert@v1.0.0", folder=clone).bytes_downloaded == 0
+
+
+@pytest.mark.usefixtures("settings")
 def test_errors_are_those_of_the_command(clone: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="nosuch"):
         pull("nosuch", folder=clone)
