@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, disk_errors
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.scratch import flush, lend, waiting_name
-from dvc_studio_models.store import PARTS, PlainStore, Store, reading, take_parts
+from dvc_studio_models.scratch import flush, lend, sweep, waiting_name
+from dvc_studio_models.store import (
+    PARTS,
+    PlainStore,
+    Store,
+    reading,
+    sweep_parts,
+    take_parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -87,6 +94,12 @@ class DvcStore:
     def memo(self) -> Path | None:
         """Beside the receipts."""
         return self._own / "registry.json"
+
+    def sweep(self) -> None:
+        """Remove it from the cache folder and from the project's own."""
+        sweep(self._own)
+        for folder in (Path(self._repo.cache.local_cache_dir), self._own):
+            sweep_parts(folder / PARTS, self)
 
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of an object whose content has its hash."""

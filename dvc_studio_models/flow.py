@@ -171,6 +171,8 @@ def _pull(
             return _tell(repo_url, answers, plan, {}, began, dry_run=True)
         _refuse_conflicts(plan)
 
+        store.sweep()
+        workspace.sweep(paths)
         fetched: dict[str, Fetched] = {}
         stack.callback(_leave, fetched)
         _fetch(plan, store, fetched, renew, progress, jobs=options.jobs)
@@ -253,7 +255,6 @@ def _fetch(
     if not files:
         return
     parts = PartStore(store.parts)
-    parts.sweep(lambda key: store.size_of(Digest(MD5, key)) is not None)
     stream = fetch(files, store=parts, renew=renew, progress=progress, jobs=jobs)
     with contextlib.closing(stream), contextlib.closing(progress):
         for batch in stream:

@@ -14,11 +14,11 @@ import logging
 import os
 import posixpath
 import re
-import uuid
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, ModelVersion, Record
+from dvc_studio_models.scratch import waiting_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -324,7 +324,7 @@ def _load_memo(memo: Path | None) -> dict[str, Any]:
 def _save_memo(memo: Path | None, state: dict[str, Any]) -> None:
     if memo is None:
         return
-    temp = memo.with_name(f"{memo.name}.{uuid.uuid4().hex}")
+    temp = memo.with_name(waiting_name())
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
         temp.write_text(json.dumps(state), encoding="utf-8")
