@@ -116,10 +116,9 @@ class Download:
             logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
         self._bring_first(attempt)
 
-    def leave(self) -> None:
-        """Keep what has arrived for the next pull."""
-        if self._attempt is not None:
-            self._attempt.part.release()
+    def leave(self) -> int:
+        """Keep what has arrived for the next pull; how many bytes."""
+        return self._attempt.part.release() if self._attempt is not None else 0
 
     # Requests
 
