@@ -65,7 +65,7 @@ class DvcStore:
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        with disk_errors(real):
+        with disk_errors(real), _database_errors():
             self._repo: Any = Repo(real, **waiting)
         self._use_cache = use_cache
         self._own = Path(real) / ".dvc" / "tmp" / "models"
@@ -137,7 +137,7 @@ class DvcStore:
 
         if not self._use_cache:
             return
-        with disk_errors(self._repo.cache.local_cache_dir):
+        with disk_errors(self._repo.cache.local_cache_dir), _database_errors():
             flush(part for _, part in fetched)
             for group in _by_algorithm(fetched):
                 for digest, _ in group:
@@ -203,11 +203,12 @@ class DvcStore:
                 else:
                     self.digest_of(path, digest.algorithm)
         state = self._repo.state
-        if hasattr(state, "save_many"):
-            state.save_many(entries, localfs)
-            return
-        for key, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
-            state.save(key, localfs, hash_info, info)
+        with _database_errors():
+            if hasattr(state, "save_many"):
+                state.save_many(entries, localfs)
+                return
+            for key, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
+                state.save(key, localfs, hash_info, info)
 
     def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Save the ``.dir`` object that DVC wants for a directory.
@@ -219,7 +220,7 @@ class DvcStore:
 
         tree = _build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
-            with disk_errors(self._repo.cache.local_cache_dir):
+            with disk_errors(self._repo.cache.local_cache_dir), _database_errors():
                 self._drop_damaged(digest)
                 add_update_tree(self._odb(digest), tree)
 
@@ -261,7 +262,7 @@ class DvcStore:
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs import localfs
 
-        with reading(Path(path)):
+        with reading(Path(path)), _database_errors():
             # Before it is read: what it becomes meanwhile is not taken for known.
             info = localfs.info(path)
             _, known = self._repo.state.get(path, localfs, info)
@@ -280,6 +281,19 @@ class DvcStore:
             if self.size_of(digest) is None:
                 reason = "it left the DVC cache, or was damaged, while the pull ran"
                 raise LocalDiskError(self._object(digest), reason, action="read")
+
+
+@contextlib.contextmanager
+def _database_errors() -> Iterator[None]:
+    """Tell what the file system refuses DVC's databases, which are SQLite's."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        from dvc.dirs import site_cache_dir
+
+        raise LocalDiskError(site_cache_dir(), str(error)) from None
 
 
 def _key(path: Path) -> str:
