@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import DownloadError, IntegrityError, disk_errors
 from dvc_studio_models.ledger import Entry
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.storage import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.storage import (
+    NotEncoded,
+    Refused,
+    Retry,
+    StartOver,
+    Wanted,
+)
 from dvc_studio_models.verify import PrefixHash, verdict
 
 if TYPE_CHECKING:
@@ -289,6 +295,7 @@ class Download:
             if not self._serves(attempt):
                 return  # another request of the file noticed it first
             self._whole = self._whole or no_ranges
+            self._decode = self._decode and not isinstance(setback, NotEncoded)
             self._restarts += not (resumed or no_ranges)
             self._attempt = again = _Attempt(self._means.store.fresh(self._key))
         attempt.part.discard()
