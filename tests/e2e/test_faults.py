@@ -8,12 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from dvc.repo import Repo
 from projects import git
 from servers import (
     ACCESS_DENIED,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import RunDvc
+    from warm import Warm
 
 DVC = Path(sys.executable).parent / "dvc"
 MODEL = "models/churn.pkl"
@@ -300,3 +303,103 @@ def test_odd_letters_can_be_printed_in_the_c_locale(
 
     assert done.returncode == 0, done.stderr
     assert (clone / "models/größe-模型").read_bytes() == SMALL
+
+
+# The project's lock
+
+
+def test_dvc_works_while_a_pull_downloads(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, LARGE)
+    file_server.behaviour = Behaviour(bytes_per_s=1 << 20)
+    (clone / "data").write_bytes(SMALL)
+    with start_pull(clone, studio, "--jobs=1") as process:
+        wait_until(lambda: file_server.bytes_served > 0, timeout_s=60)
+
+        added = run_dvc("add", "data", cwd=clone)
+        status = run_dvc("status", cwd=clone)
+
+        assert process.poll() is None  # it still downloads
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert (added.returncode, status.returncode) == (0, 0), added.stderr
+    assert (clone / "data.dvc").exists()
+
+
+def test_a_pull_waits_for_the_lock_when_told_to(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, SMALL)
+    with Repo(str(clone)) as repo, repo.lock:
+        refused = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
+        command = [DVC, "--wait-for-lock", "models", "pull", "churn"]
+        with subprocess.Popen(
+            command,
+            cwd=clone,
+            env={**os.environ, **studio.environ},
+            stdout=subprocess.DEVNULL,
+        ) as waiting:
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(timeout=6)  # DVC's own wait is 3 s
+            assert not (clone / MODEL).exists()
+            repo.lock.unlock()
+            assert waiting.wait(timeout=30) == 0
+            repo.lock.lock()
+
+    assert refused.returncode == 7
+    assert "another DVC process holds the project's lock" in refused.stderr
+    assert (clone / MODEL).read_bytes() == SMALL
+
+
+def test_who_holds_the_lock_never_sees_half_a_model(
+    studio: StudioServer, file_server: FileServer, clone: Path, warm_dvc: Warm
+) -> None:
+    versions = [
+        {f"models/{n}": f"{n} of {version}".encode() for n in range(100)}
+        for version in ("one", "two")
+    ]
+    seen: list[set[bytes | None]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        with Repo(str(clone)) as repo:
+            while not over.is_set():
+                with repo.lock:
+                    files = [clone / path for path in versions[0]]
+                    texts = [f.read_bytes() if f.exists() else None for f in files]
+                    seen.append({text and text.partition(b" of ")[2] for text in texts})
+                time.sleep(0.001)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    env = {**os.environ, **studio.environ}
+    output = clone.parent / "output"
+    try:
+        for version in [*versions, *versions, *versions]:
+            studio.serve("churn", file_server.publish(version))
+            command = ("--wait-for-lock", "models", "pull", "churn")
+            assert warm_dvc.run(*command, cwd=clone, env=env, output=output) == 0
+    finally:
+        over.set()
+        looking.join()
+
+    assert {frozenset(each) for each in seen} == {
+        frozenset({None}),
+        frozenset({b"one"}),
+        frozenset({b"two"}),
+    }
+
+
+def test_a_bare_repository_is_refused(
+    run_dvc: RunDvc, studio: StudioServer, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", "bare.git")
+
+    done = run_dvc(
+        *("models", "pull", "churn"), cwd=tmp_path / "bare.git", env=studio.environ
+    )
+
+    assert done.returncode == 253
+    assert "unexpected" not in done.stderr
+    assert done.stderr.count("ERROR: ") == 1
