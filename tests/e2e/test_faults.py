@@ -403,3 +403,31 @@ def test_a_bare_repository_is_refused(
     assert done.returncode == 253
     assert "unexpected" not in done.stderr
     assert done.stderr.count("ERROR: ") == 1
+
+
+# Times and modes
+
+
+@pytest.mark.parametrize(
+    ("link", "newer"), [("copy", True), ("hardlink", False), ("symlink", False)]
+)
+def test_a_replaced_file_is_newer_where_the_readme_says_so(
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    warm_dvc: Warm,
+    link: str,
+    newer: bool,
+) -> None:
+    env, output = {**os.environ, **studio.environ}, clone.parent / "output"
+    config = ("config", "cache.type", link)
+    assert warm_dvc.run(*config, cwd=clone, env=env, output=output) == 0
+    times = []
+    for content in (b"one", b"two", b"one"):
+        offer(studio, file_server, content)
+        pull = ("models", "pull", "churn")
+        assert warm_dvc.run(*pull, cwd=clone, env=env, output=output) == 0
+        assert (clone / MODEL).read_bytes() == content
+        times.append((clone / MODEL).stat().st_mtime_ns)
+
+    assert (times[2] > times[1]) is newer

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import re
 import shutil
 import socket
 import threading
 import time
+import traceback
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +39,9 @@ from servers import (
     json_reply,
     s3_error,
 )
+
+from dvc_studio_models import pull
+from dvc_studio_models.errors import StudioModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,8 +89,7 @@ class Bench:
 
     def pull(self, *options: str) -> Done:
         """Pull into a new clone, from new servers, while the processes are watched."""
-        clone = self._folder / f"{len(list(self._folder.iterdir()))}/clone"
-        shutil.copytree(self._template, clone)
+        clone = self.clone()
         output = self._folder / "output"
         with Watch() as watch:
             code = self._dvc.run(
@@ -103,6 +107,11 @@ class Bench:
         text = output.read_text(errors="backslashreplace")
         assert watch.leaks == set()
         return Done(code, text, clone)
+
+    def clone(self) -> Path:
+        """Make a new clone."""
+        clone = self._folder / f"{len(list(self._folder.iterdir()))}/clone"
+        return Path(shutil.copytree(self._template, clone))
 
     def offer(self, content: bytes = CONTENT, path: str = MODEL) -> None:
         self.studio.serve("churn", self.storage.publish({path: content}))
@@ -622,3 +631,42 @@ def test_a_stage_that_moves_while_links_are_renewed_is_an_error(
     check(
         bench, arrange, 6, "moved to another version during the pull", record_property
     )
+
+
+# Exceptions, through the Python interface
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Walk the causes of an error, those that are suppressed too."""
+    waiting = [error]
+    while waiting:
+        if (found := waiting.pop()) is not None:
+            yield found
+            waiting += [found.__cause__, found.__context__]
+
+
+@pytest.mark.parametrize("case", [*REFUSALS, *LASTING, *LINKS])
+def test_no_exception_and_no_cause_of_one_shows_a_secret(
+    bench: Bench, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    bench.offer()
+    if case in REFUSALS:
+        bench.studio.behaviour = REFUSALS[case][0]
+    elif case in LASTING:
+        bench.storage.behaviour = LASTING[case][0]
+    else:
+        bench.studio.behaviour = json_reply({MODEL: LINKS[case][0]})
+
+    with pytest.raises(StudioModelsError) as raised:
+        pull(
+            "churn",
+            folder=bench.clone(),
+            url=bench.studio.url,
+            token=bench.studio.environ["DVC_STUDIO_TOKEN"],
+        )
+
+    texts = [caplog.text, *traceback.format_exception(raised.value)]
+    for error in chain(raised.value):
+        texts += [str(error), repr(error), repr(error.args), repr(vars(error))]
+    assert {secret for secret in SECRETS if secret in "".join(texts)} == set()
