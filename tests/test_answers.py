@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -348,3 +350,35 @@ def test_whatever_storage_answers_the_bytes_are_right_or_there_are_none(
     assert sentence in said
     assert "PLANTED" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+    """A fetch in a process of its own tells the most that it took."""
+    code = """
+import resource, sys
+from pathlib import Path
+from dvc_studio_models.errors import IntegrityError
+from dvc_studio_models.model import Digest, ModelFile
+from dvc_studio_models.parts import PartStore
+from dvc_studio_models.progress import SilentProgress
+from dvc_studio_models.transfer import fetch
+
+file = ModelFile("m", sys.argv[1], Digest("md5", sys.argv[2]))
+store = PartStore(Path(sys.argv[3]))
+try:
+    list(fetch([file], store=store, renew=dict, progress=SilentProgress()))
+except IntegrityError:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    with RawServer(lambda _: [whole(BOMB, "Content-Encoding: gzip")]) as storage:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", code),
+                *(storage.origin + object_path(CONTENT), md5(CONTENT), tmp_path),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    assert int(done.stdout) < 150 << 10  # KiB
