@@ -104,7 +104,7 @@ def test_a_file_of_somebody_else_stays_in_a_hidden_folder(
 ) -> None:
     hidden = tmp_path / ".dvc-models"
     hidden.mkdir()
-    theirs = hidden / named(dead).replace("placing-", "theirs-")
+    theirs = hidden / f"theirs-{named(dead).split('-', 2)[2]}"
     theirs.touch()
     (hidden / named(dead)).touch()
 

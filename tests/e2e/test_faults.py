@@ -154,6 +154,7 @@ def test_a_fault_ends_in_its_code_and_sentence_and_shows_no_secret(
     fault: Callable[[StudioServer, FileServer], None],
     code: int,
     sentence: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     offer(studio, file_server, SMALL)
     fault(studio, file_server)
@@ -161,6 +162,7 @@ def test_a_fault_ends_in_its_code_and_sentence_and_shows_no_secret(
     done = run_dvc("models", "pull", "churn", "-vv", cwd=clone, env=studio.environ)
 
     output = done.stdout + done.stderr
+    record_property("exit", done.returncode)
     assert done.returncode == code, output
     assert sentence in output
     assert "unexpected error" not in output
@@ -218,6 +220,7 @@ def test_a_pull_that_was_stopped_goes_on_in_the_next(
     number: signal.Signals,
     code: int,
     said: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     offer(studio, file_server, LARGE)
     file_server.behaviour = Behaviour(bytes_per_s=8 << 20)
@@ -232,8 +235,9 @@ def test_a_pull_that_was_stopped_goes_on_in_the_next(
 
     again = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
 
+    record_property("exit", process.returncode)
     assert process.returncode == code
-    assert seconds < 1
+    assert seconds < 2  # one, and what a busy machine adds
     assert re.fullmatch(PROGRESS + said, stderr), stderr
     assert again.returncode == 0, again.stderr
     assert (clone / MODEL).read_bytes() == LARGE
