@@ -221,7 +221,7 @@ def _group(sentence: str, names: list[str], results: Results) -> Iterator[str]:
     if any(results[name].get("exit") is not None for name in names):
         yield f"- {sentence}:"
         for name in names:
-            said = results[name].get("said", "").partition("\n")[0]
+            said = _steady(results[name].get("said", "").partition("\n")[0])
             code = results[name].get("exit")
             shown = f": {_escape(said)}" if said else ""
             yield f"  - {_code(_case(name))}{marks[name]}, exit {code}{shown}"
@@ -246,6 +246,12 @@ def _code(text: str) -> str:
     text = text.replace("\\\\", "\\")  # pytest escapes what it shows
     fence = "``" if "`" in text else "`"
     return f"{fence}{text}{fence}" if text else "(empty)"
+
+
+def _steady(text: str) -> str:
+    """Leave out what is another in each run: folders of tests, and free space."""
+    text = re.sub(r"'/[^']*/pytest-[^']*?([^/']+)'", r"'.../\1'", text)
+    return re.sub(r", [\d.]+ .?i?B free", "", text)
 
 
 def _escape(text: str) -> str:

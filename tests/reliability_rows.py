@@ -271,7 +271,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row(
             "Ctrl-C, SIGTERM",
             "ends within a second; parts are kept, and a line says so",
-            r"pull_that_was_stopped|interrupt_ends|signal_ends",
+            r"was_stopped.*(Ctrl-C|SIGTERM)|interrupt_ends|signal_ends",
         ),
         Row(
             "SIGKILL while downloading",
