@@ -214,10 +214,10 @@ def points(calls: list[tuple[str, str, str]], clone: Path) -> list[tuple[str, in
 
 
 def sample(every: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
-    """Choose some points, spread over the whole pull."""
+    """Choose some points, from the first to the last."""
     if not count or count >= len(every):
         return every
-    return [every[at * len(every) // count] for at in range(count)]
+    return [every[at * (len(every) - 1) // (count - 1)] for at in range(count)]
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
