@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dvc-studio-models.pth
 
-.PHONY: help demo test reliability check bench picture clean
+.PHONY: help demo test reliability mutants check bench picture clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,8 +16,11 @@ demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve
 test: $(VENV)/.installed-tests  ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md
-	$(BIN)/python -m pytest -q -p reliability --reliability docs/reliability.md
+reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md (20 minutes)
+	KILL_ALL=1 $(BIN)/python -m pytest -q -p reliability --reliability docs/reliability.md $(PYTEST_ARGS)
+
+mutants: $(VENV)/.installed-tests  ## does a test notice when a guard is missing?
+	$(BIN)/python tests/mutate_guards.py
 
 check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
 	$(BIN)/ruff format --check .

@@ -25,8 +25,15 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest
 from dvc_studio_models.remote import DvcRemote, configured_remote
-from dvc_studio_models.scratch import copy, flush, lend, waiting_name
-from dvc_studio_models.store import PARTS, PlainStore, Store, reading, take_parts
+from dvc_studio_models.scratch import copy, flush, lend, sweep, waiting_name
+from dvc_studio_models.store import (
+    PARTS,
+    PlainStore,
+    Store,
+    reading,
+    sweep_parts,
+    take_parts,
+)
 from dvc_studio_models.trees import build_tree, parse_tree, tree_digest
 
 if TYPE_CHECKING:
@@ -85,7 +92,7 @@ class DvcStore:
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        with disk_errors(real):
+        with disk_errors(real), _database_errors():
             self._repo: Any = Repo(real, **waiting)
         self._use_cache = use_cache
         self._own = Path(real).joinpath(*_OWN)
@@ -114,6 +121,12 @@ class DvcStore:
     def memo(self) -> Path | None:
         """Beside the receipts."""
         return self._own / _MEMO
+
+    def sweep(self) -> None:
+        """Remove it from the cache folder and from the project's own."""
+        sweep(self._own)
+        for folder in (Path(self._repo.cache.local_cache_dir), self._own):
+            sweep_parts(folder / PARTS, self)
 
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of an object whose content has its hash."""
@@ -151,7 +164,7 @@ class DvcStore:
 
         if not self._use_cache:
             return
-        with disk_errors(self._repo.cache.local_cache_dir):
+        with disk_errors(self._repo.cache.local_cache_dir), _database_errors():
             flush(part for _, part in fetched)
             for group in _by_algorithm(fetched):
                 for digest, _ in group:
@@ -210,11 +223,12 @@ class DvcStore:
                 else:
                     self.digest_of(path, digest.algorithm)
         state = self._repo.state
-        if hasattr(state, "save_many"):
-            state.save_many(entries, localfs)
-            return
-        for key, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
-            state.save(key, localfs, hash_info, info)
+        with _database_errors():
+            if hasattr(state, "save_many"):
+                state.save_many(entries, localfs)
+                return
+            for key, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
+                state.save(key, localfs, hash_info, info)
 
     def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Save the ``.dir`` object that DVC wants for a directory.
@@ -226,7 +240,7 @@ class DvcStore:
 
         tree = build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
-            with disk_errors(self._repo.cache.local_cache_dir):
+            with disk_errors(self._repo.cache.local_cache_dir), _database_errors():
                 self._drop_damaged(digest)
                 add_update_tree(self._odb(digest), tree)
 
@@ -328,7 +342,7 @@ class DvcStore:
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs import localfs
 
-        with reading(Path(path)):
+        with reading(Path(path)), _database_errors():
             # Before it is read: what it becomes meanwhile is not taken for known.
             info = localfs.info(path)
             _, known = self._repo.state.get(path, localfs, info)
@@ -365,6 +379,19 @@ def _link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
     for path, target in pairs:
         if not os.path.lexists(target):
             copy(Path(path), Path(target))
+
+
+@contextlib.contextmanager
+def _database_errors() -> Iterator[None]:
+    """Tell what the file system refuses DVC's databases, which are SQLite's."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        from dvc.dirs import site_cache_dir
+
+        raise LocalDiskError(site_cache_dir(), str(error)) from None
 
 
 def _key(path: Path) -> str:

@@ -27,7 +27,13 @@ from dvc_studio_models.ledger import Entry
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.ranges import divide
 from dvc_studio_models.scratch import flush
-from dvc_studio_models.storage import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.storage import (
+    NotEncoded,
+    Refused,
+    Retry,
+    StartOver,
+    Wanted,
+)
 from dvc_studio_models.verify import verdict
 
 if TYPE_CHECKING:
@@ -135,10 +141,9 @@ class Download:
             ):
                 flush([attempt.part.path])
 
-    def leave(self) -> None:
-        """Keep what has arrived for the next pull."""
-        if self._attempt is not None:
-            self._attempt.part.release()
+    def leave(self) -> int:
+        """Keep what has arrived for the next pull; how many bytes."""
+        return self._attempt.part.release() if self._attempt is not None else 0
 
     # Requests
 
@@ -325,6 +330,7 @@ class Download:
             if not self._serves(attempt):
                 return  # another request of the file noticed it first
             self._whole = self._whole or no_ranges
+            self._decode = self._decode and not isinstance(setback, NotEncoded)
             self._restarts += not (resumed or no_ranges)
             self._attempt = again = Attempt(self._means.store.fresh(self._key))
         attempt.part.discard()

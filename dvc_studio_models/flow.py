@@ -91,6 +91,7 @@ def pull(
             return tell(source, ready, {}, began, sizes=sizes)
         _refuse_conflicts(ready.plan)
 
+        ready.sweep()
         arrived: dict[str, Arrival] = {}
         stack.callback(_leave, arrived)
         _fetch(ready, source, arrived, progress or SilentProgress(), jobs=options.jobs)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import uuid
 from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.scratch import waiting_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def save(memo: Path | None, state: dict[str, Any]) -> None:
     """Save it in one step, for readers at the same time."""
     if memo is None:
         return
-    temp = memo.with_name(f"{memo.name}.{uuid.uuid4().hex}")
+    temp = memo.with_name(waiting_name())
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
         temp.write_text(json.dumps(state), encoding="utf-8")

@@ -160,8 +160,12 @@ class Part:
                 self._record.close()
                 self._record = None
 
-    def release(self) -> None:
-        """Leave the part for the next pull; one that was let go of stays as it is."""
+    def release(self) -> int:
+        """Leave the part for the next pull; one that was let go of stays as it is.
+
+        Returns:
+            How many bytes are kept.
+        """
         with self._lock, contextlib.suppress(OSError):  # a full disk
             if not (self._recorded or self._left):
                 for start, stop in self._ranges:
@@ -173,6 +177,9 @@ class Part:
                 self.path.rename(self._home)
             except OSError:  # somebody took it, or moved it to its place
                 _remove(self._record_path)
+            else:
+                return self.received
+        return 0
 
     def discard(self) -> None:
         """Remove the part with its bytes."""

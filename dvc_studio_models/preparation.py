@@ -97,6 +97,11 @@ class Ready:
     plan: Plan
     seen: Mapping[str, Seen | None]
 
+    def sweep(self) -> None:
+        """Remove what killed pulls left."""
+        self.store.sweep()
+        self.workspace.sweep(path for a in self.answers for path in a.paths)
+
 
 def prepare(
     here: Here,

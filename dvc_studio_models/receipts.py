@@ -49,7 +49,7 @@ class Receipts:
 
     def load(self, root: Path) -> list[Receipt]:
         """Read all receipts for a root."""
-        if self._folder is None or not self._folder.is_dir():
+        if self._folder is None:
             return []
         read = (_read(path) for path in sorted(self._folder.glob("*.json")))
         return [receipt for receipt in read if receipt and receipt.root == str(root)]

@@ -128,9 +128,20 @@ def _names(folder: int) -> list[str]:
         return [entry.name for entry in entries]
 
 
+def sweep(home: Path) -> None:
+    """Remove what killed pulls left in ``home``, if it is there."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(home, FOLDER))  # no link is followed
+        for left in filter(is_left, home.glob(f"{WAITING}*")):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def lend(home: Path) -> Iterator[Path]:
-    """Lend an empty folder, having swept those that killed pulls left.
+    """Lend an empty folder.
 
     Args:
         home: Where it is made; hidden.
@@ -140,9 +151,6 @@ def lend(home: Path) -> Iterator[Path]:
         UnsafePathError: A link or a file is in the place of ``home``.
     """
     hide(home)
-    for left in home.glob(f"{WAITING}*"):
-        if is_left(left):
-            shutil.rmtree(left, ignore_errors=True)
     folder = home / waiting_name()
     with disk_errors(folder):
         folder.mkdir()

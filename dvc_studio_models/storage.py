@@ -50,7 +50,9 @@ _ERROR_BYTES = 4096  # of an error's body, enough to find its code
 _EXPIRED = re.compile(
     rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
 )
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_DIGITS = "([0-9]{1,19})"  # Python refuses to read a number of thousands
+_NUMBER = re.compile(_DIGITS)
+_CONTENT_RANGE = re.compile(f"bytes {_DIGITS}-{_DIGITS}/{_DIGITS}")
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
 _local = threading.local()
 
@@ -96,6 +98,10 @@ class Refused(Exception):  # noqa: N818
 
 class StartOver(Exception):  # noqa: N818
     """What has arrived does not fit what is coming; ranges are not to be trusted."""
+
+
+class NotEncoded(StartOver):
+    """The body is not encoded as its headers say: as it is, it may be right."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +218,7 @@ class Answer:
 
         Raises:
             Retry: The connection failed; what came before was yielded.
-            StartOver: The body is not encoded as its headers say.
+            NotEncoded: See there.
         """
         buffer = _buffer()
         size, due = 0, time.monotonic() + CHUNK_S
@@ -329,7 +335,7 @@ def _told_apart(path: str, url: str) -> Iterator[None]:
             yield
     except requests.exceptions.ContentDecodingError:
         why = "storage's answer cannot be decoded"
-        raise StartOver(why) from None
+        raise NotEncoded(why) from None
     except requests.RequestException as error:
         host = urlsplit(url).netloc.rpartition("@")[2]
         why = f"storage at '{host}': {reason(error)}"
@@ -345,7 +351,7 @@ def _strong_etag(response: BaseHTTPResponse) -> str | None:
 
 def _content_length(response: BaseHTTPResponse) -> int | None:
     value = response.headers.get("Content-Length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def _is_encoded(response: BaseHTTPResponse) -> bool:

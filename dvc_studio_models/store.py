@@ -14,13 +14,15 @@ import shutil
 from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.model import Digest
+from dvc_studio_models.model import MD5, Digest
+from dvc_studio_models.parts import PartStore
 from dvc_studio_models.paths import HIDDEN
 from dvc_studio_models.scratch import (
     hide,
     lend,
     make_folder,
     remove_hidden,
+    sweep,
     waiting_name,
 )
 
@@ -45,6 +47,9 @@ class Store(Protocol):
     @property
     def memo(self) -> Path | None:
         """File for what was read from Git, None where none is kept."""
+
+    def sweep(self) -> None:
+        """Remove what killed pulls left and no pull needs."""
 
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of a content in the cache, None if it is not there, whole."""
@@ -109,6 +114,11 @@ class PlainStore:
         """None is kept."""
         return None
 
+    def sweep(self) -> None:
+        """Remove what lies in the hidden folder, if there is one."""
+        sweep(self._own)
+        sweep_parts(self._own / PARTS, self)
+
     def size_of(self, digest: Digest) -> int | None:  # noqa: ARG002 - there is no cache
         """Find nothing."""
         return None
@@ -169,6 +179,13 @@ class PlainStore:
         missing = [at for at in self._own.parents if not at.exists()]
         self._made = self._made or missing
         hide(self._own)
+
+
+def sweep_parts(folder: Path, store: Store) -> None:
+    """Remove parts that nobody will finish, or that a store has the content of."""
+    if folder.is_dir():
+        parts = PartStore(folder)
+        parts.sweep(lambda key: store.size_of(Digest(MD5, key)) is not None)
 
 
 @contextlib.contextmanager

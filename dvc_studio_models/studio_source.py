@@ -89,7 +89,6 @@ class StudioSource:
     ) -> Generator[list[Arrival]]:
         """Download to parts."""
         parts = PartStore(store.parts)
-        parts.sweep(lambda key: store.size_of(Digest(MD5, key)) is not None)
         stream = fetch(
             files, store=parts, renew=self._renew(), progress=progress, jobs=jobs
         )

@@ -15,6 +15,7 @@ not by the size of files, and that what was not finished stays for the next pull
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.ledger import Ledger
 from dvc_studio_models.links import Links
 from dvc_studio_models.model import DEFAULT_JOBS
+from dvc_studio_models.progress import format_bytes
 from dvc_studio_models.storage import Storage, Tuning
 from dvc_studio_models.workers import Workers
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.progress import Progress
 
 __all__ = ["Fetched", "Tuning", "fetch"]
+
+logger = logging.getLogger(f"dvc.{__name__}")
 
 _TICK_S = 0.1
 _GRACE_S = 1.0  # for threads that are in a system call when all ends
@@ -136,10 +140,12 @@ class _Transfer:
         self._storage.cut_all()
         self._workers.join(_GRACE_S)
         self._storage.close()
-        for download in self._active:
-            download.leave()
-        for fetched in self._ready:
-            fetched.part.release()
+        kept = sum(download.leave() for download in self._active)
+        kept += sum(fetched.part.release() for fetched in self._ready)
+        if kept:
+            logger.warning(
+                "kept %s; the next pull goes on from there", format_bytes(kept)
+            )
 
     # What the threads call
 

@@ -43,6 +43,10 @@ _METADATA_ADDRESSES = {
     "fd00:ec2::254",
 }
 """Of Alibaba, Azure, Oracle and AWS; the others use link-local ones."""
+_LEADING_TO_IPV4 = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96"))
+)
+"""The last 32 bits are an IPv4 address: compatible, mapped, translated (RFC 6052)."""
 
 
 def make_session(*, token: str | None = None, connections: int = 1) -> requests.Session:
@@ -204,8 +208,19 @@ def is_metadata_host(host: str) -> bool:
             address = ipaddress.IPv4Address(socket.inet_aton(host))
         except OSError:
             return host in {"metadata", "metadata.google.internal"}
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_link_local or str(address) in _METADATA_ADDRESSES
+    both = (address, *_embedded(address))
+    return any(a.is_link_local or str(a) in _METADATA_ADDRESSES for a in both)
+
+
+def _embedded(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> Iterator[ipaddress.IPv4Address]:
+    """Find the IPv4 address that an IPv6 address leads to, where it does."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.sixtofour:
+            yield address.sixtofour
+        if any(address in network for network in _LEADING_TO_IPV4):
+            yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def status_text(status: int) -> str:

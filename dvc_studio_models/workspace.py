@@ -22,7 +22,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.placing import Placing
-from dvc_studio_models.scratch import flush
+from dvc_studio_models.scratch import flush, remove_hidden
 from dvc_studio_models.tree import Seen, Tree, look, split
 
 if TYPE_CHECKING:
@@ -65,6 +65,16 @@ class Workspace:
                     return look(name, opened)
             except (FileNotFoundError, UnsafePathError):
                 return None
+
+    def sweep(self, paths: Iterable[str]) -> None:
+        """Remove what killed pulls left beside targets."""
+        with contextlib.suppress(OSError), Tree(self.root) as tree:
+            for folder in {split(path)[0] for path in paths}:
+                with (
+                    contextlib.suppress(OSError, UnsafePathError),
+                    tree.open(folder) as opened,
+                ):
+                    remove_hidden(HIDDEN, parent=opened)
 
     def place(
         self,

@@ -1,40 +1,79 @@
 """A pytest plugin: writes what was tried, and how it ended, as ``docs/reliability.md``.
 
-Run by ``make reliability``. Each test of a chapter is a row, with its sentence and its
-case; nothing is written by hand, and a test that fails is a row that says so.
+Run by ``make reliability``. Results are kept in pytest's cache, so that a run of some
+tests brings the page up to date too. Nothing in its tables is written by hand but the
+words of ``reliability_rows``; a test that fails is a row that says so.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+
+from mutate_guards import FIGURES
+from reliability_rows import ROWS, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     import pytest
 
+    Results = Mapping[str, Mapping[str, Any]]
+
 CHAPTERS = {
-    "test_paths.py": "Paths that a reply may name",
-    "test_workspace.py": "What lies in the workspace",
-    "test_receipts.py": "What earlier pulls left",
-    "test_studio.py": "Studio's replies",
-    "test_transport.py": "Speaking HTTP",
-    "test_storage.py": "Storage's answers",
-    "test_transfer.py": "Faults of a download",
-    "test_resume.py": "Pulls that were stopped",
-    "test_parts.py": "Part files",
-    "test_verify.py": "Hashes",
-    "test_cache.py": "The DVC cache",
-    "test_faults.py": "Through the executable: faults, signals, secrets",
-    "test_pull.py": "Through the executable: pulling",
-    "test_plugin.py": "The hook",
+    "tests/test_paths.py": "Paths that a reply may name",
+    "tests/test_workspace.py": "What lies in the workspace",
+    "tests/test_scratch.py": "Folders of our own",
+    "tests/test_receipts.py": "What earlier pulls left",
+    "tests/test_studio.py": "Studio's replies",
+    "tests/test_transport.py": "Speaking HTTP",
+    "tests/test_wire.py": "Connections",
+    "tests/test_storage.py": "Storage's answers",
+    "tests/test_answers.py": "Storage's answers, byte by byte",
+    "tests/test_transfer.py": "Faults of a download",
+    "tests/test_resume.py": "Downloads that were stopped",
+    "tests/test_parts.py": "Part files",
+    "tests/test_verify.py": "Hashes",
+    "tests/test_cache.py": "The DVC cache",
+    "tests/test_plugin.py": "The hook",
+    "tests/test_packaging.py": "Installations",
+    "tests/e2e/test_pull.py": "Through `dvc`: pulling",
+    "tests/e2e/test_hostile.py": "Through `dvc`: hostile servers",
+    "tests/e2e/test_faults.py": "Through `dvc`: faults, signals, locks",
+    "tests/e2e/test_kill.py": "Through `dvc`: kills",
 }
+_NAMES = {Path(file).name for file in CHAPTERS}
+KEPT = "reliability/results"
 HEAD = """\
 # Reliability
 
-Every case that the test run below tried, and how it ended. Written by the run itself:
-`make reliability`. A case is `right` when it ended as its sentence says: in the right
-bytes, or in a clear error with the old bytes untouched.
+What was tried, and how it ended: in the right bytes, or in a clear error with the old
+bytes untouched. Written by the test run itself, `make reliability`; the exit codes are
+those that the runs of `dvc` ended with.
+"""
+KILLS_HEAD = """\
+## Killed at a file-system call
+
+A pull under strace is killed on entering a call that changes a file: each of them that
+touches the clone, or its cache. The columns tell how many kills found all targets old,
+some of them new, or all of them new; none found a torn one. After each, Git showed no
+file but targets, what the cache holds for whole was, and the next pull ended with 0,
+everything in its place, nothing left over, the unchanged file untouched.
+
+| pull | kills | all old | between | all new | calls |
+|---|--:|--:|--:|--:|---|
+"""
+GUARDS = """\
+## Guards
+
+`make mutants` removes each guard of the modules that keep paths and the workspace safe,
+one at a time, and runs the tests. Its last run:
+
+{figures}
 """
 
 
@@ -44,46 +83,176 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--reliability"):
-        config.pluginmanager.register(Table(config.getoption("--reliability")))
+        config.pluginmanager.register(Table(config))
 
 
 class Table:
     """Collects the outcome of every test of a chapter."""
 
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
-        self._rows: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    def __init__(self, config: pytest.Config) -> None:
+        self._path = Path(config.getoption("--reliability"))
+        self._cache = config.cache
+        self._whole = not any("::" in arg for arg in config.args)
+        self._collected: set[str] = set()
+        self._results: dict[str, dict[str, Any]] = {}
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave out what is in no chapter."""
+        name = collection_path.name
+        is_test = name.startswith("test_") and name.endswith(".py")
+        return (is_test and name not in _NAMES) or None
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self._collected.add(item.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        chapter = Path(report.location[0]).name
-        if chapter not in CHAPTERS or (report.when != "call" and report.passed):
+        if report.when != "call" and report.passed:
             return
-        name, _, case = report.location[2].partition("[")
-        sentence = name.rpartition(".")[2].removeprefix("test_").replace("_", " ")
-        outcome = "right" if report.passed else report.outcome.upper()
-        self._rows[chapter].append((sentence, case.removesuffix("]"), outcome))
+        said = dict(report.user_properties)
+        self._results[report.nodeid] = {
+            "outcome": "right" if report.passed else report.outcome,
+            "exit": said.get("exit"),
+            "said": said.get("said", ""),
+            "kills": [
+                value for name, value in report.user_properties if name == "kill"
+            ],
+        }
 
     def pytest_sessionfinish(self) -> None:
-        chapters = [name for name in CHAPTERS if self._rows[name]]
-        total = sum(map(len, self._rows.values()))
-        right = sum(row[2] == "right" for rows in self._rows.values() for row in rows)
-        blocks = [HEAD, f"{total} cases, {right} right.\n", *map(self._block, chapters)]
-        self._path.write_text("\n".join(blocks), "utf-8")
-
-    def _block(self, chapter: str) -> str:
-        lines = [
-            f"## {CHAPTERS[chapter]}",
-            "",
-            "| what | case | outcome |",
-            "|---|---|---|",
-        ]
-        lines += [
-            f"| {sentence} | {_cell(case)} | {outcome} |"
-            for sentence, case, outcome in self._rows[chapter]
-        ]
-        return "\n".join([*lines, ""])
+        """Add what was run to what earlier runs kept, and forget what is gone."""
+        files = set(map(_file, self._collected)) if self._whole else set()
+        results = {**self._cache.get(KEPT, {}), **self._results}
+        kept = {
+            name: result
+            for name, result in results.items()
+            if _file(name) in CHAPTERS
+            if name in self._collected or _file(name) not in files
+        }
+        self._cache.set(KEPT, kept)
+        self._path.parent.mkdir(exist_ok=True)
+        self._path.write_text(page(kept), "utf-8")
 
 
-def _cell(case: str) -> str:
-    shown = case.encode("unicode_escape").decode() if not case.isprintable() else case
-    return f"`{shown}`".replace("|", "\\|") if case else ""
+def page(results: Results) -> str:
+    """Write the page."""
+    names = sorted(results, key=lambda name: (list(CHAPTERS).index(_file(name)), name))
+    outcomes = Counter(results[name].get("outcome", "not run") for name in names)
+    total = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    blocks = [HEAD, f"{len(names)} cases: {total}.\n"]
+    blocks += [_rows(title, rows, results) for title, rows in ROWS.items()]
+    blocks += [
+        _kills(results),
+        GUARDS.format(figures=indent(FIGURES.read_text(), "    ").rstrip()),
+        "## Every case\n",
+    ]
+    for file, title in CHAPTERS.items():
+        blocks.append(_chapter(title, [n for n in names if _file(n) == file], results))
+    return "\n".join([*blocks, f"<!-- {fingerprint(names)} -->\n"])
+
+
+def fingerprint(names: Iterable[str]) -> str:
+    """Tell one set of cases from another."""
+    names = sorted(names)
+    text = "\n".join(names).encode("utf-8", "backslashreplace")
+    return f"{len(names)} cases, {hashlib.sha256(text).hexdigest()[:16]}"
+
+
+def matching(row: Row, names: Iterable[str]) -> list[str]:
+    """Find the tests of a row."""
+    return [
+        name
+        for name in names
+        if re.search(row.tests, re.sub(r"^.*?(?=test_\w+\.py::)", "", name))
+    ]
+
+
+def _file(name: str) -> str:
+    return name.partition("::")[0]
+
+
+def _rows(title: str, rows: Iterable[Row], results: Results) -> str:
+    lines = [
+        f"## {title}",
+        "",
+        "| case | outcome | exit | tried |",
+        "|---|---|---|--:|",
+    ]
+    for row in rows:
+        found = matching(row, (name for name in results if "::" in name))
+        codes = sorted({results[name].get("exit") for name in found} - {None})
+        right = sum(results[name].get("outcome") == "right" for name in found)
+        tried = f"{right}" if right == len(found) else f"{right} of {len(found)}"
+        exits = ", ".join(map(str, codes))
+        lines.append(f"| {row.case} | {row.outcome} | {exits} | {tried} |")
+    return "\n".join([*lines, ""])
+
+
+def _kills(results: Results) -> str:
+    lines = []
+    for name, result in sorted(results.items()):
+        states: Counter[str] = Counter()
+        calls: Counter[str] = Counter()
+        for call, state, count in result.get("kills", ()):
+            states[state] += count
+            calls[call] += count if state != "not reached" else 0
+        if calls:
+            counts = [states[state] for state in ("old", "between", "new")]
+            cells = " | ".join(map(str, [_case(name), calls.total(), *counts]))
+            listed = ", ".join(
+                f"{call} {count}" for call, count in sorted(calls.items())
+            )
+            lines.append(f"| {cells} | {listed} |")
+    return "\n".join([KILLS_HEAD.rstrip(), *lines, ""])
+
+
+def _chapter(title: str, names: Iterable[str], results: Results) -> str:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[_sentence(name)].append(name)
+    lines = [f"### {title}", ""]
+    for sentence, group in groups.items():
+        lines += [*_group(sentence, group, results)]
+    return "\n".join([*lines, ""])
+
+
+def _group(sentence: str, names: list[str], results: Results) -> Iterator[str]:
+    wrong = {name: results[name].get("outcome", "not run") for name in names}
+    marks = {name: "" if o == "right" else f" ({o})" for name, o in wrong.items()}
+    if any(results[name].get("exit") is not None for name in names):
+        yield f"- {sentence}:"
+        for name in names:
+            said = _steady(results[name].get("said", "").partition("\n")[0])
+            code = results[name].get("exit")
+            shown = f": {_escape(said)}" if said else ""
+            yield f"  - {_code(_case(name))}{marks[name]}, exit {code}{shown}"
+    elif cases := [f"{_code(_case(n))}{marks[n]}" for n in names if _case(n)]:
+        yield f"- {sentence}: {', '.join(cases)}"
+    else:
+        yield f"- {sentence}{marks[names[0]]}"
+
+
+def _sentence(name: str) -> str:
+    test = name.partition("::")[2].partition("[")[0]
+    return test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+
+
+def _case(name: str) -> str:
+    return name.partition("[")[2].removesuffix("]")
+
+
+def _code(text: str) -> str:
+    if not text.isprintable():
+        text = text.encode("unicode_escape").decode()
+    text = text.replace("\\\\", "\\")  # pytest escapes what it shows
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{text}{fence}" if text else "(empty)"
+
+
+def _steady(text: str) -> str:
+    """Leave out what is another in each run: folders of tests, and free space."""
+    text = re.sub(r"'/[^']*/pytest-[^']*?([^/']+)'", r"'.../\1'", text)
+    return re.sub(r", [\d.]+ .?i?B free", "", text)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([|<>*_`\\])", r"\\\1", text)

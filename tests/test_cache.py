@@ -617,8 +617,34 @@ def test_what_a_killed_pull_left_is_swept(any_store: Store) -> None:
         )
         left.mkdir()
         (left / "file").touch()
-    with any_store.lock():
-        assert not left.exists()
+
+    any_store.sweep()
+
+    assert not left.exists()
+
+
+def test_sweeping_makes_nothing(any_store: Store, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+
+    any_store.sweep()
+
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_part_is_swept_once_its_content_is_in_the_cache(project: Path) -> None:
+    content = b"a model"
+    digest = md5(content)
+    with opened(project) as store:
+        part = store.parts / f"{digest.value}.0123"
+        part.write_bytes(content)
+        other = store.parts / f"{md5(b'another').value}.4567"
+        other.touch()
+        store.keep([(digest, part)])
+
+        store.sweep()
+
+        assert not part.exists()
+        assert other.exists()
 
 
 def test_what_another_pull_is_placing_stays_even_if_locks_lie(
@@ -629,7 +655,9 @@ def test_what_another_pull_is_placing_stays_even_if_locks_lie(
         live.mkdir()
         elsewhere = scratch.with_name("placing-0123-1-elsewhere-1")
         elsewhere.mkdir()
-    with any_store.lock():
+
+        any_store.sweep()
+
         assert live.exists()
         assert elsewhere.exists()
 

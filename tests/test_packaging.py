@@ -141,6 +141,22 @@ def test_dvc_works_after_the_package_was_deleted(unpacked: Environment) -> None:
     assert_dvc_goes_on(unpacked, "ModuleNotFoundError")
 
 
+def test_dvc_works_after_all_but_the_pth_file_was_deleted(
+    unpacked: Environment,
+) -> None:
+    for package in ("dvc_studio_models", "_dvc_studio_models_startup"):
+        shutil.rmtree(unpacked.packages / package)
+
+    assert unpacked.dvc("--version").returncode == 0
+
+
+def test_dvc_works_with_a_start_up_module_that_fails(unpacked: Environment) -> None:
+    startup = unpacked.packages / "_dvc_studio_models_startup/__init__.py"
+    startup.write_text("raise RuntimeError\n")
+
+    assert unpacked.dvc("--version").returncode == 0
+
+
 def test_dvc_works_after_only_folders_remained(unpacked: Environment) -> None:
     for module in (unpacked.packages / "dvc_studio_models").rglob("*.py"):
         module.unlink()

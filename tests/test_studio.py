@@ -606,7 +606,7 @@ def test_the_last_refusals_own_sentence_is_shown(
     )
 
 
-def test_a_busy_proxys_page_does_not_blame_the_url(
+def test_the_page_of_a_busy_proxy_does_not_blame_the_url(
     studio: StudioServer, asked: Asked
 ) -> None:
     error = refused(asked, body(b"<html>", HTML, 502), studio)

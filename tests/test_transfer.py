@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import replace
@@ -619,7 +620,7 @@ class Interrupting(Told):
     ],
 )
 def test_an_interrupt_ends_everything_within_a_second(
-    fetcher: Fetcher, behaviour: Behaviour
+    fetcher: Fetcher, behaviour: Behaviour, caplog: pytest.LogCaptureFixture
 ) -> None:
     fetcher.server.script(OK)
     fetcher.server.behaviour = behaviour
@@ -633,7 +634,16 @@ def test_an_interrupt_ends_everything_within_a_second(
         )
 
     assert time.monotonic() - progress.at < 2
+    assert re.search(r"kept .* MiB; the next pull goes on from there", caplog.text)
     assert len(fetcher.parts) == 2  # the bytes and their record
+
+
+def test_a_stream_that_comes_to_its_end_keeps_nothing(
+    fetcher: Fetcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetcher.bring(LARGE)
+
+    assert caplog.text == ""
 
 
 def test_a_stream_that_is_closed_early_keeps_what_came(fetcher: Fetcher) -> None:

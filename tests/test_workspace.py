@@ -1088,6 +1088,37 @@ def test_what_a_killed_pull_left_on_another_file_system_is_swept(far: Bench) -> 
     }
 
 
+def test_what_a_killed_pull_left_is_swept_where_nothing_is_placed(bench: Bench) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    ours = Path("/proc/self/ns/pid").stat().st_ino
+    left = f"placing-0123-{ended.pid}-{os.uname().nodename}-{ours}"
+    bench.write(f"m/.dvc-models/{left}")
+    bench.write("m/.dvc-models/.gitignore", b"*\n")
+
+    bench.workspace.sweep(["m/a", "m/b", "gone/c"])
+
+    assert set(snapshot(bench.root)) == {"m"}
+
+
+def test_sweeping_follows_no_link(bench: Bench, outside: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    ours = Path("/proc/self/ns/pid").stat().st_ino
+    left = f"placing-0123-{ended.pid}-{os.uname().nodename}-{ours}"
+    (outside / left).touch()
+    (outside / ".dvc-models").mkdir()
+    (outside / ".dvc-models" / left).touch()
+    before = snapshot(outside)
+    (bench.root / "m").mkdir()
+    (bench.root / "m/.dvc-models").symlink_to(outside)
+    (bench.root / "n").symlink_to(outside)
+
+    bench.workspace.sweep(["m/a", "n/a"])
+
+    assert snapshot(outside) == before
+
+
 def test_two_mounts_of_one_file_system_are_told_apart(tmp_path: Path) -> None:
     """Only a rename can tell: both have the same device number."""
     code = """

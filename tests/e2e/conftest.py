@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from projects import Project, copy_project
+from warm import Warm, warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +100,13 @@ class serve:  # noqa: N801 - reads as a verb
         self._process.kill()
         self._process.wait()
         pytest.fail(f"the server did not start: {Path(self._log.name).read_text()}")
+
+
+@pytest.fixture(scope="session")
+def warm_dvc() -> Iterator[Warm]:
+    """A process that has ``dvc`` loaded, for tests that run it many times."""
+    with warm() as process:
+        yield process
 
 
 @pytest.fixture

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from dvc.repo import Repo
 from projects import git
 from servers import (
     ACCESS_DENIED,
@@ -33,11 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import RunDvc
+    from warm import Warm
 
 DVC = Path(sys.executable).parent / "dvc"
 MODEL = "models/churn.pkl"
 SMALL = b"the model's bytes" * 100
 LARGE = random.Random(0).randbytes(48 << 20)
+PROGRESS = r"(?:Downloading: .*\n)*"
+KEPT = r"WARNING: kept [\d.]+ MiB; the next pull goes on from there\n"
+INTERRUPTED = r"ERROR: interrupted by the user\n"
 REMOTE_PASSWORD = "PASSWORD-OF-THE-REMOTE"
 
 
@@ -147,6 +154,7 @@ def test_a_fault_ends_in_its_code_and_sentence_and_shows_no_secret(
     fault: Callable[[StudioServer, FileServer], None],
     code: int,
     sentence: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     offer(studio, file_server, SMALL)
     fault(studio, file_server)
@@ -154,6 +162,7 @@ def test_a_fault_ends_in_its_code_and_sentence_and_shows_no_secret(
     done = run_dvc("models", "pull", "churn", "-vv", cwd=clone, env=studio.environ)
 
     output = done.stdout + done.stderr
+    record_property("exit", done.returncode)
     assert done.returncode == code, output
     assert sentence in output
     assert "unexpected error" not in output
@@ -196,11 +205,11 @@ def start_pull(
 
 
 @pytest.mark.parametrize(
-    ("number", "code"),
+    ("number", "code", "said"),
     [
-        pytest.param(signal.SIGINT, 252, id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
-        pytest.param(signal.SIGKILL, -9, id="SIGKILL"),
+        pytest.param(signal.SIGINT, 252, KEPT + INTERRUPTED, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, KEPT, id="SIGTERM"),
+        pytest.param(signal.SIGKILL, -9, "", id="SIGKILL"),
     ],
 )
 def test_a_pull_that_was_stopped_goes_on_in_the_next(
@@ -210,6 +219,8 @@ def test_a_pull_that_was_stopped_goes_on_in_the_next(
     clone: Path,
     number: signal.Signals,
     code: int,
+    said: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     offer(studio, file_server, LARGE)
     file_server.behaviour = Behaviour(bytes_per_s=8 << 20)
@@ -224,9 +235,10 @@ def test_a_pull_that_was_stopped_goes_on_in_the_next(
 
     again = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
 
+    record_property("exit", process.returncode)
     assert process.returncode == code
-    assert seconds < 5
-    assert "Traceback" not in stderr
+    assert seconds < 2  # one, and what a busy machine adds
+    assert re.fullmatch(PROGRESS + said, stderr), stderr
     assert again.returncode == 0, again.stderr
     assert (clone / MODEL).read_bytes() == LARGE
     assert file_server.bytes_served - served < len(LARGE) * 3 // 4
@@ -295,3 +307,131 @@ def test_odd_letters_can_be_printed_in_the_c_locale(
 
     assert done.returncode == 0, done.stderr
     assert (clone / "models/größe-模型").read_bytes() == SMALL
+
+
+# The project's lock
+
+
+def test_dvc_works_while_a_pull_downloads(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, LARGE)
+    file_server.behaviour = Behaviour(bytes_per_s=1 << 20)
+    (clone / "data").write_bytes(SMALL)
+    with start_pull(clone, studio, "--jobs=1") as process:
+        wait_until(lambda: file_server.bytes_served > 0, timeout_s=60)
+
+        added = run_dvc("add", "data", cwd=clone)
+        status = run_dvc("status", cwd=clone)
+
+        assert process.poll() is None  # it still downloads
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert (added.returncode, status.returncode) == (0, 0), added.stderr
+    assert (clone / "data.dvc").exists()
+
+
+def test_a_pull_waits_for_the_lock_when_told_to(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, SMALL)
+    with Repo(str(clone)) as repo, repo.lock:
+        refused = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
+        command = [DVC, "--wait-for-lock", "models", "pull", "churn"]
+        with subprocess.Popen(
+            command,
+            cwd=clone,
+            env={**os.environ, **studio.environ},
+            stdout=subprocess.DEVNULL,
+        ) as waiting:
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(timeout=6)  # DVC's own wait is 3 s
+            assert not (clone / MODEL).exists()
+            repo.lock.unlock()
+            assert waiting.wait(timeout=30) == 0
+            repo.lock.lock()
+
+    assert refused.returncode == 7
+    assert "another DVC process holds the project's lock" in refused.stderr
+    assert (clone / MODEL).read_bytes() == SMALL
+
+
+def test_who_holds_the_lock_never_sees_half_a_model(
+    studio: StudioServer, file_server: FileServer, clone: Path, warm_dvc: Warm
+) -> None:
+    versions = [
+        {f"models/{n}": f"{n} of {version}".encode() for n in range(100)}
+        for version in ("one", "two")
+    ]
+    seen: list[set[bytes | None]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        with Repo(str(clone)) as repo:
+            while not over.is_set():
+                with repo.lock:
+                    files = [clone / path for path in versions[0]]
+                    texts = [f.read_bytes() if f.exists() else None for f in files]
+                    seen.append({text and text.partition(b" of ")[2] for text in texts})
+                time.sleep(0.001)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    env = {**os.environ, **studio.environ}
+    output = clone.parent / "output"
+    try:
+        for version in [*versions, *versions, *versions]:
+            studio.serve("churn", file_server.publish(version))
+            command = ("--wait-for-lock", "models", "pull", "churn")
+            assert warm_dvc.run(*command, cwd=clone, env=env, output=output) == 0
+    finally:
+        over.set()
+        looking.join()
+
+    assert {frozenset(each) for each in seen} == {
+        frozenset({None}),
+        frozenset({b"one"}),
+        frozenset({b"two"}),
+    }
+
+
+def test_a_bare_repository_is_refused(
+    run_dvc: RunDvc, studio: StudioServer, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", "bare.git")
+
+    done = run_dvc(
+        *("models", "pull", "churn"), cwd=tmp_path / "bare.git", env=studio.environ
+    )
+
+    assert done.returncode == 253
+    assert "unexpected" not in done.stderr
+    assert done.stderr.count("ERROR: ") == 1
+
+
+# Times and modes
+
+
+@pytest.mark.parametrize(
+    ("link", "newer"), [("copy", True), ("hardlink", False), ("symlink", False)]
+)
+def test_a_replaced_file_is_newer_where_the_readme_says_so(
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    warm_dvc: Warm,
+    link: str,
+    newer: bool,
+) -> None:
+    env, output = {**os.environ, **studio.environ}, clone.parent / "output"
+    config = ("config", "cache.type", link)
+    assert warm_dvc.run(*config, cwd=clone, env=env, output=output) == 0
+    times = []
+    for content in (b"one", b"two", b"one"):
+        offer(studio, file_server, content)
+        pull = ("models", "pull", "churn")
+        assert warm_dvc.run(*pull, cwd=clone, env=env, output=output) == 0
+        assert (clone / MODEL).read_bytes() == content
+        times.append((clone / MODEL).stat().st_mtime_ns)
+
+    assert (times[2] > times[1]) is newer

@@ -1,0 +1,57 @@
+"""``docs/reliability.md`` is about the tests that there are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mutate_guards import MODULES, mutants
+from reliability import CHAPTERS, fingerprint, matching
+from reliability_rows import ROWS, Row
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    """Every case of every chapter, none of which is run."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *CHAPTERS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+def test_the_page_lists_the_cases_that_there_are(names: list[str]) -> None:
+    text = (ROOT / "docs/reliability.md").read_text("utf-8")
+
+    assert f"<!-- {fingerprint(names)} -->" in text, "run 'make reliability'"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for rows in ROWS.values() for row in rows],
+    ids=lambda row: row.case[:60],
+)
+def test_each_row_of_the_page_has_a_test(row: Row, names: list[str]) -> None:
+    assert matching(row, names)
+
+
+def test_no_case_is_not_right() -> None:
+    text = (ROOT / "docs/reliability.md").read_text("utf-8")
+
+    assert "(failed)" not in text
+    assert "(not run)" not in text
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_last_mutation_check_was_of_the_guards_that_there_are(module: str) -> None:
+    guards = len(list(mutants(module)))
+    text = (ROOT / "docs/reliability.md").read_text("utf-8")
+
+    assert f"\n    {module}: {guards} guards, 0 missed, " in text, "run 'make mutants'"

@@ -1,0 +1,148 @@
+"""Folders of our own: hidden from Git, swept of what killed pulls left, flushed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dvc_studio_models.scratch import (
+    STALE_AFTER_S,
+    flush_folder,
+    is_left,
+    remove_hidden,
+    sweep,
+    waiting_name,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def dead() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    return ended.pid
+
+
+def named(pid: object) -> str:
+    """Make the name of something that a process of this machine waits with."""
+    return waiting_name().replace(f"-{os.getpid()}-", f"-{pid}-")
+
+
+def test_what_a_dead_process_left_is_swept_files_and_folders(
+    tmp_path: Path, dead: int
+) -> None:
+    (tmp_path / named(dead)).write_bytes(b"half a file")
+    folder = tmp_path / named(dead)
+    folder.mkdir()
+    (folder / "file").touch()
+    (tmp_path / waiting_name()).touch()
+    (tmp_path / "receipts").mkdir()
+
+    sweep(tmp_path)
+
+    left = {path.name.partition("-")[0] for path in tmp_path.iterdir()}
+    assert left == {"placing", "receipts"}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_number_of_another_machine_tells_nothing(tmp_path: Path, dead: int) -> None:
+    (tmp_path / f"placing-0123-{dead}-elsewhere-1").touch()
+
+    sweep(tmp_path)
+
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("pid", ["x", "", "²", "-1"])
+def test_a_number_that_is_none_tells_nothing(tmp_path: Path, pid: str) -> None:
+    left = tmp_path / named(pid)
+    left.touch()
+
+    assert not is_left(left)
+
+
+def test_what_is_of_nobody_here_is_swept_a_day_later(tmp_path: Path) -> None:
+    left = tmp_path / "placing-0123-1-elsewhere-1"
+    left.touch()
+    then = time.time() - STALE_AFTER_S - 60
+    os.utime(left, (then, then))
+
+    sweep(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_not_swept_through(tmp_path: Path, dead: int) -> None:
+    inside, link = tmp_path / "inside", tmp_path / "link"
+    inside.mkdir()
+    (inside / named(dead)).touch()
+    link.symlink_to(inside)
+
+    sweep(link)
+
+    assert len(list(inside.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_flushed_is_an_error() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor") as raised:
+        flush_folder(1 << 20)
+
+    assert raised.value.errno == errno.EBADF
+
+
+def test_a_file_of_somebody_else_stays_in_a_hidden_folder(
+    tmp_path: Path, dead: int
+) -> None:
+    hidden = tmp_path / ".dvc-models"
+    hidden.mkdir()
+    theirs = hidden / f"theirs-{named(dead).split('-', 2)[2]}"
+    theirs.touch()
+    (hidden / named(dead)).touch()
+
+    remove_hidden(hidden)
+
+    assert list(hidden.iterdir()) == [theirs]
+
+
+def test_where_no_file_is_without_a_name_a_link_is_not_written_through(
+    tmp_path: Path,
+) -> None:
+    """Without ``/proc`` the file that hides a folder gets its name at once."""
+    folders = new, old, linked = [tmp_path / name for name in ("new", "old", "linked")]
+    for folder in folders:
+        folder.mkdir()
+    (old / ".gitignore").write_text("longer than what is to be there\n")
+    (linked / ".gitignore").symlink_to(tmp_path / "outside")
+    code = (
+        "import os, sys\n"
+        "from dvc_studio_models.scratch import ignore_all\n"
+        "ignore_all(os.open(sys.argv[1], os.O_RDONLY))\n"
+    )
+    namespace = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*namespace, "true"], check=False).returncode:
+        pytest.skip("no mount namespace can be made")
+    command = 'mount -t tmpfs none /proc && exec "$0" -c "$2" "$1"'
+    *done, refused = (
+        subprocess.run(
+            [*namespace, "sh", "-c", command, sys.executable, folder, code],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        for folder in folders
+    )
+
+    assert [each.stderr for each in done] == ["", ""]
+    assert (new / ".gitignore").read_text() == "*\n"
+    assert (old / ".gitignore").read_text() == "*\n"
+    assert "Too many levels of symbolic links" in refused.stderr
+    assert not (tmp_path / "outside").exists()
