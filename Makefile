@@ -5,16 +5,19 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dvc-studio-models.pth
 
-.PHONY: help demo test reliability check bench clean
+.PHONY: help demo test test-servers reliability check bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve it, pull from it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
 test: $(VENV)/.installed-tests  ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
+	@bash tests/e2e/install_stores.sh
 
 reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md
 	$(BIN)/python -m pytest -q -p reliability --reliability docs/reliability.md

@@ -4,7 +4,7 @@ Each is a process of ours on a free port, ended by its id at the end of its bloc
 ``new_place`` makes a bucket, container or folder, as DVC's config calls it; a ``Team``
 pushes a real project there, and serves it.
 
-``install_stores.sh`` installs them. Where one is missing, its tests skip on a
+``make test-servers`` installs them. Where one is missing, its tests skip on a
 developer's machine and fail where ``CI`` is set.
 """
 
@@ -498,7 +498,7 @@ def need(present: bool, what: str) -> None:
     """Skip the test if it lacks something, or fail it where nothing may be lacking."""
     if present:
         return
-    reason = f"{what} is missing: run tests/e2e/install_stores.sh"
+    reason = f"{what} is missing: run 'make test-servers'"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
