@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -89,6 +91,11 @@ def fetch(link: str, **headers: str) -> requests.Response:
 
 def refusal(reply: requests.Response) -> tuple[int, str]:
     return reply.status_code, reply.json()["detail"]
+
+
+def read_log(line: str) -> dict[str, str]:
+    """Read the ``key=value`` pairs of a line of the access log."""
+    return dict(word.split("=", 1) for word in shlex.split(line))
 
 
 def md5_of(content: bytes) -> str:
@@ -859,8 +866,8 @@ def test_the_access_log_shows_who_did_what_and_no_secret(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with serving(project.repo, tokens={TOKEN: "ci"}) as url:
-        link = links(url, "churn")["models/churn.pkl"]
+    with serving(project.repo, tokens={TOKEN: "ci runner"}) as url:
+        link = links(url, "churn", stage="prod")["models/churn.pkl"]
         fetch(link)
         fetch(f"{url}/x%0aGET%20/forged")
 
@@ -870,12 +877,22 @@ def test_the_access_log_shows_who_did_what_and_no_secret(
         if record.name == "dvc.dvc_studio_models.server"
     ]
     # A line is written when its reply is out, so two may change places.
-    by_path = {line.split()[1]: line.split() for line in lines}
-    paths = (API, urlsplit(link).path, "/x%0AGET%20/forged")
-    asked, fetched, forged = (by_path[path] for path in paths)
-    assert (asked[:3], asked[5:]) == (["GET", API, "200"], ["ci"])
-    assert fetched[2] == "200"
-    assert forged[2] == "404"
+    by_path = {read_log(line)["path"]: read_log(line) for line in lines}
+    asked = by_path[API]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", asked.pop("time"))
+    assert float(asked.pop("ms")) > 0
+    assert asked == {
+        "client": "127.0.0.1",
+        "method": "GET",
+        "path": API,
+        "status": "200",
+        "user": "ci runner",
+        "repo": "models",
+        "model": "churn#prod",
+        "files": "1",
+    }
+    assert by_path[urlsplit(link).path]["status"] == "200"
+    assert by_path["/x%0AGET%20/forged"]["status"] == "404"
     secrets = (TOKEN, "signature", link.partition("signature=")[2], "acme")
     assert not [secret for secret in secrets if secret in "".join(lines)]
 
@@ -1140,7 +1157,8 @@ def test_the_command_says_where_it_serves_and_stops_when_told(
     assert said == "Serving 1 repo at"
     assert list(found) == ["models/churn.pkl"]
     assert (process.returncode, errors) == (0, "")
-    assert [line.split()[:3] for line in rest.splitlines()] == [["GET", API, "200"]]
+    (line,) = rest.splitlines()
+    assert (read_log(line)["path"], read_log(line)["status"]) == (API, "200")
 
 
 def test_a_port_that_is_taken_is_a_configuration_error(project: Project) -> None:

@@ -41,6 +41,8 @@ _UNQUOTED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold, quoted already or not
 class PlainSigner:
     """Links to stores that everybody may read, as they are."""
 
+    is_slow = False
+
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
@@ -52,6 +54,8 @@ class PlainSigner:
 
 class CloudSigner:
     """Links that fsspec signs."""
+
+    is_slow = True
 
     def __init__(self, needs: str, fast: Fast | None = None) -> None:
         """Remember how to sign.
@@ -82,7 +86,7 @@ class CloudSigner:
 
             first = slow(objects[0])
             fast = None
-            if self._fast and len(objects) > FEW:
+            if self._fast and len(objects) > FEW and not store.is_versioned:
                 fast = _proven(self._fast, fs, folder, objects[0], first)
             return [first, *map(fast or slow, objects[1:])]
         except Exception as exc:  # every service has errors of its own

@@ -34,6 +34,9 @@ _OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
 class Signer(Protocol):
     """Makes links for one kind of store."""
 
+    is_slow: bool
+    """Whether it may have to ask others first."""
+
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
@@ -52,6 +55,8 @@ class Signer(Protocol):
 
 class FolderSigner:
     """Links to this server's own ``/objects``, for stores that are local folders."""
+
+    is_slow = False
 
     def __init__(self, key: bytes, *, now: Callable[[], float] = time.time) -> None:
         self._key = key
