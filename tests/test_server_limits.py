@@ -161,12 +161,14 @@ def test_a_client_that_reads_slowly_gets_all(
     assert received > 64 << 20
 
 
-def test_a_long_reply_that_is_not_read_does_not_stay(project: Project) -> None:
-    with serving(project.repo, idle_s=IDLE_S, most=4) as url:
+def test_a_long_reply_that_is_not_read_does_not_stay(large_object: Project) -> None:
+    with serving(large_object.repo, idle_s=IDLE_S, most=4) as url:
         (link,) = ask(url).json().values()
         with contextlib.ExitStack() as stack:
-            for _ in range(4):
-                stack.enter_context(fetch_slowly(url, link))
+            for _ in range(6):
+                begun = stack.enter_context(fetch_slowly(url, link))
+                assert begun.recv(1) == b"H"
+            assert ask(url).status_code == 503
             time.sleep(IDLE_S * 4)
 
             assert ask(url).status_code == 200
