@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.server.remotes import LOCAL
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.remotes import Store
     from dvc_studio_models.server.storage import StoredFile
-
-logger = logging.getLogger(f"dvc.{__name__}")
 
 
 def missing(files: Iterable[StoredFile]) -> list[StoredFile]:
@@ -44,4 +41,8 @@ def _missing(
     # For a folder, DVC's `oids_exist` would read all files, and remove broken ones.
     ask = odb.list_oids_exists if store.protocol == LOCAL else odb.oids_exist
     there = set(ask(list(dict.fromkeys(wanted))))
-    return [file for file in files if file.digest.value not in there]
+    lost = [file for file in files if file.digest.value not in there]
+    if lost and store.protocol in {"http", "https"}:
+        # To fsspec a server that is down or refuses is one that has no such file.
+        store.remote.fs.fs.exists(odb.oid_to_path(lost[0].digest.value), strict=True)
+    return lost
