@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dvc-studio-models.pth
 
-.PHONY: help demo test test-servers reliability check bench clean
+.PHONY: help demo test test-servers reliability check bench bench-serve clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,6 +30,9 @@ check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
 
 bench: $(VENV)/.installed-serve  ## measure against peers, minutes long; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks
+
+bench-serve: $(VENV)/.installed-tests  ## measure the server, two minutes long; writes benchmarks/SERVE.md
+	@$(BIN)/python benchmarks/serve.py
 
 clean:  ## remove the environment and what tests leave
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -100,7 +100,7 @@ class Studio:
             files = await self._patience.wait(storage.find, ref)
         prefix = request.path_params.get("prefix", "")
         base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
-        if len(files) <= FEW and not any(self._signer(file).is_slow for file in files):
+        if len(files) <= FEW and self._is_quick(files):
             links = self._sign(files, base_url)
         else:
             links = await run_in_threadpool(self._sign, files, base_url)
@@ -132,15 +132,18 @@ class Studio:
             headers={"ETag": etag, "Cache-Control": "private, immutable"},
         )
 
-    def _signer(self, file: StoredFile) -> Signer:
-        return self._signers[file.store.protocol]
+    def _is_quick(self, files: Sequence[StoredFile]) -> bool:
+        return all(
+            self._signers[store.protocol].is_quick(store, expires_s=self._expires_s)
+            for store in {file.store for file in files}
+        )
 
     def _sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
         links: dict[str, str] = {}
         # Each store's at once; they come sorted by path, mostly from one store.
         for store, group in itertools.groupby(files, key=lambda file: file.store):
             together = list(group)
-            signed = self._signer(together[0]).sign(
+            signed = self._signers[store.protocol].sign(
                 store,
                 [file.object for file in together],
                 base_url=base_url,
