@@ -136,6 +136,44 @@ def test_links_to_azure_made_fast_are_those_of_fsspec(
     assert len(set(actual)) == len(OBJECTS)
 
 
+def test_all_links_of_one_second_are_made_in_one_way_and_no_others() -> None:
+    need("dvc_s3")
+    store = open_store("s3", "bucket", region="eu-central-1", **S3_KEYS)
+    looked = []
+
+    def fast(*args: Any) -> Callable[[str], str]:
+        looked.append(args)
+        return clouds.like_s3(*args)
+
+    signer = CloudSigner("", fast)
+    for _ in range(20):
+        looked.clear()
+        time.sleep(1 - time.time() % 1)
+        begun = int(time.time())
+        one, other = (
+            signer.sign(store, [name], base_url="", expires_s=60)[0]
+            for name in OBJECTS[:2]
+        )
+        quick = (
+            signer.is_quick(store, expires_s=60),
+            signer.is_quick(store, expires_s=9),
+        )
+        if int(time.time()) == begun:
+            break
+    time.sleep(1)
+    late = signer.is_quick(store, expires_s=60)
+    (later,) = signer.sign(store, OBJECTS[:1], base_url="", expires_s=60)
+
+    assert quick == (True, False)
+    assert not late
+    assert len(looked) == 2
+    dates = [
+        parse_qs(urlsplit(link).query)["X-Amz-Date"] for link in (one, other, later)
+    ]
+    assert dates[0] == dates[1] != dates[2]
+    assert OBJECTS[1] in other
+
+
 def wrong(*_: object) -> Callable[[str], str]:
     return lambda name: f"https://elsewhere/{name}"
 
