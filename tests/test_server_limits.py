@@ -9,7 +9,10 @@ import json
 import logging
 import os
 import random
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -172,6 +175,33 @@ def test_a_long_reply_that_is_not_read_does_not_stay(large_object: Project) -> N
             time.sleep(IDLE_S * 4)
 
             assert ask(url).status_code == 200
+
+
+def test_a_download_goes_on_when_the_server_is_told_to_stop(
+    large_object: Project,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc_studio_models", "serve", "--port", "0"],
+        cwd=large_object.repo,
+        env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        url = process.stdout.readline().split()[-1]
+        (link,) = ask(url).json().values()
+        with fetch_slowly(url, link) as connection:
+            received = len(connection.recv(1))
+            process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            with pytest.raises(requests.ConnectionError):
+                ask(url)
+            while more := connection.recv(1 << 20):
+                received += len(more)
+        code = process.wait(TIMEOUT_S)
+
+    assert received > 64 << 20
+    assert code == 0
 
 
 # -- clients that want too much

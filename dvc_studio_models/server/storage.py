@@ -100,7 +100,7 @@ class Storage:
         self._recorded: Kept[RecordedModel] = Kept(
             KEPT_FILES, size=lambda one: one.size
         )
-        self._files: Kept[tuple[RecordedFile, ...]] = Kept(KEPT_FILES, size=len)
+        self._files: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
         self._present: Kept[bool] = Kept(KEPT_CHECKS, size=lambda _: 1)
         self._answers: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
 
@@ -158,20 +158,17 @@ class Storage:
 
     def _find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
         version, recorded, stores = self._look_up(ref)
+        key = (version.commit, ref.name, *stores.values())
         # Without the lock: a store that is silent keeps nobody else waiting.
         try:
-            files = self._files.get(
-                (version.commit, ref.name), lambda: _list(recorded, stores)
-            )
-            found = tuple(
-                _stored(file, stores[file.remote], recorded.project) for file in files
-            )
+            files = self._files.get(key, lambda: _list(recorded, stores))
         except UntoldError as exc:
             raise NotStoredError(ref.name, version, str(exc)) from None
         if self._verify_s:
-            key = (version.commit, ref.name, *stores.values(), self._period())
-            self._present.get(key, lambda: _verify(found, ref.name, version))
-        return found
+            self._present.get(
+                (*key, self._period()), lambda: _verify(files, ref.name, version)
+            )
+        return files
 
     def _known(self, scm: Git) -> tuple[KnownModel, ...]:
         tags = registry.fingerprint(scm)
@@ -216,7 +213,7 @@ def _is_ready(store: Store) -> bool:
 
 def _list(
     model: RecordedModel, stores: Mapping[str | None, Store]
-) -> tuple[RecordedFile, ...]:
+) -> tuple[StoredFile, ...]:
     """Give the files of a version, by path, reading listings where there are some."""
     files = [
         file
@@ -227,7 +224,8 @@ def _list(
     if not files and model.outs[0].file.path != model.path:
         reason = f"there is no '{model.path}' in what DVC tracks"
         raise UntoldError(reason)
-    return tuple(sorted(files, key=lambda file: file.path))
+    files.sort(key=lambda file: file.path)
+    return tuple(_stored(file, stores[file.remote], model.project) for file in files)
 
 
 def _expand(out: RecordedOutput, store: Store) -> Iterator[RecordedFile]:
