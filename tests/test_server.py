@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import json
 import logging
 import os
@@ -104,6 +105,15 @@ def md5_of(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
+def age(repo: Path) -> None:
+    """Let the refs of a clone or a bare repo have been as they are for a while."""
+    git_dir = repo / ".git" if (repo / ".git").is_dir() else repo
+    refs = [git_dir / "HEAD", git_dir / "packed-refs", *git_dir.glob("refs/**")]
+    for path in refs:
+        if path.exists():
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
 def annotate(project: Project, path: str, tag: str = "m@v1.0.0") -> None:
     """Make ``m``, which lies at ``path``, the only model, and register it."""
     annotation = f"artifacts:\n  m:\n    path: {path}\n"
@@ -181,7 +191,7 @@ def test_a_new_tag_is_seen_at_once_however_often_was_asked_before(
 def test_a_new_tag_is_seen_when_all_has_been_quiet(
     project: Project, own_server: str
 ) -> None:
-    time.sleep(2.1)  # now answers are kept
+    age(project.repo)  # now answers are kept
     for query in ({"stage": "prod"}, {"stage": "prod"}, {}):
         links(own_server, "churn", **query)
 
@@ -345,6 +355,32 @@ def test_a_path_prefix_is_kept_in_the_links(server: str) -> None:
 
     assert link.startswith(f"{prefixed}/objects/")
     assert fetch(link).content == CHURN["v2.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("address", "proxied", "scheme"),
+    [
+        ("127.0.0.1", False, "https"),
+        ("127.0.0.2", True, "https"),
+        ("127.0.0.2", False, "http"),
+    ],
+    ids=["proxy here", "proxy elsewhere", "somebody else"],
+)
+def test_links_have_the_scheme_by_which_the_proxy_was_reached(
+    project: Project, address: str, proxied: bool, scheme: str
+) -> None:
+    headers = {"Authorization": f"token {TOKEN}", "X-Forwarded-Proto": "https"}
+    with serving(project.repo, proxied=proxied) as url:
+        connection = http.client.HTTPConnection(
+            urlsplit(url).netloc, timeout=TIMEOUT_S, source_address=(address, 0)
+        )
+        with contextlib.closing(connection):
+            connection.request(
+                "GET", f"{API}?repo=acme/models&name=churn", None, headers
+            )
+            (link,) = json.loads(connection.getresponse().read()).values()
+
+    assert link.startswith(f"{scheme}://")
 
 
 def test_several_clients_at_once_get_their_own_answers(server: str) -> None:
@@ -820,7 +856,9 @@ def test_a_bare_repo_may_have_a_remote_with_an_absolute_path(project: Project) -
 def test_a_change_of_the_remote_is_seen_while_the_server_runs(
     project: Project, own_server: str, name: str
 ) -> None:
-    links(own_server, "churn")
+    age(project.repo)
+    for _ in range(3):
+        links(own_server, "churn")
 
     project.storage.rename(project.root / "moved")
     config = (project.repo / ".dvc" / "config").read_text()
@@ -832,8 +870,10 @@ def test_a_change_of_the_remote_is_seen_while_the_server_runs(
 
 
 def test_a_change_of_the_remote_is_seen_in_a_bare_repo(project: Project) -> None:
+    age(project.bare)
     with serving(f"acme/models={project.bare}") as url:
-        links(url, "churn")
+        for _ in range(3):
+            links(url, "churn")
 
         project.storage.rename(project.root / "moved")
         config = project.repo / ".dvc" / "config"
@@ -898,6 +938,19 @@ def test_objects_that_are_there_are_found(project: Project, verifying_server) ->
     assert after == before
 
 
+def test_objects_are_neither_read_nor_mended(
+    project: Project, verifying_server: str
+) -> None:
+    object_ = stored(project, CHURN["v1.0.0"])
+    object_.chmod(0o644)
+    object_.write_bytes(b"other content")
+
+    found = links(verifying_server, "churn", version="v1.0.0")
+
+    assert len(found) == 1
+    assert object_.read_bytes() == b"other content"
+
+
 def test_what_was_never_pushed_is_told_until_it_is(
     project: Project, verifying_server: str
 ) -> None:
@@ -938,11 +991,12 @@ def test_the_files_of_a_directory_that_were_never_pushed_are_told(
 def test_objects_are_looked_for_once_in_the_life_of_a_link(project: Project) -> None:
     # Both servers ask for the first version: the newest is read when they start.
     query = {"repo": ORIGIN_URL, "name": "churn", "version": "v1.0.0"}
+    age(project.repo)
     with (
         serving(project.repo, verify_objects=True) as lasting,
         serving(project.repo, verify_objects=True, expires_s=1) as passing,
     ):
-        for url in (lasting, passing):
+        for url in (lasting, passing) * 3:
             assert ask(url, **query).status_code == 200
         stored(project, CHURN["v1.0.0"]).unlink()
         time.sleep(1.1)

@@ -60,6 +60,7 @@ def test_a_change_of_refs_changes_the_stamp(
 
 def test_a_tag_in_a_folder_made_since_is_seen(repo: Path) -> None:
     refs = Refs(str(repo / ".git"), now_ns=later)
+    refs.stamp()
     git(repo, "tag", "c/d/one")
     before = refs.stamp()
 
