@@ -9,7 +9,7 @@
     patience     threads                    how long a request waits for a remote
     catalog      Git remotes                a request's ``repo`` -> a served repo
     storage      tags and remotes           name, version, stage -> stored objects
-    records      Git, DVC files             a commit -> what DVC recorded there
+    recorded     Git, DVC files             a commit -> what DVC recorded there
     remotes      DVC's config               a name -> a DVC remote
     presence     DVC remotes                which objects are there
     watch        times of files             whether the refs changed

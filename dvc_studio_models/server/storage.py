@@ -20,7 +20,7 @@ from dvc_studio_models import registry
 from dvc_studio_models.model import MD5, ModelRef
 from dvc_studio_models.server import presence
 from dvc_studio_models.server.kept import Kept
-from dvc_studio_models.server.records import (
+from dvc_studio_models.server.recorded import (
     RecordedFile,
     RecordedModel,
     UntoldError,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry import KnownModel
     from dvc_studio_models.server.catalog import ServedRepo
-    from dvc_studio_models.server.records import RecordedOutput
+    from dvc_studio_models.server.recorded import RecordedOutput
     from dvc_studio_models.server.remotes import Store
 
 logger = logging.getLogger(f"dvc.{__name__}")
