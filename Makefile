@@ -5,16 +5,19 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dvc-studio-models.pth
 
-.PHONY: help demo test reliability mutants check bench picture clean
+.PHONY: help demo test test-servers reliability mutants check bench bench-serve picture clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve it, pull from it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
 test: $(VENV)/.installed-tests  ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
+	@bash tests/e2e/install_stores.sh
 
 reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md (20 minutes)
 	KILL_ALL=1 $(BIN)/python -m pytest -q -p reliability --reliability docs/reliability.md $(PYTEST_ARGS)
@@ -33,6 +36,9 @@ bench: $(VENV)/.installed-serve  ## measure against peers, minutes long; writes 
 
 picture: $(VENV)/.installed-picture  ## draw docs/pull.svg from a real run of the demo
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/record.py docs/pull.svg
+
+bench-serve: $(VENV)/.installed-tests  ## measure the server, two minutes long; writes benchmarks/SERVE.md
+	@$(BIN)/python benchmarks/serve.py
 
 clean:  ## remove the environment and what tests leave
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

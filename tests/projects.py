@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from dvc_studio_models.server.patience import Patience
+
 ORIGIN_URL = "git@git.example.com:acme/models.git"
 """What the clones call origin; no test ever contacts it."""
 
@@ -235,6 +237,9 @@ def serving(
     no_auth: bool = False,
     expires_s: int = 3600,
     remote: str | None = None,
+    verify_objects: bool = False,
+    patience: Patience | None = None,
+    **limits: int,
 ) -> Iterator[str]:
     """Run ``dvc models serve`` in a thread, on a free port, and give its URL.
 
@@ -244,13 +249,17 @@ def serving(
         no_auth: Ask for no token.
         expires_s: Life of a link, in seconds.
         remote: DVC remote to serve from; None for the default one.
+        verify_objects: Give links only to what is there.
+        patience: With silent remotes.
+        limits: Those of ``make_server``.
     """
     from dvc_studio_models.server import app, catalog, service
+    from dvc_studio_models.server.settings import Settings
 
     accepted = None if no_auth else tokens or {TOKEN: "tests"}
-    settings = app.Settings(accepted, expires_s, remote)
+    settings = Settings(accepted, expires_s, remote, verify_objects=verify_objects)
     served = catalog.Catalog([str(repo) for repo in repos])
-    server = service.make_server(app.create_app(served, settings))
+    server = service.make_server(app.create_app(served, settings, patience), **limits)
     with service.listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
+import json
 import logging
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,8 +96,22 @@ def refusal(reply: requests.Response) -> tuple[int, str]:
     return reply.status_code, reply.json()["detail"]
 
 
+def read_log(line: str) -> dict[str, str]:
+    """Read the ``key=value`` pairs of a line of the access log."""
+    return dict(word.split("=", 1) for word in shlex.split(line))
+
+
 def md5_of(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
+
+
+def age(repo: Path) -> None:
+    """Let the refs of a clone or a bare repo have been as they are for a while."""
+    git_dir = repo / ".git" if (repo / ".git").is_dir() else repo
+    refs = [git_dir / "HEAD", git_dir / "packed-refs", *git_dir.glob("refs/**")]
+    for path in refs:
+        if path.exists():
+            os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
 def annotate(project: Project, path: str, tag: str = "m@v1.0.0") -> None:
@@ -157,6 +176,29 @@ def test_a_model_in_a_folder_is_found_by_either_spelling(
 
     assert list(found) == ["services/fraud/model.bin"]
     assert fetch(found["services/fraud/model.bin"]).content == FRAUD
+
+
+def test_a_new_tag_is_seen_at_once_however_often_was_asked_before(
+    project: Project, own_server: str
+) -> None:
+    for number, version in enumerate(["v1.0.0", "v2.0.0"] * 5, start=4):
+        project.tag(f"churn#prod#{number}", f"churn@{version}")
+        link = links(own_server, "churn", stage="prod")["models/churn.pkl"]
+
+        assert md5_of(CHURN[version])[2:] in link
+
+
+def test_a_new_tag_is_seen_when_all_has_been_quiet(
+    project: Project, own_server: str
+) -> None:
+    age(project.repo)  # now answers are kept
+    for query in ({"stage": "prod"}, {"stage": "prod"}, {}):
+        links(own_server, "churn", **query)
+
+    project.tag("churn#prod#4", "churn@v1.0.0")
+
+    link = links(own_server, "churn", stage="prod")["models/churn.pkl"]
+    assert md5_of(CHURN["v1.0.0"])[2:] in link
 
 
 def test_a_new_tag_is_seen_while_the_server_runs(
@@ -315,6 +357,32 @@ def test_a_path_prefix_is_kept_in_the_links(server: str) -> None:
     assert fetch(link).content == CHURN["v2.0.0"]
 
 
+@pytest.mark.parametrize(
+    ("address", "proxied", "scheme"),
+    [
+        ("127.0.0.1", False, "https"),
+        ("127.0.0.2", True, "https"),
+        ("127.0.0.2", False, "http"),
+    ],
+    ids=["proxy here", "proxy elsewhere", "somebody else"],
+)
+def test_links_have_the_scheme_by_which_the_proxy_was_reached(
+    project: Project, address: str, proxied: bool, scheme: str
+) -> None:
+    headers = {"Authorization": f"token {TOKEN}", "X-Forwarded-Proto": "https"}
+    with serving(project.repo, proxied=proxied) as url:
+        connection = http.client.HTTPConnection(
+            urlsplit(url).netloc, timeout=TIMEOUT_S, source_address=(address, 0)
+        )
+        with contextlib.closing(connection):
+            connection.request(
+                "GET", f"{API}?repo=acme/models&name=churn", None, headers
+            )
+            (link,) = json.loads(connection.getresponse().read()).values()
+
+    assert link.startswith(f"{scheme}://")
+
+
 def test_several_clients_at_once_get_their_own_answers(server: str) -> None:
     wanted = [("churn", "v1.0.0"), ("churn", "v2.0.0"), ("bert", "v1.0.0")] * 8
 
@@ -325,6 +393,32 @@ def test_several_clients_at_once_get_their_own_answers(server: str) -> None:
 
     for (name, version), reply in zip(wanted, found, strict=True):
         assert len(reply) == (1 if name == "churn" else len(BERT[version]))
+
+
+@pytest.mark.parametrize(
+    ("tag", "query", "outcome"),
+    [
+        ("churn@v2.0.0!", {}, "v1.0.0"),
+        ("churn@v2.0.0!", {"version": "v2.0.0"}, "version 'v2.0.0' is not registered"),
+        ("churn#dev!#2", {"stage": "dev"}, "stage 'dev' is not assigned"),
+        ("churn#prod#4", {"stage": "prod"}, "v1.0.0"),
+        ("churn@deprecated", {}, "model 'churn' is not registered"),
+    ],
+    ids=["deregistered", "named", "unassigned", "moved", "deprecated"],
+)
+def test_tags_count_as_gto_counts_them(
+    project: Project, own_server: str, tag: str, query: dict[str, str], outcome: str
+) -> None:
+    at = "v2.0.0" if tag.startswith("churn@v2.0.0") else "v1.0.0"
+    project.tag(tag, f"churn@{at}")
+
+    reply = ask(own_server, repo=ORIGIN_URL, name="churn", **query)
+
+    if reply.status_code == 200:
+        assert fetch(reply.json()["models/churn.pkl"]).content == CHURN[outcome]
+    else:
+        assert reply.status_code == 404
+        assert reply.json()["detail"].startswith(f"{outcome}; ")
 
 
 # -- which repo is meant
@@ -340,12 +434,23 @@ def test_several_clients_at_once_get_their_own_answers(server: str) -> None:
         "https://oauth2:secret@git.example.com/acme/models.git",
         "ssh://git@git.example.com:2222/acme/models.git",
         "acme/models",
+        "git.example.com/acme/models",
+        "GIT.example.com/acme/models.git",
     ],
 )
 def test_a_repo_is_known_by_any_spelling_of_its_remote(
     server: str, spelled: str
 ) -> None:
     assert ask(server, repo=spelled, name="churn").status_code == 200
+
+
+def test_a_repo_is_known_by_what_git_makes_of_its_remote(project: Project) -> None:
+    git(project.repo, "remote", "set-url", "origin", "work:models.git")
+    git(project.repo, "config", "url.https://git.corp/acme/.insteadOf", "work:")
+
+    with serving(project.repo) as url:
+        for spelled in ("git@git.corp:acme/models.git", "work:models"):
+            assert ask(url, repo=spelled, name="churn").status_code == 200
 
 
 def test_a_repo_is_known_by_its_own_path(project: Project, own_server: str) -> None:
@@ -386,6 +491,8 @@ def test_a_repo_is_known_by_the_name_it_was_given(project: Project, name: str) -
         "git@git.example.com:acme/other.git",
         "other/models",
         "models",
+        "github.com/acme/models",
+        "git.example.com/git.example.com/acme/models",
         "https://[",
         "",
     ],
@@ -749,7 +856,9 @@ def test_a_bare_repo_may_have_a_remote_with_an_absolute_path(project: Project) -
 def test_a_change_of_the_remote_is_seen_while_the_server_runs(
     project: Project, own_server: str, name: str
 ) -> None:
-    links(own_server, "churn")
+    age(project.repo)
+    for _ in range(3):
+        links(own_server, "churn")
 
     project.storage.rename(project.root / "moved")
     config = (project.repo / ".dvc" / "config").read_text()
@@ -761,8 +870,10 @@ def test_a_change_of_the_remote_is_seen_while_the_server_runs(
 
 
 def test_a_change_of_the_remote_is_seen_in_a_bare_repo(project: Project) -> None:
+    age(project.bare)
     with serving(f"acme/models={project.bare}") as url:
-        links(url, "churn")
+        for _ in range(3):
+            links(url, "churn")
 
         project.storage.rename(project.root / "moved")
         config = project.repo / ".dvc" / "config"
@@ -799,6 +910,114 @@ def test_an_internal_error_is_a_sentence_and_the_server_goes_on(
         assert links(url, "churn")
     assert refusal(reply) == (500, "internal error; the server's log says more")
     assert f"failed to answer '{API}'" in caplog.text
+
+
+# -- objects that were never pushed
+
+
+@pytest.fixture
+def verifying_server(project: Project) -> Iterator[str]:
+    """Serve ``project``, and look for every object."""
+    with serving(project.repo, verify_objects=True) as url:
+        yield url
+
+
+def stored(project: Project, content: bytes) -> Path:
+    """Find an object on the remote of the project."""
+    md5 = md5_of(content)
+    return project.storage / "files/md5" / md5[:2] / md5[2:]
+
+
+def test_objects_that_are_there_are_found(project: Project, verifying_server) -> None:
+    before = {path: path.stat().st_mtime_ns for path in project.storage.rglob("*")}
+
+    for name in ("churn", "bert", "services/fraud:fraud"):
+        assert links(verifying_server, name)
+
+    after = {path: path.stat().st_mtime_ns for path in project.storage.rglob("*")}
+    assert after == before
+
+
+def test_objects_are_neither_read_nor_mended(
+    project: Project, verifying_server: str
+) -> None:
+    object_ = stored(project, CHURN["v1.0.0"])
+    object_.chmod(0o644)
+    object_.write_bytes(b"other content")
+
+    found = links(verifying_server, "churn", version="v1.0.0")
+
+    assert len(found) == 1
+    assert object_.read_bytes() == b"other content"
+
+
+def test_what_was_never_pushed_is_told_until_it_is(
+    project: Project, verifying_server: str
+) -> None:
+    object_ = stored(project, CHURN["v1.0.0"])
+    hidden = object_.rename(project.root / "hidden")
+    query = {"repo": ORIGIN_URL, "name": "churn", "version": "v1.0.0"}
+    commit = project.commit("churn@v1.0.0")[:7]
+
+    refused = ask(verifying_server, **query)
+    hidden.rename(object_)
+    answered = ask(verifying_server, **query)
+
+    assert refusal(refused) == (
+        404,
+        (
+            f"'churn' v1.0.0 (commit {commit}) is not whole: 1 of 1 files are not on "
+            "the DVC remote; run 'dvc push' where it was trained: 'models/churn.pkl'"
+        ),
+    )
+    assert answered.status_code == 200
+
+
+def test_the_files_of_a_directory_that_were_never_pushed_are_told(
+    project: Project, verifying_server: str
+) -> None:
+    for path in ("config.json", "vocab.txt"):
+        stored(project, BERT["v1.0.0"][path]).unlink()
+
+    status, detail = refusal(
+        ask(verifying_server, repo=ORIGIN_URL, name="bert", version="v1.0.0")
+    )
+
+    assert status == 404
+    assert "2 of 5 files are not on the DVC remote" in detail
+    assert detail.endswith(": 'models/bert/config.json', 'models/bert/vocab.txt'")
+
+
+def test_objects_are_looked_for_once_in_the_life_of_a_link(project: Project) -> None:
+    # Both servers ask for the first version: the newest is read when they start.
+    query = {"repo": ORIGIN_URL, "name": "churn", "version": "v1.0.0"}
+    age(project.repo)
+    with (
+        serving(project.repo, verify_objects=True) as lasting,
+        serving(project.repo, verify_objects=True, expires_s=1) as passing,
+    ):
+        for url in (lasting, passing) * 3:
+            assert ask(url, **query).status_code == 200
+        stored(project, CHURN["v1.0.0"]).unlink()
+        time.sleep(1.1)
+
+        assert ask(lasting, **query).status_code == 200
+        assert ask(passing, **query).status_code == 404
+
+
+def test_a_remote_that_cannot_be_asked_is_told(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    config = (
+        f"[core]\nremote = far\n['remote \"far\"']\nurl = http://127.0.0.1:{port}\n"
+    )
+    (project.repo / ".dvc/config").write_text(config)
+
+    with serving(project.repo, verify_objects=True) as url:
+        status, detail = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
+
+    assert status == 404
+    assert "): cannot look for them on the DVC remote 'far': " in detail
 
 
 # -- who may ask
@@ -859,8 +1078,8 @@ def test_the_access_log_shows_who_did_what_and_no_secret(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with serving(project.repo, tokens={TOKEN: "ci"}) as url:
-        link = links(url, "churn")["models/churn.pkl"]
+    with serving(project.repo, tokens={TOKEN: "ci runner"}) as url:
+        link = links(url, "churn", stage="prod")["models/churn.pkl"]
         fetch(link)
         fetch(f"{url}/x%0aGET%20/forged")
 
@@ -870,12 +1089,22 @@ def test_the_access_log_shows_who_did_what_and_no_secret(
         if record.name == "dvc.dvc_studio_models.server"
     ]
     # A line is written when its reply is out, so two may change places.
-    by_path = {line.split()[1]: line.split() for line in lines}
-    paths = (API, urlsplit(link).path, "/x%0AGET%20/forged")
-    asked, fetched, forged = (by_path[path] for path in paths)
-    assert (asked[:3], asked[5:]) == (["GET", API, "200"], ["ci"])
-    assert fetched[2] == "200"
-    assert forged[2] == "404"
+    by_path = {read_log(line)["path"]: read_log(line) for line in lines}
+    asked = by_path[API]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", asked.pop("time"))
+    assert float(asked.pop("ms")) > 0
+    assert asked == {
+        "client": "127.0.0.1",
+        "method": "GET",
+        "path": API,
+        "status": "200",
+        "user": "ci runner",
+        "repo": "models",
+        "model": "churn#prod",
+        "files": "1",
+    }
+    assert by_path[urlsplit(link).path]["status"] == "200"
+    assert by_path["/x%0AGET%20/forged"]["status"] == "404"
     secrets = (TOKEN, "signature", link.partition("signature=")[2], "acme")
     assert not [secret for secret in secrets if secret in "".join(lines)]
 
@@ -1074,6 +1303,43 @@ def test_dvc_studio_client_works_unchanged(server: str) -> None:
     assert fetch(found["models/churn.pkl"]).content == CHURN["v2.0.0"]
 
 
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ({"name": "churn", "version": "v9.0.0"}, "version 'v9.0.0' is not registered"),
+        ({"name": "nosuch"}, "model 'nosuch' is not registered"),
+    ],
+    ids=["version", "model"],
+)
+def test_dvc_studio_client_shows_what_the_server_says(
+    server: str, query: dict[str, str], detail: str
+) -> None:
+    config = {"url": server, "token": TOKEN, "repo_url": ORIGIN_URL}
+
+    with pytest.raises(ValueError, match=detail):
+        get_download_uris(ORIGIN_URL, **query, dvc_studio_config=config)
+
+
+def test_curl_works_as_in_studios_documentation(server: str, tmp_path: Path) -> None:
+    def curl(*args: str) -> bytes:
+        return subprocess.run(
+            ["curl", "--silent", "--show-error", "--fail", *args],
+            check=True,
+            capture_output=True,
+        ).stdout
+
+    # The example of the documentation, with its -d options in the query.
+    told = curl(
+        *(f"{server}{API}", "--get", "--header", f"Authorization: token {TOKEN}"),
+        *("--data-urlencode", f"repo={ORIGIN_URL}"),
+        *("--data", "name=churn", "--data", "version=v1.0.0"),
+    )
+    link = json.loads(told)["models/churn.pkl"]
+    curl("--output", str(tmp_path / "got"), "--range", "0-99", link)
+
+    assert (tmp_path / "got").read_bytes() == CHURN["v1.0.0"][:100]
+
+
 def test_dvc_artifacts_get_works_unchanged(server: str, tmp_path: Path) -> None:
     env = {**os.environ, "DVC_STUDIO_URL": server, "DVC_STUDIO_TOKEN": TOKEN}
     dvc = Path(sys.executable).parent / "dvc"
@@ -1140,7 +1406,8 @@ def test_the_command_says_where_it_serves_and_stops_when_told(
     assert said == "Serving 1 repo at"
     assert list(found) == ["models/churn.pkl"]
     assert (process.returncode, errors) == (0, "")
-    assert [line.split()[:3] for line in rest.splitlines()] == [["GET", API, "200"]]
+    (line,) = rest.splitlines()
+    assert (read_log(line)["path"], read_log(line)["status"]) == (API, "200")
 
 
 def test_a_port_that_is_taken_is_a_configuration_error(project: Project) -> None:

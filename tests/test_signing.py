@@ -9,6 +9,7 @@ import gc
 import importlib.util
 import json
 import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,44 @@ def test_links_to_azure_made_fast_are_those_of_fsspec(
 
     assert actual == expected
     assert len(set(actual)) == len(OBJECTS)
+
+
+def test_all_links_of_one_second_are_made_in_one_way_and_no_others() -> None:
+    need("dvc_s3")
+    store = open_store("s3", "bucket", region="eu-central-1", **S3_KEYS)
+    looked = []
+
+    def fast(*args: Any) -> Callable[[str], str]:
+        looked.append(args)
+        return clouds.like_s3(*args)
+
+    signer = CloudSigner("", fast)
+    for _ in range(20):
+        looked.clear()
+        time.sleep(1 - time.time() % 1)
+        begun = int(time.time())
+        one, other = (
+            signer.sign(store, [name], base_url="", expires_s=60)[0]
+            for name in OBJECTS[:2]
+        )
+        quick = (
+            signer.is_quick(store, expires_s=60),
+            signer.is_quick(store, expires_s=9),
+        )
+        if int(time.time()) == begun:
+            break
+    time.sleep(1)
+    late = signer.is_quick(store, expires_s=60)
+    (later,) = signer.sign(store, OBJECTS[:1], base_url="", expires_s=60)
+
+    assert quick == (True, False)
+    assert not late
+    assert len(looked) == 2
+    dates = [
+        parse_qs(urlsplit(link).query)["X-Amz-Date"] for link in (one, other, later)
+    ]
+    assert dates[0] == dates[1] != dates[2]
+    assert OBJECTS[1] in other
 
 
 def wrong(*_: object) -> Callable[[str], str]:
@@ -300,9 +339,10 @@ def test_a_password_of_an_http_remote_stays_on_the_server(
     )
 
 
-def test_a_remote_whose_package_is_missing_is_told(project: Project) -> None:
-    if importlib.util.find_spec("dvc_gs"):
-        pytest.skip("it is not missing")
+def test_a_remote_whose_package_is_missing_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dvc_gs", None)  # as Python treats what is not
 
     status, answer = ask(project, "url = gs://bucket/folder")
 
@@ -361,6 +401,80 @@ def test_files_of_one_model_may_lie_on_several_remotes(project: Project) -> None
     assert all("/objects/models/storage/" in link for link in links.values())
 
 
+# -- cloud-versioned remotes
+
+
+def record_version(project: Project, remote: str) -> None:
+    """Let DVC's file of churn say which version a remote gave the object."""
+    file = project.repo / "models/churn.pkl.dvc"
+    cloud = f"  cloud:\n    {remote}:\n      etag: abc\n      version_id: V/1+x\n"
+    file.write_text(f"{file.read_text().rstrip()}\n{cloud}")
+    git(project.repo, "commit", "--quiet", "--all", "--message", "Push")
+    project.tag("churn@v3.0.0")
+
+
+@pytest.mark.parametrize("kind", ["version_aware", "worktree"])
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_a_link_to_a_cloud_versioned_s3_names_path_and_version(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kind: str, region: str
+) -> None:
+    need("dvc_s3")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    record_version(project, "storage")
+
+    status, links = ask(
+        project, "url = s3://bucket/a", f"region = {region}", f"{kind} = true"
+    )
+
+    parts = urlsplit(links["models/churn.pkl"])
+    assert status == 200
+    assert parts.path.endswith("/a/models/churn.pkl")
+    assert parse_qs(parts.query)["versionId"] == ["V/1+x"]
+
+
+def test_a_version_on_another_remote_is_none_on_this(project: Project) -> None:
+    need("dvc_s3")
+    record_version(project, "other")
+
+    status, answer = ask(project, "url = s3://bucket/a", "version_aware = true")
+
+    assert status == 404
+    assert "Git does not know which version 'models/churn.pkl' has" in answer["detail"]
+
+
+def test_a_cloud_versioned_remote_that_cannot_be_signed_is_told(
+    project: Project,
+) -> None:
+    need("dvc_azure")
+    record_version(project, "storage")
+
+    status, answer = ask(project, "url = azure://c/a", "version_aware = true")
+
+    assert status == 400
+    assert answer["detail"] == (
+        "the DVC remote 'storage' of type 'azure' is cloud-versioned, and this server "
+        "can sign links to versions only for: s3"
+    )
+
+
+def test_a_directory_that_git_lists_needs_no_listing_on_the_remote(
+    project: Project,
+) -> None:
+    md5 = "0123456789abcdef0123456789abcdef"
+    files = f"  files:\n  - relpath: a/b\n    md5: {md5}\n    size: 3\n"
+    (project.repo / "m.dvc").write_text(f"outs:\n- path: m\n  hash: md5\n{files}")
+    (project.repo / "dvc.yaml").write_text("artifacts:\n  m:\n    path: m\n")
+    git(project.repo, "add", "--all")
+    git(project.repo, "commit", "--quiet", "--message", "List")
+    project.tag("m@v1.0.0")
+
+    status, links = ask(project, "url = https://h/x", name="m")
+
+    assert status == 200
+    assert links == {"m/a/b": f"https://h/x/files/md5/{md5[:2]}/{md5[2:]}"}
+
+
 # -- what is kept
 
 
@@ -416,13 +530,13 @@ def test_what_was_asked_for_longest_ago_makes_room() -> None:
     assert kept.get("larger than the room", lambda: "new") == "y" * 99
 
 
-# -- Google Cloud, whose package is not among those that tests must have
+# -- Google Cloud, whose service does not run here
 
 
 def test_links_to_google_cloud_are_signed_with_the_service_accounts_key(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("dvc_gs")
+    need("dvc_gs")
     import base64
 
     from cryptography.hazmat.primitives import hashes, serialization

@@ -1,13 +1,22 @@
 """A Studio of one's own: the one endpoint of its API, over local clones.
 
-    command     argv                       options, tokens, what is refused
-    app         HTTP in                    routes, auth, the access log, ``run``
-    catalog     Git remotes                a request's ``repo`` -> a served repo
-    storage     GTO tags, DVC files        name, version, stage -> stored objects
-    signing     a secret key               stored object -> link, link -> object
-    clouds      S3, Azure, Google, http    stored object -> their own links
-    kept        memory                     what never changes, worked out once
-    refusals    no I/O                     every answer that is not 200
+    command      argv                       options, tokens, what is refused
+    settings     no I/O                     what the operator chose
+    service      sockets, signals           listens, says where, stops when told
+    connections  bytes and time             what a connection may take
+    app          HTTP in                    routes, and what they answer with
+    access       headers in, a log out      who may ask, and who did
+    patience     threads                    how long a request waits for a remote
+    catalog      Git remotes                a request's ``repo`` -> a served repo
+    storage      tags and remotes           name, version, stage -> stored objects
+    recorded     Git, DVC files             a commit -> what DVC recorded there
+    remotes      DVC's config               a name -> a DVC remote
+    presence     DVC remotes                which objects are there
+    watch        times of files             whether the refs changed
+    signing      a secret key               stored object -> link, link -> object
+    clouds       S3, Azure, Google, http    stored object -> their own links
+    kept         memory                     what never changes, worked out once
+    refusals     no I/O                     every answer that is not 200
 
 Nothing is written, and nothing is opened because a request names it.
 """

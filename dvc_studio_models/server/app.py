@@ -1,25 +1,21 @@
-"""The HTTP side of the endpoint: routes, auth, the access log.
+"""The HTTP side of the endpoint: routes in, JSON and objects out.
 
-Answers as ``docs/studio-api.md`` says; whatever goes wrong is a JSON object with one
-sentence under ``detail``. The access log never shows a query, a token or a signature.
+Answers as Studio's own API does; whatever goes wrong is a JSON object with one sentence
+under ``detail``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hmac
 import itertools
-import logging
 import os
 import re
 import stat
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
@@ -27,7 +23,9 @@ from starlette.routing import Route
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.server import signing
+from dvc_studio_models.server.access import AccessLog, Tokens, note
 from dvc_studio_models.server.clouds import SIGNERS
+from dvc_studio_models.server.patience import Patience
 from dvc_studio_models.server.refusals import (
     BadRequestError,
     LinkError,
@@ -41,31 +39,19 @@ from dvc_studio_models.server.signing import FolderSigner, Signer
 from dvc_studio_models.server.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from dvc_studio_models.server.catalog import Catalog
+    from dvc_studio_models.server.settings import Settings
     from dvc_studio_models.server.storage import StoredFile
 
-logger = logging.getLogger("dvc.dvc_studio_models.server")
-
 API = "/api/model-registry/get-download-uris"
+FEW = 100  # files whose links are made without a thread
 PARAMETER_CHARS = 1000  # a URL, or a model's name; longer ones are refused
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the operator chose."""
-
-    tokens: Mapping[str, str] | None = field(repr=False)
-    """Token -> its owner's name for the access log; None: nobody is asked for one."""
-
-    expires_s: int = 3600
-    remote: str | None = None
-    """DVC remote to serve from; None for each project's default."""
 
 
 class ObjectResponse(FileResponse):
@@ -77,28 +63,48 @@ class ObjectResponse(FileResponse):
 class Studio:
     """The endpoint's three routes over the served repos."""
 
-    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+    def __init__(
+        self, catalog: Catalog, settings: Settings, patience: Patience
+    ) -> None:
         self._catalog = catalog
-        self._settings = settings
+        self._tokens = Tokens(settings.tokens)
+        self._expires_s = settings.expires_s
         self._folders = FolderSigner.from_environment()
         self._signers: dict[str, Signer] = {LOCAL: self._folders, **SIGNERS}
         self._storages = {
-            repo.key: Storage(repo, remote=settings.remote, protocols=self._signers)
+            repo.key: Storage(
+                repo,
+                remote=settings.remote,
+                protocols=self._signers,
+                # As long as its link may live, an object may vanish anyway.
+                verify_s=settings.expires_s if settings.verify_objects else None,
+            )
             for repo in catalog
         }
+        self._patience = patience
 
     def warm_up(self) -> None:
         """Import and read now what would make the first answers slow."""
         for storage in self._storages.values():
             storage.warm_up()
 
-    def get_download_uris(self, request: Request) -> Response:
+    async def get_download_uris(self, request: Request) -> Response:
         """Answer with one signed link for each file of the model."""
-        self._authenticate(request)
+        self._tokens.check(request)
         repo = self._catalog.find(_parameter(request, "repo", required=True))
-        files = self._storages[repo.key].find(_ref(request))
+        ref = _ref(request)
+        note(request, repo=repo.key, model=ref)
+        storage = self._storages[repo.key]
+        files = storage.recall(ref)
+        if files is None:
+            files = await self._patience.wait(storage.find, ref)
         prefix = request.path_params.get("prefix", "")
-        links = self._sign(files, f"{request.base_url}{quote(prefix)}".rstrip("/"))
+        base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
+        if len(files) <= FEW and self._is_quick(files):
+            links = self._sign(files, base_url)
+        else:
+            links = await run_in_threadpool(self._sign, files, base_url)
+        note(request, files=len(links))
         return JSONResponse(links, headers={"Cache-Control": "no-store"})
 
     def get_object(self, request: Request) -> Response:
@@ -126,6 +132,12 @@ class Studio:
             headers={"ETag": etag, "Cache-Control": "private, immutable"},
         )
 
+    def _is_quick(self, files: Sequence[StoredFile]) -> bool:
+        return all(
+            self._signers[store.protocol].is_quick(store, expires_s=self._expires_s)
+            for store in {file.store for file in files}
+        )
+
     def _sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
         links: dict[str, str] = {}
         # Each store's at once; they come sorted by path, mostly from one store.
@@ -135,64 +147,17 @@ class Studio:
                 store,
                 [file.object for file in together],
                 base_url=base_url,
-                expires_s=self._settings.expires_s,
+                expires_s=self._expires_s,
             )
             links.update(zip((file.path for file in together), signed, strict=True))
         return links
 
-    def _authenticate(self, request: Request) -> None:
-        tokens = self._settings.tokens
-        if tokens is None:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        given = given.strip()
-        if scheme.lower() != "token" or not given:
-            raise TokenRefusedError(given=False)
-        # Every token is compared, so that the time tells nothing.
-        owners = [
-            name
-            for token, name in tokens.items()
-            if hmac.compare_digest(token.encode(), given.encode())
-        ]
-        if not owners:
-            raise TokenRefusedError(given=True)
-        request.scope["owner"] = owners[0]
 
-
-class AccessLog:
-    """The outermost layer: one line a request, and no exception ever leaves it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun = time.perf_counter()
-        status = 0
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        except Exception:  # Starlette has answered 500 by now, if it still could
-            logger.exception("failed to answer '%s'", quote(scope["path"]))
-        finally:
-            took_ms = (time.perf_counter() - begun) * 1000
-            who = scope.get("owner") or "-"
-            line = (scope["method"], quote(scope["path"]), status, took_ms, who)
-            with contextlib.suppress(OSError):  # nobody reads the log any more
-                logger.info("%s %s %d %.1f ms %s", *line)
-
-
-def create_app(catalog: Catalog, settings: Settings) -> ASGIApp:
+def create_app(
+    catalog: Catalog, settings: Settings, patience: Patience | None = None
+) -> ASGIApp:
     """Build the ASGI application."""
-    studio = Studio(catalog, settings)
+    studio = Studio(catalog, settings, patience or Patience())
     studio.warm_up()
     objects = f"{signing.OBJECTS}/{{repo}}/{{store}}/{{object:path}}"
     routes = [

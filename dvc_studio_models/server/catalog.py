@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from dulwich.config import apply_instead_of
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
@@ -43,6 +44,17 @@ class Identity:
     def __str__(self) -> str:
         return f"{self.host}/{self.path}" if self.host else self.path
 
+    def is_like(self, other: Identity) -> bool:
+        """Say whether both may be one repo: a name without a host fits any host.
+
+        ``host/owner/name`` has none either, as it may be a group within a group.
+        """
+        if LOCAL in {self.host, other.host} or "" not in {self.host, other.host}:
+            return False
+        host, _, path = other.path.partition("/")
+        whole = f"{host.lower()}/{path}"
+        return other.path == self.path or (not other.host and whole == str(self))
+
     @classmethod
     def of(cls, url: str) -> Identity:
         """Read a URL, an scp-like address, a path or ``owner/name``."""
@@ -68,6 +80,9 @@ class ServedRepo:
 
     path: str
     """Absolute: the working tree's root, or the bare repo."""
+
+    git_dir: str
+    """Absolute: where its refs are, also if ``path`` is a working tree beside it."""
 
     label: str
     """What to call it before a client: never a path of this machine."""
@@ -102,7 +117,8 @@ class Catalog:
                 named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
                 key = self._new_key(named[0])
                 label = key if named[0].host == LOCAL else str(named[0])
-                repo = ServedRepo(key, scm.root_dir, label)
+                git_dir = scm.dulwich.repo.commondir()
+                repo = ServedRepo(key, scm.root_dir, git_dir, label)
             self._by_key[key] = repo
             ranked += ((rank, who, repo) for rank, who in found)
         ranked.sort(key=lambda entry: entry[0])
@@ -125,13 +141,10 @@ class Catalog:
         wanted = Identity.of(url)
         if repo := self._by_identity.get(wanted):
             return repo
-        # A name without a host fits any host, and a host fits a name without one.
         alike = {
             repo.key: repo
             for identity, repo in self._by_identity.items()
-            if identity.path == wanted.path
-            and "" in {identity.host, wanted.host}
-            and LOCAL not in {identity.host, wanted.host}
+            if identity.is_like(wanted)
         }
         if len(alike) != 1:
             raise RepoNotServedError(url, [repo.label for repo in self])
@@ -180,8 +193,10 @@ def _identities(scm: Git, name: str, path: str) -> Iterator[tuple[int, Identity]
 
 
 def _remotes(scm: Git) -> Iterable[tuple[str, str]]:
-    config = scm.dulwich.repo.get_config()
+    config = scm.dulwich.repo.get_config_stack()
     for section in config.sections():
         if len(section) == 2 and section[0] == b"remote":  # noqa: PLR2004 - remote "x"
             for url in config.get_multivar(section, b"url"):
-                yield os.fsdecode(section[1]), os.fsdecode(url)
+                name, text = os.fsdecode(section[1]), os.fsdecode(url)
+                yield name, text
+                yield name, apply_instead_of(config, text)

@@ -1,9 +1,9 @@
 """Links that a store's own service honours: S3, Azure, Google Cloud, plain http.
 
 The links are fsspec's, made with the credentials of DVC's remote, which stay here.
-Where a model has many files, fsspec makes the first link and we the others in the same
-way, which is ten to a hundred times faster; but only if our way gives fsspec's first
-link, byte for byte.
+fsspec makes the first link of every second, and we that second's others in the same
+way, which is ten to a hundred times faster; but only if our way gives fsspec's link,
+byte for byte.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import base64
 import hashlib
 import hmac
 import logging
+import threading
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
+from weakref import WeakKeyDictionary
 
 from dvc_studio_models.server.refusals import SigningError
 
@@ -29,9 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-FEW = 8
-"""Up to so many links, fsspec's way costs less than looking for a faster one."""
-
 SECRET_S = 10
 """How long a cloud's own machine may take to hand out its credentials."""
 
@@ -41,6 +42,11 @@ _UNQUOTED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold, quoted already or not
 class PlainSigner:
     """Links to stores that everybody may read, as they are."""
 
+    def is_quick(self, store: Store, *, expires_s: int) -> bool:
+        """Say yes: nobody has to be asked."""
+        del store, expires_s
+        return True
+
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
@@ -48,6 +54,17 @@ class PlainSigner:
         del base_url, expires_s
         folder = quote(store.remote.path.rstrip("/"), safe=_UNQUOTED)
         return [f"{folder}/{name}" for name in objects]
+
+
+@dataclass
+class _Way:
+    """How to make links to a store within one second, which all hold that time."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    of: tuple[int, int] | None = None
+    """The second since 1970, and the life of the links."""
+
+    make: Callable[[str], str] | None = None
 
 
 class CloudSigner:
@@ -62,6 +79,13 @@ class CloudSigner:
         """
         self._needs = needs
         self._fast = fast
+        self._ways: WeakKeyDictionary[Store, _Way] = WeakKeyDictionary()
+
+    def is_quick(self, store: Store, *, expires_s: int) -> bool:
+        """Say whether this second's first link has been made already."""
+        way = self._ways.get(store)
+        now = (int(time.time()), expires_s)
+        return way is not None and way.make is not None and way.of == now
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
@@ -72,22 +96,31 @@ class CloudSigner:
             SigningError: The remote's credentials do not allow it.
         """
         del base_url
-        folder = store.remote.path.rstrip("/")
         try:
-            fs = store.remote.fs.fs
-
-            def slow(name: str) -> str:
-                link: str = fs.sign(f"{folder}/{name}", expiration=expires_s)
-                return link
-
-            first = slow(objects[0])
-            fast = None
-            if self._fast and len(objects) > FEW:
-                fast = _proven(self._fast, fs, folder, objects[0], first)
-            return [first, *map(fast or slow, objects[1:])]
+            return [*map(self._find_way(store, objects[0], expires_s), objects)]
         except Exception as exc:  # every service has errors of its own
             logger.exception("cannot sign links for the DVC remote '%s'", store.name)
             raise SigningError(store.name, self._needs) from exc
+
+    def _find_way(
+        self, store: Store, name: str, expires_s: int
+    ) -> Callable[[str], str]:
+        folder = store.remote.path.rstrip("/")
+        fs = store.remote.fs.fs
+
+        def slow(name: str) -> str:
+            link: str = fs.sign(f"{folder}/{name}", expiration=expires_s)
+            return link
+
+        if self._fast is None or store.is_versioned:
+            return slow
+        way = self._ways.setdefault(store, _Way())
+        with way.lock:  # who comes in the same second waits for the one that looks
+            now = (int(time.time()), expires_s)
+            if way.of != now:
+                way.make = _proven(self._fast, fs, folder, name, slow(name))
+                way.of = now
+            return way.make or slow
 
 
 def _proven(

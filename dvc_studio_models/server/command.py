@@ -10,6 +10,7 @@ from dvc.cli import completion, formatter
 
 from dvc_studio_models.command import CmdModels
 from dvc_studio_models.errors import StudioConfigError, UsageError
+from dvc_studio_models.server.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +39,13 @@ class CmdModelsServe(CmdModels):
         args = self.args
         tokens = choose_tokens(args.token_file, no_auth=args.no_auth)
         check_exposure(args.host, behind_proxy=args.behind_proxy, no_auth=args.no_auth)
+        settings = Settings(
+            tokens,
+            args.expires,
+            args.remote,
+            verify_objects=args.verify_objects,
+            behind_proxy=args.behind_proxy,
+        )
         try:
             from dvc_studio_models.server import service
         except ImportError as exc:
@@ -48,14 +56,7 @@ class CmdModelsServe(CmdModels):
                 "Install it with: pip install 'dvc-studio-models[serve]'"
             )
             raise StudioConfigError(msg) from None
-        service.run(
-            args.repo or ["."],
-            host=args.host,
-            port=args.port,
-            tokens=tokens,
-            expires_s=args.expires,
-            remote=args.remote,
-        )
+        service.run(args.repo or ["."], settings, host=args.host, port=args.port)
         return 0
 
 
@@ -195,6 +196,12 @@ def add_parser(
         "--remote",
         metavar="<name>",
         help="DVC remote to serve from. Default: each project's default remote.",
+    )
+    parser.add_argument(
+        "--verify-objects",
+        action="store_true",
+        help="Look for the files on the DVC remote before giving links to them, and "
+        "answer 404 if they were not pushed.",
     )
     parser.add_argument(
         "--no-auth",

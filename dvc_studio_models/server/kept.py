@@ -29,6 +29,15 @@ class Kept(Generic[Value]):
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, Future[Value]] = OrderedDict()
 
+    def peek(self, key: Hashable) -> Value | None:
+        """Give what is kept, without making or waiting for it."""
+        with self._lock:
+            found = self._values.get(key)
+            if found is None or not found.done():
+                return None
+            self._values.move_to_end(key)
+        return found.result()
+
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """Give what is kept, or else make it; what ``make`` raises is not kept."""
         with self._lock:
@@ -53,6 +62,8 @@ class Kept(Generic[Value]):
     def _make_room(self, more: int) -> None:
         with self._lock:
             self._used += more
+            if self._used <= self._room:
+                return
             done = [key for key, value in self._values.items() if value.done()]
             for key in done[:-1]:
                 if self._used <= self._room:

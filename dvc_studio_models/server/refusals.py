@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import StudioModelsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from dvc_studio_models.model import ModelVersion
+
+_LISTED = 5  # paths in a sentence, before it says how many more there are
 
 
 class RefusedError(StudioModelsError):
@@ -63,6 +65,44 @@ class NotStoredError(RefusedError):
         super().__init__(f"cannot tell the files of {at}: {reason}")
 
 
+class NotPushedError(RefusedError):
+    """Objects of a version are not on their remote."""
+
+    status = 404
+
+    def __init__(
+        self, name: str, version: ModelVersion, paths: Sequence[str], *, of: int
+    ) -> None:
+        self.name, self.version, self.paths = name, version, paths
+        some = ", ".join(f"'{path}'" for path in paths[:_LISTED])
+        more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
+        super().__init__(
+            f"'{name}' {version.version} (commit {version.commit[:7]}) is not whole: "
+            f"{len(paths)} of {of} files are not on the DVC remote; run 'dvc push' "
+            f"where it was trained: {some}{more}"
+        )
+
+
+class StorageSilentError(RefusedError):
+    """The DVC remote has not answered in time."""
+
+    status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the DVC remote has not answered within {seconds:.0f} s; try again later"
+        )
+
+
+class BusyError(RefusedError):
+    """Too many requests wait for DVC remotes."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("too many requests wait for DVC remotes; try again later")
+
+
 class RemoteTypeError(RefusedError):
     """The model lies on a kind of remote that this server cannot sign."""
 
@@ -71,6 +111,17 @@ class RemoteTypeError(RefusedError):
         super().__init__(
             f"the DVC remote '{remote}' is of type '{protocol}', for which this server "
             f"cannot sign links; it can for: {', '.join(known)}"
+        )
+
+
+class RemoteVersionsError(RefusedError):
+    """The remote keeps versions of files in a way that this server cannot sign."""
+
+    def __init__(self, remote: str, protocol: str, known: Iterable[str]) -> None:
+        self.remote, self.protocol = remote, protocol
+        super().__init__(
+            f"the DVC remote '{remote}' of type '{protocol}' is cloud-versioned, and "
+            f"this server can sign links to versions only for: {', '.join(known)}"
         )
 
 

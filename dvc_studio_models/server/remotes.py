@@ -17,21 +17,28 @@ from urllib.parse import urlsplit
 from dvc.config import Config, ConfigError
 from dvc_objects.fs.errors import RemoteMissingDepsError
 
+from dvc_studio_models.model import MD5
 from dvc_studio_models.server.refusals import (
     RemoteMissingError,
     RemotePackageError,
     RemoteSecretError,
     RemoteTypeError,
+    RemoteVersionsError,
 )
+from dvc_studio_models.server.watch import file_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from dvc.data_cloud import Remote
+    from dvc_data.hashfile.db import HashFileDB
     from scmrepo.git import Git
 
 LOCAL = "local"
 """DVC's name for a folder of this machine."""
+
+VERSIONED = ("s3",)
+"""Kinds of cloud-versioned remotes for which links can be signed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,16 @@ class Store:
     remote: Remote = field(repr=False)
     """DVC's own object: the file system, and the path in it. Holds credentials."""
 
+    @property
+    def is_versioned(self) -> bool:
+        """Whether files lie there by their own paths, in all their versions."""
+        return bool(self.remote.fs.version_aware)
+
+    def objects(self, algorithm: str) -> HashFileDB:
+        """Give DVC's access to the objects that are named by this hash."""
+        remote = self.remote
+        return remote.odb if algorithm == MD5 else remote.legacy_odb
+
 
 @dataclass(frozen=True)
 class _Project:
@@ -58,6 +75,9 @@ class _Project:
 
     stamp: object
     config: Config
+    files: tuple[Path, ...]
+    """Those of the working tree that hold the config, whether they exist or not."""
+
     stores: dict[str, Store] = field(default_factory=dict)
 
 
@@ -79,6 +99,14 @@ class Remotes:
         self._protocols = protocols
         self._projects: dict[str, _Project] = {}
 
+    def stamp(self) -> tuple[object, ...]:
+        """Give what is another one when a config that was read has changed.
+
+        Bare repos' configs lie in Git, whose refs are not looked at here.
+        """
+        read = tuple(self._projects.values())
+        return tuple(file_stamp(file) for project in read for file in project.files)
+
     def known(self, project: str, name: str) -> Store | None:
         """Give a store without looking whether the config changed."""
         found = self._projects.get(project)
@@ -96,11 +124,13 @@ class Remotes:
             RemoteMissingError: There is no such remote, or the config is broken.
             RemoteTypeError: It is of a kind that cannot be signed.
         """
-        stamp = _stamp(scm, project)
+        files = _config_files(scm, project)
+        stamp = tuple(map(file_stamp, files)) if files else scm.get_ref("HEAD")
         known = self._projects.get(project)
         if known is None or known.stamp != stamp:
-            known = _Project(stamp, self._read(scm, project))
-            self._projects[project] = known
+            known = _Project(stamp, self._read(scm, project), files)
+            # Another thread may be looking at the old one.
+            self._projects = {**self._projects, project: known}
         name = name or known.config["core"].get("remote")
         if not name:
             reason = (
@@ -134,6 +164,10 @@ class Remotes:
         self._check_protocol(name, protocol)
         if protocol in {"http", "https"} and _asks_for_password(path, settings):
             raise RemoteSecretError(name, protocol)
+        if settings.get("worktree"):  # which is cloud-versioned, as DVC has it
+            settings.setdefault("version_aware", True)
+        if settings.get("version_aware") and protocol not in VERSIONED:
+            raise RemoteVersionsError(name, protocol, VERSIONED)
         try:
             fs = fs_class(**settings)
         except RemoteMissingDepsError:
@@ -158,20 +192,9 @@ def _work_tree(scm: Git, project: str) -> Path | None:
     return folder if not scm.dulwich.repo.bare and folder.is_dir() else None
 
 
-def _stamp(scm: Git, project: str) -> object:
-    """Give what changes when the config does."""
+def _config_files(scm: Git, project: str) -> tuple[Path, ...]:
     folder = _work_tree(scm, project)
-    if folder is None:
-        return scm.get_ref("HEAD")
-    return tuple(_file_stamp(folder / name) for name in ("config", "config.local"))
-
-
-def _file_stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
+    return (folder / "config", folder / "config.local") if folder else ()
 
 
 def _read_config(scm: Git, project: str, default: str | None) -> Config:

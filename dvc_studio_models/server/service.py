@@ -13,44 +13,38 @@ import uvicorn
 from dvc.ui import ui
 
 from dvc_studio_models.errors import StudioConfigError
-from dvc_studio_models.server.app import Settings, create_app
+from dvc_studio_models.server import connections
+from dvc_studio_models.server.app import create_app
 from dvc_studio_models.server.catalog import Catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from starlette.types import ASGIApp
+
+    from dvc_studio_models.server.settings import Settings
 
 STOP_S = 10
 """How long downloads that are under way may go on after the server is told to stop."""
 
 
 def run(
-    repos: Sequence[str],
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8501,
-    tokens: Mapping[str, str] | None,
-    expires_s: int = 3600,
-    remote: str | None = None,
+    repos: Sequence[str], settings: Settings, *, host: str = "127.0.0.1", port: int
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
         repos: ``PATH`` or ``NAME=PATH``.
+        settings: What the operator chose.
         host: Address to listen on.
         port: 0 for a free one.
-        tokens: Token -> its owner's name; None to ask nobody for one.
-        expires_s: Life of a link, in seconds.
-        remote: DVC remote to serve from; None for each project's default.
 
     Raises:
         NotGitRepoError: A path is no Git repo.
         StudioConfigError: The address cannot be had.
     """
     catalog = Catalog(repos)
-    app = create_app(catalog, Settings(tokens, expires_s, remote))
-    server = make_server(app)
+    server = make_server(create_app(catalog, settings), proxied=settings.behind_proxy)
     with listen(host, port) as listener, _stopping(server):
         count = f"{len(catalog)} repo{'s' if len(catalog) > 1 else ''}"
         ui.write(f"Serving {count} at {url_of(listener)}")
@@ -58,17 +52,37 @@ def run(
         server.run(sockets=[listener])
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
-    """Configure uvicorn: our own access log, no log set-up of its own."""
+def make_server(
+    app: ASGIApp,
+    *,
+    proxied: bool = False,
+    idle_s: int = connections.IDLE_S,
+    most: int = connections.MOST,
+) -> uvicorn.Server:
+    """Configure uvicorn: our own access log and limits, no log set-up of its own.
+
+    Args:
+        app: What to serve.
+        proxied: Believe ``X-Forwarded-Proto`` whoever sends it, not only loopback.
+        idle_s: For how long a connection may do nothing, in seconds.
+        most: Connections at once.
+    """
     return uvicorn.Server(
         uvicorn.Config(
             app,
             access_log=False,
+            forwarded_allow_ips="*" if proxied else None,
+            h11_max_incomplete_event_size=connections.HEAD_BYTES,
+            http=connections.Connection,
+            lifespan="off",
+            limit_concurrency=most,
             log_config=None,
             log_level="error",
-            lifespan="off",
+            loop="asyncio",
             server_header=False,
             timeout_graceful_shutdown=STOP_S,
+            timeout_keep_alive=idle_s,
+            ws="none",
         )
     )
 

@@ -1,7 +1,7 @@
-"""Where the files of a registered version are stored: Git and DVC in, objects out.
+"""Where the files of a registered version are stored: tags and remotes in, objects out.
 
-Tags are read whenever a request comes, so that new ones are seen; what a commit says
-never changes and is kept.
+Tags are looked at whenever a request comes, so that new ones are seen; what a commit
+says never changes and is kept.
 """
 
 from __future__ import annotations
@@ -10,41 +10,48 @@ import contextlib
 import logging
 import posixpath
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc.exceptions import DvcException
 from dvc_objects.errors import ObjectFormatError
-from scmrepo.exceptions import SCMError
 
 from dvc_studio_models import records, registry
 from dvc_studio_models.model import MD5, ModelRef
+from dvc_studio_models.server import presence
 from dvc_studio_models.server.kept import Kept
+from dvc_studio_models.server.recorded import (
+    RecordedFile,
+    RecordedModel,
+    UntoldError,
+    holds,
+    read_model,
+)
 from dvc_studio_models.server.refusals import (
     ModelMissingError,
+    NotPushedError,
     NotStoredError,
     RefusedError,
 )
 from dvc_studio_models.server.remotes import LOCAL, Remotes
+from dvc_studio_models.server.watch import Refs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from dvc.output import Output
-    from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
     from scmrepo.git import Git
 
     from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry import KnownModel
     from dvc_studio_models.server.catalog import ServedRepo
+    from dvc_studio_models.server.recorded import RecordedOutput
     from dvc_studio_models.server.remotes import Store
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-KEPT_FILES = 200_000  # per repo; one takes about half a kilobyte
-KEPT_VERSIONS = 10_000
+KEPT_FILES = 200_000  # per repo and kind of answer; one takes about half a kilobyte
+KEPT_CHECKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -59,50 +66,21 @@ class StoredFile:
     size: int | None
     """In bytes, where DVC recorded it."""
 
-    @property
-    def object(self) -> str:
-        """Relative to the store: ``files/md5/ab/cdef...``, of DVC 2 ``ab/cdef...``."""
-        folder = "files/md5/" if self.digest.algorithm == MD5 else ""
-        return f"{folder}{self.digest.value[:2]}/{self.digest.value[2:]}"
-
-
-@dataclass(frozen=True)
-class _Output:
-    """What a commit says of an output of DVC."""
-
-    path: str
-    remote: str | None
-    """None for the project's default."""
-
-    recorded: HashInfo
-    digest: Digest
-    size: int | None
-
-
-@dataclass(frozen=True)
-class _Version:
-    """What a commit says of a model."""
-
-    project: str
-    path: str
-    outs: tuple[_Output, ...]
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file of a model, which never changes; where it is stored may."""
-
-    path: str
-    remote: str | None
-    digest: Digest
-    size: int | None
+    object: str
+    """Relative to the store: ``files/md5/ab/cdef...``, of DVC 2 ``ab/cdef...``; where
+    it is cloud-versioned, the file's own path and ``?versionId=...``."""
 
 
 class Storage:
     """One served repo: which models it has, and where their files are stored."""
 
     def __init__(
-        self, repo: ServedRepo, *, remote: str | None, protocols: Collection[str]
+        self,
+        repo: ServedRepo,
+        *,
+        remote: str | None,
+        protocols: Collection[str],
+        verify_s: float | None = None,
     ) -> None:
         """Remember what to serve; nothing is read yet.
 
@@ -110,13 +88,21 @@ class Storage:
             repo: The served repo.
             remote: Name of the DVC remote; None for the project's default.
             protocols: Kinds of remotes that can be signed.
+            verify_s: For how long, in seconds, objects that were on their remote are
+                believed to be there still; None to believe it without asking.
         """
         self._repo = repo
+        self._refs = Refs(repo.git_dir)
         self._remotes = Remotes(repo.key, default=remote, protocols=protocols)
+        self._verify_s = verify_s
         self._lock = threading.Lock()  # neither scmrepo nor DVC is thread-safe
         self._models: tuple[str, tuple[KnownModel, ...]] = ("", ())
-        self._versions: Kept[_Version] = Kept(KEPT_VERSIONS, size=lambda _: 1)
-        self._files: Kept[tuple[_File, ...]] = Kept(KEPT_FILES, size=len)
+        self._recorded: Kept[RecordedModel] = Kept(
+            KEPT_FILES, size=lambda one: one.size
+        )
+        self._files: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
+        self._present: Kept[bool] = Kept(KEPT_CHECKS, size=lambda _: 1)
+        self._answers: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
 
     def warm_up(self) -> None:
         """Read a model, if there is one, so that the first request is not slow."""
@@ -129,27 +115,25 @@ class Storage:
                 if all(_is_ready(store) for store in stores.values()):
                     self.find(ref)
 
+    def recall(self, ref: ModelRef) -> tuple[StoredFile, ...] | None:
+        """Give what :meth:`find` found, if nothing has changed since. Takes no time."""
+        key = self._key(ref)
+        return self._answers.peek(key) if key else None
+
     def find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
         """Find the objects of the version that ``ref`` means now.
 
         Raises:
             ModelMissingError: The tags know no such model, version or stage.
             NotStoredError: The version's files cannot be told.
+            NotPushedError: Some are not on their remote, where that is verified.
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
         """
-        version, recorded, stores = self._look_up(ref)
-        # Without the lock: a store that is silent keeps nobody else waiting.
-        try:
-            files = self._files.get(
-                (version.commit, ref.name), lambda: _list(recorded, stores)
-            )
-        except _UntoldError as exc:
-            raise NotStoredError(ref.name, version, str(exc)) from None
-        return tuple(
-            StoredFile(file.path, stores[file.remote], file.digest, file.size)
-            for file in files
-        )
+        key = self._key(ref)  # of before: what changes while this runs is not missed
+        if key is None:
+            return self._find(ref)
+        return self._answers.get(key, lambda: self._find(ref))
 
     def store(self, project: str, name: str) -> Store:
         """Find a store by its project and name.
@@ -162,6 +146,29 @@ class Storage:
             return known
         with self._lock, contextlib.closing(self._repo.open()) as scm:
             return self._remotes.find(scm, project, name)
+
+    def _key(self, ref: ModelRef) -> object:
+        """Give what an answer depends on, None while refs are changing."""
+        refs = self._refs.stamp()
+        return refs and (ref, refs, self._remotes.stamp(), self._period())
+
+    def _period(self) -> int:
+        """Number the times for which what was verified is believed."""
+        return int(time.monotonic() // self._verify_s) if self._verify_s else 0
+
+    def _find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
+        version, recorded, stores = self._look_up(ref)
+        key = (version.commit, ref.name, *stores.values())
+        # Without the lock: a store that is silent keeps nobody else waiting.
+        try:
+            files = self._files.get(key, lambda: _list(recorded, stores))
+        except UntoldError as exc:
+            raise NotStoredError(ref.name, version, str(exc)) from None
+        if self._verify_s:
+            self._present.get(
+                (*key, self._period()), lambda: _verify(files, ref.name, version)
+            )
+        return files
 
     def _known(self, scm: Git) -> tuple[KnownModel, ...]:
         tags = registry.fingerprint(scm)
@@ -178,22 +185,18 @@ class Storage:
 
     def _look_up(
         self, ref: ModelRef
-    ) -> tuple[ModelVersion, _Version, dict[str | None, Store]]:
+    ) -> tuple[ModelVersion, RecordedModel, dict[str | None, Store]]:
         """Give the version, what Git says of it, and the stores of its remotes."""
         with self._lock, contextlib.closing(self._repo.open()) as scm:
             version = self._resolve(scm, ref)
-            recorded = self._versions.get(
-                (version.commit, ref.name), lambda: _read(scm, version, ref.name)
+            recorded = self._recorded.get(
+                (version.commit, ref.name), lambda: read_model(scm, version, ref.name)
             )
             stores = {
                 name: self._remotes.find(scm, recorded.project, name)
-                for name in {out.remote for out in recorded.outs}
+                for name in {out.file.remote for out in recorded.outs}
             }
         return version, recorded, stores
-
-
-class _UntoldError(Exception):
-    """Why the files of a version cannot be told."""
 
 
 def _is_ready(store: Store) -> bool:
@@ -208,97 +211,89 @@ def _is_ready(store: Store) -> bool:
     return False
 
 
-def _read(scm: Git, version: ModelVersion, name: str) -> _Version:
-    """Read what Git says of a model."""
-    try:
-        found = records.open_model(scm, version.commit, name)
-        if found is None:
-            raise NotStoredError(name, version, "no 'dvc.yaml' annotates it there")
-        project, path = found
-        outs = tuple(_recorded(out) for out in _outputs(project, path))
-    except RefusedError:
-        raise
-    except _UntoldError as exc:
-        raise NotStoredError(name, version, str(exc)) from None
-    except (DvcException, SCMError, KeyError) as exc:
-        raise NotStoredError(name, version, f"cannot read Git: {exc}") from exc
-    if not outs:
-        raise NotStoredError(name, version, f"'{path}' is not tracked by DVC")
-    return _Version(project.root_dir.strip("/"), path, outs)
-
-
-def _recorded(out: Output) -> _Output:
-    path = out.fs_path.lstrip("/")
-    digest = records.digest_of(out.hash_info)
-    if digest is None:
-        reason = f"DVC recorded no hash for '{path}'"
-        raise _UntoldError(reason)
-    return _Output(path, out.remote, out.hash_info, digest, out.meta.size)
-
-
-def _list(version: _Version, stores: Mapping[str | None, Store]) -> tuple[_File, ...]:
+def _list(
+    model: RecordedModel, stores: Mapping[str | None, Store]
+) -> tuple[StoredFile, ...]:
     """Give the files of a version, by path, reading listings where there are some."""
     files = [
         file
-        for out in version.outs
-        for file in _expand(out, stores[out.remote])
-        if _holds(version.path, file.path)
+        for out in model.outs
+        for file in _expand(out, stores[out.file.remote])
+        if holds(model.path, file.path)
     ]
-    if not files and version.outs[0].path != version.path:
-        reason = f"there is no '{version.path}' in what DVC tracks"
-        raise _UntoldError(reason)
-    return tuple(sorted(files, key=lambda file: file.path))
+    if not files and model.outs[0].file.path != model.path:
+        reason = f"there is no '{model.path}' in what DVC tracks"
+        raise UntoldError(reason)
+    files.sort(key=lambda file: file.path)
+    return tuple(_stored(file, stores[file.remote], model.project) for file in files)
 
 
-def _expand(out: _Output, store: Store) -> Iterator[_File]:
+def _expand(out: RecordedOutput, store: Store) -> Iterator[RecordedFile]:
     """Give the files of an output: itself, or what its listing says."""
-    if not out.recorded.isdir:
-        yield _File(out.path, out.remote, out.digest, out.size)
-        return
-    for key, meta, recorded in _listing(store, out):
-        if digest := records.digest_of(recorded):
-            size = meta.size if meta else None
-            yield _File(posixpath.join(out.path, *key), out.remote, digest, size)
+    if out.files:
+        yield from out.files
+    elif not out.hash_info.isdir:
+        yield out.file
+    else:
+        for key, meta, recorded in _listing(store, out):
+            if digest := records.digest_of(recorded):
+                path = posixpath.join(out.file.path, *key)
+                size = meta.size if meta else None
+                yield RecordedFile(path, out.file.remote, digest, size)
 
 
-def _outputs(project: Repo, path: str) -> list[Output]:
-    """Find the output at ``path``, or else those above or below it."""
-    exact = records.find_output(project, path)
-    found = [exact] if exact else project.index.outs
-    return [
-        out
-        for out in found
-        if out.protocol == "local"
-        and out.use_cache
-        and (
-            _holds(path, out.fs_path.lstrip("/"))
-            or _holds(out.fs_path.lstrip("/"), path)
-        )
-    ]
-
-
-def _holds(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
-
-
-def _listing(store: Store, out: _Output) -> Tree:
+def _listing(store: Store, out: RecordedOutput) -> Tree:
     from dvc_data.hashfile.tree import Tree
 
-    remote = store.remote
-    odb = remote.odb if out.digest.algorithm == MD5 else remote.legacy_odb
+    path = out.file.path
     try:
-        return Tree.load(odb, out.recorded)
+        return Tree.load(store.objects(out.file.digest.algorithm), out.hash_info)
     except FileNotFoundError:
-        reason = f"the listing of '{out.path}' is not on the DVC remote; was it pushed?"
+        reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
     except (ObjectFormatError, KeyError, TypeError):
-        reason = f"the listing of '{out.path}' on the DVC remote is broken"
+        reason = f"the listing of '{path}' on the DVC remote is broken"
     except Exception as exc:  # every service has errors of its own
         logger.exception("cannot read from the DVC remote '%s'", store.name)
         reason = (
-            f"the listing of '{out.path}' cannot be read from the DVC remote: "
+            f"the listing of '{path}' cannot be read from the DVC remote: "
             f"{_unread(exc)}"
         )
-    raise _UntoldError(reason)
+    raise UntoldError(reason)
+
+
+def _stored(file: RecordedFile, store: Store, project: str) -> StoredFile:
+    if store.is_versioned:
+        name = _versioned_object(file, store, project)
+    else:
+        folder = "files/md5/" if file.digest.algorithm == MD5 else ""
+        name = f"{folder}{file.digest.value[:2]}/{file.digest.value[2:]}"
+    return StoredFile(file.path, store, file.digest, file.size, name)
+
+
+def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
+    if file.version is None or file.version.remote not in {store.name, ""}:
+        reason = (
+            f"Git does not know which version '{file.path}' has on the cloud-versioned "
+            f"DVC remote '{store.name}'; run 'dvc push', commit, and register that"
+        )
+        raise UntoldError(reason)
+    inside = file.path.removeprefix(f"{project}/") if project else file.path
+    return f"{inside}?versionId={file.version.id}"
+
+
+def _verify(files: Sequence[StoredFile], name: str, version: ModelVersion) -> bool:
+    """Refuse files whose objects are not on their remote, or cannot be looked for."""
+    try:
+        lost = presence.missing(files)
+    except Exception as exc:  # every service has errors of its own
+        remotes = ", ".join(sorted({f"'{file.store.name}'" for file in files}))
+        logger.exception("cannot read from the DVC remote %s", remotes)
+        reason = f"cannot look for them on the DVC remote {remotes}: {_unread(exc)}"
+        raise NotStoredError(name, version, reason) from None
+    if lost:
+        paths = [file.path for file in lost]
+        raise NotPushedError(name, version, paths, of=len(files))
+    return True
 
 
 def _unread(exc: Exception) -> str:

@@ -14,7 +14,6 @@ PATH=$PATH:/usr/sbin # where Debian has nginx, though not for every user
 
 missing=
 mkdir -p "$STORES"
-echo '*' > "$STORES/.gitignore"
 
 lacks() { # COMMAND PACKAGE...; installs the packages where it may
   command -v "$1" >/dev/null && return 1

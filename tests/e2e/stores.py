@@ -4,7 +4,7 @@ Each is a process of ours on a free port, ended by its id at the end of its bloc
 ``new_place`` makes a bucket, container or folder, as DVC's config calls it; a ``Team``
 pushes a real project there, and serves it.
 
-``install_stores.sh`` installs them. Where one is missing, its tests skip on a
+``make test-servers`` installs them. Where one is missing, its tests skip on a
 developer's machine and fail where ``CI`` is set.
 """
 
@@ -90,13 +90,14 @@ class S3:
 
     url: str
 
-    def new_place(self, *, region: str = "us-east-1") -> Place:
+    def new_place(self, *, region: str = "us-east-1", versioned: bool = False) -> Place:
         bucket = next(_names)
-        self._create(bucket, region)
+        self._create(bucket, region, versioned=versioned)
         options = {
             "url": f"s3://{bucket}/some/folder",
             "endpointurl": self.url,
             "region": region,
+            **({"version_aware": "true"} if versioned else {}),
         }
         secrets = {"access_key_id": S3_KEY_ID, "secret_access_key": S3_SECRET}
         wrong = {**secrets, "secret_access_key": "not-the-key"}
@@ -105,7 +106,7 @@ class S3:
     def through(self, proxy_url: str, place: Place) -> Mapping[str, str]:
         return {**place.secrets, "endpointurl": proxy_url}
 
-    def _create(self, bucket: str, region: str) -> None:
+    def _create(self, bucket: str, region: str, *, versioned: bool) -> None:
         import botocore.session
 
         client = botocore.session.Session().create_client(
@@ -117,6 +118,10 @@ class S3:
         )
         where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         client.create_bucket(Bucket=bucket, **({} if region == "us-east-1" else where))
+        if versioned:
+            client.put_bucket_versioning(
+                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
         client.close()
 
 
@@ -189,11 +194,12 @@ class Team:
         self._write("config.local", "", place.secrets)
 
     @classmethod
-    def create(cls, root: Path, place: Place) -> Team:
+    def create(cls, root: Path, place: Place, *, push: bool = False) -> Team:
         """Make a project at ``root``, which must not exist, with the tests' models.
 
         ``churn`` (a file) and ``bert`` (a directory), as v1.0.0 and v2.0.0; churn#prod
-        is v1.0.0. Nothing is pushed.
+        is v1.0.0. Nothing is pushed, unless with ``push`` each version before it is
+        committed, as cloud-versioned stores need it.
         """
         project = init_project(root)
         team = cls(project, place, root)
@@ -203,7 +209,10 @@ class Team:
             shutil.rmtree(project.repo / "models", ignore_errors=True)
             write(project.repo / "models", {"churn.pkl": CHURN[version]})
             write(project.repo / "models/bert", BERT[version])
-            team._commit("models/churn.pkl", "models/bert")
+            team._track("models/churn.pkl", "models/bert")
+            if push:
+                team.push()
+            commit_all(project, "Train")
             project.tag(f"churn@{version}")
             project.tag(f"bert@{version}")
         project.tag("churn#prod#1", "churn@v1.0.0")
@@ -222,7 +231,8 @@ class Team:
         )
         with (repo / "dvc.yaml").open("a") as annotations:
             annotations.write(f"  {name}:\n    path: models/{name}\n")
-        self._commit(f"models/{name}")
+        self._track(f"models/{name}")
+        commit_all(self.project, "Train")
         self.project.tag(f"{name}@v1.0.0")
 
     def fork(self, root: Path, secrets: Mapping[str, str] | None = None) -> Team:
@@ -233,10 +243,9 @@ class Team:
         known = self.place.secrets if secrets is None else secrets
         return Team(project, replace(self.place, secrets=known), root)
 
-    def _commit(self, *paths: str) -> None:
+    def _track(self, *paths: str) -> None:
         with Repo(str(self.project.repo)) as repo:
             repo.add([str(self.project.repo / path) for path in paths])
-        commit_all(self.project, "Train")
 
     def push(self, *args: str) -> None:
         """``dvc push``, which must succeed."""
@@ -498,7 +507,7 @@ def need(present: bool, what: str) -> None:
     """Skip the test if it lacks something, or fail it where nothing may be lacking."""
     if present:
         return
-    reason = f"{what} is missing: run tests/e2e/install_stores.sh"
+    reason = f"{what} is missing: run 'make test-servers'"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

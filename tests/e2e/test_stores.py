@@ -221,6 +221,23 @@ def test_a_file_that_was_never_pushed_is_told(
     assert not (clone / "models/lost").exists()
 
 
+def test_a_server_that_looks_for_objects_tells_of_those_that_are_not_there(
+    run_dvc: RunDvc, kind: Kind, tmp_path: Path
+) -> None:
+    clone = kind.team.project.clone(tmp_path / "clone")
+
+    with kind.team.serving("--verify-objects") as registry:
+        lost = run_dvc("models", "pull", "lost", cwd=clone, env=registry.environ)
+        there = run_dvc(
+            "models", "pull", "churn", "bert", cwd=clone, env=registry.environ
+        )
+
+    assert lost.returncode == 4
+    assert "1 of 1 files are not on the DVC remote; run 'dvc push' " in lost.stderr
+    assert there.returncode == 0, there.stderr
+    assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
+
+
 def test_a_directory_that_was_never_pushed_is_told(
     run_dvc: RunDvc, kind: Kind, tmp_path: Path
 ) -> None:
@@ -230,6 +247,56 @@ def test_a_directory_that_was_never_pushed_is_told(
 
     assert done.returncode == 4
     assert "the listing of 'models/gone' is not on the DVC remote" in done.stderr
+
+
+# -- a store that keeps every version of a file, at the file's own path
+
+
+@pytest.fixture(scope="session", params=["us-east-1", "eu-central-1"])
+def versioned(
+    request: pytest.FixtureRequest, s3: S3, tmp_path_factory: pytest.TempPathFactory
+) -> Team:
+    """A project on a cloud-versioned S3 remote; ``late`` is not pushed."""
+    place = s3.new_place(region=request.param, versioned=True)
+    team = Team.create(tmp_path_factory.mktemp("team") / "own", place, push=True)
+    team.train("late", {"": b"not pushed"})
+    return team
+
+
+@pytest.mark.parametrize("version", ["v1.0.0", "v2.0.0"])
+@pytest.mark.parametrize("options", [(), ("--verify-objects",)], ids=["", "verify"])
+def test_each_version_is_pulled_from_a_cloud_versioned_store(
+    run_dvc: RunDvc, versioned: Team, tmp_path: Path, version: str, options: tuple[str]
+) -> None:
+    clone = versioned.project.clone(tmp_path / "clone")
+    names = (f"churn@{version}", f"bert@{version}")
+
+    with versioned.serving(*options) as registry:
+        (link,) = links(registry.url, "churn").values()
+        done = run_dvc("models", "pull", *names, cwd=clone, env=registry.environ)
+
+    assert "/some/folder/models/churn.pkl?" in link
+    assert "versionId=" in link
+    assert fetch(link).content == CHURN["v2.0.0"]
+    assert done.returncode == 0, done.stderr
+    assert (clone / "models/churn.pkl").read_bytes() == CHURN[version]
+    assert read_tree(clone / "models/bert") == BERT[version]
+    assert "verified against Git" in done.stdout
+
+
+def test_a_version_that_git_does_not_know_of_is_told(
+    run_dvc: RunDvc, versioned: Team, tmp_path: Path
+) -> None:
+    clone = versioned.project.clone(tmp_path / "clone")
+
+    with versioned.serving() as registry:
+        done = run_dvc("models", "pull", "late", cwd=clone, env=registry.environ)
+
+    assert done.returncode == 4
+    assert (
+        "Git does not know which version 'models/late' has on the cloud-versioned DVC "
+        "remote 'store'; run 'dvc push', commit, and register that"
+    ) in " ".join(done.stderr.split())
 
 
 # -- signatures
@@ -255,7 +322,7 @@ def test_a_pull_outlives_its_links(
 
     assert done.returncode == 0, done.stderr
     assert (clone / "models/large").read_bytes() == LARGE
-    assert registry.log.read_text().count(" 200 ") > 2  # with the one for the link
+    assert registry.log.read_text().count("status=200") > 2  # with the one for the link
     assert dead.status_code == 403
 
 
@@ -281,18 +348,31 @@ def test_wrong_keys_of_the_server_are_told(
     assert not [secret for secret in place.planted if secret in unquote(shown)]
 
 
-def test_a_server_that_cannot_read_the_store_says_so_for_a_directory(
-    run_dvc: RunDvc, kinds: Callable[[str], Kind], tmp_path: Path
+@pytest.mark.parametrize(
+    ("model", "options", "told"),
+    [
+        ("bert", (), "the listing of 'models/bert' cannot be read from the DVC remote"),
+        ("churn", ("--verify-objects",), "cannot look for them on the DVC remote"),
+    ],
+    ids=["directory", "verify"],
+)
+def test_a_server_that_cannot_read_the_store_says_so(
+    run_dvc: RunDvc,
+    kinds: Callable[[str], Kind],
+    tmp_path: Path,
+    model: str,
+    options: tuple[str, ...],
+    told: str,
 ) -> None:
     kind = kinds("Azure")  # LocalStack verifies links only
     team = kind.team.fork(tmp_path / "own", kind.team.place.wrong_secrets)
     clone = team.project.clone(tmp_path / "clone")
 
-    with team.serving() as registry:
-        done = run_dvc("models", "pull", "bert", cwd=clone, env=registry.environ)
+    with team.serving(*options) as registry:
+        done = run_dvc("models", "pull", model, cwd=clone, env=registry.environ)
 
     assert done.returncode == 4
-    assert "the listing of 'models/bert' cannot be read from the DVC rem" in done.stderr
+    assert told in done.stderr
     shown = unquote(done.stderr + registry.log.read_text())
     assert not [secret for secret in kind.team.place.planted if secret in shown]
 

@@ -1,0 +1,112 @@
+"""Who may ask, and the line that says who did: never a query, a token, a signature."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import logging
+import re
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from dvc_studio_models.server.refusals import TokenRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("dvc.dvc_studio_models.server")
+
+_PLAIN = re.compile(r"[^\s\"=\\]+", re.ASCII)
+
+
+class Tokens:
+    """The accepted tokens."""
+
+    def __init__(self, owners: Mapping[str, str] | None) -> None:
+        """Take each token with its owner's name; None asks nobody for one."""
+        self._owners = (
+            None
+            if owners is None
+            else [(token.encode(), name) for token, name in owners.items()]
+        )
+
+    def check(self, request: Request) -> None:
+        """Refuse a request without a good token; note whose it is, for the log.
+
+        Raises:
+            TokenRefusedError: It has none, or another.
+        """
+        if self._owners is None:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        given = given.strip()
+        if scheme.lower() != "token" or not given:
+            raise TokenRefusedError(given=False)
+        # Every token is compared, so that the time tells nothing.
+        found = [
+            name
+            for token, name in self._owners
+            if hmac.compare_digest(token, given.encode())
+        ]
+        if not found:
+            raise TokenRefusedError(given=True)
+        note(request, user=found[0])
+
+
+def note(request: Request, **facts: object) -> None:
+    """Have the request's line in the log say this, too."""
+    request.scope.setdefault("facts", {}).update(facts)
+
+
+class AccessLog:
+    """The outermost layer: one line a request, and no exception ever leaves it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        facts = scope["facts"] = {}
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:  # Starlette has answered 500 by now, if it still could
+            logger.exception("failed to answer '%s'", quote(scope["path"]))
+        finally:
+            line = {
+                "time": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+                "client": (scope["client"] or [""])[0],
+                "method": scope["method"],
+                "path": quote(scope["path"]),
+                "status": status,
+                "ms": f"{(time.perf_counter() - begun) * 1000:.1f}",
+                **facts,
+            }
+            with contextlib.suppress(OSError):  # nobody reads the log any more
+                logger.info("%s", _logfmt(line))
+
+
+def _logfmt(facts: Mapping[str, object]) -> str:
+    """Write ``key=value`` pairs, without empty ones, in quotes where it must be."""
+    said = ((name, str(value)) for name, value in facts.items())
+    return " ".join(f"{name}={_quoted(value)}" for name, value in said if value)
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value)

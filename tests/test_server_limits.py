@@ -1,0 +1,438 @@
+"""What clients and remotes can do to the server: nothing that others would notice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_from_bytes, urlsplit
+
+import pytest
+import requests
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from projects import ORIGIN_URL, TOKEN, Project, copy_project, serving
+
+from dvc_studio_models.server.patience import Patience
+from dvc_studio_models.server.refusals import BusyError, StorageSilentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+API = "/api/model-registry/get-download-uris"
+TIMEOUT_S = 20
+IDLE_S = 1
+
+
+@pytest.fixture
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    template = tmp_path_factory.getbasetemp() / "template"
+    return copy_project(template, tmp_path / "project")
+
+
+@pytest.fixture
+def impatient(project: Project) -> Iterator[str]:
+    """A server that lets connections do nothing for a second."""
+    with serving(project.repo, idle_s=IDLE_S) as url:
+        yield url
+
+
+def connect(url: str) -> socket.socket:
+    parts = urlsplit(url)
+    connection = socket.create_connection((parts.hostname, parts.port), TIMEOUT_S)
+    connection.settimeout(TIMEOUT_S)
+    return connection
+
+
+def ask(url: str, name: str = "churn") -> requests.Response:
+    return requests.get(
+        f"{url}{API}",
+        params={"repo": ORIGIN_URL, "name": name},
+        headers={"Authorization": f"token {TOKEN}"},
+        timeout=TIMEOUT_S,
+    )
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the server ends the connection, however it does."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while more := connection.recv(1 << 16):
+            received += more
+    return received
+
+
+# -- clients that are slow, or dead
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: "],
+    ids=["nothing", "half a line", "half a head"],
+)
+def test_a_client_that_does_not_ask_is_hung_up_on(impatient: str, sent: bytes) -> None:
+    begun = time.monotonic()
+    with connect(impatient) as connection:
+        connection.sendall(sent)
+        received = read_all(connection)
+
+    assert received == b""
+    assert IDLE_S * 0.9 < time.monotonic() - begun < IDLE_S + 5
+
+
+def test_a_client_that_asks_letter_by_letter_is_hung_up_on(impatient: str) -> None:
+    begun = time.monotonic()
+    with connect(impatient) as connection, contextlib.suppress(ConnectionError):
+        for letter in b"GET /healthz HTTP/1.1\r\nHost: " + b"h" * 1000:
+            connection.sendall(bytes([letter]))
+            time.sleep(0.05)
+            assert time.monotonic() - begun < IDLE_S + 5
+
+
+def test_a_client_that_asks_its_second_question_slowly_is_hung_up_on(
+    impatient: str,
+) -> None:
+    begun = time.monotonic()
+    with connect(impatient) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        for letter in b"GET /healthz HTTP/1.1\r\nHost: " + b"h" * 1000:
+            connection.sendall(bytes([letter]))
+            time.sleep(0.05)
+            assert time.monotonic() - begun < IDLE_S + 5
+
+
+@pytest.fixture
+def large_object(project: Project) -> Project:
+    """Make the object of churn far larger than what sockets hold."""
+    (file,) = (
+        path
+        for path in project.storage.rglob("*")
+        if path.is_file() and path.stat().st_size == 380_000
+    )
+    file.chmod(0o644)
+    os.truncate(file, 64 << 20)
+    return project
+
+
+def fetch_slowly(url: str, link: str) -> socket.socket:
+    connection = connect(url)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+    connection.sendall(f"GET {link[len(url) :]} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    return connection
+
+
+def test_a_client_that_does_not_read_is_hung_up_on(
+    large_object: Project, impatient: str
+) -> None:
+    (link,) = ask(impatient).json().values()
+
+    with fetch_slowly(impatient, link) as connection:
+        time.sleep(IDLE_S * 3)
+        received = read_all(connection)
+
+    assert large_object.repo.exists()
+    assert len(received) < 64 << 20
+
+
+def test_a_client_that_reads_slowly_gets_all(
+    large_object: Project, impatient: str
+) -> None:
+    (link,) = ask(impatient).json().values()
+
+    received = 0
+    with fetch_slowly(impatient, link) as connection:
+        for _ in range(IDLE_S * 30):
+            received += len(connection.recv(1 << 15))
+            time.sleep(0.1)
+        while received < 64 << 20 and (more := connection.recv(1 << 20)):
+            received += len(more)
+
+    assert large_object.repo.exists()
+    assert received > 64 << 20
+
+
+def test_a_long_reply_that_is_not_read_does_not_stay(large_object: Project) -> None:
+    with serving(large_object.repo, idle_s=IDLE_S, most=4) as url:
+        (link,) = ask(url).json().values()
+        with contextlib.ExitStack() as stack:
+            for _ in range(6):
+                begun = stack.enter_context(fetch_slowly(url, link))
+                assert begun.recv(1) == b"H"
+            assert ask(url).status_code == 503
+            time.sleep(IDLE_S * 4)
+
+            assert ask(url).status_code == 200
+
+
+def test_a_download_goes_on_when_the_server_is_told_to_stop(
+    large_object: Project,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc_studio_models", "serve", "--port", "0"],
+        cwd=large_object.repo,
+        env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        url = process.stdout.readline().split()[-1]
+        (link,) = ask(url).json().values()
+        with fetch_slowly(url, link) as connection:
+            received = len(connection.recv(1))
+            process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            with pytest.raises(requests.ConnectionError):
+                ask(url)
+            while more := connection.recv(1 << 20):
+                received += len(more)
+        code = process.wait(TIMEOUT_S)
+
+    assert received > 64 << 20
+    assert code == 0
+
+
+# -- clients that want too much
+
+
+def test_a_head_that_is_too_long_is_refused(impatient: str) -> None:
+    with connect(impatient) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"x" * (1 << 20))
+        received = read_all(connection)
+
+    assert received[:12] in {b"", b"HTTP/1.1 400"}
+    assert ask(impatient).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_body_is_not_read(impatient: str, method: str) -> None:
+    sent = 0
+    with connect(impatient) as connection:
+        head = f"{method} /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: {1 << 40}\r\n"
+        connection.sendall(f"{head}\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            while sent < 64 << 20:
+                connection.sendall(bytes(1 << 16))
+                sent += 1 << 16
+
+    assert sent < 64 << 20
+
+
+def test_more_connections_than_there_is_room_for_are_refused(project: Project) -> None:
+    with serving(project.repo, most=4, idle_s=TIMEOUT_S) as url:
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                stack.enter_context(connect(url))
+            refused = ask(url)
+            ended = [stack.enter_context(connect(url)) for _ in range(6)][-1]
+            begun = time.monotonic()
+            with ended:
+                hung_up = read_all(ended)
+            took_s = time.monotonic() - begun
+
+        # The server has yet to notice that they are gone.
+        deadline = time.monotonic() + TIMEOUT_S
+        while (again := ask_or_none(url)) != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    assert refused.status_code == 503
+    assert hung_up == b""
+    assert took_s < TIMEOUT_S / 2
+    assert again == 200
+
+
+def ask_or_none(url: str) -> int | None:
+    with contextlib.suppress(requests.ConnectionError):
+        return ask(url).status_code
+    return None
+
+
+# -- remotes that are silent
+
+
+@pytest.fixture
+def silent_remote() -> Iterator[str]:
+    """A server that accepts connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_silent_remote_keeps_nobody_waiting(
+    project: Project, silent_remote: str
+) -> None:
+    config = f"[core]\nremote = far\n['remote \"far\"']\nurl = {silent_remote}\n"
+    (project.repo / ".dvc/config").write_text(config)
+    patience = Patience(seconds=3, most=2)
+    waiting: list[tuple[int, str]] = []
+
+    with serving(project.repo, patience=patience) as url:
+        ask(url)  # is kept from now on; it lies in no listing
+
+        def wait() -> None:
+            reply = ask(url, "bert")
+            waiting.append((reply.status_code, reply.json()["detail"]))
+
+        threads = [threading.Thread(target=wait) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        begun = time.monotonic()
+        statuses = {ask(url).status_code for _ in range(20)}
+        took_s = time.monotonic() - begun
+        for thread in threads:
+            thread.join()
+
+    assert statuses == {200}
+    assert took_s < 2
+    silent = "the DVC remote has not answered within 3 s; try again later"
+    busy = "too many requests wait for DVC remotes; try again later"
+    assert sorted(waiting) == [(503, busy)] * 3 + [(504, silent)] * 2
+
+
+def test_who_waited_in_vain_frees_its_place_when_the_remote_has_answered() -> None:
+    answered = threading.Event()
+    patience = Patience(seconds=0.1, most=1)
+
+    def find(_: object) -> bool:
+        return answered.wait(TIMEOUT_S)
+
+    async def play() -> bool:
+        with pytest.raises(StorageSilentError):
+            await patience.wait(find, None)
+        with pytest.raises(BusyError):
+            await patience.wait(find, None)
+        answered.set()
+        for _ in range(100):
+            with contextlib.suppress(BusyError):
+                return await patience.wait(find, None)
+            await asyncio.sleep(0.05)
+        return False
+
+    assert asyncio.run(play())
+
+
+def test_an_error_frees_its_place() -> None:
+    patience = Patience(most=1)
+
+    async def play() -> None:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await patience.wait(lambda number: 1 // number, 0)
+
+    asyncio.run(play())
+
+
+# -- ten thousand malformed requests
+
+EXAMPLES = 500
+AT_ONCE = 20
+WORDS = [
+    *("repo", "name", "version", "stage", "acme/models", ORIGIN_URL, "churn", "bert"),
+    *("prod", "v1.0.0", "services/fraud:fraud", "dvc.yaml", "..", "/", "\\", "\x00"),
+    *("@", "#", ":", "=", "&", "%", "%00", "%ff", "+", "[", "::1", "file://", "git@"),
+    *("9" * 400, "a" * 1200, "\ud800", "\u202e", "💩", "v1.0.0\n", "v01.0.0", " "),
+]
+words = st.lists(st.sampled_from(WORDS) | st.text(max_size=5), max_size=4).map("".join)
+texts = words.map(lambda text: quote(text.encode("utf-8", "surrogatepass")))
+keys = st.sampled_from(["repo", "name", "version", "stage"]).map(quote) | texts
+good = [("repo", "acme/models"), ("name", "churn")]
+queries = st.one_of(
+    st.binary(max_size=60).map(lambda raw: quote_from_bytes(raw, safe="&=%+;/?:@")),
+    st.lists(st.tuples(keys, texts), max_size=5).map(
+        lambda pairs: "&".join(map("=".join, pairs))
+    ),
+    st.lists(st.tuples(keys, texts), min_size=1, max_size=2).map(
+        lambda pairs: "&".join(map("=".join, [*good, *pairs]))
+    ),
+)
+paths = st.sampled_from([API] * 8 + [f"{API}/", f"/p/../{API}", "/objects/m/s/x"])
+tokens = st.sampled_from([f"token {TOKEN}"] * 8 + ["token", "token \xff", "Basic x"])
+requests_made = st.tuples(paths, queries, tokens)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    root = tmp_path_factory.mktemp("limits")
+    with pytest.MonkeyPatch.context() as environment:
+        for level in ("GLOBAL", "SYSTEM"):
+            environment.setenv(f"DVC_{level}_CONFIG_DIR", str(root / level))
+        template = tmp_path_factory.getbasetemp() / "template"
+        with serving(copy_project(template, root / "project").repo) as url:
+            yield url
+
+
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(made=st.lists(requests_made, min_size=AT_ONCE, max_size=AT_ONCE))
+def send_malformed(
+    connection: http.client.HTTPConnection,
+    counts: dict[int, int],
+    made: list[tuple[str, str, str]],
+) -> None:
+    for path, query, token in made:
+        connection.putrequest("GET", f"{path}?{query}", skip_accept_encoding=True)
+        connection.putheader("Authorization", token.encode("latin-1"))
+        connection.endheaders()
+        with connection.getresponse() as reply:
+            body = json.loads(reply.read())
+            counts[reply.status] = counts.get(reply.status, 0) + 1
+            if reply.status == 200:
+                assert list(body) == ["models/churn.pkl"]
+            else:
+                assert isinstance(body["detail"], str)
+
+
+def test_ten_thousand_malformed_requests_are_answered_properly(
+    server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts: dict[int, int] = {}
+    caplog.set_level(logging.WARNING)
+    parts = urlsplit(server)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, TIMEOUT_S)
+
+    with contextlib.closing(connection):
+        send_malformed(connection, counts)
+
+    assert sum(counts.values()) >= 10_000
+    assert set(counts) <= {200, 400, 401, 403, 404}
+    assert min(counts[status] for status in (200, 400, 401, 403, 404)) > 20
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_a_thousand_requests_that_are_no_http_do_no_harm(
+    server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    chance = random.Random(5)
+    valid = f"GET {API}?repo=x HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+
+    for _ in range(1000):
+        broken = bytearray(valid)
+        for _ in range(chance.randint(1, 5)):
+            broken[chance.randrange(len(broken))] = chance.randrange(256)
+        with connect(server) as connection:
+            connection.sendall(broken)
+            connection.shutdown(socket.SHUT_WR)
+            received = read_all(connection)
+        assert received[:10] in {b"", b"HTTP/1.1 4"}, bytes(broken)
+
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert ask(server).status_code == 200
