@@ -25,7 +25,14 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest
 from dvc_studio_models.remote import DvcRemote, configured_remote
-from dvc_studio_models.scratch import copy, flush, lend, sweep, waiting_name
+from dvc_studio_models.scratch import (
+    copy,
+    each_at_once,
+    flush,
+    lend,
+    sweep,
+    waiting_name,
+)
 from dvc_studio_models.store import (
     PARTS,
     PlainStore,
@@ -132,8 +139,8 @@ class DvcStore:
         """Tell the size of an object whose content has its hash."""
         path = self._object(digest)
         try:
-            found = Path(path).stat()
-            now = (found.st_ino, found.st_mtime_ns, found.st_size)
+            found = os.stat(path)  # noqa: PTH116 - of thousands of files
+            now = _version_of(found)
             if self._whole.get(path) != now:
                 if self._hash(path, digest.algorithm) != digest.value[:_MD5_LETTERS]:
                     return None
@@ -175,6 +182,14 @@ class DvcStore:
                     [digest.value for digest, _ in group],
                     hardlink=True,
                 )
+                for digest, part in group:
+                    self._know_linked(self._object(digest), part)
+
+    def _know_linked(self, path: str, part: Path) -> None:
+        """Take an object for whole that is a verified part's very file."""
+        found = os.stat(path)  # noqa: PTH116 - of thousands of files
+        if found.st_ino == os.stat(part).st_ino:  # noqa: PTH116
+            self._whole[path] = _version_of(found)
 
     def stage(
         self,
@@ -376,9 +391,8 @@ def _link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
         except OSError as error:
             if error.errno != errno.ENOTSUP or "copy" not in odb.cache_types:
                 raise
-    for path, target in pairs:
-        if not os.path.lexists(target):
-            copy(Path(path), Path(target))
+    left = [pair for pair in pairs if not os.path.lexists(pair[1])]
+    each_at_once(lambda pair: copy(Path(pair[0]), Path(pair[1])), left)
 
 
 @contextlib.contextmanager
@@ -397,6 +411,10 @@ def _database_errors() -> Iterator[None]:
 def _key(path: Path) -> str:
     """Name a file of the workspace as DVC does, which works in the real folder."""
     return f"{os.path.realpath(path.parent)}{os.sep}{path.name}"
+
+
+def _version_of(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _identity(info: Mapping[str, object]) -> tuple[object, ...]:

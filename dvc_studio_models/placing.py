@@ -26,7 +26,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.paths import HIDDEN
 from dvc_studio_models.scratch import (
     WAITING,
-    flush_each,
+    each_at_once,
     flush_folder,
     ignore_all,
     remove_hidden,
@@ -123,7 +123,7 @@ class Placing:
         """Let the new names survive a power cut."""
         folders = {split(folder)[0] for folder in self._made}
         folders.update(split(change.path)[0] for change in self._changes)
-        flush_each(self._flush_folder, folders)
+        each_at_once(self._flush_folder, folders)
 
     def roll_back(self) -> None:
         """Bring back what was there, the last change first."""

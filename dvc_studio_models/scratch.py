@@ -32,7 +32,7 @@ WAITING = "placing-"
 
 _PIECE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
-_FLUSHES = 16  # at a time; more measured no faster
+_AT_ONCE = 16  # at a time; more measured no faster
 _IGNORE = ".gitignore"
 _IGNORE_ALL = b"*\n"
 
@@ -214,26 +214,27 @@ def copy(source: Path, target: Path) -> None:
     with (
         source.open("rb", buffering=0) as old,
         target.open("xb", buffering=0) as new,
-        ThreadPoolExecutor(1) as disk,
     ):
-        flushes = [
-            disk.submit(os.fsync, new.fileno())
-            for count in _copy_pieces(old, new)
-            if count == _PIECE_BYTES
-        ]
+        if os.fstat(old.fileno()).st_size < _PIECE_BYTES:
+            shutil.copyfileobj(old, new)
+            return
+        with ThreadPoolExecutor(1) as disk:
+            flushes = [
+                disk.submit(os.fsync, new.fileno()) for _ in _copy_pieces(old, new)
+            ]
         for each in flushes:
             each.result()
 
 
-def _copy_pieces(old: FileIO, new: FileIO) -> Iterator[int]:
-    """Copy piece by piece, within the kernel where it can; yield their sizes."""
+def _copy_pieces(old: FileIO, new: FileIO) -> Iterator[None]:
+    """Copy, within the kernel where it can; yield when much is copied."""
     try:
-        while count := os.copy_file_range(old.fileno(), new.fileno(), _PIECE_BYTES):
-            yield count
+        while os.copy_file_range(old.fileno(), new.fileno(), _PIECE_BYTES):
+            yield
     except (OSError, AttributeError):  # two file systems, or a system without it
         new.seek(old.tell())
-    while count := new.write(old.read(_BUFFER_BYTES)):
-        yield count
+    shutil.copyfileobj(old, new, _BUFFER_BYTES)
+    yield
 
 
 def flush(files: Iterable[Path]) -> None:
@@ -242,13 +243,13 @@ def flush(files: Iterable[Path]) -> None:
     Raises:
         OSError: The disk refused, or was full all along.
     """
-    flush_each(_flush_file, files)
+    each_at_once(_flush_file, files)
 
 
-def flush_each(flush_one: Callable[[T], None], items: Iterable[T]) -> None:
-    """Flush many at once: the disk writes its journal once for several of them."""
-    with ThreadPoolExecutor(_FLUSHES) as pool:
-        for _ in pool.map(flush_one, items):
+def each_at_once(act: Callable[[T], None], items: Iterable[T]) -> None:
+    """Do it to many at once: the disk writes its journal once for several of them."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(act, items):
             pass
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
-
 from dvc_studio_models.errors import NothingSelectedError
 
 if TYPE_CHECKING:
@@ -31,6 +29,8 @@ def select_files(
     Raises:
         NothingSelectedError: No file is left.
     """
+    from pathspec import GitIgnoreSpec
+
     wanted = GitIgnoreSpec.from_lines(include or ["*"])
     unwanted = GitIgnoreSpec.from_lines(exclude)
     kept = tuple(

@@ -12,7 +12,6 @@ LAYERS = [
     {"errors", "model"},
     {
         "links",
-        "memo",
         "paths",
         "progress",
         "ranges",
@@ -22,7 +21,7 @@ LAYERS = [
     },
     {"ledger", "parts", "plan", "tree", "wire"},
     {"scratch", "storage", "verify"},
-    {"remote", "sizes", "store", "trees"},
+    {"memo", "remote", "sizes", "store", "trees"},
     {"attempt", "cache", "placing"},
     {"download"},
     {

@@ -270,7 +270,7 @@ def test_a_slow_pull_without_a_terminal_writes_a_line_now_and_then(
     offer(studio, file_server, content)
     file_server.behaviour = Behaviour(bytes_per_s=1 << 20)
 
-    done = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
+    done = run_dvc("models", "pull", "churn", "-j1", cwd=clone, env=studio.environ)
 
     assert done.stderr.startswith("Downloading: ")
     assert "of 7.0 MiB" in done.stderr
