@@ -118,21 +118,23 @@ class _Transfer:
 
     def results(self, progress: Progress) -> Iterator[list[Fetched]]:
         """Yield what is verified, watching over the rest meanwhile."""
-        missing = self._waiting
-        while missing:
+        waiting = 1
+        while waiting:
             self._all_ready.wait(_TICK_S)
             self._storage.cut_silent()
             self._store.keep_alive()
             error = self._workers.error
             with self._lock:
                 ready, self._ready = self._ready, []
+                waiting = self._waiting
                 done = self._verified + sum(each.received for each in self._active)
             progress.update(done, self._ledger.total)
-            missing -= len(ready)
             if ready:
                 yield ready
             elif error is not None:
                 raise error
+        if self._workers.error is not None:  # of the disk, beside
+            raise self._workers.error
 
     def stop(self) -> None:
         """End all threads and connections; keep what has arrived."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -23,6 +24,7 @@ from servers import (
     Redirect,
     busy,
     s3_error,
+    wait_until,
 )
 
 from dvc_studio_models.errors import (
@@ -31,7 +33,11 @@ from dvc_studio_models.errors import (
     LocalDiskError,
     ModelMovedError,
 )
+from dvc_studio_models.links import Links
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef
+from dvc_studio_models.parts import PartStore
+from dvc_studio_models.progress import SilentProgress
+from dvc_studio_models.transfer import _Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -657,3 +663,22 @@ def test_a_stream_that_is_closed_early_keeps_what_came(fetcher: Fetcher) -> None
 
     assert done.path.read_bytes() == SMALL
     assert len(fetcher.parts) == 3  # and the other's bytes and record
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_here_before_anybody_looks_is_yielded_too(
+    fetcher: Fetcher, count: int
+) -> None:
+    files = fetcher.publish(*(noise(1000, seed) for seed in range(count)))
+    transfer = _Transfer(Links(files, dict), PartStore(fetcher.folder), EVEN, jobs=2)
+    transfer.start(files)
+    wait_until(lambda: len(transfer._ready) == count)
+
+    try:
+        batches = list(itertools.islice(transfer.results(SilentProgress()), 5))
+    finally:
+        transfer.stop()
+
+    assert sorted(done.file.path for batch in batches for done in batch) == [
+        file.path for file in files
+    ]

@@ -84,8 +84,15 @@ def warm() -> Iterator[Warm]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=_untraced(),
     ) as process:
         yield Warm(process)
+
+
+def _untraced() -> dict[str, str]:
+    """Leave coverage out: a killed process saves none, and a slow one takes minutes."""
+    left_out = "COVERAGE_PROCESS_"
+    return {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
 
 
 def _serve() -> None:
