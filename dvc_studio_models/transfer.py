@@ -7,6 +7,7 @@ not by the size of files, and that what was not finished stays for the next pull
 
     transfer    all files: start, watch, stop
     download    one file: requests, retries, the verdict
+    attempt     one try at a file: which ranges to ask for, and when
     storage     one request
     wire        sockets
     parts       files on disk

@@ -1,9 +1,9 @@
 """Is a part what it was promised to be? Hashing beside the download, and the verdict.
 
 Owns the reading of parts. The bytes that have arrived without a gap are hashed while
-later ones are on their way, by the very threads that fetch: from memory where a chunk
-is the next one, else from the page cache, so that no pass over the file is left to do
-when its last byte is there.
+later ones are on their way: those of a small file from memory, by the thread that
+fetches it; those of a large one from the page cache, by a thread of its own. No pass
+over the file is left to do when its last byte is there.
 """
 
 from __future__ import annotations
