@@ -30,6 +30,9 @@ FOREIGN = {
     "curl_ca_bundle",
     "http_proxy",
     "https_proxy",
+    "makeflags",  # "make test" is not to speak to the make that a test runs
+    "makelevel",
+    "mflags",
     "netrc",
     "pythondontwritebytecode",  # every dvc would compile our modules anew
     "requests_ca_bundle",

@@ -384,6 +384,11 @@ def test_who_holds_the_lock_never_sees_half_a_model(
             studio.serve("churn", file_server.publish(version))
             command = ("--wait-for-lock", "models", "pull", "churn")
             assert warm_dvc.run(*command, cwd=clone, env=env, output=output) == 0
+            looks = len(seen)
+            while (
+                looking.is_alive() and len(seen) < looks + 2
+            ):  # one may have been under way
+                time.sleep(0.001)
     finally:
         over.set()
         looking.join()
