@@ -19,6 +19,7 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     transfer             threads                     files -> verified parts
     storage, sizes       HTTP to storage             one range, or why not
     parts, verify        part files                  claim, record, hash
+    follow, disk         copies and flushes          what survives a power cut
     remote               the user's DVC remote       contents by their hashes
     cache                DVC's cache and state       objects, links, known hashes
     workspace, receipts  the user's files            safe placing, what was placed

@@ -10,12 +10,13 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.follow import Follower
 from dvc_studio_models.verify import PrefixHash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dvc_studio_models.parts import Part
+    from dvc_studio_models.parts import Part, PartStore
 
     Span = tuple[int, int]
 
@@ -27,9 +28,10 @@ _TICK_S = 0.1
 class Attempt:
     """A part and its hash; requests that serve an earlier attempt are void."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, store: PartStore) -> None:
         self.part = part
         self.hash = PrefixHash(part)
+        self.follower = Follower(part, store)
         self.content_md5: str | None = None
         self.met = False
         """Whether its size is what storage says."""
@@ -37,8 +39,6 @@ class Attempt:
         self.beside = False
         """Whether a thread of its own hashes it."""
         self.arrived = threading.Event()
-        self.flushed = 0
-        """How many bytes the disk was told to write."""
         self._spans: deque[Span] = deque()
         self._most = 0
         self._queued = 0

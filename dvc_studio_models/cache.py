@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import itertools
 import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dvc_studio_models.disk import copy, each_at_once, flush
 from dvc_studio_models.errors import (
     DvcRemoteError,
     LocalDiskError,
@@ -25,14 +27,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest
 from dvc_studio_models.remote import DvcRemote, configured_remote
-from dvc_studio_models.scratch import (
-    copy,
-    each_at_once,
-    flush,
-    lend,
-    sweep,
-    waiting_name,
-)
+from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (
     PARTS,
     PlainStore,
@@ -128,6 +123,33 @@ class DvcStore:
     def memo(self) -> Path | None:
         """Beside the receipts."""
         return self._own / _MEMO
+
+    @functools.cached_property
+    def copies(self) -> bool:
+        """Whether the two lie in one file system that can only copy between them."""
+        links = _links(self._repo.cache.local)
+        if not self._use_cache or set(links) - {"reflink"}:
+            return False
+        hide(self._own)
+        here, there = self._own.stat(), self.parts.stat()
+        if (here.st_dev, here.st_gid) != (there.st_dev, there.st_gid):
+            return False  # a file would not be the user's as others are
+        return not (links and self._can_reflink())
+
+    def _can_reflink(self) -> bool:
+        from dvc_objects.fs import localfs
+
+        source, target = (self._own / waiting_name() for _ in range(2))
+        with disk_errors(self._own):
+            source.touch()
+            try:
+                localfs.reflink(os.fspath(source), os.fspath(target))
+            except OSError:
+                return False
+            finally:
+                source.unlink()
+                target.unlink(missing_ok=True)
+        return True
 
     def sweep(self) -> None:
         """Remove it from the cache folder and from the project's own."""
@@ -378,13 +400,17 @@ class DvcStore:
                 raise LocalDiskError(self._object(digest), reason, action="read")
 
 
+def _links(odb: Any) -> list[str]:
+    """Tell which links are tried before copies are made."""
+    return list(itertools.takewhile(lambda link: link != "copy", odb.cache_types))
+
+
 def _link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
     """Link objects with the project's ``cache.type``; copy them where none works."""
     from dvc_objects.fs import localfs
     from dvc_objects.fs.generic import transfer
 
-    links = list(itertools.takewhile(lambda link: link != "copy", odb.cache_types))
-    if links:
+    if links := _links(odb):
         try:
             sources, targets = map(list, zip(*pairs, strict=True))
             transfer(odb.fs, sources, localfs, targets, links=links)

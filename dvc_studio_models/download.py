@@ -26,7 +26,6 @@ from dvc_studio_models.errors import DownloadError, IntegrityError, disk_errors
 from dvc_studio_models.ledger import Entry
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.ranges import divide
-from dvc_studio_models.scratch import flush
 from dvc_studio_models.storage import (
     NotEncoded,
     Refused,
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-FLUSH_BYTES = 256 << 20  # oftener, and it takes the processor from those who fetch
 _END = sys.maxsize
 
 
@@ -65,6 +63,14 @@ class Fetched:
     """``url`` (the hash that the file was asked for by), ``storage`` or ``size``."""
 
     part: Part = field(repr=False)
+    copy: Part | None = field(repr=False, default=None)
+    """The same bytes once more, for the cache, where that was wished and paid."""
+
+    def release(self) -> int:
+        """Leave it for the next pull; how many bytes."""
+        if self.copy is not None:
+            self.copy.discard()
+        return self.part.release()
 
     @property
     def path(self) -> Path:
@@ -120,30 +126,32 @@ class Download:
         """Go on with what an earlier pull left, or ask for the first range."""
         store = self._means.store
         part = store.claim(self._key) if self._key else store.fresh(None)
-        attempt = self._attempt = Attempt(part)
+        attempt = self._attempt = Attempt(part, store)
         if part.size is not None:
             name, received = self.file.path, part.received
             logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
         self._bring_first(attempt)
 
-    def flush(self) -> None:
-        """Let the disk write what has arrived, if that is much by now.
+    def follow(self) -> None:
+        """Let the disk do meanwhile what it can.
 
         Raises:
             LocalDiskError: It refuses.
         """
         attempt = self._attempt
-        if attempt and attempt.part.received - attempt.flushed >= FLUSH_BYTES:
-            attempt.flushed = attempt.part.received
+        if attempt:
             with (
                 disk_errors(self._means.store.folder),
                 contextlib.suppress(FileNotFoundError),  # it was given up
             ):
-                flush([attempt.part.path])
+                attempt.follower.advance()
 
     def leave(self) -> int:
         """Keep what has arrived for the next pull; how many bytes."""
-        return self._attempt.part.release() if self._attempt is not None else 0
+        if self._attempt is None:
+            return 0
+        self._attempt.follower.leave()
+        return self._attempt.part.release()
 
     # Requests
 
@@ -326,13 +334,15 @@ class Download:
         """
         resumed = attempt.part.resumed
         no_ranges = isinstance(setback, StartOver) and not (resumed or self._whole)
+        store = self._means.store
         with self._lock:
             if not self._serves(attempt):
                 return  # another request of the file noticed it first
             self._whole = self._whole or no_ranges
             self._decode = self._decode and not isinstance(setback, NotEncoded)
             self._restarts += not (resumed or no_ranges)
-            self._attempt = again = Attempt(self._means.store.fresh(self._key))
+            self._attempt = again = Attempt(store.fresh(self._key), store)
+        attempt.follower.leave()
         attempt.part.discard()
         self._means.ledger.update(self._entry, self._entry.size, missing=0)
         if self._restarts > 1:
@@ -389,7 +399,8 @@ class Download:
         part.close()
         size = part.size or 0
         self._means.ledger.update(self._entry, size, missing=self._entry.missing)
-        done = Fetched(self.file, size, md5, verified_by, part)
+        copy = attempt.follower.finish()
+        done = Fetched(self.file, size, md5, verified_by, part, copy)
         self._means.deliver(self, done)
 
 

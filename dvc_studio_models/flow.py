@@ -93,7 +93,7 @@ def pull(
 
         ready.sweep()
         arrived: dict[str, Arrival] = {}
-        stack.callback(_leave, arrived)
+        stack.callback(_leave, arrived, ready.store)
         _fetch(ready, source, arrived, progress or SilentProgress(), jobs=options.jobs)
         if not options.is_partial:
             ready = _prove(ready, arrived)
@@ -171,7 +171,11 @@ def _fetch(
     with contextlib.closing(stream), contextlib.closing(progress):
         for batch in stream:
             arrived.update((done.file.path, done) for done in batch)
-            parts = [(done.digest, done.part) for done in batch if done.part]
+            parts = [
+                (done.digest, part)
+                for done in batch
+                if (part := done.copy or done.part)
+            ]
             ready.store.keep([(digest, part.path) for digest, part in parts])
             for digest, part in parts:
                 if ready.store.size_of(digest) is not None:
@@ -183,11 +187,16 @@ def _prove(ready: Ready, arrived: Mapping[str, Arrival]) -> Ready:
     return replace(ready, answers=proved)
 
 
-def _leave(arrived: Mapping[str, Arrival]) -> None:
-    """Let go of the parts: what was not placed is for the next pull."""
+def _leave(arrived: Mapping[str, Arrival], store: Store) -> None:
+    """Let go of the parts: what is in no other place is for the next pull."""
     for done in arrived.values():
-        if done.part:
-            done.part.release()
+        if done.part and done.part.held:
+            if store.size_of(done.digest) is None:
+                done.part.release()
+            else:
+                done.part.discard()
+        if done.copy:
+            done.copy.discard()
 
 
 # Place
@@ -203,7 +212,7 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
         if step.action not in {LINK, DOWNLOAD} or digest is None:
             continue
         wanted[step.file.path] = digest
-        if done and done.part and store.size_of(digest) is None:
+        if done and done.part and done.part.held:
             parts[step.file.path] = done.part.path
     if not wanted:
         return

@@ -30,16 +30,20 @@ class Entry:
 class Ledger:
     """The sums over all files."""
 
-    def __init__(self, folder: Path, *, free: int, files: int) -> None:
+    def __init__(
+        self, folder: Path, *, free: int, files: int, copied: bool = False
+    ) -> None:
         """Know nothing but how many files there are.
 
         Args:
             folder: Where the bytes go.
             free: What its file system still takes, in bytes.
             files: How many there are.
+            copied: Whether all of them are to be there twice in the end.
         """
         self._folder = folder
         self._free = free
+        self._copied = copied
         self._missing = 0
         self._total = 0
         self._unknown = files
@@ -62,7 +66,7 @@ class Ledger:
             self._total += (size or 0) - (entry.size or 0)
             self._missing += missing - entry.missing
             entry.size, entry.missing = size, missing
-            needed = self._missing
+            needed = self._missing + (self._total if self._copied else 0)
         if needed > self._free:
             numbers = (
                 f"{format_bytes(needed)} to write, {format_bytes(self._free)} free"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     LockFileError,
     UnsafePathError,
@@ -26,7 +27,7 @@ from dvc_studio_models.model import (
     PinnedFile,
 )
 from dvc_studio_models.paths import path_problem
-from dvc_studio_models.scratch import flush, waiting_name
+from dvc_studio_models.scratch import waiting_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

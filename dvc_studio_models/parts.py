@@ -54,9 +54,9 @@ class Part:
         self._home = home
         self._lasting = lasting
         self._store = store
-        self._record_path = _record_of(home)
         self._record: BinaryIO | None = None
         self._recorded = False
+        self._has_record = False
         self._ranges = Ranges()
         self._left = False
         self._lock = threading.Lock()
@@ -78,6 +78,11 @@ class Part:
         """Whether every byte of a known size has arrived."""
         return self.size is not None and self.prefix >= self.size
 
+    @property
+    def held(self) -> bool:
+        """Whether it is ours still, neither removed nor left for the next pull."""
+        return not self._left
+
     def missing(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Return the gaps of a span, as far as the file is known to reach."""
         if self.size is None:
@@ -98,11 +103,18 @@ class Part:
         with self._lock:
             if self._left:  # nobody would remove a file made now
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            if not self._ranges.total:
-                self._store.make_folder()
-            flags = os.O_WRONLY | (0 if self._ranges.total else os.O_CREAT)
-            descriptor = os.open(self.path, flags, 0o666)
+            descriptor = self._open()
         return os.fdopen(descriptor, "wb", buffering=0)
+
+    def _open(self) -> int:
+        if self._ranges.total:
+            return os.open(self.path, os.O_WRONLY)
+        flags = os.O_WRONLY | os.O_CREAT
+        try:
+            return os.open(self.path, flags, 0o666)
+        except FileNotFoundError:  # the folder is gone, or was never there
+            self._store.make_folder()
+            return os.open(self.path, flags, 0o666)
 
     def write(self, file: BinaryIO, position: int, data: bytes | memoryview) -> int:
         """Put bytes at their place.
@@ -126,7 +138,8 @@ class Part:
         """Keep in the record that these bytes arrived; the caller holds the lock."""
         line = f"{start} {stop}\n"
         if self._record is None:
-            self._record = self._record_path.open("ab", buffering=0)
+            self._has_record = True
+            self._record = _record_of(self._home).open("ab", buffering=0)
             # The last line of an earlier pull may be torn.
             before = "" if self._recorded else f"{self.size} {self.etag or ''}"
             line = f"{before}\n{line}"
@@ -135,8 +148,9 @@ class Part:
 
     def load_record(self) -> None:
         """Believe the record of an earlier pull, as far as it can be read."""
+        self._has_record = True
         try:
-            text = self._record_path.read_text("ascii", errors="replace")
+            text = _record_of(self._home).read_text("ascii", errors="replace")
             first, *lines = text.split("\n")
             size, _, etag = first.partition(" ")
             usable = etag.isascii() and etag.isprintable()
@@ -176,7 +190,7 @@ class Part:
             try:
                 self.path.rename(self._home)
             except OSError:  # somebody took it, or moved it to its place
-                _remove(self._record_path)
+                _remove(_record_of(self._home))
             else:
                 return self.received
         return 0
@@ -185,7 +199,8 @@ class Part:
         """Remove the part with its bytes."""
         if self._let_go():
             _remove(self.path)
-            _remove(self._record_path)
+            if self._has_record:
+                _remove(_record_of(self._home))
 
     def _let_go(self) -> bool:
         """Take down that the part is ours no longer; False if that is known."""
@@ -227,9 +242,15 @@ class PartStore:
     """The folder of parts."""
 
     def __init__(
-        self, folder: Path, *, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        *,
+        copied: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
+        self.copied = copied
+        """Whether contents are to lie on the disk twice in the end."""
         self._claimed: set[Part] = set()
         self._clock = clock
         self._touched = clock()
@@ -272,7 +293,9 @@ class PartStore:
         """
         leftovers, records = self._list()
         for left in leftovers:
-            needless = left.is_abandoned and is_needless(left.key)
+            needless = left.is_abandoned and (
+                left.key == _NO_KEY or is_needless(left.key)
+            )
             if needless or left.age_s > STALE_AFTER_S:
                 left.remove()
         homes = {left.home for left in leftovers}

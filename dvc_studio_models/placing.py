@@ -18,20 +18,14 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.disk import each_at_once, flush_folder
 from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
     WorkspaceError,
 )
 from dvc_studio_models.paths import HIDDEN
-from dvc_studio_models.scratch import (
-    WAITING,
-    each_at_once,
-    flush_folder,
-    ignore_all,
-    remove_hidden,
-    waiting_name,
-)
+from dvc_studio_models.scratch import WAITING, ignore_all, remove_hidden, waiting_name
 from dvc_studio_models.tree import Seen, Tree, look, split
 
 if TYPE_CHECKING:

@@ -1,42 +1,32 @@
 """Folders of our own, for files on their way to their names.
 
-Git does not show them, and what killed pulls left in them is swept. Files in them can
-be flushed, so that whoever gives them a name knows that their content survives a power
-cut.
+Git does not show them, and what killed pulls left in them is swept.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import os
 import secrets
 import shutil
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError, disk_errors
 from dvc_studio_models.tree import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
-    from io import FileIO
+    from collections.abc import Container, Iterator
 
 STALE_AFTER_S = 24 * 3600.0  # for what was left by a machine that is not this one
 WAITING = "placing-"
 """How the names of files and folders begin that go when placing ends."""
 
-_PIECE_BYTES = 64 << 20
-_BUFFER_BYTES = 1 << 20
-_AT_ONCE = 16  # at a time; more measured no faster
 _IGNORE = ".gitignore"
 _IGNORE_ALL = b"*\n"
-
-T = TypeVar("T")
 
 
 def make_folder(folder: Path) -> None:
@@ -203,68 +193,3 @@ def _is_alive(pid: int) -> bool:
     except OSError:  # it is somebody else's
         return True
     return True
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a file's content; of a large one the disk writes what is there meanwhile.
-
-    Raises:
-        OSError: The file system refuses, or there is something at ``target``.
-    """
-    with (
-        source.open("rb", buffering=0) as old,
-        target.open("xb", buffering=0) as new,
-    ):
-        if os.fstat(old.fileno()).st_size < _PIECE_BYTES:
-            shutil.copyfileobj(old, new)
-            return
-        with ThreadPoolExecutor(1) as disk:
-            flushes = [
-                disk.submit(os.fsync, new.fileno()) for _ in _copy_pieces(old, new)
-            ]
-        for each in flushes:
-            each.result()
-
-
-def _copy_pieces(old: FileIO, new: FileIO) -> Iterator[None]:
-    """Copy, within the kernel where it can; yield when much is copied."""
-    try:
-        while os.copy_file_range(old.fileno(), new.fileno(), _PIECE_BYTES):
-            yield
-    except (OSError, AttributeError):  # two file systems, or a system without it
-        new.seek(old.tell())
-    shutil.copyfileobj(old, new, _BUFFER_BYTES)
-    yield
-
-
-def flush(files: Iterable[Path]) -> None:
-    """Let the content of files survive a power cut.
-
-    Raises:
-        OSError: The disk refused, or was full all along.
-    """
-    each_at_once(_flush_file, files)
-
-
-def each_at_once(act: Callable[[T], None], items: Iterable[T]) -> None:
-    """Do it to many at once: the disk writes its journal once for several of them."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _ in pool.map(act, items):
-            pass
-
-
-def _flush_file(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def flush_folder(folder: int) -> None:
-    """Let the names in an open folder survive a power cut, where that can be asked."""
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # what some network file systems say to it
-            raise

@@ -49,6 +49,9 @@ class Arrival:
     """The bytes, where the cache may not have them; whoever takes them over moves or
     removes the file."""
 
+    copy: Part | None = None
+    """The same bytes once more, for the cache; then the part is for the workspace."""
+
 
 class Source(Protocol):
     """Answers names with files, and brings their contents."""

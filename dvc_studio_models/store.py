@@ -48,6 +48,10 @@ class Store(Protocol):
     def memo(self) -> Path | None:
         """File for what was read from Git, None where none is kept."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether a content is in the cache and in the workspace as two files."""
+
     def sweep(self) -> None:
         """Remove what killed pulls left and no pull needs."""
 
@@ -113,6 +117,11 @@ class PlainStore:
     def memo(self) -> Path | None:
         """None is kept."""
         return None
+
+    @property
+    def copies(self) -> bool:
+        """There is no cache."""
+        return False
 
     def sweep(self) -> None:
         """Remove what lies in the hidden folder, if there is one."""

@@ -88,7 +88,7 @@ class StudioSource:
         jobs: int,
     ) -> Generator[list[Arrival]]:
         """Download to parts."""
-        parts = PartStore(store.parts)
+        parts = PartStore(store.parts, copied=store.copies)
         stream = fetch(
             files, store=parts, renew=self._renew(), progress=progress, jobs=jobs
         )
@@ -108,4 +108,4 @@ class StudioSource:
 
 def _arrival(done: Fetched) -> Arrival:
     digest = done.file.digest or Digest(MD5, done.md5)
-    return Arrival(done.file, digest, done.size, done.verified_by, done.part)
+    return Arrival(done.file, digest, done.size, done.verified_by, done.part, done.copy)

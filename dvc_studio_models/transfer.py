@@ -101,9 +101,10 @@ class _Transfer:
     def start(self, files: Sequence[ModelFile]) -> None:
         with disk_errors(self._store.folder):
             free = self._store.free_bytes()
-        self._ledger = Ledger(self._store.folder, free=free, files=len(files))
+        store, copied = self._store, self._store.copied
+        self._ledger = Ledger(store.folder, free=free, files=len(files), copied=copied)
         means = Means(
-            self._store,
+            store,
             self._storage,
             self._workers,
             self._ledger,
@@ -115,7 +116,7 @@ class _Transfer:
             download.foresee()
         self._waiting = len(downloads)
         self._workers.add(functools.partial(self._begin, each) for each in downloads)
-        self._workers.add_beside(self._flush_beside)
+        self._workers.add_beside(self._follow)
 
     def results(self, progress: Progress) -> Iterator[list[Fetched]]:
         """Yield what is verified, watching over the rest meanwhile."""
@@ -144,7 +145,7 @@ class _Transfer:
         self._workers.join(_GRACE_S)
         self._storage.close()
         kept = sum(download.leave() for download in self._active)
-        kept += sum(fetched.part.release() for fetched in self._ready)
+        kept += sum(fetched.release() for fetched in self._ready)
         if kept:
             logger.warning(
                 "kept %s; the next pull goes on from there", format_bytes(kept)
@@ -152,13 +153,13 @@ class _Transfer:
 
     # What the threads call
 
-    def _flush_beside(self) -> None:
+    def _follow(self) -> None:
         """Have the disk write what has arrived, so that little is left for the end."""
         while not self._workers.ended:
             with self._lock:
                 active = list(self._active)
             for download in active:
-                download.flush()
+                download.follow()
             self._workers.pause(_TICK_S)
 
     def _begin(self, download: Download) -> None:

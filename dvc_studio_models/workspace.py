@@ -15,6 +15,7 @@ import stat
 import unicodedata
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
@@ -22,7 +23,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.placing import Placing
-from dvc_studio_models.scratch import flush, remove_hidden
+from dvc_studio_models.scratch import remove_hidden
 from dvc_studio_models.tree import Seen, Tree, look, split
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ CONTENT = noise(COUNT * STEP)
 
 @pytest.fixture
 def attempt(tmp_path: Path) -> Attempt:
-    part = PartStore(tmp_path).fresh(None)
+    store = PartStore(tmp_path)
+    part = store.fresh(None)
     part.describe(len(CONTENT), None)
-    attempt = Attempt(part)
+    attempt = Attempt(part, store)
     attempt.wait_for(SPANS, most=STEP)
     return attempt
 

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from dvc.repo import Repo
-from fetching import noise
 from projects import BERT, CHURN, Project, copy_project, git, init_project, write
 
 from dvc_studio_models.cache import DvcStore, PlainStore, open_store, tree_digest
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.scratch import copy, waiting_name
+from dvc_studio_models.scratch import waiting_name
 from dvc_studio_models.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -837,45 +836,3 @@ with opened(root) as store:
     assert first("fsync(", "/placing-") < target
     assert target < first("fsync(", f"<{project}/new>")
     assert target < first("fsync(", f"<{project}>")
-
-
-@pytest.mark.parametrize(
-    "size", [0, 1000, (64 << 20) + 5], ids=["empty", "small", "large"]
-)
-def test_a_copy_has_the_content_and_a_mode_of_its_own(
-    tmp_path: Path, size: int
-) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_bytes(noise(1000) * (size // 1000) + bytes(size % 1000))
-    source.chmod(0o444)
-
-    copy(source, target)
-
-    assert target.read_bytes() == source.read_bytes()
-    assert target.stat().st_mode & 0o200
-    assert target.stat().st_ino != source.stat().st_ino
-
-
-def test_a_copy_to_another_file_system_has_the_content(tmp_path: Path) -> None:
-    shm = Path("/dev/shm")
-    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system")
-    source, target = tmp_path / "source", shm / f"dvc-studio-models-copy-{os.getpid()}"
-    source.write_bytes(noise(3 << 20))
-    try:
-        copy(source, target)
-
-        assert target.read_bytes() == source.read_bytes()
-    finally:
-        target.unlink(missing_ok=True)
-
-
-def test_a_copy_replaces_nothing(tmp_path: Path) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_bytes(b"new")
-    target.write_bytes(b"old")
-
-    with pytest.raises(FileExistsError):
-        copy(source, target)
-
-    assert target.read_bytes() == b"old"

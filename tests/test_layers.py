@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "dvc_studio_models"
 LAYERS = [
     {"errors", "model"},
     {
+        "disk",
         "links",
         "paths",
         "progress",
@@ -20,7 +21,7 @@ LAYERS = [
         "workers",
     },
     {"ledger", "parts", "plan", "tree", "wire"},
-    {"scratch", "storage", "verify"},
+    {"follow", "scratch", "storage", "verify"},
     {"memo", "remote", "sizes", "store", "trees"},
     {"attempt", "cache", "placing"},
     {"download"},

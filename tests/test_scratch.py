@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pytest
 
 from dvc_studio_models.scratch import (
     STALE_AFTER_S,
-    flush_folder,
     is_left,
     remove_hidden,
     sweep,
@@ -90,13 +88,6 @@ def test_a_link_is_not_swept_through(tmp_path: Path, dead: int) -> None:
     sweep(link)
 
     assert len(list(inside.iterdir())) == 1
-
-
-def test_a_folder_that_cannot_be_flushed_is_an_error() -> None:
-    with pytest.raises(OSError, match="Bad file descriptor") as raised:
-        flush_folder(1 << 20)
-
-    assert raised.value.errno == errno.EBADF
 
 
 def test_a_file_of_somebody_else_stays_in_a_hidden_folder(

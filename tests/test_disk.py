@@ -1,0 +1,86 @@
+"""Copies and flushes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from fetching import noise
+
+from dvc_studio_models.disk import (
+    PIECE_BYTES,
+    copy,
+    copy_piece,
+    flush_folder,
+    flush_piece,
+)
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1000, PIECE_BYTES + 5], ids=["empty", "small", "large"]
+)
+def test_a_copy_has_the_content_and_a_mode_of_its_own(
+    tmp_path: Path, size: int
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(noise(1000) * (size // 1000) + bytes(size % 1000))
+    source.chmod(0o444)
+
+    copy(source, target)
+
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_mode & 0o200
+    assert target.stat().st_ino != source.stat().st_ino
+
+
+def test_a_copy_to_another_file_system_has_the_content(tmp_path: Path) -> None:
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    source, target = tmp_path / "source", shm / f"dvc-studio-models-copy-{os.getpid()}"
+    source.write_bytes(noise(3 << 20))
+    try:
+        copy(source, target)
+
+        assert target.read_bytes() == source.read_bytes()
+    finally:
+        target.unlink(missing_ok=True)
+
+
+def test_a_copy_replaces_nothing(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"new")
+    target.write_bytes(b"old")
+
+    with pytest.raises(FileExistsError):
+        copy(source, target)
+
+    assert target.read_bytes() == b"old"
+
+
+def test_a_copy_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"short")
+    with (
+        (tmp_path / "source").open("rb") as old,
+        (tmp_path / "new").open("wb") as new,
+        pytest.raises(FileNotFoundError),
+    ):
+        copy_piece(old.fileno(), new.fileno(), 0, 6)
+
+
+def test_a_piece_is_copied_to_its_place(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"abcdef")
+    with (tmp_path / "source").open("rb") as old, (tmp_path / "new").open("wb") as new:
+        copy_piece(old.fileno(), new.fileno(), 2, 5)
+        flush_piece(new.fileno(), 2, 5)
+
+    assert (tmp_path / "new").read_bytes() == b"\0\0cde"
+
+
+def test_a_folder_that_cannot_be_flushed_is_an_error() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor") as raised:
+        flush_folder(1 << 20)
+
+    assert raised.value.errno == errno.EBADF

@@ -1,0 +1,113 @@
+"""A part is copied while it grows, for a cache that cannot be linked from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fetching import noise
+
+from dvc_studio_models.disk import PIECE_BYTES
+from dvc_studio_models.follow import Follower
+from dvc_studio_models.parts import Part, PartStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SIZE = 2 * PIECE_BYTES + 12_345
+_MIB = noise(1 << 20)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PartStore:
+    return PartStore(tmp_path / "parts", copied=True)
+
+
+@pytest.fixture
+def part(store: PartStore) -> Iterator[Part]:
+    part = store.fresh("a" * 32)
+    part.describe(SIZE, None)
+    yield part
+    part.close()
+
+
+def grow(part: Part, start: int, stop: int) -> None:
+    with part.open() as file:
+        for at in range(start, stop, len(_MIB)):
+            part.write(file, at, _MIB[: stop - at])
+
+
+def copies(store: PartStore) -> list[Path]:
+    return list(store.folder.glob("nohash.*"))
+
+
+def test_a_copy_grows_with_its_part(store: PartStore, part: Part) -> None:
+    follower = Follower(part, store)
+
+    grow(part, 0, PIECE_BYTES + 5)
+    follower.advance()
+    (copied,) = copies(store)
+    assert copied.stat().st_size == PIECE_BYTES
+
+    grow(part, PIECE_BYTES + 5, SIZE)
+    copy = follower.finish()
+    assert copy
+    assert copy.path == copied
+    assert copy.path.read_bytes() == part.path.read_bytes()
+
+
+def test_what_lies_beyond_a_gap_is_not_copied(store: PartStore, part: Part) -> None:
+    follower = Follower(part, store)
+    grow(part, PIECE_BYTES, SIZE)
+
+    follower.advance()
+
+    assert copies(store) == []
+
+
+def test_a_small_part_has_no_copy(store: PartStore, part: Part) -> None:
+    part.describe(1000, None)
+    grow(part, 0, 1000)
+
+    assert Follower(part, store).finish() is None
+
+
+def test_no_copy_is_made_where_none_is_wanted(tmp_path: Path) -> None:
+    store = PartStore(tmp_path / "parts")
+    part = store.fresh("a" * 32)
+    part.describe(SIZE, None)
+    grow(part, 0, SIZE)
+    follower = Follower(part, store)
+
+    follower.advance()
+    part.close()
+
+    assert follower.finish() is None
+    assert copies(store) == []
+
+
+def test_a_copy_goes_when_its_part_is_left(store: PartStore, part: Part) -> None:
+    follower = Follower(part, store)
+    grow(part, 0, PIECE_BYTES)
+    follower.advance()
+
+    follower.leave()
+    grow(part, PIECE_BYTES, SIZE)
+    with pytest.raises(FileNotFoundError):
+        follower.advance()
+
+    assert copies(store) == []
+
+
+def test_the_copy_of_a_killed_pull_is_swept(store: PartStore, part: Part) -> None:
+    grow(part, 0, PIECE_BYTES)
+    copy = Follower(part, store).finish()
+    assert copy
+    host, _, _ = copy.path.name.rpartition("-")
+    copy.path.rename(copy.path.with_name(f"{host}-{2**22 + 1}"))  # no process has it
+
+    PartStore(store.folder).sweep(lambda _key: False)
+
+    assert copies(store) == []
+    assert part.path.exists()
