@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
+_BLOCK_BYTES = 4096
 _AT_ONCE = 16  # at a time; more measured no faster
 
 T = TypeVar("T")
@@ -59,15 +61,45 @@ def copy_piece(old: int, new: int, start: int, stop: int) -> None:
         start += count
 
 
-def flush_piece(file: int, start: int, stop: int) -> None:
-    """Have the disk write bytes that nobody reads soon, and let go of their memory.
+def copy_aside(source: Path, target: Path, start: int, stop: int) -> None:
+    """Copy bytes that nobody reads soon, past the system's memory where it lets us.
+
+    Args:
+        source: At least ``stop`` bytes long.
+        target: Exists; written at the same offset, and not flushed.
+        start: A multiple of 4096, as is what a call before has copied up to.
+        stop: Where to end.
 
     Raises:
-        OSError: The disk refuses.
+        OSError: The file system refuses, or the bytes are not there.
     """
-    os.fsync(file)
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file, start, stop - start, os.POSIX_FADV_DONTNEED)
+    with source.open("rb", buffering=0) as old:
+        start = _copy_directly(old.fileno(), target, start, stop)
+        if start < stop:
+            with target.open("r+b", buffering=0) as new:
+                copy_piece(old.fileno(), new.fileno(), start, stop)
+
+
+def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
+    """Copy whole blocks from memory to the disk; tell how far that went."""
+    try:
+        new = os.open(target, os.O_WRONLY | os.O_DIRECT)
+    except (OSError, AttributeError):  # neither this file system nor this system can
+        return start
+    try:
+        with mmap.mmap(-1, _BUFFER_BYTES) as buffer, memoryview(buffer) as view:
+            while start + _BLOCK_BYTES <= stop:
+                count = os.preadv(old, [view[: stop - start]], start)
+                count = os.pwrite(new, view[: count - count % _BLOCK_BYTES], start)
+                if not count:
+                    break
+                start += count
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # larger blocks than ours
+            raise
+    finally:
+        os.close(new)
+    return start
 
 
 def flush(files: Iterable[Path]) -> None:

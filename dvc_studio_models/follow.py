@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.disk import PIECE_BYTES, copy_piece, flush, flush_piece
+from dvc_studio_models.disk import PIECE_BYTES, copy_aside, flush
 
 if TYPE_CHECKING:
     from dvc_studio_models.parts import Part, PartStore
@@ -69,9 +69,6 @@ class Follower:
             return
         if self._copy is None:
             self._copy = self._store.fresh(None)
-        with self._part.path.open("rb", buffering=0) as old, self._copy.open() as new:
-            for start in range(self._copied, end, PIECE_BYTES):
-                stop = min(end, start + PIECE_BYTES)
-                copy_piece(old.fileno(), new.fileno(), start, stop)
-                flush_piece(new.fileno(), start, stop)
-                self._copied = stop
+        self._copy.open().close()
+        copy_aside(self._part.path, self._copy.path, self._copied, end)
+        self._copied = end

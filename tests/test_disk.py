@@ -12,9 +12,9 @@ from fetching import noise
 from dvc_studio_models.disk import (
     PIECE_BYTES,
     copy,
+    copy_aside,
     copy_piece,
     flush_folder,
-    flush_piece,
 )
 
 
@@ -74,9 +74,32 @@ def test_a_piece_is_copied_to_its_place(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"abcdef")
     with (tmp_path / "source").open("rb") as old, (tmp_path / "new").open("wb") as new:
         copy_piece(old.fileno(), new.fileno(), 2, 5)
-        flush_piece(new.fileno(), 2, 5)
 
     assert (tmp_path / "new").read_bytes() == b"\0\0cde"
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, 4095, 4096, 4097, (3 << 20) + 5], ids=lambda size: f"{size} bytes"
+)
+def test_a_copy_aside_has_the_content(tmp_path: Path, size: int) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(noise(size))
+    target.touch()
+    middle = size // 2 // 4096 * 4096
+
+    copy_aside(source, target, 0, middle)
+    copy_aside(source, target, middle, size)
+
+    assert target.read_bytes() == noise(size)
+
+
+def test_a_copy_aside_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(noise(10_000))
+    target.touch()
+
+    with pytest.raises(FileNotFoundError):
+        copy_aside(source, target, 0, 20_000)
 
 
 def test_a_folder_that_cannot_be_flushed_is_an_error() -> None:
