@@ -99,6 +99,7 @@ class DvcStore:
         self._use_cache = use_cache
         self._own = Path(real).joinpath(*_OWN)
         self._whole: dict[str, tuple[int, ...]] = {}
+        self._flushed: set[int] = set()
         self._staged: set[tuple[object, ...]] = set()
 
     @property
@@ -208,10 +209,11 @@ class DvcStore:
                     self._know_linked(self._object(digest), part)
 
     def _know_linked(self, path: str, part: Path) -> None:
-        """Take an object for whole that is a verified part's very file."""
+        """Take an object for whole that is a verified, flushed part's very file."""
         found = os.stat(path)  # noqa: PTH116 - of thousands of files
         if found.st_ino == os.stat(part).st_ino:  # noqa: PTH116
             self._whole[path] = _version_of(found)
+            self._flushed.add(found.st_ino)
 
     def stage(
         self,
@@ -227,15 +229,18 @@ class DvcStore:
         from dvc_objects.fs import localfs
 
         self._refuse_gone(set(cached.values()))
-        staged = take_parts(parts, folder)
+        linked: dict[str, Path] = {}
         for group in _by_algorithm((digest, path) for path, digest in cached.items()):
             made = {path: folder / waiting_name() for _, path in group}
             pairs = [(self._object(d), os.fspath(made[path])) for d, path in group]
             with disk_errors(folder):
                 _link_or_copy(self._odb(group[0][0]), pairs)
-            staged.update(made)
-        infos = (localfs.info(os.fspath(new)) for new in staged.values())
-        self._staged.update(_identity(info) for info in infos)
+            linked.update(made)
+        staged = {**take_parts(parts, folder), **linked}
+        infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
+        with disk_errors(folder):
+            flush(at for at in linked.values() if infos[at]["ino"] not in self._flushed)
+        self._staged.update(map(_identity, infos.values()))
         return staged
 
     def remember(self, placed: Mapping[Path, Digest]) -> None:
@@ -390,8 +395,9 @@ class DvcStore:
         return value
 
     def _drop_damaged(self, digest: Digest) -> None:
-        if self.size_of(digest) is None:
-            Path(self._object(digest)).unlink(missing_ok=True)
+        path = self._object(digest)
+        if os.path.lexists(path) and self.size_of(digest) is None:
+            Path(path).unlink(missing_ok=True)
 
     def _refuse_gone(self, digests: Iterable[Digest]) -> None:
         for digest in digests:

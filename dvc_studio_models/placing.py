@@ -70,6 +70,7 @@ class Placing:
         self._changes: list[_Change] = []
         self._made: list[str] = []
         self._near: dict[str, set[str]] = {}
+        self._apart: dict[str, bool] = {}
 
     def put(self, path: str, new: Path, before: Seen | None) -> None:
         """Give a file its name.
@@ -86,7 +87,7 @@ class Placing:
         """
         parent, _ = split(path)
         with self._tree.open(parent, made=self._made) as folder:
-            near = parent if self._is_apart(folder) else None
+            near = parent if self._is_apart(parent, folder) else None
             old = self._set_aside(path, folder, near, before)
             change = _Change(path, before, old, look(new))
             self._changes.append(change)
@@ -108,7 +109,7 @@ class Placing:
         """
         parent, name = split(path)
         with self._tree.open(parent) as folder:
-            near = parent if self._is_apart(folder) else None
+            near = parent if self._is_apart(parent, folder) else None
             old = self._set_aside(path, folder, near, before)
             self._changes.append(_Change(path, before, old, None))
             os.unlink(name, dir_fd=folder)
@@ -204,8 +205,13 @@ class Placing:
 
     # Where files are on their way
 
-    def _is_apart(self, folder: int) -> bool:
-        """Whether files of the scratch folder cannot be renamed into a folder."""
+    def _is_apart(self, path: str, folder: int) -> bool:
+        """Whether files of the scratch folder cannot be renamed into an open folder."""
+        if path not in self._apart:
+            self._apart[path] = self._is_on_another_mount(folder)
+        return self._apart[path]
+
+    def _is_on_another_mount(self, folder: int) -> bool:
         if self._scratch.stat().st_dev != os.fstat(folder).st_dev:
             return True
         nothing = secrets.token_hex(8)

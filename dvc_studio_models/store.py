@@ -13,6 +13,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Protocol
 
+from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.parts import PartStore
@@ -76,7 +77,10 @@ class Store(Protocol):
         parts: Mapping[str, Path],
         folder: Path,
     ) -> dict[str, Path]:
-        """Make a file in ``folder`` for every target, from the cache or from a part."""
+        """Make a file in ``folder`` for every target, from the cache or from a part.
+
+        Their content survives a power cut.
+        """
 
     def remember(self, placed: Mapping[Path, Digest]) -> None:
         """Note the hashes of files that were placed."""
@@ -215,7 +219,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Move each part, or copy it while another target needs it too.
+    """Move each part, or copy it while another target needs it too; flush them.
 
     Raises:
         LocalDiskError: The file system refused.
@@ -230,4 +234,5 @@ def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
                 shutil.copyfile(part, staged[path])
             else:
                 shutil.move(part, staged[path])
+        flush(staged.values())
     return staged

@@ -70,7 +70,7 @@ def survey(
     files = [file for answer in answers for file in answer.files]
     known = receipts.load(workspace.root)
     placed = {path: digest for r in known for path, digest in r.files.items()}
-    seen = {file.path: workspace.look(file.path) for file in files}
+    seen = workspace.look_at(file.path for file in files)
     held = {
         file.path: _hold(file, here.size, workspace.root, store, placed)
         for file in files
@@ -79,7 +79,7 @@ def survey(
     leftovers = (
         [] if options.is_partial else _leftovers(answers, known, workspace, store)
     )
-    seen.update((path, workspace.look(path)) for path in leftovers)
+    seen.update(workspace.look_at(leftovers))
     plan = make_plan(
         files,
         held=held,
@@ -158,11 +158,14 @@ def settled(
         workspace: Where they are.
         store: Tells the hash of what is there now.
     """
+    now = workspace.look_at(wanted)
     return {
         path
         for path, digest in wanted.items()
-        if (here := workspace.look(path)) != seen[path]
+        if now[path] != seen[path]
         and (
-            _is_still(workspace.root / path, digest, store) if digest else here is None
+            _is_still(workspace.root / path, digest, store)
+            if digest
+            else now[path] is None
         )
     }

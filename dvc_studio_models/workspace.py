@@ -15,7 +15,6 @@ import stat
 import unicodedata
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
@@ -54,18 +53,25 @@ class Workspace:
             raise UnsafePathError(bad.items())
 
     def look(self, path: str) -> Seen | None:
-        """Tell what is at a target; None if nothing is, or only behind a link.
+        """Tell what is at a target; see :meth:`look_at`."""
+        return self.look_at([path])[path]
+
+    def look_at(self, paths: Iterable[str]) -> dict[str, Seen | None]:
+        """Tell what is at targets; None if nothing is, or only behind a link.
 
         Raises:
-            LocalDiskError: The folder cannot be looked into.
+            LocalDiskError: A folder cannot be looked into.
         """
-        folder, name = split(path)
-        with disk_errors(self.root / path, action="read"):
-            try:
-                with Tree(self.root) as tree, tree.open(folder) as opened:
-                    return look(name, opened)
-            except (FileNotFoundError, UnsafePathError):
-                return None
+        seen: dict[str, Seen | None] = dict.fromkeys(paths)
+        for folder, inside in _by_folder(seen).items():
+            with (
+                disk_errors(self.root / folder, action="read"),
+                contextlib.suppress(FileNotFoundError, UnsafePathError),
+                Tree(self.root) as tree,
+                tree.open(folder) as opened,
+            ):
+                seen.update((path, look(split(path)[1], opened)) for path in inside)
+        return seen
 
     def sweep(self, paths: Iterable[str]) -> None:
         """Remove what killed pulls left beside targets."""
@@ -88,7 +94,7 @@ class Workspace:
         """Put files in their places and remove others: all of it, or nothing.
 
         Args:
-            staged: Target to the file that is to have its name; it is moved.
+            staged: Target to the file, flushed, that is to have its name; it is moved.
             remove: Files to remove; folders that they leave empty go too.
             seen: What was at each target when the plan was made.
             backups: An empty folder, for what is replaced until the end.
@@ -98,11 +104,11 @@ class Workspace:
             UnsafePathError: A parent is a link, or is no folder.
             LocalDiskError: The file system refused.
         """
-        changed = [path for path in seen if self.look(path) != seen[path]]
+        now = self.look_at(seen)
+        changed = [path for path in seen if now[path] != seen[path]]
         if changed:
             raise TargetChangedError(changed)
         with disk_errors(self.root):
-            flush(staged.values())
             self.root.mkdir(parents=True, exist_ok=True)
             tree = Tree(self.root)
         with tree:
@@ -149,11 +155,13 @@ class Workspace:
         except OSError:  # read-only, or still to be made: then it stays unknown
             return True
 
-    def _obstacles(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    def _obstacles(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Find targets that cannot be written here, each with the reason."""
-        for path in paths:
-            if why := self._too_long(path) or self._in_the_way(path):
-                yield path, why
+        long = {path: why for path in paths if (why := self._too_long(path))}
+        yield from long.items()
+        short = [path for path in paths if path not in long]
+        for folder, inside in _by_folder(short).items():
+            yield from self._in_the_way(folder, inside)
 
     def _too_long(self, path: str) -> str | None:
         limit = os.pathconf("/", "PC_PATH_MAX") - 1  # a byte ends it
@@ -163,20 +171,39 @@ class Workspace:
             return "it has characters that file names cannot have here"
         return f"with the root it is over {limit} bytes" if length > limit else None
 
-    def _in_the_way(self, path: str) -> str | None:
-        folder, name = split(path)
-        with disk_errors(self.root / path, action="read"):
+    def _in_the_way(
+        self, folder: str, paths: Iterable[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Find what is no file at targets in one folder, or that this is no folder."""
+        with disk_errors(self.root / folder, action="read"):
             try:
                 with Tree(self.root) as tree, tree.open(folder) as opened:
-                    mode = os.lstat(name, dir_fd=opened).st_mode
+                    for path in paths:
+                        if kind := _what_is_no_file(split(path)[1], opened):
+                            yield path, f"{kind} is in its place"
             except FileNotFoundError:
-                return None
+                pass
             except UnsafePathError as error:
-                return f"{error.problems[0][0]!r} is a link, or no folder"
-        if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
-            return None
-        kind = "a folder" if stat.S_ISDIR(mode) else "something that is no file"
-        return f"{kind} is in its place"
+                why = f"{error.problems[0][0]!r} is a link, or no folder"
+                yield from ((path, why) for path in paths)
+
+
+def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Group paths by their folders, which need not be opened for each."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(split(path)[0], []).append(path)
+    return groups
+
+
+def _what_is_no_file(name: str, folder: int) -> str | None:
+    try:
+        mode = os.lstat(name, dir_fd=folder).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "something that is no file"
 
 
 def _prune(tree: Tree, removed: Iterable[str]) -> None:
