@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dvc.cli import formatter
 from dvc.cli.completion import FILE
 
 from dvc_studio_models import completion
-from dvc_studio_models.command import CmdModels, JsonAction, write_json
+from dvc_studio_models.command import CmdModels, write_json
+from dvc_studio_models.options import (
+    add_command,
+    add_json,
+    add_repo,
+    add_selectors,
+    add_source,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -165,14 +171,8 @@ def add_parser(
     parent_parser: argparse.ArgumentParser,
 ) -> None:
     """Add ``models`` to DVC's commands, the way DVC's own modules do."""
-    help_text = "Pull registered models through DVC Studio."
-    models = subparsers.add_parser(
-        "models",
-        parents=[parent_parser],
-        description=help_text,
-        help=help_text,
-        formatter_class=formatter.RawDescriptionHelpFormatter,
-    )
+    summary = "Pull registered models through DVC Studio."
+    models = add_command(subparsers, parent_parser, "models", summary=summary)
     commands = models.add_subparsers(
         dest="cmd",
         metavar="command",
@@ -193,14 +193,8 @@ def _add_pull(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     parent_parser: argparse.ArgumentParser,
 ) -> None:
-    help_text = "Bring registered models to their paths in the workspace, verified."
-    parser = commands.add_parser(
-        "pull",
-        parents=[parent_parser],
-        description=help_text,
-        help=help_text,
-        formatter_class=formatter.RawDescriptionHelpFormatter,
-    )
+    summary = "Bring registered models to their paths in the workspace, verified."
+    parser = add_command(commands, parent_parser, "pull", summary=summary)
     parser.add_argument(
         "name",
         nargs="*",
@@ -208,38 +202,18 @@ def _add_pull(
         help="Model: NAME, NAME@VERSION or NAME#STAGE; "
         "DIR:NAME for a model annotated in DIR/dvc.yaml.",
     )
-    _add_selectors(parser)
-    _add_pins(parser)
-    _add_switches(parser)
-    completion.complete_models(parser)
-    parser.set_defaults(func=CmdModelsPull)
-
-
-def _add_selectors(parser: argparse.ArgumentParser) -> None:
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--stage", metavar="<stage>", help="Pull what is in this stage, e.g. prod."
-    )
-    which.add_argument(
-        "--version",
-        "--rev",
-        metavar="<version>",
-        help="Pull this version, e.g. v1.2.0 (default: latest).",
-    )
-    parser.add_argument(
-        "--repo",
-        metavar="<url>",
-        help="Git repo as Studio knows it (default: inferred from the Git remote).",
-    )
-    parser.add_argument(
-        "--git-remote", metavar="<name>", help="Git remote to infer the repo from."
-    )
+    add_selectors(parser, "Pull")
+    add_repo(parser)
     parser.add_argument(
         "-o",
         "--out",
         metavar="<path>",
         help="Folder to place the files under (default: the root of the Git repo).",
     )
+    _add_pins(parser)
+    _add_switches(parser)
+    completion.complete_models(parser)
+    parser.set_defaults(func=CmdModelsPull)
 
 
 def _add_pins(parser: argparse.ArgumentParser) -> None:
@@ -264,10 +238,9 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
     )
     for action in (lock, locked):
         action.complete = FILE  # type: ignore[attr-defined]
-    parser.add_argument(
-        "--source",
-        choices=["studio", "remote", "cache"],
-        help="Where to pull from: Studio (default), or by local Git tags from your own "
+    add_source(
+        parser,
+        "Where to pull from: Studio (default), or by local Git tags from your own "
         "DVC remote, or from nothing but the DVC cache.",
     )
 
@@ -310,12 +283,7 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Only print each file's path and signed URL, separated by a tab.",
     )
-    parser.add_argument(
-        "--json",
-        action=JsonAction,
-        dest="json",
-        help="Print one JSON object and nothing else on stdout.",
-    )
+    add_json(parser)
     parser.add_argument(
         "-j",
         "--jobs",

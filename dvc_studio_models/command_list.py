@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc.cli import formatter
-
-from dvc_studio_models.command import CmdModels, JsonAction, write_json
+from dvc_studio_models.command import CmdModels, write_json
+from dvc_studio_models.options import add_command, add_json
 
 if TYPE_CHECKING:
     import argparse
@@ -107,17 +106,12 @@ def add_parser(
     parent_parser: argparse.ArgumentParser,
 ) -> None:
     """Add ``list`` to the commands of ``dvc models``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
+        parent_parser,
         "list",
-        parents=[parent_parser],
+        summary="List this repo's models, and which versions the workspace has.",
         description=DESCRIPTION,
-        help="List this repo's models, and which versions the workspace has.",
-        formatter_class=formatter.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--json",
-        action=JsonAction,
-        dest="json",
-        help="Print one JSON array and nothing else on stdout.",
-    )
+    add_json(parser, "array")
     parser.set_defaults(func=CmdModelsList)

@@ -6,10 +6,15 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from dvc.cli import formatter
-
 from dvc_studio_models import completion
-from dvc_studio_models.command import CmdModels, JsonAction, write_json
+from dvc_studio_models.command import CmdModels, write_json
+from dvc_studio_models.options import (
+    add_command,
+    add_json,
+    add_repo,
+    add_selectors,
+    add_source,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -160,12 +165,12 @@ def add_parser(
     parent_parser: argparse.ArgumentParser,
 ) -> None:
     """Add ``status`` to the commands of ``dvc models``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
+        parent_parser,
         "status",
-        parents=[parent_parser],
+        summary="Tell whether the workspace holds what Studio resolves now.",
         description=DESCRIPTION,
-        help="Tell whether the workspace holds what Studio resolves now.",
-        formatter_class=formatter.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "name",
@@ -173,34 +178,9 @@ def add_parser(
         metavar="<name>",
         help="Model: NAME, NAME@VERSION or NAME#STAGE. Default: those pulled here.",
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--stage", metavar="<stage>", help="Compare with what is in this stage."
-    )
-    which.add_argument(
-        "--version",
-        "--rev",
-        metavar="<version>",
-        help="Compare with this version, e.g. v1.2.0 (default: latest).",
-    )
-    parser.add_argument(
-        "--repo",
-        metavar="<url>",
-        help="Git repo as Studio knows it (default: inferred from the Git remote).",
-    )
-    parser.add_argument(
-        "--git-remote", metavar="<name>", help="Git remote to infer the repo from."
-    )
-    parser.add_argument(
-        "--source",
-        choices=["studio", "remote", "cache"],
-        help="Whom to ask: Studio (default), or local Git tags.",
-    )
-    parser.add_argument(
-        "--json",
-        action=JsonAction,
-        dest="json",
-        help="Print one JSON object and nothing else on stdout.",
-    )
+    add_selectors(parser, "Compare with")
+    add_repo(parser)
+    add_source(parser, "Whom to ask: Studio (default), or local Git tags.")
+    add_json(parser)
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsStatus)

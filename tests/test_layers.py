@@ -45,6 +45,7 @@ LAYERS = [
     {"api", "inventory"},
     {"status"},
     {"command", "completion"},
+    {"options"},
     {"server", "command_list", "command_status"},
     {"cli"},
     {"plugin"},

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc.cli import completion, formatter
+from dvc.cli import completion
 
 from dvc_studio_models.command import CmdModels
 from dvc_studio_models.errors import StudioConfigError, UsageError
+from dvc_studio_models.options import add_command
 from dvc_studio_models.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -152,12 +153,12 @@ def add_parser(
     parent_parser: argparse.ArgumentParser,
 ) -> None:
     """Add ``serve`` to the commands of ``dvc models``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
+        parent_parser,
         "serve",
-        parents=[parent_parser],
+        summary="Serve Studio's model registry API from local repos.",
         description=DESCRIPTION,
-        help="Serve Studio's model registry API from local repos.",
-        formatter_class=formatter.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "repo",
