@@ -16,7 +16,8 @@ from dvc_studio_models.verify import PrefixHash
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dvc_studio_models.parts import Part, PartStore
+    from dvc_studio_models.part import Part
+    from dvc_studio_models.parts import PartStore
 
     Span = tuple[int, int]
 

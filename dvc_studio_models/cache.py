@@ -10,21 +10,20 @@ somebody's edit through a link.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
-import itertools
 import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dvc_studio_models.disk import copy, each_at_once, flush
+from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     DvcRemoteError,
     LocalDiskError,
     LockHeldError,
     disk_errors,
 )
+from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest
 from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
@@ -128,29 +127,14 @@ class DvcStore:
     @functools.cached_property
     def copies(self) -> bool:
         """Whether the two lie in one file system that can only copy between them."""
-        links = _links(self._repo.cache.local)
+        links = link_types(self._repo.cache.local)
         if not self._use_cache or set(links) - {"reflink"}:
             return False
         hide(self._own)
         here, there = self._own.stat(), self.parts.stat()
         if (here.st_dev, here.st_gid) != (there.st_dev, there.st_gid):
             return False  # a file would not be the user's as others are
-        return not (links and self._can_reflink())
-
-    def _can_reflink(self) -> bool:
-        from dvc_objects.fs import localfs
-
-        source, target = (self._own / waiting_name() for _ in range(2))
-        with disk_errors(self._own):
-            source.touch()
-            try:
-                localfs.reflink(os.fspath(source), os.fspath(target))
-            except OSError:
-                return False
-            finally:
-                source.unlink()
-                target.unlink(missing_ok=True)
-        return True
+        return not (links and can_reflink(self._own))
 
     def sweep(self) -> None:
         """Remove it from the cache folder and from the project's own."""
@@ -234,7 +218,7 @@ class DvcStore:
             made = {path: folder / waiting_name() for _, path in group}
             pairs = [(self._object(d), os.fspath(made[path])) for d, path in group]
             with disk_errors(folder):
-                _link_or_copy(self._odb(group[0][0]), pairs)
+                link_or_copy(self._odb(group[0][0]), pairs)
             linked.update(made)
         staged = {**take_parts(parts, folder), **linked}
         infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
@@ -404,27 +388,6 @@ class DvcStore:
             if self.size_of(digest) is None:
                 reason = "it left the DVC cache, or was damaged, while the pull ran"
                 raise LocalDiskError(self._object(digest), reason, action="read")
-
-
-def _links(odb: Any) -> list[str]:
-    """Tell which links are tried before copies are made."""
-    return list(itertools.takewhile(lambda link: link != "copy", odb.cache_types))
-
-
-def _link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
-    """Link objects with the project's ``cache.type``; copy them where none works."""
-    from dvc_objects.fs import localfs
-    from dvc_objects.fs.generic import transfer
-
-    if links := _links(odb):
-        try:
-            sources, targets = map(list, zip(*pairs, strict=True))
-            transfer(odb.fs, sources, localfs, targets, links=links)
-        except OSError as error:
-            if error.errno != errno.ENOTSUP or "copy" not in odb.cache_types:
-                raise
-    left = [pair for pair in pairs if not os.path.lexists(pair[1])]
-    each_at_once(lambda pair: copy(Path(pair[0]), Path(pair[1])), left)
 
 
 @contextlib.contextmanager

@@ -94,9 +94,8 @@ def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
                 if not count:
                     break
                 start += count
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # larger blocks than ours
-            raise
+    except OSError:  # larger blocks than ours; a full disk will say so again
+        pass
     finally:
         os.close(new)
     return start

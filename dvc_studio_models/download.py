@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.ledger import Ledger
     from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.parts import Part, PartStore
+    from dvc_studio_models.part import Part
+    from dvc_studio_models.parts import PartStore
     from dvc_studio_models.storage import Answer, Storage, Tuning
     from dvc_studio_models.workers import Workers
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.disk import PIECE_BYTES, copy_aside, flush
 
 if TYPE_CHECKING:
-    from dvc_studio_models.parts import Part, PartStore
+    from dvc_studio_models.part import Part
+    from dvc_studio_models.parts import PartStore
 
 FLUSH_BYTES = 256 << 20  # oftener, and it takes the processor from those who fetch
 

@@ -6,16 +6,15 @@ Git does not show them, and what killed pulls left in them is swept.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import secrets
 import shutil
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError, disk_errors
+from dvc_studio_models.owner import is_gone, machine
 from dvc_studio_models.tree import FOLDER
 
 if TYPE_CHECKING:
@@ -152,44 +151,23 @@ def lend(home: Path) -> Iterator[Path]:
 
 def waiting_name() -> str:
     """Make a name that nobody else has, and that tells whose it is."""
-    return f"{WAITING}{secrets.token_hex(8)}-{os.getpid()}-{_machine()}"
+    return f"{WAITING}{secrets.token_hex(8)}-{os.getpid()}-{machine()}"
 
 
 def is_left(path: str | Path, *, folder: int | None = None) -> bool:
     """Whether a file or folder with such a name is nobody's any more.
-
-    No lock is asked: where locks lie, a pull that runs would lose what it needs.
 
     Args:
         path: A path, or a name in ``folder``.
         folder: An open folder.
     """
     _, _, owner = Path(path).name.removeprefix(WAITING).partition("-")
-    pid, _, machine = owner.partition("-")
-    if machine == _machine() and pid.isdecimal():
-        return not _is_alive(int(pid))
+    pid, _, where = owner.partition("-")
+    gone = is_gone(pid, where)
+    if gone is not None:
+        return gone
     try:
         changed = os.lstat(path, dir_fd=folder).st_mtime
     except OSError:
         return False
     return time.time() - changed > STALE_AFTER_S
-
-
-@functools.cache
-def _machine() -> str:
-    """Name what a process number is unique in: the host, and the container in it."""
-    try:
-        namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        namespace = 0
-    return f"{socket.gethostname()}-{namespace}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dvc_studio_models.parts import Part
+    from dvc_studio_models.part import Part
 
 HASH_BYTES = 1 << 20
 STARVING_AFTER_S = 0.025  # how long a look takes; a chunk is hashed in two thousandths

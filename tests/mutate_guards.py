@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "dvc_studio_models"
 MODULES = {
+    "disk": ["test_disk.py", "test_cache.py"],
+    "owner": ["test_scratch.py", "test_parts.py"],
     "paths": ["test_paths.py"],
     "tree": ["test_workspace.py"],
     "placing": ["test_workspace.py"],
@@ -48,12 +50,12 @@ HEAVY = ("hypothesis", "pygit2", "requests", "dvc.repo", "dvc.exceptions", "serv
 FIGURES = TESTS / "mutants.txt"
 TIMEOUT_S = 90
 MEMORY_BYTES = 4 << 30  # of address space; a mutant may not take the machine's
-SMALL = "if os.fstat(old.fileno()).st_size < _PIECE_BYTES"
+SMALL = "if size < PIECE_BYTES"
 SUBVOLUMES = "if self._scratch.stat().st_dev != os.fstat(folder).st_dev"
 EXCUSED = {
     ("tree", "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"): "only macOS says it",
     ("placing", SUBVOLUMES): "only btrfs needs it",
-    ("scratch", SMALL): "without it copies are as right, and slower",
+    ("disk", SMALL): "without it copies are as right, and slower",
 }
 
 

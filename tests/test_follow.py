@@ -9,11 +9,13 @@ from fetching import noise
 
 from dvc_studio_models.disk import PIECE_BYTES
 from dvc_studio_models.follow import Follower
-from dvc_studio_models.parts import Part, PartStore
+from dvc_studio_models.parts import PartStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from dvc_studio_models.part import Part
 
 SIZE = 2 * PIECE_BYTES + 12_345
 _MIB = noise(1 << 20)

@@ -13,6 +13,7 @@ LAYERS = [
     {
         "disk",
         "links",
+        "owner",
         "paths",
         "progress",
         "ranges",
@@ -20,9 +21,10 @@ LAYERS = [
         "transport",
         "workers",
     },
-    {"ledger", "parts", "plan", "tree", "wire"},
+    {"ledger", "part", "plan", "tree", "wire"},
+    {"parts"},
     {"follow", "scratch", "storage", "verify"},
-    {"memo", "remote", "sizes", "store", "trees"},
+    {"linking", "memo", "remote", "sizes", "store", "trees"},
     {"attempt", "cache", "placing"},
     {"download"},
     {

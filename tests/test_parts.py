@@ -18,13 +18,14 @@ from dvc_studio_models.parts import (
     ABANDONED_AFTER_S,
     STALE_AFTER_S,
     TOUCH_EVERY_S,
-    Part,
     PartStore,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from dvc_studio_models.part import Part
 
 KEY = "86bd02376ac675568ba2fac566169ef9"
 MIB = 1 << 20

@@ -334,6 +334,7 @@ def test_a_path_that_is_too_long_with_the_root_is_refused(bench: Bench) -> None:
 
 
 def test_a_name_that_the_system_cannot_encode_is_refused(bench: Bench) -> None:
+    (bench.root / "m").mkdir()
     code = (
         "import sys; from pathlib import Path;"
         "from dvc_studio_models.workspace import Workspace;"

@@ -1,0 +1,58 @@
+"""Files out of the DVC cache: linked as ``cache.type`` has it, or copied."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.disk import copy, each_at_once
+from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.scratch import waiting_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def link_types(odb: Any) -> list[str]:
+    """Tell which links are tried before copies are made."""
+    return list(itertools.takewhile(lambda link: link != "copy", odb.cache_types))
+
+
+def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
+    """Link objects with the project's ``cache.type``; copy them where none works."""
+    from dvc_objects.fs import localfs
+    from dvc_objects.fs.generic import transfer
+
+    if links := link_types(odb):
+        try:
+            sources, targets = map(list, zip(*pairs, strict=True))
+            transfer(odb.fs, sources, localfs, targets, links=links)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP or "copy" not in odb.cache_types:
+                raise
+    left = [pair for pair in pairs if not os.path.lexists(pair[1])]
+    each_at_once(lambda pair: copy(Path(pair[0]), Path(pair[1])), left)
+
+
+def can_reflink(folder: Path) -> bool:
+    """Try whether the file system of a folder of ours makes copies that share bytes.
+
+    Raises:
+        LocalDiskError: It cannot be written.
+    """
+    from dvc_objects.fs import localfs
+
+    source, target = (folder / waiting_name() for _ in range(2))
+    with disk_errors(folder):
+        source.touch()
+        try:
+            localfs.reflink(os.fspath(source), os.fspath(target))
+        except OSError:
+            return False
+        finally:
+            source.unlink()
+            target.unlink(missing_ok=True)
+    return True
