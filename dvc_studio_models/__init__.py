@@ -18,10 +18,10 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     studio               HTTP to Studio              name -> files with signed URLs
     transfer             threads                     files -> verified parts
     storage, sizes       HTTP to storage             one range, or why not
-    parts, verify        part files                  claim, record, hash
+    parts, part, verify  part files                  claim, record, hash
     follow, disk         copies and flushes          what survives a power cut
     remote               the user's DVC remote       contents by their hashes
-    cache                DVC's cache and state       objects, links, known hashes
+    cache, linking       DVC's cache and state       objects, links, known hashes
     workspace, receipts  the user's files            safe placing, what was placed
     progress             the terminal                bars and lines
     transport            HTTP sessions               retry table, words for failures
