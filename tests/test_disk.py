@@ -93,6 +93,19 @@ def test_a_copy_aside_has_the_content(tmp_path: Path, size: int) -> None:
     assert target.read_bytes() == noise(size)
 
 
+def test_a_copy_aside_has_the_content_where_memory_cannot_be_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_DIRECT")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(noise(10_000))
+    target.touch()
+
+    copy_aside(source, target, 0, 10_000)
+
+    assert target.read_bytes() == noise(10_000)
+
+
 def test_a_copy_aside_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(noise(10_000))
