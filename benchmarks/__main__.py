@@ -39,10 +39,8 @@ _INTRODUCTION = """\
 
 Measured by `make bench`, which starts every server and makes every file itself, and
 runs the tools in turn: medians of {rounds} rounds, each from a cold folder and cache.
-The page cache is left alone, so what nginx serves is in memory; before each download a
-file of its size is written and removed, so that each tool finds the memory it needs.
-CPU and memory are the tool's, not the servers'. A peak below the benchmark's own cannot
-be told: `<`.
+The page cache is left alone, so what nginx serves is in memory. CPU and memory are the
+tool's, not the servers'. A peak below the benchmark's own cannot be told: `<`.
 """
 
 

@@ -25,7 +25,6 @@ LIMIT_S = 900.0  # a command that takes longer hangs
 _LAST_LINES = 15
 _LOOK_EVERY_S = 0.002
 _KIB = 1024
-_PIECE = memoryview(bytes(1 << 20))
 
 
 @dataclass(frozen=True)
@@ -111,22 +110,6 @@ class Runner:
             raise CommandError(self._complaint(command, process.returncode))
         peak = used.ru_maxrss * _KIB
         return Usage(seconds, used.ru_utime + used.ru_stime, peak)
-
-    def warm(self, folder: Path, count: int) -> None:
-        """Have the memory for files at hand, whichever command ran before.
-
-        A virtual machine may have to get it from its host first, which takes up to 2 s
-        for 1 GiB, and gives it back a few seconds after files were removed.
-
-        Args:
-            folder: In the file system that is measured.
-            count: How many bytes of files.
-        """
-        path = folder / "memory"
-        with path.open("wb", buffering=0) as file:
-            for start in range(0, count, len(_PIECE)):
-                file.write(_PIECE[: count - start])
-        path.unlink()
 
     def interrupt(self, command: Sequence[str], cwd: Path, *, at_bytes: int) -> None:
         """Run a command and kill it when it has written so many bytes to files.

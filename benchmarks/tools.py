@@ -154,9 +154,7 @@ def _run_once(
 ) -> dict[str, Usage]:
     """Run a tool and, where ``hashed``, hash what it brought."""
     try:
-        command = tool.prepare(work, folder)
-        runner.warm(folder.parent, work.project.latest.total_bytes)
-        usage = runner.run(command, folder)
+        usage = runner.run(tool.prepare(work, folder), folder)
         if tool.name == MD5SUM or not hashed:
             return {tool.name: usage}
         hashing = check(runner, work, folder)
