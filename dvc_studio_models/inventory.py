@@ -5,25 +5,23 @@ Asks no network, and changes nothing. What lies in the workspace is told by its 
 as DVC hashes it; a receipt only decides between versions of one content, and where Git
 recorded no hash.
 """
-# ruff: noqa: TID251 - the working tree is read as DVC reads it
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import posixpath
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dvc_studio_models.cache import open_store, tree_digest
+from dvc_studio_models.cache import tree_digest
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.git import Clone
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX
-from dvc_studio_models.receipts import Receipts
-from dvc_studio_models.records import Records, digest_of
+from dvc_studio_models.local_project import LocalProject
+from dvc_studio_models.model import MD5
+from dvc_studio_models.records import Records
 from dvc_studio_models.registry import KnownModel, known
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ class Inventory:
         """
         self._folder = folder
         self._clone = Clone.find(folder)
-        self._projects: dict[Path, _Project] = {}
+        self._projects: dict[Path, LocalProject] = {}
 
     def close(self) -> None:
         """Release what is open."""
@@ -219,14 +217,14 @@ class Inventory:
         memos = (self._project(root).memo for root in roots)
         return next((memo for memo in memos if memo), None)
 
-    def _project(self, folder: Path) -> _Project:
+    def _project(self, folder: Path) -> LocalProject:
         """Find the DVC project around a folder, as a pull into it would."""
         root = self._clone.root
         around = (at for at in (folder, *folder.parents) if (at / _DVC_DIR).is_dir())
         found = next(around, root)
         found = found if found.is_relative_to(root) else root
         if found not in self._projects:
-            self._projects[found] = _Project(found, root)
+            self._projects[found] = LocalProject(found, root)
         return self._projects[found]
 
     def _annotated(self) -> dict[str, str | None]:
@@ -251,74 +249,6 @@ class Inventory:
             if _DVC_DIR in names:
                 projects.append(folder)
         return dvc_yamls, projects
-
-
-class _Project:
-    """A DVC project of the clone, or the clone itself where DVC has none."""
-
-    def __init__(self, root: Path, git_root: Path) -> None:
-        with contextlib.closing(open_store(root, git_root)) as store:
-            self.memo = store.memo
-            self.receipts = Receipts(store.receipts).load(git_root)
-        self._root = root
-        self._known: dict[tuple[Path, str], Digest | None] = {}
-
-    def close(self) -> None:
-        if "_repo" in vars(self):
-            self._repo.close()
-
-    @cached_property
-    def _repo(self) -> Any:
-        from dvc.repo import Repo
-
-        return Repo(os.fspath(self._root), uninitialized=True)
-
-    def annotated(self, dvc_yaml: Path) -> Iterator[tuple[str, object]]:
-        """Give the models of one ``dvc.yaml`` with their paths as they stand there."""
-        from dvc.dvcfile import load_file
-        from dvc.exceptions import DvcException
-
-        try:
-            artifacts = load_file(self._repo, os.fspath(dvc_yaml)).artifacts
-        except (DvcException, OSError) as exc:
-            logger.warning("ignored '%s': %s", dvc_yaml, exc)
-            return
-        for name, artifact in artifacts.items():
-            if artifact.get("type") in {None, "model"}:
-                yield name, artifact.get("path")
-
-    def digest_of(self, path: Path, algorithm: str) -> Digest | None:
-        """Hash a file or a directory as ``dvc add`` would, through DVC's state."""
-        if (path, algorithm) not in self._known:
-            self._known[path, algorithm] = self._hash(path, algorithm)
-        return self._known[path, algorithm]
-
-    def _hash(self, path: Path, algorithm: str) -> Digest | None:
-        from dvc_data.hashfile.build import IgnoreInCollectedDirError, build
-        from dvc_objects.fs import localfs
-
-        with disk_errors(path, action="read"):
-            try:
-                _, _, content = build(
-                    self._odb(algorithm),
-                    os.fspath(path),
-                    localfs,
-                    algorithm,
-                    dry_run=True,
-                    ignore=self._repo.dvcignore,
-                )
-            except (FileNotFoundError, IgnoreInCollectedDirError):
-                return None  # a link to nothing within, or what `dvc add` refuses
-        return digest_of(content.hash_info)
-
-    def _odb(self, algorithm: str) -> Any:
-        """Give the cache, which is not written to; without one a stand-in."""
-        from dvc_data.hashfile.db import HashFileDB
-        from dvc_objects.fs import MemoryFileSystem
-
-        cache = self._repo.cache
-        odb = cache.legacy if algorithm == MD5_DOS2UNIX else cache.local
-        return odb or HashFileDB(MemoryFileSystem(), "/none", hash_name=algorithm)
 
 
 def _likeliest_first(

@@ -37,7 +37,7 @@ LAYERS = [
         "transfer",
         "workspace",
     },
-    {"ask", "lockfile"},
+    {"ask", "local_project", "lockfile"},
     {"source"},
     {"local_source", "pins", "studio_source", "survey"},
     {"sources"},
