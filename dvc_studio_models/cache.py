@@ -126,7 +126,10 @@ class DvcStore:
 
     @functools.cached_property
     def copies(self) -> bool:
-        """Whether the two lie in one file system that can only copy between them."""
+        """Whether cache and workspace lie where nothing but a copy can be made.
+
+        Not where a file system lies between them: then a part cannot be moved either.
+        """
         links = link_types(self._repo.cache.local)
         if not self._use_cache or set(links) - {"reflink"}:
             return False
