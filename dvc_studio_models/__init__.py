@@ -17,7 +17,8 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     memo                 one JSON file               what spares importing GTO
     studio               HTTP to Studio              name -> files with signed URLs
     transfer             threads                     files -> verified parts
-    storage, sizes       HTTP to storage             one range, or why not
+    storage, answer      HTTP to storage             one range, or why not
+    sizes                HTTP to storage             sizes alone
     parts, part, verify  part files                  claim, record, hash
     follow, disk         copies and flushes          what survives a power cut
     remote               the user's DVC remote       contents by their hashes

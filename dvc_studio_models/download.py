@@ -21,29 +21,30 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.attempt import Attempt, Budget
-from dvc_studio_models.errors import DownloadError, IntegrityError, disk_errors
-from dvc_studio_models.ledger import Entry
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.ranges import divide
-from dvc_studio_models.storage import (
+from dvc_studio_models.answer import (
     NotEncoded,
     Refused,
     Retry,
     StartOver,
     Wanted,
 )
+from dvc_studio_models.attempt import Attempt, Budget
+from dvc_studio_models.errors import DownloadError, IntegrityError, disk_errors
+from dvc_studio_models.ledger import Entry
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.ranges import divide
 from dvc_studio_models.verify import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from dvc_studio_models.answer import Answer
     from dvc_studio_models.ledger import Ledger
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.part import Part
     from dvc_studio_models.parts import PartStore
-    from dvc_studio_models.storage import Answer, Storage, Tuning
+    from dvc_studio_models.storage import Storage, Tuning
     from dvc_studio_models.workers import Workers
 
 logger = logging.getLogger(f"dvc.{__name__}")

@@ -12,9 +12,10 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.answer import Refused, Retry, StartOver, Wanted
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.links import Links
-from dvc_studio_models.storage import Refused, Retry, StartOver, Storage, Wanted
+from dvc_studio_models.storage import Storage
 from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
 """One request to storage: a range of a file in, its bytes out, or the next step.
 
-Owns what is said to storage, and the reading of what it says back. Promises that the
-bytes handed on are those that were asked for, of the object that was asked for before.
-What to do about a refusal is ``download``'s to decide; here it is only told apart:
+Owns what is said to storage, and where it may redirect to. What to do about a refusal
+is ``download``'s to decide; here, and in ``answer``, it is only told apart:
 
     206 as asked, 200   the bytes, or the first of them
     412, other 206      StartOver: the object changed, or the answer is wrong
@@ -14,47 +13,43 @@ What to do about a refusal is ``download``'s to decide; here it is only told apa
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from dvc_studio_models.answer import (
+    Answer,
+    Refused,
+    Retry,
+    StartOver,
+    Wanted,
+    told_apart,
+)
 from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.transport import (
     MAX_REDIRECTS,
     RETRY_STATUSES,
-    is_final,
     is_metadata_host,
     pause_s,
-    reason,
     shown,
     status_text,
 )
-from dvc_studio_models.wire import Wire, translated
+from dvc_studio_models.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from urllib3 import BaseHTTPResponse
 
     from dvc_studio_models.links import Links
 
-CHUNK_BYTES = 1 << 18  # fewer, larger writes; what a killed process can lose
-CHUNK_S = 0.5  # a slow link's bytes are written, and shown, at least so often
 _ERROR_BYTES = 4096  # of an error's body, enough to find its code
 _EXPIRED = re.compile(
     rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
 )
-_DIGITS = "([0-9]{1,19})"  # Python refuses to read a number of thousands
-_NUMBER = re.compile(_DIGITS)
-_CONTENT_RANGE = re.compile(f"bytes {_DIGITS}-{_DIGITS}/{_DIGITS}")
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
-_local = threading.local()
 
 
 @dataclass(frozen=True)
@@ -80,57 +75,6 @@ class Tuning:
     """How long to wait after the n-th of them, with the refusal's headers."""
 
 
-class Retry(Exception):  # noqa: N818 - a signal between two rooms, never shown
-    """This try failed; another may succeed."""
-
-    def __init__(self, why: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(why)
-        self.headers = headers
-
-
-class Refused(Exception):  # noqa: N818
-    """Storage refused the link."""
-
-    def __init__(self, status: int, generation: int) -> None:
-        super().__init__(status_text(status))
-        self.generation = generation
-
-
-class StartOver(Exception):  # noqa: N818
-    """What has arrived does not fit what is coming; ranges are not to be trusted."""
-
-
-class NotEncoded(StartOver):
-    """The body is not encoded as its headers say: as it is, it may be right."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to ask for: bytes of a file, and what is known of the file by now."""
-
-    path: str
-    start: int
-    stop: int | None
-    """Exclusive, in bytes; None asks for the whole file in one answer."""
-
-    size: int | None = None
-    etag: str | None = None
-    decode: bool = True
-    """Whether a ``Content-Encoding`` is undone."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Which bytes an answer holds."""
-
-    start: int
-    stop: int | None
-    """Exclusive, in bytes; None where only the end of the body tells."""
-
-    size: int | None
-    """Of the whole file, in bytes."""
-
-
 class Storage:
     """Asks for bytes, from any number of threads."""
 
@@ -142,7 +86,7 @@ class Storage:
         """Ask for bytes; whoever gets the answer closes it.
 
         Raises:
-            Retry, Refused, StartOver: See the module.
+            Retry, Refused, StartOver: See ``answer``.
             DownloadError: Trying again cannot help.
             StudioModelsError: What asking Studio for new links raises.
         """
@@ -155,7 +99,7 @@ class Storage:
         response, url = self._get(wanted.path, url, headers)
         try:
             self.links.hear(response.headers.get("Date"))
-            with _told_apart(wanted.path, url):
+            with told_apart(wanted.path, url):
                 _check_status(response, wanted, generation)
             return Answer(response, wanted, url)
         except BaseException:
@@ -179,7 +123,7 @@ class Storage:
     ) -> tuple[BaseHTTPResponse, str]:
         """Send one GET; follow redirects by hand, looking at each first."""
         for _ in range(MAX_REDIRECTS + 1):
-            with _told_apart(path, url):
+            with told_apart(path, url):
                 response = self._wire.get(url, headers)
             location = response.get_redirect_location()
             if not location:
@@ -187,68 +131,6 @@ class Storage:
             response.close()
             url = _redirected(path, url, location)
         raise DownloadError(path, f"more than {MAX_REDIRECTS} redirects")
-
-
-class Answer:
-    """Bytes on their way, checked to be those that were asked for."""
-
-    def __init__(self, response: BaseHTTPResponse, wanted: Wanted, url: str) -> None:
-        self.whole = response.status == requests.codes.ok
-        self.etag = _strong_etag(response)
-        self.extent = (_whole if self.whole else _range)(response, wanted)
-        # In an answer to a range, Content-MD5 may be that of the range.
-        name = "Content-MD5" if self.whole else "x-ms-blob-content-md5"
-        self.content_md5 = response.headers.get(name)
-        self._response = response
-        self._decode = wanted.decode and _is_encoded(response)
-        self._wanted = wanted
-        self._url = url
-
-    def __enter__(self) -> Answer:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._response.close()
-
-    def chunks(self) -> Iterator[memoryview]:
-        """Read the body as it comes, in chunks that are worth a write.
-
-        Yields:
-            Bytes that are overwritten when the next chunk is asked for.
-
-        Raises:
-            Retry: The connection failed; what came before was yielded.
-            NotEncoded: See there.
-        """
-        buffer = _buffer()
-        size, due = 0, time.monotonic() + CHUNK_S
-        try:
-            with _told_apart(self._wanted.path, self._url):
-                while count := self._read_into(buffer[size:]):
-                    size += count
-                    if size == CHUNK_BYTES or time.monotonic() >= due:
-                        yield buffer[:size]
-                        size, due = 0, time.monotonic() + CHUNK_S
-        except (Retry, StartOver):
-            if size:
-                yield buffer[:size]
-            raise
-        if size:
-            yield buffer[:size]
-
-    def _read_into(self, buffer: memoryview) -> int:
-        """Read what one system call brings."""
-        piece = self._response.read1(len(buffer), decode_content=self._decode)
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-
-def _buffer() -> memoryview:
-    """Give this thread's own: new memory for each chunk takes as long as reading."""
-    if not hasattr(_local, "buffer"):
-        _local.buffer = memoryview(bytearray(CHUNK_BYTES))
-    buffer: memoryview = _local.buffer
-    return buffer
 
 
 def _check_status(response: BaseHTTPResponse, wanted: Wanted, generation: int) -> None:
@@ -275,44 +157,6 @@ def _check_status(response: BaseHTTPResponse, wanted: Wanted, generation: int) -
     raise DownloadError(wanted.path, f"storage answered {status_text(status)}")
 
 
-def _whole(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
-    """Read what a 200 holds."""
-    if wanted.stop is not None and (wanted.start or wanted.size is not None):
-        why = "storage knows no ranges"
-        raise StartOver(why)
-    size = _content_length(response)
-    if _is_encoded(response) and wanted.decode:
-        size = None
-    _check_same(response, wanted, size)
-    return Extent(0, size, size)
-
-
-def _range(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
-    """Read what a 206 holds: the range, or the beginning of it."""
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if not match or wanted.stop is None or (_is_encoded(response) and wanted.decode):
-        why = "storage's answer fits no range"
-        raise StartOver(why)
-    start, last, size = map(int, match.groups())
-    length = _content_length(response)
-    fits = start == wanted.start <= last < min(wanted.stop, size)
-    if not fits or length not in {None, last + 1 - start}:
-        why = "storage sent another range than the one asked for"
-        raise StartOver(why)
-    _check_same(response, wanted, size)
-    return Extent(start, last + 1, size)
-
-
-def _check_same(response: BaseHTTPResponse, wanted: Wanted, size: int | None) -> None:
-    """Refuse an answer of another object than the one before."""
-    etag = _strong_etag(response)
-    if (wanted.size is not None and size not in {None, wanted.size}) or (
-        wanted.etag and etag not in {None, wanted.etag}
-    ):
-        why = "the object changed in storage"
-        raise StartOver(why)
-
-
 def _redirected(path: str, url: str, location: str) -> str:
     """Check where storage redirects to: http(s) only, never from https to http."""
     try:
@@ -325,34 +169,3 @@ def _redirected(path: str, url: str, location: str) -> str:
     if not (kept and usable) or is_metadata_host(new.hostname or ""):
         raise DownloadError(path, f"storage redirects to '{shown(target)}', refused")
     return target
-
-
-@contextlib.contextmanager
-def _told_apart(path: str, url: str) -> Iterator[None]:
-    """Turn the failures of a connection into the next step."""
-    try:
-        with translated():
-            yield
-    except requests.exceptions.ContentDecodingError:
-        why = "storage's answer cannot be decoded"
-        raise NotEncoded(why) from None
-    except requests.RequestException as error:
-        host = urlsplit(url).netloc.rpartition("@")[2]
-        why = f"storage at '{host}': {reason(error)}"
-        if is_final(error):
-            raise DownloadError(path, why) from None
-        raise Retry(why) from None
-
-
-def _strong_etag(response: BaseHTTPResponse) -> str | None:
-    etag = response.headers.get("ETag", "")
-    return etag if _STRONG_ETAG.fullmatch(etag) else None
-
-
-def _content_length(response: BaseHTTPResponse) -> int | None:
-    value = response.headers.get("Content-Length", "")
-    return int(value) if _NUMBER.fullmatch(value) else None
-
-
-def _is_encoded(response: BaseHTTPResponse) -> bool:
-    return response.headers.get("Content-Encoding", "identity") != "identity"

@@ -9,6 +9,7 @@ not by the size of files, and that what was not finished stays for the next pull
     download    one file: requests, retries, the verdict
     attempt     one try at a file: which ranges to ask for, and when
     storage     one request
+    answer      what comes back
     wire        sockets
     parts       files on disk
 """

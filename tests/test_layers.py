@@ -22,7 +22,7 @@ LAYERS = [
         "workers",
     },
     {"ledger", "part", "plan", "tree", "wire"},
-    {"parts"},
+    {"answer", "parts"},
     {"follow", "scratch", "storage", "verify"},
     {"linking", "memo", "remote", "sizes", "store", "trees"},
     {"attempt", "cache", "placing"},
@@ -56,7 +56,7 @@ LAYERS = [
 ]
 EQUALS = {("errors", "model"), ("model", "errors"), ("cli", "server")}
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
-SPEAKS_HTTP = {"download", "storage", "studio", "transport", "wire"}
+SPEAKS_HTTP = {"answer", "storage", "studio", "transport", "wire"}
 
 
 def rooms() -> list[Path]:

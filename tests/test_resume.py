@@ -15,8 +15,8 @@ import pytest
 from fetching import RANGE, SMALL, Fetcher, md5, noise
 from servers import OK, Behaviour, FileServer, wait_until
 
+from dvc_studio_models.answer import CHUNK_BYTES
 from dvc_studio_models.errors import LocalDiskError
-from dvc_studio_models.storage import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -22,18 +22,18 @@ from servers import (
     s3_error,
 )
 
-from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.links import Links
-from dvc_studio_models.model import ModelFile
-from dvc_studio_models.storage import (
+from dvc_studio_models.answer import (
     CHUNK_BYTES,
     Extent,
     Refused,
     Retry,
     StartOver,
-    Storage,
     Wanted,
 )
+from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.links import Links
+from dvc_studio_models.model import ModelFile
+from dvc_studio_models.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
