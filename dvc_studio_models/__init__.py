@@ -22,7 +22,8 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     parts, part, verify  part files                  claim, record, hash
     follow, disk         copies and flushes          what survives a power cut
     remote               the user's DVC remote       contents by their hashes
-    cache, linking       DVC's cache and state       objects, links, known hashes
+    cache, linking       DVC's cache                 taking in, linking out
+    objects              DVC's cache and state       which of it counts, known hashes
     workspace, receipts  the user's files            safe placing, what was placed
     progress             the terminal                bars and lines
     transport            HTTP sessions               retry table, words for failures

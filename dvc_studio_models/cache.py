@@ -1,10 +1,7 @@
 """The DVC cache, its links and the state database.
 
 Owns all that is DVC's on disk, through DVC's own parts: :class:`DvcStore` is the store
-of a DVC project. An object of the cache counts only while its content has the hash that
-it is named after; DVC's state remembers that, so that each is read once. One that is
-damaged stays as it is until its right content is at hand: it may be all there is of
-somebody's edit through a link.
+of a DVC project. Which objects of the cache count is ``objects``'s to say.
 """
 
 from __future__ import annotations
@@ -12,42 +9,36 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     DvcRemoteError,
-    LocalDiskError,
     LockHeldError,
     disk_errors,
 )
 from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
-from dvc_studio_models.model import MD5_DOS2UNIX, Digest
+from dvc_studio_models.model import Digest
+from dvc_studio_models.objects import Objects, by_algorithm, database_errors
 from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (
     PARTS,
     PlainStore,
     Store,
-    reading,
     sweep_parts,
     take_parts,
 )
 from dvc_studio_models.trees import build_tree, parse_tree, tree_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["DvcStore", "PlainStore", "Store", "open_store", "tree_digest"]
 
-_MD5_LETTERS = 32  # what follows them marks a directory
-
 _OWN = (".dvc", "tmp", "models")
 _MEMO = "registry.json"
-
-T = TypeVar("T")
 
 
 def memo_of(folder: Path, root: Path) -> Path | None:
@@ -57,12 +48,8 @@ def memo_of(folder: Path, root: Path) -> Path | None:
         folder: Need not exist.
         root: Nothing above it counts.
     """
-    for candidate in (folder, *folder.parents):
-        if (candidate / ".dvc").is_dir():
-            return candidate.joinpath(*_OWN, _MEMO)
-        if candidate == root:
-            break
-    return None
+    project = _project_around(folder, root)
+    return project and project.joinpath(*_OWN, _MEMO)
 
 
 def open_store(
@@ -76,12 +63,19 @@ def open_store(
         use_cache: Whether downloaded files are kept in the DVC cache.
         wait_for_lock: Whether to wait for another DVC process without end.
     """
+    project = _project_around(folder, root)
+    if project is None:
+        return PlainStore(root)
+    return DvcStore(project, use_cache=use_cache, wait_for_lock=wait_for_lock)
+
+
+def _project_around(folder: Path, root: Path) -> Path | None:
     for candidate in (folder, *folder.parents):
         if (candidate / ".dvc").is_dir():
-            return DvcStore(candidate, use_cache=use_cache, wait_for_lock=wait_for_lock)
+            return candidate
         if candidate == root:
             break
-    return PlainStore(root)
+    return None
 
 
 class DvcStore:
@@ -93,12 +87,11 @@ class DvcStore:
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        with disk_errors(real), _database_errors():
+        with disk_errors(real), database_errors():
             self._repo: Any = Repo(real, **waiting)
+        self._objects = Objects(self._repo)
         self._use_cache = use_cache
         self._own = Path(real).joinpath(*_OWN)
-        self._whole: dict[str, tuple[int, ...]] = {}
-        self._flushed: set[int] = set()
         self._staged: set[tuple[object, ...]] = set()
 
     @property
@@ -109,7 +102,7 @@ class DvcStore:
         """
         if not self._use_cache:
             return self._own / PARTS
-        folder = Path(self._repo.cache.local_cache_dir) / PARTS
+        folder = Path(self._objects.folder) / PARTS
         with disk_errors(folder):
             self._repo.cache.local.makedirs(os.fspath(folder))
         return folder
@@ -142,22 +135,12 @@ class DvcStore:
     def sweep(self) -> None:
         """Remove it from the cache folder and from the project's own."""
         sweep(self._own)
-        for folder in (Path(self._repo.cache.local_cache_dir), self._own):
+        for folder in (Path(self._objects.folder), self._own):
             sweep_parts(folder / PARTS, self)
 
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of an object whose content has its hash."""
-        path = self._object(digest)
-        try:
-            found = os.stat(path)  # noqa: PTH116 - of thousands of files
-            now = _version_of(found)
-            if self._whole.get(path) != now:
-                if self._hash(path, digest.algorithm) != digest.value[:_MD5_LETTERS]:
-                    return None
-                self._whole[path] = now
-        except (OSError, LocalDiskError):
-            return None
-        return found.st_size
+        return self._objects.size_of(digest)
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
         """Hash through DVC's state, which remembers by inode, mtime and size.
@@ -166,7 +149,7 @@ class DvcStore:
             FileNotFoundError: There is no file.
             LocalDiskError: It cannot be read.
         """
-        return Digest(algorithm, self._hash(_key(path), algorithm))
+        return Digest(algorithm, self._objects.hash_of(_key(path), algorithm))
 
     def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Link parts into the cache as its objects.
@@ -177,30 +160,10 @@ class DvcStore:
         Raises:
             LocalDiskError: The file system refused.
         """
-        from dvc_objects.fs import localfs
-
-        if not self._use_cache:
-            return
-        with disk_errors(self._repo.cache.local_cache_dir), _database_errors():
-            flush(part for _, part in fetched)
-            for group in _by_algorithm(fetched):
-                for digest, _ in group:
-                    self._drop_damaged(digest)
-                self._odb(group[0][0]).add(
-                    [os.fspath(part) for _, part in group],
-                    localfs,
-                    [digest.value for digest, _ in group],
-                    hardlink=True,
-                )
-                for digest, part in group:
-                    self._know_linked(self._object(digest), part)
-
-    def _know_linked(self, path: str, part: Path) -> None:
-        """Take an object for whole that is a verified, flushed part's very file."""
-        found = os.stat(path)  # noqa: PTH116 - of thousands of files
-        if found.st_ino == os.stat(part).st_ino:  # noqa: PTH116
-            self._whole[path] = _version_of(found)
-            self._flushed.add(found.st_ino)
+        if self._use_cache:
+            with disk_errors(self._objects.folder), database_errors():
+                flush(part for _, part in fetched)
+                self._objects.add(fetched)
 
     def stage(
         self,
@@ -215,18 +178,25 @@ class DvcStore:
         """
         from dvc_objects.fs import localfs
 
-        self._refuse_gone(set(cached.values()))
+        self._objects.refuse_gone(set(cached.values()))
         linked: dict[str, Path] = {}
-        for group in _by_algorithm((digest, path) for path, digest in cached.items()):
+        for group in by_algorithm((digest, path) for path, digest in cached.items()):
             made = {path: folder / waiting_name() for _, path in group}
-            pairs = [(self._object(d), os.fspath(made[path])) for d, path in group]
+            pairs = [
+                (self._objects.path_of(digest), os.fspath(made[path]))
+                for digest, path in group
+            ]
             with disk_errors(folder):
-                link_or_copy(self._odb(group[0][0]), pairs)
+                link_or_copy(self._objects.odb(group[0][0]), pairs)
             linked.update(made)
         staged = {**take_parts(parts, folder), **linked}
         infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
         with disk_errors(folder):
-            flush(at for at in linked.values() if infos[at]["ino"] not in self._flushed)
+            flush(
+                new
+                for new in linked.values()
+                if not self._objects.is_flushed(infos[new])
+            )
         self._staged.update(map(_identity, infos.values()))
         return staged
 
@@ -239,25 +209,17 @@ class DvcStore:
         Raises:
             LocalDiskError: The file system refused.
         """
-        from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs import localfs
 
-        entries = []
+        known = []
         for path, digest in placed.items():
             with contextlib.suppress(FileNotFoundError):
                 info = localfs.info(_key(path))
                 if _identity(info) in self._staged:
-                    hash_info = HashInfo(digest.algorithm, digest.value)
-                    entries.append((_key(path), hash_info, info))
+                    known.append((_key(path), digest, info))
                 else:
                     self.digest_of(path, digest.algorithm)
-        state = self._repo.state
-        with _database_errors():
-            if hasattr(state, "save_many"):
-                state.save_many(entries, localfs)
-                return
-            for key, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
-                state.save(key, localfs, hash_info, info)
+        self._objects.save_hashes(known)
 
     def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Save the ``.dir`` object that DVC wants for a directory.
@@ -269,15 +231,15 @@ class DvcStore:
 
         tree = build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
-            with disk_errors(self._repo.cache.local_cache_dir), _database_errors():
-                self._drop_damaged(digest)
-                add_update_tree(self._odb(digest), tree)
+            with disk_errors(self._objects.folder), database_errors():
+                self._objects.drop_damaged(digest)
+                add_update_tree(self._objects.odb(digest), tree)
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
         """Read a ``.dir`` object of the cache."""
         if self.size_of(digest) is None:
             return None
-        return parse_tree(Path(self._object(digest)).read_bytes(), digest)
+        return parse_tree(Path(self._objects.path_of(digest)).read_bytes(), digest)
 
     def open_remote(self, name: str | None) -> DvcRemote:
         """Find one of the project's remotes.
@@ -316,12 +278,12 @@ class DvcStore:
             LocalDiskError: The disk is full, or refuses to be written.
         """
         before = 0
-        for group in _by_algorithm((digest, path) for path, digest in files.items()):
+        for group in by_algorithm((digest, path) for path, digest in files.items()):
             wanted = {path: digest for digest, path in group}
-            with disk_errors(self._repo.cache.local_cache_dir):
+            with disk_errors(self._objects.folder):
                 for digest in wanted.values():
-                    self._drop_damaged(digest)
-            odb = self._odb(group[0][0])
+                    self._objects.drop_damaged(digest)
+            odb = self._objects.odb(group[0][0])
 
             def tell_all(count: int, before: int = before) -> None:
                 tell(before + count)
@@ -358,71 +320,11 @@ class DvcStore:
         """Close DVC's databases."""
         self._repo.close()
 
-    def _odb(self, digest: Digest) -> Any:
-        cache = self._repo.cache
-        return cache.legacy if digest.algorithm == MD5_DOS2UNIX else cache.local
-
-    def _object(self, digest: Digest) -> str:
-        path: str = self._odb(digest).oid_to_path(digest.value)
-        return path
-
-    def _hash(self, path: str, algorithm: str) -> str:
-        from dvc_data.hashfile.hash import file_md5
-        from dvc_data.hashfile.hash_info import HashInfo
-        from dvc_objects.fs import localfs
-
-        with reading(Path(path)), _database_errors():
-            # Before it is read: what it becomes meanwhile is not taken for known.
-            info = localfs.info(path)
-            _, known = self._repo.state.get(path, localfs, info)
-            if known and known.name == algorithm:
-                return str(known.value)[:_MD5_LETTERS]
-            value: str = file_md5(path, name=algorithm)
-            self._repo.state.save(path, localfs, HashInfo(algorithm, value), info)
-        return value
-
-    def _drop_damaged(self, digest: Digest) -> None:
-        path = self._object(digest)
-        if os.path.lexists(path) and self.size_of(digest) is None:
-            Path(path).unlink(missing_ok=True)
-
-    def _refuse_gone(self, digests: Iterable[Digest]) -> None:
-        for digest in digests:
-            if self.size_of(digest) is None:
-                reason = "it left the DVC cache, or was damaged, while the pull ran"
-                raise LocalDiskError(self._object(digest), reason, action="read")
-
-
-@contextlib.contextmanager
-def _database_errors() -> Iterator[None]:
-    """Tell what the file system refuses DVC's databases, which are SQLite's."""
-    import sqlite3
-
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        from dvc.dirs import site_cache_dir
-
-        raise LocalDiskError(site_cache_dir(), str(error)) from None
-
 
 def _key(path: Path) -> str:
     """Name a file of the workspace as DVC does, which works in the real folder."""
     return f"{os.path.realpath(path.parent)}{os.sep}{path.name}"
 
 
-def _version_of(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
 def _identity(info: Mapping[str, object]) -> tuple[object, ...]:
     return info["ino"], info["mtime"], info["size"]
-
-
-def _by_algorithm(
-    pairs: Iterable[tuple[Digest, T]],
-) -> Iterable[list[tuple[Digest, T]]]:
-    groups: dict[str, list[tuple[Digest, T]]] = defaultdict(list)
-    for digest, value in pairs:
-        groups[digest.algorithm].append((digest, value))
-    return groups.values()

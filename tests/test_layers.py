@@ -25,7 +25,8 @@ LAYERS = [
     {"answer", "parts"},
     {"follow", "scratch", "storage", "verify"},
     {"linking", "memo", "remote", "sizes", "store", "trees"},
-    {"attempt", "cache", "placing"},
+    {"attempt", "objects", "placing"},
+    {"cache"},
     {"download"},
     {
         "config",
