@@ -16,7 +16,8 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     records              DVC files in Git            paths, recorded hashes
     memo                 one JSON file               what spares importing GTO
     studio               HTTP to Studio              name -> files with signed URLs
-    transfer             threads                     files -> verified parts
+    transfer, download   threads                     files -> verified parts
+    attempt, setbacks    no I/O of its own           one try at a file, and the next
     storage, answer      HTTP to storage             one range, or why not
     sizes                HTTP to storage             sizes alone
     parts, part, verify  part files                  claim, record, hash

@@ -106,18 +106,3 @@ class Attempt:
         with self._lock:
             if self._spans:
                 self._width *= 2
-
-
-class Budget:
-    """Counts tries in a row without a byte, of any range of the file."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._tries = 0
-        self._received = -1
-
-    def spend(self, received: int) -> int:
-        """Count one more try, and tell how many it were since the last byte."""
-        self._tries = self._tries + 1 if received == self._received else 1
-        self._received = received
-        return self._tries

@@ -18,31 +18,24 @@ import functools
 import logging
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.answer import (
-    NotEncoded,
-    Refused,
-    Retry,
-    StartOver,
-    Wanted,
-)
-from dvc_studio_models.attempt import Attempt, Budget
-from dvc_studio_models.errors import DownloadError, IntegrityError, disk_errors
+from dvc_studio_models.answer import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.attempt import Attempt
+from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.ledger import Entry
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.ranges import divide
-from dvc_studio_models.verify import verdict
+from dvc_studio_models.setbacks import Budget, Setbacks, WrongError
+from dvc_studio_models.verify import Fetched, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from dvc_studio_models.answer import Answer
     from dvc_studio_models.ledger import Ledger
-    from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.part import Part
+    from dvc_studio_models.model import Digest, ModelFile
     from dvc_studio_models.parts import PartStore
     from dvc_studio_models.storage import Storage, Tuning
     from dvc_studio_models.workers import Workers
@@ -50,34 +43,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _END = sys.maxsize
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A file whose bytes are on disk, with the hash that they were to have."""
-
-    file: ModelFile
-    size: int
-    """In bytes."""
-
-    md5: str
-    verified_by: str
-    """``url`` (the hash that the file was asked for by), ``storage`` or ``size``."""
-
-    part: Part = field(repr=False)
-    copy: Part | None = field(repr=False, default=None)
-    """The same bytes once more, for the cache, where that was wished and paid."""
-
-    def release(self) -> int:
-        """Leave it for the next pull; how many bytes."""
-        if self.copy is not None:
-            self.copy.discard()
-        return self.part.release()
-
-    @property
-    def path(self) -> Path:
-        """The bytes; whoever takes them over moves or removes the file."""
-        return self.part.path
 
 
 @dataclass(frozen=True)
@@ -102,10 +67,7 @@ class Download:
         self._entry = Entry()
         self._attempt: Attempt | None = None
         self._lock = threading.Lock()
-        self._whole = False  # asked for without a range
-        self._decode = True
-        self._restarts = 0
-        self._refused: int | None = None  # generation of links, since the last byte
+        self._setbacks = Setbacks(file)
 
     @property
     def received(self) -> int:
@@ -164,7 +126,7 @@ class Download:
 
     def _bring(self, attempt: Attempt, start: int, stop: int) -> None:
         """Fetch a range, however many requests it takes."""
-        budget = Budget(self._means.tuning.tries)
+        budget = Budget(self.file.path, self._means.tuning.tries)
         with self._guarded(attempt):
             while self._serves(attempt) and (gap := self._gap(attempt, start, stop)):
                 try:
@@ -176,7 +138,7 @@ class Download:
             self._finish(attempt)
 
     def _gap(self, attempt: Attempt, start: int, stop: int) -> tuple[int, int] | None:
-        stop = _END if self._whole else stop
+        stop = _END if self._setbacks.whole else stop
         return next(iter(attempt.part.missing(start, stop)), None)
 
     def _go_on(self, attempt: Attempt) -> bool:
@@ -193,10 +155,10 @@ class Download:
         wanted = Wanted(
             self.file.path,
             start,
-            None if self._whole else stop,
+            None if self._setbacks.whole else stop,
             attempt.part.size,
             attempt.part.etag,
-            self._decode,
+            self._setbacks.decode,
         )
         with self._means.storage.ask(wanted) as answer:
             if not attempt.met or attempt.part.size is None:
@@ -206,7 +168,7 @@ class Download:
     def _meet(self, attempt: Attempt, answer: Answer, stop: int) -> None:
         """Learn from the first answer how large the file is; queue its other ranges."""
         attempt.met = True
-        self._whole = answer.whole
+        self._setbacks.whole = answer.whole
         part, size = attempt.part, answer.extent.size
         attempt.content_md5 = answer.content_md5
         if size is None:
@@ -220,7 +182,7 @@ class Download:
         """Take down a size; refuse what the disk cannot take before its first byte."""
         if self.file.size not in {None, size}:
             why = f"{size} bytes instead of {self.file.size}"
-            raise _WrongError(why)
+            raise WrongError(why)
         self._means.ledger.update(self._entry, size, missing=missing)
 
     def _spread(self, attempt: Attempt, beyond: int) -> None:
@@ -255,7 +217,8 @@ class Download:
                 self._check_room(answer, stop)
                 start = attempt.part.write(file, position, chunk)
                 attempt.feed(start, chunk[start - position :])
-                position, self._refused = stop, None
+                position = stop
+                self._setbacks.forget_refusal()
                 if attempt.hash.is_starving():
                     attempt.widen()
                     self._ask_on(attempt)
@@ -275,7 +238,7 @@ class Download:
             raise StartOver(why)
         if promised is not None and position > promised:
             why = f"more than {promised} bytes"
-            raise _WrongError(why)
+            raise WrongError(why)
         if limit is None and promised is None:
             self._means.ledger.update(self._entry, None, missing=position)
 
@@ -293,10 +256,7 @@ class Download:
         """Pause before the next try, while the budget lasts."""
         if not self._serves(attempt):
             return
-        tries = budget.spend(attempt.part.received)
-        if tries == budget.limit:
-            why = f"{again} ({tries} tries without a byte)"
-            raise DownloadError(self.file.path, why)
+        tries = budget.spend(attempt.part.received, again)
         pause_s = self._means.tuning.pause_s(tries, again.headers)
         logger.warning(
             "'%s': %s; trying again in %.1f s", self.file.path, again, pause_s
@@ -306,13 +266,7 @@ class Download:
     def _renew(self, refused: Refused) -> None:
         """Ask for new links; what refuses those too will refuse any."""
         with self._lock:
-            before, self._refused = self._refused, refused.generation
-        if before is not None and refused.generation > before:
-            why = (
-                f"storage answered {refused} to a new link too: the credentials that "
-                "Studio holds cannot read this object, or it was never pushed"
-            )
-            raise DownloadError(self.file.path, why)
+            self._setbacks.refuse(refused)
         self._means.storage.links.renew(refused.generation)
 
     @contextlib.contextmanager
@@ -321,48 +275,31 @@ class Download:
         with disk_errors(self._means.store.folder):
             try:
                 yield
-            except (StartOver, _WrongError, FileNotFoundError) as setback:
+            except (StartOver, WrongError, FileNotFoundError) as setback:
                 self._start_over(attempt, setback)
             except OSError:
                 if self._serves(attempt):
                     raise
 
     def _start_over(self, attempt: Attempt, setback: Exception) -> None:
-        """Drop a part and begin with a new one; fail the second time.
+        """Drop a part and begin with a new one, or fail.
 
-        Requests that still write to the old part write to nobody's file. What an
-        earlier pull left is nobody's fault; whoever cannot be trusted with ranges is
-        asked for the whole.
+        Requests that still write to the old part write to nobody's file.
         """
-        resumed = attempt.part.resumed
-        no_ranges = isinstance(setback, StartOver) and not (resumed or self._whole)
         store = self._means.store
         with self._lock:
             if not self._serves(attempt):
                 return  # another request of the file noticed it first
-            self._whole = self._whole or no_ranges
-            self._decode = self._decode and not isinstance(setback, NotEncoded)
-            self._restarts += not (resumed or no_ranges)
+            self._setbacks.start_over(setback, resumed=attempt.part.resumed)
             self._attempt = again = Attempt(store.fresh(self._key), store)
         attempt.follower.leave()
         attempt.part.discard()
         self._means.ledger.update(self._entry, self._entry.size, missing=0)
-        if self._restarts > 1:
-            raise self._failure(attempt, setback)
+        if self._setbacks.is_final:
+            raise self._setbacks.failure(setback, attempt.content_md5)
         logger.debug("starting '%s' over: %s", self.file.path, setback)
         bring = functools.partial(self._bring_first, again)
         self._means.workers.add([bring], first=True)
-
-    def _failure(self, attempt: Attempt, setback: Exception) -> Exception:
-        path = self.file.path
-        if isinstance(setback, _WrongError):
-            expected = self.file.digest or Digest(MD5, attempt.content_md5 or "unknown")
-            source = "the registry" if self.file.digest else "storage"
-            actual = str(setback)
-            return IntegrityError(path, expected=expected, actual=actual, source=source)
-        if isinstance(setback, StartOver):
-            return DownloadError(path, f"{setback}, again after starting over")
-        return setback
 
     # When bytes are there
 
@@ -396,18 +333,14 @@ class Download:
             content_md5=attempt.content_md5,
         )
         if verified_by is None:
-            self._decode = not self._decode
-            raise _WrongError(md5)
+            self._setbacks.decode = not self._setbacks.decode
+            raise WrongError(md5)
         part.close()
         size = part.size or 0
         self._means.ledger.update(self._entry, size, missing=self._entry.missing)
         copy = attempt.follower.finish()
         done = Fetched(self.file, size, md5, verified_by, part, copy)
         self._means.deliver(self, done)
-
-
-class _WrongError(Exception):
-    """The content cannot be what was promised."""
 
 
 def _key(digest: Digest | None) -> str | None:

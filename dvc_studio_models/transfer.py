@@ -8,6 +8,7 @@ not by the size of files, and that what was not finished stays for the next pull
     transfer    all files: start, watch, stop
     download    one file: requests, retries, the verdict
     attempt     one try at a file: which ranges to ask for, and when
+    setbacks    what went wrong: what is tried next
     storage     one request
     answer      what comes back
     wire        sockets
@@ -21,13 +22,14 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.download import Download, Fetched, Means
+from dvc_studio_models.download import Download, Means
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.ledger import Ledger
 from dvc_studio_models.links import Links
 from dvc_studio_models.model import DEFAULT_JOBS
 from dvc_studio_models.progress import format_bytes
 from dvc_studio_models.storage import Storage, Tuning
+from dvc_studio_models.verify import Fetched
 from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:

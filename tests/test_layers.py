@@ -25,7 +25,7 @@ LAYERS = [
     {"answer", "parts"},
     {"follow", "scratch", "storage", "verify"},
     {"linking", "memo", "remote", "sizes", "store", "trees"},
-    {"attempt", "objects", "placing"},
+    {"attempt", "objects", "placing", "setbacks"},
     {"cache"},
     {"download"},
     {
