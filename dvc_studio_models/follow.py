@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.parts import PartStore
 
 FLUSH_BYTES = 256 << 20  # oftener, and it takes the processor from those who fetch
+_STEP_BYTES = 8 << 20  # whoever leaves the part waits for no more of its copy
 
 
 class Follower:
@@ -29,6 +30,7 @@ class Follower:
         self._copy: Part | None = None
         self._copied = 0
         self._flushed = 0
+        self._left = False
         self._lock = threading.Lock()
 
     def advance(self) -> None:
@@ -48,28 +50,40 @@ class Follower:
         """Copy what is left of a part that is complete.
 
         Returns:
-            The copy; None where the part is small, or none was wanted.
+            The copy; None where the part is small or was left, or none was wanted.
 
         Raises:
             OSError: The file system refuses.
         """
         with self._lock:
-            if self._part.prefix < PIECE_BYTES:
+            end = self._part.prefix
+            if end < PIECE_BYTES:
                 return None
-            self._copy_until(self._part.prefix)
-            return self._copy
+            self._copy_until(end)
+            return self._copy if self._copied == end else None
 
     def leave(self) -> None:
         """Remove the copy: whoever finishes the part makes one anew."""
+        self._left = True
         with self._lock:
-            if self._copy is not None:
-                self._copy.discard()
+            self._drop()
 
     def _copy_until(self, end: int) -> None:
-        if not self._store.copied or end <= self._copied:
-            return
-        if self._copy is None:
-            self._copy = self._store.fresh(None)
-        self._copy.open().close()
-        copy_aside(self._part.path, self._copy.path, self._copied, end)
-        self._copied = end
+        while self._store.copied and self._copied < end and not self._left:
+            if self._copy is None:
+                self._copy = self._store.fresh(None)
+                self._copy.open().close()
+            stop = min(end, self._copied + _STEP_BYTES)
+            try:
+                copy_aside(self._part.path, self._copy.path, self._copied, stop)
+            except FileNotFoundError:
+                if not self._part.path.exists():
+                    raise
+                self._drop()  # somebody removed it: bytes of it would be missing
+            else:
+                self._copied = stop
+
+    def _drop(self) -> None:
+        if self._copy is not None:
+            self._copy.discard()
+        self._copy, self._copied = None, 0

@@ -89,17 +89,46 @@ def test_no_copy_is_made_where_none_is_wanted(tmp_path: Path) -> None:
     assert copies(store) == []
 
 
-def test_a_copy_goes_when_its_part_is_left(store: PartStore, part: Part) -> None:
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "not-begun"])
+def test_a_part_that_was_left_has_no_copy(
+    store: PartStore, part: Part, begun: bool
+) -> None:
     follower = Follower(part, store)
     grow(part, 0, PIECE_BYTES)
-    follower.advance()
+    if begun:
+        follower.advance()
 
     follower.leave()
     grow(part, PIECE_BYTES, SIZE)
-    with pytest.raises(FileNotFoundError):
-        follower.advance()
+    follower.advance()
 
+    assert follower.finish() is None
     assert copies(store) == []
+
+
+def test_a_copy_that_somebody_removed_is_made_anew(
+    store: PartStore, part: Part
+) -> None:
+    follower = Follower(part, store)
+    grow(part, 0, SIZE)
+    follower.advance()
+    (copied,) = copies(store)
+    copied.unlink()
+
+    copy = follower.finish()
+
+    assert copy
+    assert copies(store) == [copy.path]
+    assert copy.path.read_bytes() == part.path.read_bytes()
+
+
+def test_a_part_that_somebody_removed_is_told(store: PartStore, part: Part) -> None:
+    follower = Follower(part, store)
+    grow(part, 0, SIZE)
+    part.path.unlink()
+
+    with pytest.raises(FileNotFoundError):
+        follower.finish()
 
 
 def test_the_copy_of_a_killed_pull_is_swept(store: PartStore, part: Part) -> None:
