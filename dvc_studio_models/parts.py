@@ -49,6 +49,9 @@ class _Leftover:
     age_s: float
     """How long nothing was written to it."""
 
+    held_bytes: int
+    """How much of the disk it takes."""
+
     @property
     def key(self) -> str:
         return self.home.name.partition(".")[0]
@@ -103,11 +106,8 @@ class PartStore:
 
     def held_bytes(self, key: str) -> int:
         """Tell how much of the disk a part of ``key`` takes already."""
-        held = [0]
-        for left in self._claimable.get(key, ()):
-            with contextlib.suppress(OSError):
-                held.append(left.path.stat().st_blocks * 512)
-        return max(held)
+        left = self._claimable.get(key)
+        return left[0].held_bytes if left else 0
 
     def sweep(self, is_needless: Callable[[str], bool]) -> None:
         """Remove parts that nobody will finish.
@@ -160,9 +160,13 @@ class PartStore:
 
     @functools.cached_property
     def _claimable(self) -> Mapping[str, list[_Leftover]]:
-        """What can be claimed. Listed once: a listing for each file adds up."""
+        """What can be claimed, the largest first.
+
+        Listed once: a listing for each file adds up.
+        """
         found: dict[str, list[_Leftover]] = {}
-        for left in self._list()[0]:
+        largest_first = sorted(self._list()[0], key=lambda left: -left.held_bytes)
+        for left in largest_first:
             if left.is_abandoned:
                 found.setdefault(left.key, []).append(left)
         return found
@@ -178,11 +182,14 @@ class PartStore:
     def _list(self) -> tuple[list[_Leftover], dict[Path, float]]:
         """List the parts, and of all records the home and the age."""
         ages: dict[Path, float] = {}
+        held: dict[Path, int] = {}
         with contextlib.suppress(OSError):
             now = self._now()
             for path in self.folder.iterdir():
                 with contextlib.suppress(OSError):
-                    ages[path] = now - path.stat().st_mtime
+                    found = path.stat()
+                    ages[path] = now - found.st_mtime
+                    held[path] = found.st_blocks * 512
         leftovers, records = [], {}
         for path, age_s in ages.items():
             key, _, rest = path.name.partition(".")
@@ -192,7 +199,7 @@ class PartStore:
                 records[home] = age_s
             elif identity:
                 youngest = min(age_s, ages.get(record_of(home), age_s))
-                leftovers.append(_Leftover(path, home, owner, youngest))
+                leftovers.append(_Leftover(path, home, owner, youngest, held[path]))
         return leftovers, records
 
 
