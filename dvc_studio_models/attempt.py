@@ -47,12 +47,6 @@ class Attempt:
         self._width = FIRST_WIDTH
         self._lock = threading.Lock()
 
-    def begin_beside(self) -> bool:
-        """Leave the hashing to another thread; False if that is so, or not worth it."""
-        with self._lock:
-            before, self.beside = self.beside, self.beside or bool(self._spans)
-            return self.beside and not before
-
     def feed(self, position: int, chunk: memoryview) -> None:
         """Hash bytes that have just been written, here or beside."""
         if self.beside:
@@ -65,8 +59,8 @@ class Attempt:
         self.arrived.wait(_TICK_S)
         self.arrived.clear()
 
-    def wait_for(self, spans: Iterable[Span], *, most: int) -> None:
-        """Take down which ranges are still to be asked for.
+    def plan(self, spans: Iterable[Span], *, most: int) -> None:
+        """Take down which ranges are still to be asked for; hash them beside.
 
         Args:
             spans: In their order.
@@ -74,11 +68,13 @@ class Attempt:
         """
         with self._lock:
             self._spans, self._most = deque(spans), most
+            self.beside = bool(self._spans)
 
     def due(self) -> int:
         """Tell how many more ranges are to be asked for now; each is told once.
 
-        None is far beyond what is hashed: it would go to the disk and come back.
+        No range starts far beyond what is hashed: its bytes would leave the memory,
+        and have to be read back from the disk.
         """
         with self._lock:
             before = self._queued

@@ -189,8 +189,8 @@ class Download:
         """Divide what is missing of a file into ranges, and ask for the first ones."""
         tuning, missing = self._means.tuning, attempt.part.missing(beyond, _END)
         most = tuning.range_bytes
-        attempt.wait_for(divide(missing, most=most, ramp=tuning.ramp), most=most)
-        if attempt.begin_beside():
+        attempt.plan(divide(missing, most=most, ramp=tuning.ramp), most=most)
+        if attempt.beside:
             beside = functools.partial(self._hash_beside, attempt)
             self._means.workers.add_beside(beside)
         self._ask_on(attempt)
@@ -290,10 +290,11 @@ class Download:
         with self._lock:
             if not self._serves(attempt):
                 return  # another request of the file noticed it first
-            self._setbacks.start_over(setback, resumed=attempt.part.resumed)
+            self._setbacks.start_over(setback, resumed=attempt.part.resumed > 0)
             self._attempt = again = Attempt(store.fresh(self._key), store)
         attempt.follower.leave()
         attempt.part.discard()
+        self._means.ledger.regain(attempt.part.resumed)
         self._means.ledger.update(self._entry, self._entry.size, missing=0)
         if self._setbacks.is_final:
             raise self._setbacks.failure(setback, attempt.content_md5)

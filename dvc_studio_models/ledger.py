@@ -72,3 +72,8 @@ class Ledger:
                 f"{format_bytes(needed)} to write, {format_bytes(self._free)} free"
             )
             raise LocalDiskError(self._folder, f"not enough space ({numbers})")
+
+    def regain(self, count: int) -> None:
+        """Take down that the disk has room for so many bytes more."""
+        with self._lock:
+            self._free += count

@@ -39,8 +39,8 @@ class Part:
         self.size: int | None = None
         """In bytes, once storage has told it."""
         self.etag: str | None = None
-        self.resumed = False
-        """Whether bytes in it come from an earlier pull."""
+        self.resumed = 0
+        """How many bytes in it come from an earlier pull."""
         self.path = home.with_name(f"{home.name}.{_owner()}")
         """Where the bytes are, once there are any."""
         self._home = home
@@ -157,7 +157,8 @@ class Part:
                 start, stop = map(_natural, line.split(" "))
                 if start < stop <= min(self.size or 0, on_disk):
                     self._ranges.add(start, stop)
-        self.resumed = self._recorded = self._ranges.total > 0
+        self.resumed = self._ranges.total
+        self._recorded = self.resumed > 0
         if on_disk > (self.size or 0):
             os.truncate(self.path, self.size or 0)
 
@@ -174,20 +175,21 @@ class Part:
         Returns:
             How many bytes are kept.
         """
+        if self.size is None or not (self._lasting and self.received):
+            self.discard()
+            return 0
         with self._lock, contextlib.suppress(OSError):  # a full disk
             if not (self._recorded or self._left):
                 for start, stop in self._ranges:
                     self._note(start, stop)
-        if self.size is None or not (self._lasting and self.received):
-            self.discard()
-        elif self._let_go():
-            try:
-                self.path.rename(self._home)
-            except OSError:  # somebody took it, or moved it to its place
-                remove(record_of(self._home))
-            else:
-                return self.received
-        return 0
+        if not self._let_go():
+            return 0
+        try:
+            self.path.rename(self._home)
+        except OSError:  # somebody took it, or moved it to its place
+            remove(record_of(self._home))
+            return 0
+        return self.received
 
     def discard(self) -> None:
         """Remove the part with its bytes."""

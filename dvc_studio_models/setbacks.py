@@ -105,7 +105,7 @@ class Budget:
             again: Why this try failed.
 
         Returns:
-            How many tries it were since the last byte.
+            How many tries there have been since the last byte.
 
         Raises:
             DownloadError: None is left.

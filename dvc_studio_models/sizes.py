@@ -27,7 +27,6 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 IDLE_S = 10.0  # of silence; nobody waits long for a number
 _TICK_S = 0.1
-_GRACE_S = 1.0  # for threads that are in a system call when all ends
 _EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing, which has no range
 
 
@@ -70,10 +69,7 @@ def ask_sizes(
         if workers.error:
             raise workers.error
     finally:
-        workers.end()
-        storage.cut_all()
-        workers.join(_GRACE_S)
-        storage.close()
+        storage.end(workers)
     return sizes
 
 

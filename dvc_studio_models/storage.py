@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
     from dvc_studio_models.links import Links
+    from dvc_studio_models.workers import Workers
 
+_GRACE_S = 1.0  # for threads that are in a system call when all ends
 _ERROR_BYTES = 4096  # of an error's body, enough to find its code
 _EXPIRED = re.compile(
     rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
@@ -110,9 +112,12 @@ class Storage:
         """End the wait for answers that are overdue; to be called now and then."""
         self._wire.cut_silent()
 
-    def cut_all(self) -> None:
-        """End all requests."""
+    def end(self, workers: Workers) -> None:
+        """End all requests, the threads that send them, and the connections."""
+        workers.end()
         self._wire.cut_all()
+        workers.join(_GRACE_S)
+        self.close()
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -44,7 +44,6 @@ __all__ = ["Fetched", "Tuning", "fetch"]
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _TICK_S = 0.1
-_GRACE_S = 1.0  # for threads that are in a system call when all ends
 
 
 def fetch(
@@ -138,17 +137,16 @@ class _Transfer:
                 yield ready
             elif error is not None:
                 raise error
-        if self._workers.error is not None:  # of the disk, beside
+        if self._workers.error is not None:  # all is here, but the disk refused a flush
             raise self._workers.error
 
     def stop(self) -> None:
         """End all threads and connections; keep what has arrived."""
-        self._workers.end()
-        self._storage.cut_all()
-        self._workers.join(_GRACE_S)
-        self._storage.close()
-        kept = sum(download.leave() for download in self._active)
-        kept += sum(fetched.release() for fetched in self._ready)
+        self._storage.end(self._workers)
+        with self._lock:  # a thread may be left behind
+            active, ready = list(self._active), list(self._ready)
+        kept = sum(download.leave() for download in active)
+        kept += sum(fetched.release() for fetched in ready)
         if kept:
             logger.warning(
                 "kept %s; the next pull goes on from there", format_bytes(kept)

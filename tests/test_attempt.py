@@ -25,7 +25,7 @@ def attempt(tmp_path: Path) -> Attempt:
     part = store.fresh(None)
     part.describe(len(CONTENT), None)
     attempt = Attempt(part, store)
-    attempt.wait_for(SPANS, most=STEP)
+    attempt.plan(SPANS, most=STEP)
     return attempt
 
 
@@ -77,12 +77,8 @@ def test_all_come_while_the_hash_keeps_up(attempt: Attempt) -> None:
     assert got == SPANS
 
 
-def test_a_file_of_one_range_is_not_hashed_beside(attempt: Attempt) -> None:
-    attempt.wait_for([], most=STEP)
+def test_a_file_of_several_ranges_is_hashed_beside(attempt: Attempt) -> None:
+    assert attempt.beside
 
-    assert not attempt.begin_beside()
-
-
-def test_one_thread_hashes_beside(attempt: Attempt) -> None:
-    assert attempt.begin_beside()
-    assert not attempt.begin_beside()
+    attempt.plan([], most=STEP)
+    assert not attempt.beside

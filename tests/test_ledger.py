@@ -53,6 +53,16 @@ def test_what_is_there_already_needs_no_space() -> None:
     assert ledger.total is None
 
 
+def test_what_an_earlier_pull_left_and_was_thrown_away_makes_room() -> None:
+    ledger, entry = make(files=1, free=4 * GIB), Entry()
+    ledger.update(entry, 8 * GIB, missing=2 * GIB)
+
+    ledger.regain(6 * GIB)
+    ledger.update(entry, 8 * GIB, missing=8 * GIB)
+
+    assert ledger.total == 8 * GIB
+
+
 def test_what_was_thrown_away_needs_no_space() -> None:
     ledger, entry = make(files=1), Entry()
     ledger.update(entry, 8 * GIB, missing=8 * GIB)

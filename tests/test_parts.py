@@ -168,7 +168,7 @@ def test_what_was_left_is_claimed_with_its_bytes(
 
     part = PartStore(folder).claim(KEY)
 
-    assert (part.size, part.etag, part.resumed) == (size, '"etag"', True)
+    assert (part.size, part.etag, part.resumed) == (size, '"etag"', size - 200)
     assert part.missing(0, size) == [(300, 500)]
     fill(part, size, (300, 500))
     assert part.path.read_bytes() == noise(size)
@@ -254,7 +254,19 @@ def test_of_many_that_claim_a_part_one_gets_it(store: PartStore, folder: Path) -
     for thread in threads:
         thread.join()
 
-    assert sorted(part.resumed for part in claimed) == [False] * 7 + [True]
+    assert sorted(part.resumed for part in claimed) == [0] * 7 + [300]
+
+
+def test_of_several_parts_the_largest_is_claimed(
+    store: PartStore, folder: Path
+) -> None:
+    for count in (1, 3, 5, 4, 2):
+        leave(store, 6 * MIB, (0, count * MIB))
+
+    later = PartStore(folder)
+
+    assert later.held_bytes(KEY) >= 5 * MIB
+    assert later.claim(KEY).resumed == 5 * MIB
 
 
 LEAVE_AND_DIE = """
@@ -303,7 +315,7 @@ def test_the_part_of_another_host_is_claimed_when_it_is_old(
     for path in (theirs, data.with_name(f"{data.name}.ranges")):
         dated(path, age_s)
 
-    assert PartStore(folder).claim(KEY).resumed is claimed
+    assert PartStore(folder).claim(KEY).resumed == (300 if claimed else 0)
 
 
 def test_an_owner_shows_that_it_lives(folder: Path) -> None:
@@ -360,7 +372,7 @@ def test_an_etag_that_cannot_be_one_is_forgotten(
 
     part = PartStore(folder).claim(KEY)
 
-    assert (part.resumed, part.etag) == (True, None)
+    assert (part.resumed, part.etag) == (300, None)
 
 
 @pytest.mark.parametrize(
