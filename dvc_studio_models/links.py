@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MARGIN_S = 30  # a link that dies sooner is not sent any more
 
 
@@ -112,7 +113,7 @@ def death_of(url: str) -> datetime | None:
                 return _utc(datetime.strptime(signed, "%Y%m%dT%H%M%SZ")) + life  # noqa: DTZ007 - made UTC
         if end := query.get("se"):
             return _utc(datetime.fromisoformat(end.replace("Z", "+00:00")))
-        return datetime.fromtimestamp(int(query["expires"]), timezone.utc)
+        return _EPOCH + timedelta(seconds=int(query["expires"]))
     return None
 
 

@@ -35,6 +35,8 @@ MAX_REDIRECTS = 5
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _LONGEST_RETRY_AFTER_S = 120.0
+_CUT = "the connection was cut"
+_CUT_IN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _TUNNEL = re.compile(r"Tunnel connection failed: (.*)", re.DOTALL)  # http.client's
 _METADATA_ADDRESSES = {
     "100.100.100.200",
@@ -173,7 +175,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         until = parsedate_to_datetime(value)
         now = parsedate_to_datetime(headers.get("Date", ""))
         return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
 
 
@@ -199,7 +201,7 @@ def is_metadata_host(host: str) -> bool:
     No file lies there. Only the name is looked at, in every form that the system's
     resolver takes for an IPv4 address: ``nas.local`` may well be link-local.
     """
-    host = host.rstrip(".").lower()
+    host = host.rstrip(".").lower().partition("%")[0]  # an IPv6 address's zone
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
     try:
         address = ipaddress.ip_address(host)
@@ -233,6 +235,8 @@ def status_text(status: int) -> str:
 
 def is_final(error: requests.RequestException) -> bool:
     """Whether trying again cannot help: TLS, or an address that cannot be used."""
+    if any(isinstance(cause, _CUT_IN_TLS) for cause in _causes(error)):
+        return False
     final = (
         requests.exceptions.SSLError,
         requests.exceptions.InvalidURL,
@@ -256,10 +260,8 @@ def reason(error: requests.RequestException) -> str:
 
 def _cause(error: requests.RequestException) -> str | None:
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"TLS certificate refused: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):
-            return f"TLS failed: {cause.reason or 'handshake failure'}"
+            return _tls_failure(cause)
         if isinstance(cause, socket.gaierror):
             return "host name not found"
         if isinstance(cause, OSError) and cause.strerror and cause.errno:
@@ -267,6 +269,14 @@ def _cause(error: requests.RequestException) -> str | None:
         if isinstance(cause, OSError) and (tunnel := _TUNNEL.fullmatch(str(cause))):
             return printable(tunnel[1])
     return None
+
+
+def _tls_failure(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS certificate refused: {error.verify_message}"
+    if isinstance(error, _CUT_IN_TLS):
+        return _CUT
+    return f"TLS failed: {error.reason or 'handshake failure'}"
 
 
 def _kind(error: requests.RequestException) -> str:
@@ -287,7 +297,7 @@ def _kind(error: requests.RequestException) -> str:
     for kind, words in kinds:
         if isinstance(error, kind):
             return words
-    return "the connection was cut"
+    return _CUT
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -9,7 +9,6 @@ over the file is left to do when its last byte is there.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import threading
 import time
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.part import Part
 
 HASH_BYTES = 1 << 20
-STARVING_AFTER_S = 0.025  # how long a look takes; a chunk is hashed in two thousandths
+STARVING_AFTER_S = 0.025  # how long a look takes; to hash a chunk takes 2 ms
 _IDLE = 0.4  # of the time: less, and hashing is the limit
 
 
@@ -176,5 +175,5 @@ def _fits(promised: Digest, md5: str, path: Path) -> bool:
 def _decode(content_md5: str) -> str:
     try:
         return base64.b64decode(content_md5, validate=True).hex()
-    except binascii.Error:
+    except ValueError:
         return ""

@@ -10,6 +10,7 @@ and that all failures are ``requests``' own errors.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 import threading
@@ -18,7 +19,7 @@ import weakref
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import requests
 import urllib3
@@ -114,7 +115,8 @@ class _Host:
 
 def _reach(session: requests.Session, origin: str, watch: _Watch) -> _Host:
     """Ask requests how to reach a host."""
-    url = f"{origin}/"
+    scheme, netloc, *_ = urlsplit(origin)
+    url = f"{scheme}://{netloc.rpartition('@')[2]}/"
     settings: Mapping[str, Any] = session.merge_environment_settings(
         url, {}, stream=True, verify=None, cert=None
     )
@@ -125,7 +127,8 @@ def _reach(session: requests.Session, origin: str, watch: _Watch) -> _Host:
     adapter.cert_verify(pool, url, verify, cert)
     if isinstance(pool, urllib3.HTTPSConnectionPool):
         _read_bundle(pool)
-    if not issubclass(pool.ConnectionCls, _Watched):  # of a URL with another user
+    # Another user's URL of the same origin may have brought the pool here.
+    if not issubclass(pool.ConnectionCls, _Watched):
         bases = (_Watched, pool.ConnectionCls)
         pool.ConnectionCls = type("Watched", bases, {"watch": watch})
     prefix = adapter.request_url(request, proxies).removesuffix("/")
@@ -145,8 +148,9 @@ def _credentials(origin: str) -> Mapping[str, str]:
     parts = urlsplit(origin)
     if parts.username is None:
         return {}
-    user, password = unquote(parts.username), unquote(parts.password or "")
-    return urllib3.make_headers(basic_auth=f"{user}:{password}")
+    names = (parts.username, parts.password or "")
+    raw = b":".join(map(unquote_to_bytes, names))
+    return {"Authorization": f"Basic {base64.b64encode(raw).decode()}"}
 
 
 class _Watch:

@@ -158,6 +158,7 @@ S3 = "X-Amz-Date=20261123T120000Z&X-Amz-Expires=60"
         pytest.param("X-Amz-Date=yesterday&X-Amz-Expires=60", None, id="s3-odd"),
         pytest.param("X-Amz-Date=20261123T120000Z&X-Amz-Expires=1e99", None, id="e"),
         pytest.param(f"Expires={10**30}", None, id="beyond-all-time"),
+        pytest.param(f"Expires={10**17}", None, id="beyond-the-calendar"),
         pytest.param(f"X-Amz-Expires={10**30}&{S3[:27]}", None, id="s3-beyond-time"),
         pytest.param("se=soon", None, id="azure-odd"),
     ],

@@ -146,16 +146,26 @@ def test_no_credentials_go_along(
         assert not {"authorization", "cookie"} & set(request.headers)
 
 
-def test_user_and_password_of_the_url_are_used(file_server: FileServer) -> None:
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        pytest.param("user:pass%2Fword", b"user:pass/word", id="quoted"),
+        pytest.param("us%E2%82%AC:p", b"us\xe2\x82\xac:p", id="not-latin-1"),
+        pytest.param("user", b"user:", id="no-password"),
+    ],
+)
+def test_user_and_password_of_the_url_are_used(
+    file_server: FileServer, named: str, meant: bytes
+) -> None:
     file_server.objects["/a"] = CONTENT
-    url = file_server.url("/a").replace("//", "//user:pass%2Fword@")
+    url = file_server.url("/a").replace("//", f"//{named}@")
     storage = connect(url)
 
     read(storage, WHOLE)
     storage.close()
 
     (request,) = file_server.requests
-    given = base64.b64encode(b"user:pass/word").decode()
+    given = base64.b64encode(meant).decode()
     assert request.headers["authorization"] == f"Basic {given}"
 
 

@@ -393,6 +393,24 @@ def test_tls_with_a_server_that_speaks_none_is_final(
     assert is_final(error)
 
 
+def test_a_connection_that_is_cut_in_the_handshake_may_be_tried_again(
+    session: requests.Session,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        cut = threading.Thread(target=read_and_close, args=(server,))
+        cut.start()
+        error = failure(session, f"https://127.0.0.1:{server.getsockname()[1]}/a")
+        cut.join()
+
+    assert (reason(error), is_final(error)) == ("the connection was cut", False)
+
+
+def read_and_close(server: socket.socket) -> None:
+    sock, _ = server.accept()
+    with sock:
+        sock.recv(1 << 16)
+
+
 def answer_plainly(server: socket.socket) -> None:
     sock, _ = server.accept()
     with sock:
@@ -508,6 +526,13 @@ def test_retry_after_says_how_long(value: str, expected: float) -> None:
         pytest.param({"Retry-After": http_date(NOW), "Date": "now"}, id="bad-date"),
         pytest.param(
             {
+                "Retry-After": "Mon, 01 Jan 99999999999 00:00:00 GMT",
+                "Date": http_date(NOW),
+            },
+            id="beyond-all-time",
+        ),
+        pytest.param(
+            {
                 "Retry-After": "Mon, 23 Nov 2026 12:00:00 -0000",
                 "Date": http_date(NOW),
             },
@@ -570,6 +595,7 @@ METADATA = [
     *("169.254.169.254", "169.254.1.1", "2852039166", "0xA9FEA9FE", "0xa9.254.0xa9fe"),
     *("0251.0376.0251.0376", "169.254.43518", "169.254.169.254."),
     *("::ffff:169.254.169.254", "fe80::1", "fe80::1%25eth0", "fd00:ec2::254"),
+    *("fd00:ec2::254%25", "fd00:ec2::254%25eth0"),
     *("::169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"),
     *("100.100.100.200", "168.63.129.16", "192.0.0.192"),
     *("metadata.google.internal", "METADATA.google.internal.", "metadata"),
