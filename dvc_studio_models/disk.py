@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
 _BLOCK_BYTES = 4096
-_AT_ONCE = 16  # at a time; more measured no faster
+_AT_ONCE = 16  # more are no faster
 
 T = TypeVar("T")
 

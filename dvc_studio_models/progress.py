@@ -83,6 +83,8 @@ class LineProgress:
         now = self._clock()
         if self._first is None:
             self._first, self._next = (now, done), now + LINE_EVERY_S
+        elif done < self._first[1]:  # what an earlier pull left was thrown away
+            self._first = now, done
         if now < self._next:
             return
         self._next = now + LINE_EVERY_S

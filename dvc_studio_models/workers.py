@@ -52,7 +52,7 @@ class Workers:
                 self._tasks.extendleft(reversed(list(tasks)))
             else:
                 self._tasks.extend(tasks)
-            self._hire(min(len(self._tasks) - self._idle, self._limit))
+            self._hire(len(self._tasks) - self._idle)
             self._changed.notify_all()
 
     def add_beside(self, task: Task) -> None:
@@ -83,6 +83,7 @@ class Workers:
     def _hire(self, count: int) -> None:
         for _ in range(min(count, self._limit - self._hired)):
             self._hired += 1
+            self._idle += 1  # until it takes a task
             self._start(self._work)
 
     def _start(self, target: Task) -> None:
@@ -94,6 +95,8 @@ class Workers:
     def _work(self) -> None:
         while (task := self._next()) is not None:
             self._run(task)
+            with self._changed:
+                self._idle += 1
 
     def _run(self, task: Task) -> None:
         try:
@@ -103,7 +106,6 @@ class Workers:
 
     def _next(self) -> Task | None:
         with self._changed:
-            self._idle += 1
             while not self._tasks and not self.ended:
                 self._changed.wait()
             self._idle -= 1

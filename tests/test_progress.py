@@ -79,13 +79,17 @@ def test_a_pull_that_is_short_writes_no_line() -> None:
     assert lines.written == []
 
 
-def test_bytes_that_were_thrown_away_break_nothing() -> None:
+def test_bytes_that_were_thrown_away_say_nothing_of_the_rate() -> None:
     lines = Lines()
     lines.update_after(0, 10 * MIB, 40 * MIB)
 
     lines.update_after(LINE_EVERY_S, 0, 40 * MIB)
+    lines.update_after(LINE_EVERY_S, 10 * MIB, 40 * MIB)
 
-    assert len(lines.written) == 1
+    assert lines.written == [
+        "churn: 0 B of 40.0 MiB (0%), 0 B/s",
+        "churn: 10.0 MiB of 40.0 MiB (25%), 2.0 MiB/s, 15 s left",
+    ]
 
 
 class Terminal(io.StringIO):

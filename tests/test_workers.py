@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -58,6 +59,31 @@ def test_there_are_never_more_threads_than_the_limit(workers: Workers) -> None:
     wait_until(lambda: len(at_work) == 50)
 
     assert alone == 4
+
+
+def test_there_are_never_more_threads_than_tasks() -> None:
+    for _ in range(20):
+        before, go = threading.active_count(), threading.Event()
+        workers = Workers(16)
+        for _ in range(4):
+            workers.add([functools.partial(go.wait, 10)])
+
+        started = threading.active_count() - before
+        go.set()
+        workers.end()
+        workers.join(5)
+
+        assert started == 4
+
+
+def test_an_idle_thread_takes_the_next_task(workers: Workers) -> None:
+    before, seen = threading.active_count(), []
+    for number in range(1, 6):
+        workers.add([lambda: seen.append(threading.active_count())])
+        wait_until(lambda count=number: len(seen) == count)
+        time.sleep(0.01)  # for the thread to wait again
+
+    assert max(seen) == before + 1
 
 
 def test_one_task_takes_one_thread(workers: Workers) -> None:
