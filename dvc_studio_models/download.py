@@ -25,7 +25,7 @@ from dvc_studio_models.answer import Refused, Retry, StartOver, Wanted
 from dvc_studio_models.attempt import Attempt
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.ledger import Entry
-from dvc_studio_models.model import MD5_DOS2UNIX
+from dvc_studio_models.parts import key_of
 from dvc_studio_models.ranges import divide
 from dvc_studio_models.setbacks import Budget, Setbacks, WrongError
 from dvc_studio_models.verify import Fetched, verdict
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.answer import Answer
     from dvc_studio_models.ledger import Ledger
-    from dvc_studio_models.model import Digest, ModelFile
+    from dvc_studio_models.model import ModelFile
     from dvc_studio_models.parts import PartStore
     from dvc_studio_models.storage import Storage, Tuning
     from dvc_studio_models.workers import Workers
@@ -63,7 +63,7 @@ class Download:
     def __init__(self, file: ModelFile, means: Means) -> None:
         self.file = file
         self._means = means
-        self._key = _key(file.digest)
+        self._key = key_of(file.digest) if file.digest else None
         self._entry = Entry()
         self._attempt: Attempt | None = None
         self._lock = threading.Lock()
@@ -342,11 +342,3 @@ class Download:
         copy = attempt.follower.finish()
         done = Fetched(self.file, size, md5, verified_by, part, copy)
         self._means.deliver(self, done)
-
-
-def _key(digest: Digest | None) -> str | None:
-    """Tell what a part is filed under; None where no hash is known."""
-    if digest is None:
-        return None
-    legacy = "-dos2unix" if digest.algorithm == MD5_DOS2UNIX else ""
-    return digest.value + legacy

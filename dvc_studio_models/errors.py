@@ -348,12 +348,12 @@ class IntegrityError(StudioModelsError):
     exit_code = 6
 
     def __init__(
-        self, path: str, *, expected: Digest, actual: str, source: str
+        self, path: str, *, expected: Digest | str, actual: str, source: str
     ) -> None:
         self.path, self.expected, self.actual = path, expected, actual
         super().__init__(
-            f"'{path}' is not what was promised: {source} says {expected.algorithm} "
-            f"{expected.value}, got {actual}\nNothing was changed in the workspace"
+            f"'{path}' is not what was promised: {source} says {expected}, got "
+            f"{actual}\nNothing was changed in the workspace"
         )
 
 

@@ -40,6 +40,8 @@ _REF = re.compile(
     rf"(?:@(?P<version>latest|greatest|v?{_SEMVER})|\#(?P<stage>{_NAME}))?"
 )
 _OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})\Z")
+_ALGORITHMS = {MD5, MD5_DOS2UNIX}
+_HASH = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _DVC_YAML = "dvc.yaml"
 
 
@@ -130,13 +132,25 @@ def _check_stage(stage: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Digest:
-    """The hash that names a file's content in DVC."""
+    """The hash that names a file's content in DVC, and its object's path in a cache.
+
+    Raises:
+        TypeError, ValueError: It is none; a path made of it could lead anywhere.
+    """
 
     algorithm: str
     """``md5``, or ``md5-dos2unix`` for objects of DVC 2."""
 
     value: str
     """Lower-case hex; of a directory with the suffix ``.dir``."""
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in _ALGORITHMS or not _HASH.fullmatch(self.value):
+            msg = f"{self.algorithm!a} {self.value!a} names no content"
+            raise ValueError(msg)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} {self.value}"
 
     @classmethod
     def from_url(cls, url: str) -> Digest | None:

@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.owner import is_gone
 from dvc_studio_models.part import RECORD, Part, record_of, remove
 
@@ -35,6 +36,20 @@ STALE_AFTER_S = 14 * 24 * 3600
 ABANDONED_AFTER_S = 600  # a live owner touches its parts far more often, on any host
 TOUCH_EVERY_S = 60.0
 _NO_KEY = "nohash"
+_OF_DVC_2 = "-dos2unix"
+
+
+def key_of(digest: Digest) -> str:
+    """Tell what the parts of a content are filed under."""
+    return digest.value + (_OF_DVC_2 if digest.algorithm == MD5_DOS2UNIX else "")
+
+
+def digest_of(key: str) -> Digest | None:
+    """Tell the content that a key is of, None where it is none."""
+    value = key.removesuffix(_OF_DVC_2)
+    with contextlib.suppress(ValueError):
+        return Digest(MD5 if value == key else MD5_DOS2UNIX, value)
+    return None
 
 
 @dataclass(frozen=True)
@@ -109,17 +124,15 @@ class PartStore:
         left = self._claimable.get(key)
         return left[0].held_bytes if left else 0
 
-    def sweep(self, is_needless: Callable[[str], bool]) -> None:
+    def sweep(self, is_at_hand: Callable[[Digest], bool]) -> None:
         """Remove parts that nobody will finish.
 
         Args:
-            is_needless: Tells of a key whether its content is at hand already.
+            is_at_hand: Tells of a content whether another pull needs no part of it.
         """
         leftovers, records = self._list()
         for left in leftovers:
-            needless = left.is_abandoned and (
-                left.key == _NO_KEY or is_needless(left.key)
-            )
+            needless = left.is_abandoned and _is_needless(left.key, is_at_hand)
             if needless or left.age_s > STALE_AFTER_S:
                 left.remove()
         homes = {left.home for left in leftovers}
@@ -201,6 +214,11 @@ class PartStore:
                 youngest = min(age_s, ages.get(record_of(home), age_s))
                 leftovers.append(_Leftover(path, home, owner, youngest, held[path]))
         return leftovers, records
+
+
+def _is_needless(key: str, is_at_hand: Callable[[Digest], bool]) -> bool:
+    digest = digest_of(key)
+    return is_at_hand(digest) if digest else key == _NO_KEY
 
 
 def _is_abandoned(owner: str, age_s: float) -> bool:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import UsageError, disk_errors
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, ModelRef
+from dvc_studio_models.model import Digest, ModelRef, is_tree
 from dvc_studio_models.paths import path_problem
 from dvc_studio_models.scratch import WAITING, is_left, waiting_name
 
@@ -102,7 +101,7 @@ def _is_ours(receipt: Receipt, path: Path) -> bool:
         and path.name == _file_name(receipt)
         and _is_selector(receipt.selector)
         and not any(path_problem(name) for name in receipt.files)
-        and all(map(_is_digest, receipt.files.values()))
+        and not any(map(is_tree, receipt.files.values()))
     )
 
 
@@ -111,9 +110,3 @@ def _is_selector(text: str) -> bool:
         return ModelRef.parse(f"name{text}").selector == text
     except UsageError:
         return False
-
-
-def _is_digest(digest: Digest) -> bool:
-    return digest.algorithm in {MD5, MD5_DOS2UNIX} and bool(
-        re.fullmatch(r"[0-9a-f]{32}", digest.value)
-    )

@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import posixpath
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models import memo as memos
-from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, Record
+from dvc_studio_models.model import Digest, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 MEMO_RECORDS = 5000  # the newest ones are kept; one takes some 200 bytes
-
-_HASH = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 
 
 class Records:
@@ -56,7 +53,7 @@ class Records:
         from scmrepo.exceptions import SCMError
 
         key = f"{commit} {name}"
-        with contextlib.suppress(KeyError, TypeError):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
             return _record_from_json(self._known[key])
         try:
             found = self._history.open_model(commit, name)
@@ -157,9 +154,8 @@ def find_output(project: Repo, path: str) -> Output | None:
 
 def digest_of(recorded: HashInfo | None) -> Digest | None:
     """Give the hash as a digest, or None where it is none that names content."""
-    if recorded and recorded.name in {MD5, MD5_DOS2UNIX}:
-        is_md5 = _HASH.fullmatch(recorded.value)
-        return Digest(recorded.name, recorded.value) if is_md5 else None
+    with contextlib.suppress(TypeError, ValueError):
+        return Digest(recorded.name, recorded.value) if recorded else None
     return None
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.answer import NotEncoded, Refused, Retry, StartOver
 from dvc_studio_models.errors import DownloadError, IntegrityError
-from dvc_studio_models.model import MD5, Digest
 
 if TYPE_CHECKING:
     from dvc_studio_models.model import ModelFile
@@ -79,7 +78,7 @@ class Setbacks:
         if isinstance(setback, WrongError):
             return IntegrityError(
                 file.path,
-                expected=file.digest or Digest(MD5, content_md5 or "unknown"),
+                expected=file.digest or f"Content-MD5 {content_md5}",
                 actual=str(setback),
                 source="the registry" if file.digest else "storage",
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.model import MD5, Digest
+from dvc_studio_models.model import Digest
 from dvc_studio_models.parts import PartStore
 from dvc_studio_models.paths import HIDDEN
 from dvc_studio_models.scratch import (
@@ -197,8 +197,7 @@ class PlainStore:
 def sweep_parts(folder: Path, store: Store) -> None:
     """Remove parts that nobody will finish, or that a store has the content of."""
     if folder.is_dir():
-        parts = PartStore(folder)
-        parts.sweep(lambda key: store.size_of(Digest(MD5, key)) is not None)
+        PartStore(folder).sweep(lambda digest: store.size_of(digest) is not None)
 
 
 @contextlib.contextmanager

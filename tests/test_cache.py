@@ -410,13 +410,6 @@ def test_an_object_is_read_once_until_it_changes(project: Path) -> None:
         assert store.size_of(digest) == len(CONTENT)
 
 
-@pytest.mark.parametrize("value", ["", "ab", "parts", "../../config", "a/b"])
-def test_what_is_no_hash_is_not_in_the_cache(project: Path, value: str) -> None:
-    (project / ".dvc" / "cache" / "files" / "md5" / "ab").mkdir(parents=True)
-    with opened(project) as store:
-        assert store.size_of(Digest(MD5, value)) is None
-
-
 # Directories
 
 

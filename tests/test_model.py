@@ -234,6 +234,20 @@ def test_a_path_that_is_no_object_id_tells_no_hash(url: str) -> None:
     assert Digest.from_url(url) is None
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "value"),
+    [
+        *(("md5", value) for value in ("", "ab", "../../config", f"{HASH}\n")),
+        *(("md5", value) for value in (HASH[:-1], f"{HASH}0", HASH.upper())),
+        *(("md5", value) for value in (f"../{HASH[3:]}", f"{HASH}.dirt")),
+        *((algorithm, HASH) for algorithm in ("", "sha256", "MD5")),
+    ],
+)
+def test_what_names_no_content_is_no_digest(algorithm: str, value: str) -> None:
+    with pytest.raises(ValueError, match="names no content"):
+        Digest(algorithm, value)
+
+
 @pytest.mark.parametrize("style", ["s3", "azure"])
 def test_the_hash_of_a_signed_link_is_that_of_the_content(style: str) -> None:
     url = signed(f"https://h{object_path(b'content')}", style=style)  # type: ignore[arg-type]

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 from fetching import noise
 
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.parts import (
     ABANDONED_AFTER_S,
     STALE_AFTER_S,
     TOUCH_EVERY_S,
     PartStore,
+    key_of,
 )
 
 if TYPE_CHECKING:
@@ -427,7 +429,18 @@ def test_a_part_is_swept_once_its_content_is_at_hand(
 ) -> None:
     leave(store, 2 * MIB, (0, MIB))
 
-    PartStore(folder).sweep(lambda key: key == KEY)
+    PartStore(folder).sweep(lambda digest: digest == Digest(MD5, KEY))
+
+    assert names(folder) == []
+
+
+def test_a_part_of_a_text_file_of_dvc_2_is_swept_once_that_is_at_hand(
+    store: PartStore, folder: Path
+) -> None:
+    digest = Digest(MD5_DOS2UNIX, KEY)
+    fill(store.fresh(key_of(digest)), 1000, (0, 300)).release()
+
+    PartStore(folder).sweep(lambda content: content == digest)
 
     assert names(folder) == []
 

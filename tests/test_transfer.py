@@ -150,7 +150,7 @@ def test_a_content_md5_that_does_not_fit_is_an_error(fetcher: Fetcher) -> None:
     )
     (file,) = fetcher.publish(SMALL)
 
-    with pytest.raises(IntegrityError, match="storage says md5"):
+    with pytest.raises(IntegrityError, match="storage says Content-MD5"):
         fetcher.fetch([replace(file, digest=None)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from typing import TYPE_CHECKING
@@ -376,6 +377,37 @@ def test_what_dvc_2_stored_is_pulled_pinned_and_pulled_again(
     )
     assert (again.returncode, again.stderr) == (0, "")
     assert there == (clone / path).read_bytes() == content
+
+
+# -- a remote that lies
+
+
+def test_a_list_that_leads_out_of_the_cache_is_refused(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
+) -> None:
+    """Git vouches for the list of files, but not for who wrote it."""
+    project, clone = own_registry.project, tmp_path / "clone"
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    cache = clone / ".dvc/cache/files/md5"
+    above = os.path.relpath(victim, cache)
+    hostile = f"{above[:2]}{above[3:]}"  # DVC puts a slash after two letters
+    listed = json.dumps([{"md5": hostile, "relpath": "w.bin"}]).encode()
+    digest = md5(listed)
+    write(project.storage, {f"files/md5/{digest[:2]}/{digest[2:]}.dir": listed})
+    dvc_file = f"outs:\n- md5: {digest}.dir\n  hash: md5\n  path: evil\n"
+    write(project.repo, {"models/evil.dvc": dvc_file.encode()})
+    dvc_yaml = project.repo / "dvc.yaml"
+    dvc_yaml.write_text(dvc_yaml.read_text().replace("models/churn.pkl", "models/evil"))
+    commit_all(project, "Somebody's directory")
+    project.tag("churn@v3.0.0")
+    point_at(project.clone(clone), project)
+
+    done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
+
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "no list of files" in done.stderr
+    assert victim.read_text() == "mine"
 
 
 # -- what an error of Studio's says
