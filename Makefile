@@ -38,7 +38,7 @@ picture: $(VENV)/.installed-picture  ## draw docs/pull.svg from a real run of th
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/record.py docs/pull.svg
 
 bench-serve: $(VENV)/.installed-tests  ## measure the server, two minutes long; writes benchmarks/SERVE.md
-	@$(BIN)/python benchmarks/serve.py
+	@$(BIN)/python -m benchmarks.serve
 
 clean:  ## remove the environment and what tests leave
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

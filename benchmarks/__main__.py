@@ -2,11 +2,12 @@
 
 Environment:
     BENCH_CASES   which cases, e.g. ``large,many``; all by default
-    BENCH_ROUNDS  how often each tool runs; 5
+    BENCH_ROUNDS  how often each tool runs, at least; 5
     BENCH_SCALE   factor for sizes and counts, e.g. 0.05 for a try; 1
     TMPDIR        where everything lies while it runs
 
-The results go to ``benchmarks/RESULTS.md``, unless it was only a part or a try.
+The results go to ``benchmarks/RESULTS.md``, unless it was only a part or a try, or
+the code is not that of a commit.
 """
 
 from __future__ import annotations
@@ -19,15 +20,28 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 from benchmarks.cases import CASES, LARGEST_BYTES, MIB, Bench, most_memory
 from benchmarks.measure import CommandError, Runner
 from benchmarks.needs import require
-from benchmarks.report import goals_table, machine, say, write
+from benchmarks.report import (
+    disk,
+    facts_table,
+    goals_table,
+    is_dirty,
+    machine,
+    say,
+    write,
+)
 from benchmarks.servers import HOST, RATE_BYTES_S, serving_files, serving_studio
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
+ROUNDS = 5
 COPIES = 3
 SPARE_BYTES = 1 << 30
 _PROBE_BYTES = 16 * MIB
@@ -38,7 +52,8 @@ _INTRODUCTION = """\
 # How fast a pull is
 
 Measured by `make bench`, which starts every server and makes every file itself, and
-runs the tools in turn: medians of {rounds} rounds, each from a cold folder and cache.
+runs the tools in turn: medians of {rounds} rounds, or of as many as the column "runs"
+says, each from a cold folder and cache; every other round goes backwards.
 The page cache is left alone, so what nginx serves is in memory. CPU and memory are the
 tool's, not the servers'. A peak below the benchmark's own cannot be told: `<`.
 """
@@ -46,9 +61,11 @@ tool's, not the servers'. A peak below the benchmark's own cannot be told: `<`.
 
 def main() -> None:
     """Run what the environment asks for."""
-    rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
+    rounds = int(os.environ.get("BENCH_ROUNDS", ROUNDS))
     scale = float(os.environ.get("BENCH_SCALE", "1"))
     chosen = _chosen()
+    is_whole = scale == 1 and rounds >= ROUNDS and set(chosen) == set(CASES)
+    is_committed = not is_dirty()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     require()
@@ -57,15 +74,18 @@ def main() -> None:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="dvc-models-bench-"))
         )
         _check_room(folder, chosen, scale)
-        facts = machine(folder, scale=scale)
+        facts = machine(("nginx", "curl", "aria2c", "md5sum"))
+        facts["disk"] = disk(folder)
+        if scale != 1:
+            facts["sizes and counts"] = f"{scale:g} of what is named below"
         bench = _open_bench(folder, stack, rounds=rounds, scale=scale)
         text = _run(bench, chosen, facts)
     print(text)
-    if scale == 1 and set(chosen) == set(CASES):
+    if is_whole and is_committed:
         write(RESULTS, text)
         say(f"Written to {RESULTS}")
     else:
-        say(f"A part or a try: {RESULTS} stays as it is")
+        say(f"A part, a try, or no commit: {RESULTS} stays as it is")
 
 
 def _chosen() -> list[str]:
@@ -150,7 +170,7 @@ def _fetch_rate(url: str) -> float:
     return count / (time.perf_counter() - began)
 
 
-def _run(bench: Bench, chosen: list[str], facts: str) -> str:
+def _run(bench: Bench, chosen: list[str], facts: Mapping[str, str]) -> str:
     results = []
     for name in chosen:
         began = time.monotonic()
@@ -163,7 +183,7 @@ def _run(bench: Bench, chosen: list[str], facts: str) -> str:
     goals = [goal for result in results for goal in result.goals]
     if bench.pulls:
         goals.append(most_memory(bench))
-    parts = [_INTRODUCTION.format(rounds=bench.rounds), facts]
+    parts = [_INTRODUCTION.format(rounds=bench.rounds), facts_table(facts)]
     if goals:
         parts += ["## Goals\n", goals_table(goals)]
     parts += ["## Measurements\n", *(result.markdown() for result in results)]

@@ -20,6 +20,7 @@ from benchmarks.servers import DELAY_MS, HOST, RATE_BYTES_S
 from benchmarks.tools import (
     CURL,
     GET,
+    GET_CONNECTIONS,
     MD5SUM,
     PULL,
     PULL_LINKED,
@@ -27,6 +28,7 @@ from benchmarks.tools import (
     TOOL_GET,
     TOOL_MD5SUM,
     TOOL_PULL,
+    TOOL_PULL_AS_GET,
     TOOL_PULL_LINKED,
     Work,
     aria2c,
@@ -200,8 +202,11 @@ def eight_throttled(bench: Bench) -> Result:
     project = bench.project("eight", [sizes])
     work = bench.work(project, bench.storage.ports.throttled)
     candidates = [TOOL_PULL, TOOL_GET, TOOL_CURL, _ARIA2C_EIGHT]
-    rows = bench.compare(work, candidates, few={CURL})
-    text = "A directory, at the same limit. aria2c: 16 connections, as many as a pull."
+    rows = bench.compare(work, candidates)
+    text = (
+        "A directory, at the same limit. 16 connections each, but for curl, which "
+        f"takes one a file, and `{GET}`, which takes up to {GET_CONNECTIONS}."
+    )
     return Result("8 x 128 MiB throttled", text, rows, PULL)
 
 
@@ -251,7 +256,10 @@ def many_open(bench: Bench) -> Result:
     candidates = [TOOL_PULL, TOOL_PULL_LINKED, TOOL_GET, TOOL_CURL, _ARIA2C_MANY]
     rows = bench.compare(work, [*candidates, TOOL_MD5SUM])
     case = "1,000 x 100 KiB open"
-    text = "A directory of small files. curl fetches one after the other."
+    text = (
+        "A directory of small files. 16 connections each, but for "
+        f"`{GET}`, which takes {GET_CONNECTIONS}."
+    )
     goals = tuple(
         _faster(case, rows, GET, times=1.5, who=who) for who in (PULL, PULL_LINKED)
     )
@@ -261,8 +269,8 @@ def many_open(bench: Bench) -> Result:
 def many_far(bench: Bench) -> Result:
     """1,000 files of 100 KiB, far."""
     work = _many(bench, bench.storage.ports.far)
-    candidates = [TOOL_PULL, TOOL_GET, TOOL_CURL, _ARIA2C_MANY]
-    rows = bench.compare(work, candidates, few={CURL})
+    candidates = [TOOL_PULL, TOOL_PULL_AS_GET, TOOL_GET, TOOL_CURL, _ARIA2C_MANY]
+    rows = bench.compare(work, candidates)
     case = f"1,000 x 100 KiB at {DELAY_MS} ms"
     goals = (
         _faster(case, rows, GET, times=3),
@@ -318,25 +326,27 @@ def _without_download(
 ) -> dict[str, Runs]:
     usages: dict[str, list[Usage]] = {}
 
-    def run(name: str, folder: Path, *command: str) -> None:
-        usages.setdefault(name, []).append(bench.runner.run([DVC, *command], folder))
+    def run_both(names: tuple[str, str], model: str, theirs_does: str) -> None:
+        pairs = [(names[0], ours, ["models", "pull", model])]
+        pairs.append((names[1], theirs, [theirs_does]))
+        for name, folder, command in pairs if number % 2 == 0 else pairs[::-1]:
+            usage = bench.runner.run([DVC, *command], folder)
+            usages.setdefault(name, []).append(usage)
 
     for number in range(bench.rounds + 1):
-        run(_NOTHING[0], ours, "models", "pull", MODEL)
-        run(_NOTHING[1], theirs, "status")
+        run_both(_NOTHING, MODEL, "status")
         for folder in (ours, theirs):
             shutil.rmtree(folder / MODEL_PATH)
-        run(_DELETED[0], ours, "models", "pull", MODEL)
-        run(_DELETED[1], theirs, "checkout")
+        run_both(_DELETED, MODEL, "checkout")
         for version in work.project.versions:
             tag = f"{MODEL}@{version.name}"
             work.project.git(theirs, "checkout", "-q", tag, "--", f"{MODEL_PATH}.dvc")
-            run(_SWITCHED[0], ours, "models", "pull", tag)
-            run(_SWITCHED[1], theirs, "checkout")
+            run_both(_SWITCHED, tag, "checkout")
         if number == 0:
             usages.clear()  # the first round warms up
     tools.check(bench.runner, work, ours)
-    return {name: Runs(tuple(taken)) for name, taken in usages.items()}
+    names = (*_NOTHING, *_DELETED, *_SWITCHED)
+    return {name: Runs(tuple(usages[name])) for name in names}
 
 
 def _cached_goals(

@@ -87,21 +87,28 @@ def goals_table(goals: Iterable[Goal]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def machine(folder: Path, *, scale: float) -> str:
-    """Tell on what, with what and when this was measured."""
-    facts = {
+def machine(programs: Iterable[str]) -> dict[str, str]:
+    """Tell on what, with what and when this is measured."""
+    return {
         "date": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "machine": f"{_cpu()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB memory",
-        "system": f"{platform.system()} {platform.release()}, {_file_system(folder)}",
-        "disk": f"{_disk_rate(folder) / _MB:.0f} MB/s written and flushed",
+        "system": f"{platform.system()} {platform.release()}",
         "load before": f"{os.getloadavg()[0]:.2f}",
-        "dvc-studio-models": f"{version('dvc-studio-models')} ({_commit()})",
+        "dvc-studio-models": f"{version('dvc-studio-models')} ({commit()})",
         "dvc": version("dvc"),
         "python": platform.python_version(),
-        **{name: _version_of(name) for name in ("nginx", "curl", "aria2c", "md5sum")},
+        **{name: _version_of(name) for name in programs},
     }
-    if scale != 1:
-        facts["sizes and counts"] = f"{scale:g} of what is named below"
+
+
+def disk(folder: Path) -> str:
+    """Tell on what file system a folder is, and how fast."""
+    rate = _disk_rate(folder) / _MB
+    return f"{_file_system(folder)}, {rate:.0f} MB/s written and flushed"
+
+
+def facts_table(facts: Mapping[str, str]) -> str:
+    """List what is to be known of a measurement."""
     lines = [f"| {what} | {value} |" for what, value in facts.items()]
     return "\n".join(["| | |", "|---|---|", *lines]) + "\n"
 
@@ -138,13 +145,19 @@ def _file_system(folder: Path) -> str:
     return told or "unknown file system"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Name the commit that is measured; ``-dirty`` where files differ from it."""
     root = str(Path(__file__).parent.parent)
     return _output("git", "-C", root, "describe", "--always", "--dirty") or "no commit"
 
 
+def is_dirty() -> bool:
+    """Whether what is measured is no commit's code."""
+    return commit().endswith(("-dirty", "no commit"))
+
+
 def _version_of(name: str) -> str:
-    flag = "-v" if name == "nginx" else "--version"
+    flag = "-v" if name in {"nginx", "wrk"} else "--version"
     first = _output(str(program(name)), flag).splitlines()[:1]
     words = first[0].replace("/", " ").split() if first else []
     return next((word for word in words if word[0].isdigit()), "unknown")

@@ -12,7 +12,6 @@ import http.client
 import importlib.util
 import json
 import os
-import platform
 import re
 import shutil
 import signal
@@ -22,12 +21,13 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from benchmarks.report import facts_table, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ REQUESTS = 100_000
 LONGEST_S = 150  # for all of them
 ROUND_S = 10
 WARM_ROUNDS = 7
+WARM_S = 3  # imports, threads, buffers, allocator
 START_S = 60
 
 GOAL_RATE = 300
@@ -284,7 +285,7 @@ def measure_wide(server: Server, *, where: str, goals: bool = True) -> list[Row]
 
 def measure_load(server: Server) -> list[Row]:
     """Ask for the model of 10 files, a hundred thousand times."""
-    server.load("narrow", 3)  # threads, buffers, allocator
+    server.load("narrow", WARM_S)
     before = server.memory_mb()
     begun = time.monotonic()
     loads = []
@@ -323,6 +324,7 @@ def measure_load(server: Server) -> list[Row]:
 
 def measure_s3(server: Server) -> list[Row]:
     """Ask for the same models, signed for S3 (version 4)."""
+    server.load("narrow", WARM_S)
     load = server.load("narrow", ROUND_S)
     rate = f"{load.rate:.0f} a second, 99th percentile {load.p99_ms:.1f} ms"
     return [
@@ -334,24 +336,6 @@ def measure_s3(server: Server) -> list[Row]:
         ),
         *measure_wide(server, where=" signed for S3"),
     ]
-
-
-def machine() -> str:
-    """Tell on what, with what and when this was measured."""
-    cpu = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    told = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
-    packages = ("dvc-studio-models", "dvc", "starlette", "uvicorn", "h11")
-    facts = {
-        "date": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-        "machine": f"{cpu[0] if cpu else platform.machine()}, {os.cpu_count()} cores",
-        "system": f"{platform.system()} {platform.release()}",
-        "load before": f"{os.getloadavg()[0]:.2f}",
-        "python": platform.python_version(),
-        "wrk": (told.stdout + told.stderr).split()[1],
-        **{package: version(package) for package in packages},
-    }
-    lines = [f"| {what} | {value} |" for what, value in facts.items()]
-    return "\n".join(["| | |", "|---|---|", *lines])
 
 
 INTRODUCTION = f"""\
@@ -373,7 +357,8 @@ def main() -> None:
                 f"'{name}' is missing; on Debian: apt-get install wrk util-linux git"
             )
             raise SystemExit(message)
-    facts = machine()
+    facts = machine(("wrk",))
+    facts |= {package: version(package) for package in ("starlette", "uvicorn", "h11")}
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="dvc-models-bench-") as folder:
         repo = make_registry(Path(folder))
@@ -385,7 +370,7 @@ def main() -> None:
                 rows += measure_s3(server)
     lines = ["| what | goal | measured | |", "|---|---|---|---|", *map(str, rows)]
     table = "\n".join(lines)
-    RESULTS.write_text(f"{INTRODUCTION}\n{table}\n\n{facts}\n", "utf-8")
+    RESULTS.write_text(f"{INTRODUCTION}\n{table}\n\n{facts_table(facts)}", "utf-8")
     print(RESULTS.read_text("utf-8"))
     if not all(row.reached for row in rows if row.reached is not None):
         raise SystemExit(1)

@@ -1,10 +1,12 @@
 """The same work as each tool does it: from a cold folder to the files in place.
 
-The tools that know no models are given the URLs; ``dvc`` asks Studio for them.
+The tools that know no models are given the URLs; ``dvc`` asks Studio for them. Each may
+use as many connections as a pull, but for ``dvc artifacts get``, which takes no wish.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ PULL_LINKED = "dvc models pull, cache.type hardlink"
 GET = "dvc artifacts get"
 CURL = "curl"
 ARIA2C = "aria2c"
+CONNECTIONS = 16
+GET_CONNECTIONS = 4 * (os.cpu_count() or 1)  # ``jobs`` of dvc_objects' file systems
 MD5SUM = "md5sum"
 LIST = "files.list"
 SUMS = "files.md5"
@@ -74,6 +78,11 @@ def pull_linked(work: Work, folder: Path) -> list[str]:
     return command
 
 
+def pull_as_get(work: Work, folder: Path) -> list[str]:
+    """Pull with as many connections as ``dvc artifacts get`` has."""
+    return [*pull(work, folder), "--jobs", str(GET_CONNECTIONS)]
+
+
 def artifacts_get(work: Work, folder: Path) -> list[str]:
     """Get the same from the same Studio with what DVC has by itself."""
     _ = work
@@ -82,11 +91,12 @@ def artifacts_get(work: Work, folder: Path) -> list[str]:
 
 
 def curl(work: Work, folder: Path) -> list[str]:
-    """One connection, kept open, one file after the other."""
+    """Many files at a time; one file over one connection."""
     folder.mkdir()
     lines = [f"url = {url}\noutput = {path}\n" for path, url in work.urls.items()]
     (folder / LIST).write_text("".join(lines), "utf-8")
-    return ["curl", "-sS", "--fail", "--create-dirs", "-K", LIST]
+    parallel = ["--parallel", "--parallel-max", str(CONNECTIONS)]
+    return [CURL, "-sS", "--fail", "--create-dirs", *parallel, "-K", LIST]
 
 
 def aria2c(*options: str) -> Tool:
@@ -113,6 +123,7 @@ def md5sum(work: Work, folder: Path) -> list[str]:
 
 TOOL_PULL = Tool(PULL, pull, verifies=True)
 TOOL_PULL_LINKED = Tool(PULL_LINKED, pull_linked, verifies=True)
+TOOL_PULL_AS_GET = Tool(f"{PULL} --jobs {GET_CONNECTIONS}", pull_as_get, verifies=True)
 TOOL_GET = Tool(GET, artifacts_get)
 TOOL_CURL = Tool(CURL, curl)
 TOOL_MD5SUM = Tool(MD5SUM, md5sum, verifies=True)
