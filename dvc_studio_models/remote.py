@@ -13,14 +13,13 @@ import errno
 import hashlib
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillRunning
 from typing import TYPE_CHECKING, Any
 
 from fsspec import Callback
 
 from dvc_studio_models.errors import DvcRemoteError, LocalDiskError, RemoteConfigError
 from dvc_studio_models.model import MD5_DOS2UNIX
+from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 _MD5_LETTERS = 32  # what follows them marks a directory
 _TICK_S = 0.1
+_GRACE_S = 0.5
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
 
 
@@ -193,19 +193,28 @@ class _FileCount(Callback):  # type: ignore[misc]
 def _watch(
     work: Callable[[], None], count: _Count, tell: Callable[[int], None]
 ) -> None:
-    """Run ``work`` beside us, so that bytes are told, and Ctrl-C heard, in between."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="dvc-models-remote")
-    done = pool.submit(work)
+    """Run ``work`` beside us, so that bytes are told, and Ctrl-C heard, in between.
+
+    Whose bytes still arrive removes its temporary files at the end. A remote that
+    stalls holds its thread for minutes, and nobody waits for that, not even the end of
+    the process.
+    """
+    workers = Workers(1)
+
+    def work_and_end() -> None:
+        work()
+        workers.end()
+
+    workers.add_beside(work_and_end)
     try:
-        while True:
-            try:
-                return done.result(_TICK_S)
-            except StillRunning:
-                tell(count.bytes)
+        while not workers.ended:
+            workers.pause(_TICK_S)
+            tell(count.bytes)
     finally:
         count.stopped = True
-        pool.shutdown(wait=False)
-        tell(count.bytes)
+        workers.join(_GRACE_S)
+    if workers.error:
+        raise workers.error
 
 
 def _raise_disk_error(error: BaseException, folder: str) -> None:

@@ -89,11 +89,27 @@ def listen_to_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_ctrl_c_ends_a_slow_transfer(file_server: FileServer, clone: Path) -> None:
-    file_server.behaviour = Behaviour(refuse_head=False, bytes_per_s=20_000)
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(Behaviour(refuse_head=False, bytes_per_s=20_000), id="slow"),
+        pytest.param(Behaviour(refuse_head=False, stall_after=3), id="stalled"),
+    ],
+)
+@pytest.mark.parametrize(
+    "models",
+    [
+        pytest.param(["churn"], id="one"),
+        pytest.param(["churn", "services/fraud:fraud"], id="several"),
+    ],
+)
+def test_ctrl_c_ends_a_transfer(
+    file_server: FileServer, clone: Path, models: list[str], behaviour: Behaviour
+) -> None:
+    file_server.behaviour = behaviour
     name = md5(CHURN["v2.0.0"])
     with subprocess.Popen(
-        [DVC, *PULL, "churn"],
+        [DVC, *PULL, *models],
         cwd=clone,
         env=dict(os.environ),
         stdout=subprocess.PIPE,
