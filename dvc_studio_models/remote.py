@@ -71,7 +71,7 @@ class DvcRemote:
         """
         odb = self._odb(digest)
         try:
-            raw: bytes = odb.fs.fs.cat_file(odb.oid_to_path(digest.value))
+            raw: bytes = odb.fs.cat_file(odb.oid_to_path(digest.value))
         except Exception as error:  # noqa: BLE001 - each cloud has its own
             raise DvcRemoteError(self.name, [(path, _reason(error))]) from None
         actual = hashlib.md5(raw, usedforsecurity=False).hexdigest()
