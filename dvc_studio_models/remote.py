@@ -13,11 +13,12 @@ import errno
 import hashlib
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsspec import Callback
 
-from dvc_studio_models.errors import DvcRemoteError, LocalDiskError, RemoteConfigError
+from dvc_studio_models.errors import DvcRemoteError, RemoteConfigError, disk_errors
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.workers import Workers
 
@@ -106,23 +107,26 @@ class DvcRemote:
         count = _Count()
 
         def work() -> None:
-            try:
-                odb.add(
-                    [source.oid_to_path(value) for value in paths],
-                    source.fs,
-                    list(paths),
-                    on_error=failed.__setitem__,
-                    callback=count,
-                    batch_size=jobs,
-                    verify=True,
-                )
-            except FileNotFoundError as error:  # told of already, see ``failed``
-                if not failed:
-                    raise error from None
+            with disk_errors(odb.path):  # what fails at the remote is in ``failed``
+                try:
+                    odb.add(
+                        [source.oid_to_path(value) for value in paths],
+                        source.fs,
+                        list(paths),
+                        on_error=failed.__setitem__,
+                        callback=count,
+                        batch_size=jobs,
+                        verify=True,
+                    )
+                except FileNotFoundError:
+                    if not failed:
+                        raise
 
         _watch(work, count, tell)
-        for error in failed.values():
-            _raise_disk_error(error, odb.path)
+        with disk_errors(odb.path):
+            for error in failed.values():
+                if _is_of_disk(error, odb.path):
+                    raise error
         problems = [(paths[value], _reason(error)) for value, error in failed.items()]
         if problems:
             raise DvcRemoteError(self.name, problems)
@@ -217,10 +221,12 @@ def _watch(
         raise workers.error
 
 
-def _raise_disk_error(error: BaseException, folder: str) -> None:
-    if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
-        reason = (error.strerror or str(error)).lower()
-        raise LocalDiskError(folder, reason) from None
+def _is_of_disk(error: BaseException, folder: str) -> bool:
+    """Whether it is the disk of the cache that failed, and not the remote."""
+    if not isinstance(error, OSError):
+        return False
+    inside = Path(str(error.filename)).is_relative_to(folder)
+    return inside or error.errno in _DISK_ERRNOS
 
 
 def _reason(error: BaseException) -> str:

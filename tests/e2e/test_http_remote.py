@@ -14,6 +14,7 @@ from projects import BERT, CHURN
 from servers import Behaviour
 
 from tests.e2e.test_pins import PATH, md5, tree
+from tests.test_workspace import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,21 @@ def test_what_the_server_refuses_is_told_without_secrets(
     assert reason in done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert not (clone / "models/bert").exists()
+    assert not (clone / PATH).exists()
+
+
+@pytest.mark.parametrize("models", [["churn"], ["churn", "bert"]], ids=["one", "more"])
+def test_a_cache_that_cannot_be_written_is_not_the_servers_fault(
+    run_dvc: RunDvc, clone: Path, models: list[str]
+) -> None:
+    folder = clone / ".dvc/cache/files/md5"
+    inner = folder / md5(CHURN["v2.0.0"])[:2]
+    inner.mkdir(parents=True)
+    with frozen(inner):
+        done = run_dvc(*PULL, *models, cwd=clone)
+
+    assert done.returncode == 8, done.stderr
+    assert f"cannot write '{folder}': " in done.stderr
     assert not (clone / PATH).exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from projects import BERT, CHURN, commit_all, git, track, write
 
 from tests.e2e.test_pins import PATH, md5, tree
+from tests.test_workspace import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,6 +162,28 @@ def test_the_remote_that_an_output_names_is_asked(
 
     assert done.returncode == 0, done.stderr
     assert (clone / PATH).read_bytes() == b"the third"
+
+
+@pytest.mark.parametrize("models", [["churn"], ["churn", "bert"]], ids=["one", "more"])
+@pytest.mark.parametrize("kind", ["folder", "inner folder", "file"])
+def test_a_cache_that_cannot_be_written_is_not_the_remotes_fault(
+    run_dvc: RunDvc, clone: Path, kind: str, models: list[str]
+) -> None:
+    folder = clone / ".dvc/cache/files/md5"
+    inner = folder / md5(CHURN["v2.0.0"])[:2]
+    with contextlib.ExitStack() as stack:
+        if kind == "file":
+            write(folder, {inner.name: b"in the way"})
+        else:
+            frozen_one = inner if kind == "inner folder" else folder
+            frozen_one.mkdir(parents=True)
+            stack.enter_context(frozen(frozen_one))
+
+        done = run_dvc("models", "pull", *models, "--source", "remote", cwd=clone)
+
+    assert done.returncode == 8, done.stderr
+    assert f"cannot write '{folder}': " in done.stderr
+    assert not (clone / PATH).exists()
 
 
 def test_a_project_without_remote_is_told(run_dvc: RunDvc, clone: Path) -> None:
