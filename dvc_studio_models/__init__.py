@@ -10,6 +10,7 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     sources              no I/O of its own           Studio, or the clone by itself
     ask                  no I/O of its own           an answer, held to lock and Git
     pins, lockfile       the lock file               what is asked for, and pinned
+    witness              no I/O of its own           what tags and commits say
     config               environment, DVC's config   settings
     git                  the clone                   repo URL, files that Git tracks
     registry             GTO tags                    versions, stages, commits

@@ -23,14 +23,11 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.git import is_local, is_loopback, is_url, strip_secrets
 from dvc_studio_models.model import Digest
 from dvc_studio_models.paths import outside
-from dvc_studio_models.records import read_record
-from dvc_studio_models.registry import resolve
 from dvc_studio_models.studio import StudioClient
 from dvc_studio_models.trees import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from dvc_studio_models.config import Settings
     from dvc_studio_models.git import Clone
@@ -42,6 +39,7 @@ if TYPE_CHECKING:
         PullOptions,
         Record,
     )
+    from dvc_studio_models.witness import Witness
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -65,6 +63,9 @@ class Answer:
 
     locked: bool = False
     """Whether a lock file vouches for the content, see :func:`hold_to`."""
+
+    remote: str | None = None
+    """The DVC remote that keeps the files, by Git; None for the default one."""
 
     unproved: tuple[ModelVersion, Record] | None = None
     """What Git knows where the links tell no hashes, see :func:`prove`."""
@@ -142,7 +143,7 @@ def differences_of(answer: Answer, pin: Pin) -> list[Difference]:
     ]
 
 
-def anchor(answer: Answer, clone: Clone, *, memo: Path | None) -> Answer:
+def anchor(answer: Answer, witness: Witness) -> Answer:
     """Compare what Studio serves with what Git recorded, where the clone has the tag.
 
     For a stage or the latest version the local tags may lag behind Studio; then the
@@ -150,8 +151,7 @@ def anchor(answer: Answer, clone: Clone, *, memo: Path | None) -> Answer:
 
     Args:
         answer: As Studio gave it, and a lock file held it to its commit.
-        clone: Of that very repo.
-        memo: File for what was read from Git.
+        witness: A clone of that very repo.
 
     Raises:
         IntegrityError: An explicit version has another hash in Git.
@@ -160,10 +160,10 @@ def anchor(answer: Answer, clone: Clone, *, memo: Path | None) -> Answer:
     ref = answer.ref
     if answer.record:  # it is Git that gave it
         return answer
-    version = answer.version or resolve(clone.scm, ref, memo=memo)
+    version = answer.version or witness.version(ref)
     if version is None:
         return answer
-    record = read_record(clone.scm, version.commit, ref.name, memo=memo)
+    record = witness.record(ref.name, version)
     if ref.version:
         answer = replace(answer, version=version)
         if record and (strays := list(outside(answer.paths, record.path))):

@@ -7,6 +7,7 @@ also in a clone that lacks its tag or its commit.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,10 @@ from dvc_studio_models.errors import (
     VersionUnknownError,
 )
 from dvc_studio_models.model import REMOTE, ModelFile, is_tree
-from dvc_studio_models.records import read_record
-from dvc_studio_models.registry import explain, known, select
+from dvc_studio_models.registry import explain
 from dvc_studio_models.source import Arrival, common_folder
 from dvc_studio_models.trees import parse_tree
+from dvc_studio_models.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -70,14 +71,12 @@ class LocalSource:
                 be asked.
             DvcRemoteError: The remote did not deliver it.
         """
-        found = [self._locate(ref, pins.get(ref.name)) for ref in refs]
-        store = self._open([path for answer in found for path in _places(answer)])
+        found, store = self._locate(refs, pins)
         if not isinstance(store, DvcStore) and any(a.record for a in found):
             raise NotDvcProjectError(str(self._clone.root))
         answers = [self._list_files(answer, store) for answer in found]
         for answer in answers:
-            remote = answer.record.remote if answer.record else None
-            self._remotes.update(dict.fromkeys(answer.paths, remote))
+            self._remotes.update(dict.fromkeys(answer.paths, answer.remote))
         return answers
 
     def find_way(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> str | None:
@@ -86,17 +85,15 @@ class LocalSource:
         Raises:
             StudioModelsError: As :meth:`answer`.
         """
-        found = [self._locate(ref, pins.get(ref.name)) for ref in refs]
-        store = self._open([path for answer in found for path in _places(answer)])
+        found, store = self._locate(refs, pins)
         names = ", ".join(
             f"{a.ref.name}@{a.version.version}" for a in found if a.version
         )
         if all(_holds(store, answer) for answer in found):
             return f"All files of {names} are in the DVC cache: use '--source cache'"
-        remotes = [answer.record.remote if answer.record else None for answer in found]
         if not isinstance(store, DvcStore):
             return None
-        if remote := store.configured_remote(remotes):
+        if remote := store.configured_remote([answer.remote for answer in found]):
             return (
                 f"The DVC remote '{remote}' may have {names}, which it is by the local "
                 "tags: use '--source remote'"
@@ -184,30 +181,20 @@ class LocalSource:
             raise NotDvcProjectError(str(self._clone.root))
         return self._opened
 
-    def _open(self, paths: Sequence[str]) -> Store:
-        """Open the store of the DVC project that holds all models."""
-        root = self._clone.root
-        folder = root / common_folder(paths)
-        self._store = open_store(folder, root, wait_for_lock=self._wait)
-        return self._store
-
     # What
 
-    def _locate(self, ref: ModelRef, pin: Pin | None) -> Answer:
-        """Tell the version and where it lies; its files only if it is pinned."""
-        if pin:
-            files = (ModelFile(f.path, "", f.digest, f.size) for f in pin.files)
-            return Answer(ref, tuple(files), pin.version)
-        scm = self._clone.scm
-        memo = memo_of(self._clone.root / ref.folder, self._clone.root)
-        models = known(scm, memo=memo)
-        version = select(models, ref)
-        if version is None:
-            raise VersionUnknownError(ref, explain(models, ref))
-        record = read_record(scm, version.commit, ref.name, memo=memo)
-        if record is None or record.digest is None:
-            raise VersionUnknownError(ref, f"DVC records no hash at {version.commit}")
-        return Answer(ref, (), version, record)
+    def _locate(
+        self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
+    ) -> tuple[list[Answer], Store]:
+        """Tell the versions and where they lie, and open the store that holds all."""
+        root = self._clone.root
+        memos = (memo_of(root / ref.folder, root) for ref in refs)
+        memo = next(filter(None, memos), None)
+        with contextlib.closing(Witness(self._clone, memo=memo)) as witness:
+            found = [_locate(ref, pins.get(ref.name), witness) for ref in refs]
+        folder = common_folder(path for answer in found for path in _places(answer))
+        self._store = open_store(root / folder, root, wait_for_lock=self._wait)
+        return found, self._store
 
     def _list_files(self, answer: Answer, store: Store) -> Answer:
         record = answer.record
@@ -243,6 +230,22 @@ def _tell_repo(here: Here, options: PullOptions) -> str:
         return tell_repo(here.clone, here.settings, options)
     except GitRemoteError:
         return str(here.clone.root) if here.clone else ""
+
+
+def _locate(ref: ModelRef, pin: Pin | None, witness: Witness) -> Answer:
+    """Tell the version and where it lies; its files only if it is pinned."""
+    if pin:
+        record = witness.record(ref.name, pin.version)  # a clone may lack the commit
+        files = (ModelFile(f.path, "", f.digest, f.size) for f in pin.files)
+        remote = record.remote if record else None
+        return Answer(ref, tuple(files), pin.version, remote=remote)
+    version = witness.version(ref)
+    if version is None:
+        raise VersionUnknownError(ref, explain(witness.models, ref))
+    record = witness.record(ref.name, version)
+    if record is None or record.digest is None:
+        raise VersionUnknownError(ref, f"DVC records no hash at {version.commit}")
+    return Answer(ref, (), version, record, remote=record.remote)
 
 
 def _places(answer: Answer) -> list[str]:

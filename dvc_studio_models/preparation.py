@@ -19,6 +19,7 @@ from dvc_studio_models.selection import select_files
 from dvc_studio_models.source import Here
 from dvc_studio_models.sources import open_source, pointing_elsewhere
 from dvc_studio_models.survey import check_targets, survey
+from dvc_studio_models.witness import Witness
 from dvc_studio_models.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def prepare(
     answers = [held(answer, pins) for answer in answers]
     store = source.open_store(workspace.root, paths)
     if source.clone:
-        answers = [anchor(a, source.clone, memo=store.memo) for a in answers]
+        with contextlib.closing(Witness(source.clone, memo=store.memo)) as witness:
+            answers = [anchor(answer, witness) for answer in answers]
     answers = narrow(answers, options)
     receipts = Receipts(store.receipts)
     plan, seen = survey(answers, workspace, store, receipts, options=options)

@@ -74,14 +74,6 @@ class Records:
             self._new = {}
 
 
-def read_record(
-    scm: Git, commit: str, name: str, *, memo: Path | None = None
-) -> Record | None:
-    """Read one record, see :meth:`Records.read`; ``scm`` may be bare."""
-    with contextlib.closing(Records(scm, memo=memo)) as records:
-        return records.read(commit, name)
-
-
 class History:
     """DVC projects as they were at commits; what was read is kept."""
 

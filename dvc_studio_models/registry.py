@@ -63,13 +63,6 @@ def known(scm: Git, *, memo: Path | None = None) -> tuple[KnownModel, ...]:
     return models
 
 
-def resolve(
-    scm: Git, ref: ModelRef, *, memo: Path | None = None
-) -> ModelVersion | None:
-    """Find the version that ``ref`` means now, as far as the clone's tags know."""
-    return select(known(scm, memo=memo), ref)
-
-
 def select(models: Iterable[KnownModel], ref: ModelRef) -> ModelVersion | None:
     """Find what ``ref`` means; with neither version nor stage: the greatest SemVer."""
     model = next((m for m in models if m.name == ref.name), None)

@@ -25,6 +25,7 @@ from dvc_studio_models.model import (
 from dvc_studio_models.outcome import tell
 from dvc_studio_models.pins import lock_path
 from dvc_studio_models.preparation import ask, prepare, stand
+from dvc_studio_models.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -155,6 +156,6 @@ def _with_now(
     if not differences_of(answer, pin):
         return status
     if source.clone:
-        answer = anchor(answer, source.clone, memo=None)
+        answer = anchor(answer, Witness(source.clone))
     now = answer.version.version if answer.version else None
     return ModelStatus(status.result, pin, outdated=True, now=now)

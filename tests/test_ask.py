@@ -47,6 +47,7 @@ from dvc_studio_models.model import (
     ModelVersion,
     PullOptions,
 )
+from dvc_studio_models.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -271,7 +272,7 @@ def test_the_settings_say_whom_to_ask() -> None:
 def test_content_that_git_recorded_is_anchored(
     project: Project, clone: Clone, ref: ModelRef, version: str
 ) -> None:
-    anchored = anchor(churn(ref, version), clone, memo=None)
+    anchored = anchor(churn(ref, version), Witness(clone))
 
     assert anchored.version == known(project, version)
     assert anchored.record is not None
@@ -288,7 +289,7 @@ def test_content_that_git_recorded_is_anchored(
 def test_git_tells_the_size_of_a_single_file(
     clone: Clone, ref: ModelRef, version: str
 ) -> None:
-    anchored = anchor(churn(ref, version), clone, memo=None)
+    anchored = anchor(churn(ref, version), Witness(clone))
 
     assert [file.size for file in anchored.files] == [len(CHURN[version])]
 
@@ -296,18 +297,18 @@ def test_git_tells_the_size_of_a_single_file(
 def test_a_link_keeps_its_bytes_when_it_is_anchored(clone: Clone) -> None:
     answer = churn(V1, "v1.0.0")
 
-    assert anchor(answer, clone, memo=None).files[0].url == answer.files[0].url
+    assert anchor(answer, Witness(clone)).files[0].url == answer.files[0].url
 
 
 def test_the_layout_of_dvc_2_is_anchored_too(clone: Clone) -> None:
     answer = answer_of(V1, file_of(PATH, CHURN["v1.0.0"], dvc2=True))
 
-    assert anchor(answer, clone, memo=None).record
+    assert anchor(answer, Witness(clone)).record
 
 
 def test_a_version_with_another_hash_in_git_is_refused(clone: Clone) -> None:
     with pytest.raises(IntegrityError) as caught:
-        anchor(churn(V1, "v2.0.0"), clone, memo=None)
+        anchor(churn(V1, "v2.0.0"), Witness(clone))
     old, new = md5(CHURN["v1.0.0"]).value, md5(CHURN["v2.0.0"]).value
 
     assert str(caught.value).startswith(
@@ -328,13 +329,13 @@ class TestLaggingTags:
     ) -> None:
         answer = churn(ref, "v1.0.0")
 
-        assert anchor(answer, clone, memo=None) == answer
+        assert anchor(answer, Witness(clone)) == answer
 
     def test_a_warning_says_what_to_do(
         self, clone: Clone, ref: ModelRef, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING, logger="dvc"):
-            anchor(churn(ref, "v1.0.0"), clone, memo=None)
+            anchor(churn(ref, "v1.0.0"), Witness(clone))
 
         expected = (
             f"by the local tags '{ref}' is v2.0.0, but Studio serves other content: "
@@ -346,7 +347,7 @@ class TestLaggingTags:
     def test_files_may_lie_elsewhere_by_now(self, clone: Clone, ref: ModelRef) -> None:
         answer = answer_of(ref, file_of("new/churn.pkl", CHURN["v2.0.0"]))
 
-        assert anchor(answer, clone, memo=None) == answer
+        assert anchor(answer, Witness(clone)) == answer
 
 
 @pytest.mark.parametrize(
@@ -362,7 +363,7 @@ def test_what_no_tag_knows_stays_unanchored_without_a_word(
 ) -> None:
     answer = churn(ref, "v1.0.0")
     with caplog.at_level(logging.WARNING, logger="dvc"):
-        anchored = anchor(answer, clone, memo=None)
+        anchored = anchor(answer, Witness(clone))
 
     assert (anchored, caplog.messages) == (answer, [])
 
@@ -372,14 +373,14 @@ def test_a_clone_without_tags_anchors_nothing(project: Project, tmp_path: Path) 
     git(folder, "tag", "--delete", *git(folder, "tag").split())
     answer = churn(V1, "v1.0.0")
     with contextlib.closing(Clone.find(folder)) as clone:
-        assert anchor(answer, clone, memo=None) == answer
+        assert anchor(answer, Witness(clone)) == answer
 
 
 def test_a_deregistered_version_anchors_nothing(project: Project, clone: Clone) -> None:
     project.tag("churn@v1.0.0!", "churn@v1.0.0")
     answer = churn(V1, "v1.0.0")
 
-    assert anchor(answer, clone, memo=None) == answer
+    assert anchor(answer, Witness(clone)) == answer
 
 
 def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
@@ -390,9 +391,7 @@ def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
     commit_all(project, "Keep a model in Git")
     project.tag("small=small@v1.0.0")
     ref = ModelRef("small:small", version="v1.0.0")
-    anchored = anchor(
-        answer_of(ref, file_of("small/small.bin", b"x")), clone, memo=None
-    )
+    anchored = anchor(answer_of(ref, file_of("small/small.bin", b"x")), Witness(clone))
 
     assert (anchored.version, anchored.record) == (
         known(project, "v1.0.0", "small=small"),
@@ -403,7 +402,7 @@ def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
 def test_a_model_of_a_folder_is_anchored(project: Project, clone: Clone) -> None:
     ref = ModelRef("services/fraud:fraud", version="v1.0.0")
     answer = answer_of(ref, file_of("services/fraud/model.bin", FRAUD))
-    anchored = anchor(answer, clone, memo=None)
+    anchored = anchor(answer, Witness(clone))
 
     assert anchored.version == known(project, "v1.0.0", "services/fraud=fraud")
 
@@ -412,9 +411,11 @@ def test_what_was_read_once_is_read_from_the_memo(
     project: Project, clone: Clone, tmp_path: Path
 ) -> None:
     memo = tmp_path / "memo.json"
-    first = anchor(churn(V1, "v1.0.0"), clone, memo=memo)
+    with contextlib.closing(Witness(clone, memo=memo)) as witness:
+        first = anchor(churn(V1, "v1.0.0"), witness)
     memo.write_text(memo.read_text().replace(project.commit("churn@v1.0.0"), "0" * 40))
-    second = anchor(replace(first, version=None, record=None), clone, memo=memo)
+    again = Witness(clone, memo=memo)
+    second = anchor(replace(first, version=None, record=None), again)
 
     assert second == replace(first, version=ModelVersion("v1.0.0", "0" * 40))
 
@@ -431,7 +432,7 @@ def test_what_was_read_once_is_read_from_the_memo(
 )
 def test_a_directory_is_anchored_by_its_dir_hash(clone: Clone, ref: ModelRef) -> None:
     version = ref.version or "v2.0.0"
-    anchored = anchor(bert(ref, BERT[version]), clone, memo=None)
+    anchored = anchor(bert(ref, BERT[version]), Witness(clone))
 
     assert anchored.version is not None
     assert anchored.version.version == version
@@ -456,13 +457,13 @@ def test_a_directory_that_is_not_what_git_recorded_is_refused(
     answer = bert(BERT_V1, {p: c for p, c in files.items() if c is not None})
 
     with pytest.raises(IntegrityError, match=r"says md5 \w{32}\.dir, got \w{32}\.dir"):
-        anchor(answer, clone, memo=None)
+        anchor(answer, Witness(clone))
 
 
 def test_a_directory_that_moved_on_stays_unanchored(clone: Clone) -> None:
     answer = bert(ModelRef("bert"), BERT["v1.0.0"])
 
-    assert anchor(answer, clone, memo=None) == answer
+    assert anchor(answer, Witness(clone)) == answer
 
 
 @pytest.mark.parametrize(
@@ -478,7 +479,7 @@ def test_git_vouches_for_no_file_outside_the_models_own_path(
     files = [file_of(f"{folder}/{p}", c) for p, c in BERT["v2.0.0"].items()]
     answer = answer_of(ModelRef("bert"), *files, *(file_of(p, b"") for p in more))
 
-    assert anchor(answer, clone, memo=None) == answer
+    assert anchor(answer, Witness(clone)) == answer
 
 
 def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
@@ -489,7 +490,7 @@ def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
     answer = replace(answer, files=(*answer.files, *strays))
 
     with pytest.raises(UnsafePathError, match="own path is 'models/bert'") as caught:
-        anchor(answer, clone, memo=None)
+        anchor(answer, Witness(clone))
 
     assert [path for path, _ in caught.value.problems] == [f.path for f in strays]
     assert caught.value.exit_code == 7
@@ -505,7 +506,7 @@ def test_a_version_is_confined_to_its_path_also_where_git_has_no_hash(
     ref = ModelRef("small:small", version="v1.0.0")
 
     with pytest.raises(UnsafePathError):
-        anchor(answer_of(ref, file_of("small/x.bin", b"x")), clone, memo=None)
+        anchor(answer_of(ref, file_of("small/x.bin", b"x")), Witness(clone))
 
 
 # -- links that tell no hash
@@ -514,7 +515,7 @@ def test_a_version_is_confined_to_its_path_also_where_git_has_no_hash(
 def test_a_version_takes_its_missing_hash_and_size_from_git(
     project: Project, clone: Clone
 ) -> None:
-    anchored = anchor(answer_of(V1, plain(PATH)), clone, memo=None)
+    anchored = anchor(answer_of(V1, plain(PATH)), Witness(clone))
     content = CHURN["v1.0.0"]
 
     assert [(file.digest, file.size) for file in anchored.files] == [
@@ -524,7 +525,7 @@ def test_a_version_takes_its_missing_hash_and_size_from_git(
 
 
 def test_a_stage_takes_no_hash_of_tags_that_may_lag(clone: Clone) -> None:
-    anchored = anchor(answer_of(PROD, plain(PATH)), clone, memo=None)
+    anchored = anchor(answer_of(PROD, plain(PATH)), Witness(clone))
 
     assert (anchored.files[0].digest, anchored.record) == (None, None)
 
@@ -538,7 +539,7 @@ def test_a_directory_without_hashes_is_not_anchored_yet(
         plain(file.path) if hashless == "all" or not at else file
         for at, file in enumerate(answer.files)
     ]
-    anchored = anchor(answer_of(BERT_V1, *files), clone, memo=None)
+    anchored = anchor(answer_of(BERT_V1, *files), Witness(clone))
 
     assert anchored.record is None
     assert anchored.version == known(project, "v1.0.0", "bert")
@@ -549,7 +550,7 @@ def unproved(clone: Clone, ref: ModelRef) -> tuple[Answer, dict[str, Digest]]:
     files = BERT["v1.0.0"]
     links = [plain(f"models/bert/{path}") for path in files]
     digests = {f"models/bert/{path}": md5(content) for path, content in files.items()}
-    return anchor(answer_of(ref, *links), clone, memo=None), digests
+    return anchor(answer_of(ref, *links), Witness(clone)), digests
 
 
 def test_after_the_download_git_vouches_for_a_directory(clone: Clone) -> None:
@@ -583,14 +584,14 @@ def test_after_the_download_other_content_of_the_latest_is_only_told(
 def test_after_the_download_a_stage_of_one_file_is_proved(
     project: Project, clone: Clone
 ) -> None:
-    answer = anchor(answer_of(PROD, plain(PATH)), clone, memo=None)
+    answer = anchor(answer_of(PROD, plain(PATH)), Witness(clone))
     proved = prove(answer, {PATH: md5(CHURN["v2.0.0"])})
 
     assert proved.version == known(project, "v2.0.0")
 
 
 def test_what_is_anchored_needs_no_proof(clone: Clone) -> None:
-    anchored = anchor(churn(V1, "v1.0.0"), clone, memo=None)
+    anchored = anchor(churn(V1, "v1.0.0"), Witness(clone))
 
     assert prove(anchored, {PATH: md5(b"other")}) is anchored
 
@@ -707,6 +708,6 @@ def test_a_hash_from_git_does_not_hinder_a_renewal(
     clone: Clone, studio: StudioServer, client: StudioClient
 ) -> None:
     studio.serve("churn", {PATH: f"https://h/{PATH}"}, version="v1.0.0")
-    answer = anchor(asked(client, V1), clone, memo=None)
+    answer = anchor(asked(client, V1), Witness(clone))
 
     assert make_renewal(client, ORIGIN_URL, [answer])().keys() == {PATH}

@@ -38,6 +38,7 @@ LAYERS = [
         "transfer",
         "workspace",
     },
+    {"witness"},
     {"ask", "local_project", "lockfile"},
     {"source"},
     {"local_source", "pins", "studio_source", "survey"},

@@ -57,9 +57,20 @@ def opened(path: Path) -> Iterator[Git]:
         yield scm
 
 
+def resolve(scm: Git, ref: ModelRef, memo: Path | None = None) -> ModelVersion | None:
+    return registry.select(registry.known(scm, memo=memo), ref)
+
+
+def read_record(
+    scm: Git, commit: str, name: str, memo: Path | None = None
+) -> Record | None:
+    with contextlib.closing(records.Records(scm, memo=memo)) as read:
+        return read.read(commit, name)
+
+
 def resolved(project: Project, ref: ModelRef, memo: Path | None = None) -> str | None:
     with opened(project.repo) as scm:
-        found = registry.resolve(scm, ref, memo=memo)
+        found = resolve(scm, ref, memo)
     return found.version if found else None
 
 
@@ -69,7 +80,7 @@ def md5_of(content: bytes) -> str:
 
 def record_of(folder: Path, commit: str, name: str) -> Record | None:
     with opened(folder) as scm:
-        return records.read_record(scm, commit, name)
+        return read_record(scm, commit, name)
 
 
 # -- versions and stages
@@ -89,7 +100,7 @@ def test_a_version_is_found_with_the_commit_it_was_registered_on(
     history.tag("churn@v1.0.0", "main~1")
 
     with opened(history.repo) as scm:
-        found = registry.resolve(scm, ModelRef("churn", version="v1.0.0"))
+        found = resolve(scm, ModelRef("churn", version="v1.0.0"))
 
     assert found == ModelVersion("v1.0.0", history.commit("main~1"))
 
@@ -179,7 +190,7 @@ def test_a_stage_may_lie_on_a_commit_without_a_version(history: Project) -> None
     history.tag("churn#prod#1", "main~1")
 
     with opened(history.repo) as scm:
-        found = registry.resolve(scm, PROD)
+        found = resolve(scm, PROD)
 
     assert found == ModelVersion(history.commit("main~1"), history.commit("main~1"))
 
@@ -306,7 +317,9 @@ def test_with_a_memo_gto_is_not_imported(project: Project, tmp_path: Path) -> No
         from dvc_studio_models import registry
         from dvc_studio_models.model import ModelRef
         scm, memo = Git(sys.argv[1]), Path(sys.argv[2])
-        found = registry.resolve(scm, ModelRef("churn", stage="prod"), memo=memo)
+        found = registry.select(
+            registry.known(scm, memo=memo), ModelRef("churn", stage="prod")
+        )
         print(found.version, "gto" in sys.modules, "pygit2" in sys.modules)
     """
 
@@ -347,7 +360,7 @@ def test_a_moved_tag_outdates_the_memo(history: Project, tmp_path: Path) -> None
     history.tag("churn@v1.0.0", "main")
 
     with opened(history.repo) as scm:
-        found = registry.resolve(scm, CHURN, memo=memo)
+        found = resolve(scm, CHURN, memo)
     assert found == ModelVersion("v1.0.0", history.commit("main"))
 
 
@@ -373,12 +386,12 @@ def test_a_broken_memo_is_ignored_and_mended(
     commit = project.commit("churn@v2.0.0")
     with opened(project.repo) as scm:
         models = registry.known(scm, memo=memo)
-        record = records.read_record(scm, commit, "churn", memo=memo)
+        record = read_record(scm, commit, "churn", memo)
         whole = json.loads(memo.read_bytes())
         memo.write_bytes(damage(whole))
 
         assert registry.known(scm, memo=memo) == models
-        assert records.read_record(scm, commit, "churn", memo=memo) == record
+        assert read_record(scm, commit, "churn", memo) == record
     assert json.loads(memo.read_bytes()) == whole
 
 
@@ -401,12 +414,12 @@ def test_a_record_is_read_from_the_memo(project: Project, tmp_path: Path) -> Non
     memo = tmp_path / "registry.json"
     commit = project.commit("churn@v1.0.0")
     with opened(project.repo) as scm:
-        record = records.read_record(scm, commit, "churn", memo=memo)
+        record = read_record(scm, commit, "churn", memo)
     shutil.rmtree(project.repo / ".git" / "objects")
     (project.repo / ".git" / "objects").mkdir()
 
     with opened(project.repo) as scm:
-        assert records.read_record(scm, commit, "churn", memo=memo) == record
+        assert read_record(scm, commit, "churn", memo) == record
 
 
 def test_what_could_not_be_read_is_not_memoised(
@@ -418,12 +431,12 @@ def test_what_could_not_be_read_is_not_memoised(
     objects.rename(tmp_path / "objects")
     objects.mkdir()
     with opened(project.repo) as scm:
-        assert records.read_record(scm, commit, "churn", memo=memo) is None
+        assert read_record(scm, commit, "churn", memo) is None
     objects.rmdir()
     (tmp_path / "objects").rename(objects)
 
     with opened(project.repo) as scm:
-        assert records.read_record(scm, commit, "churn", memo=memo) is not None
+        assert read_record(scm, commit, "churn", memo) is not None
 
 
 # -- records

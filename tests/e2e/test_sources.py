@@ -7,11 +7,14 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from projects import BERT, CHURN, commit_all, git, track, write
 
+from dvc_studio_models.model import SOURCES
 from tests.e2e.test_pins import PATH, md5, tree
 from tests.test_workspace import frozen
 
@@ -139,9 +142,9 @@ def test_what_the_remote_lacks_or_has_damaged_is_told(
     assert not (clone / "models/bert").exists()
 
 
-def test_the_remote_that_an_output_names_is_asked(
-    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
-) -> None:
+@pytest.fixture
+def kept_elsewhere(own_registry: Registry, tmp_path: Path) -> Path:
+    """A clone whose churn is kept at another remote than the default one."""
     project = own_registry.project
     other = tmp_path / "other"
     with (project.repo / ".dvc/config").open("a") as config:
@@ -157,11 +160,39 @@ def test_the_remote_that_an_output_names_is_asked(
     kept.rename(other / "files/md5" / kept.parent.name / kept.name)
     clone = project.clone(tmp_path / "clone")
     point_at(clone, project)
+    return clone
+
+
+def test_the_remote_that_an_output_names_is_asked(
+    run_dvc: RunDvc, kept_elsewhere: Path
+) -> None:
+    clone = kept_elsewhere
 
     done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
 
     assert done.returncode == 0, done.stderr
     assert (clone / PATH).read_bytes() == b"the third"
+
+
+def test_the_remote_that_an_output_names_is_asked_for_a_pinned_model(
+    run_dvc: RunDvc, kept_elsewhere: Path
+) -> None:
+    clone = kept_elsewhere
+    pull = ("models", "pull", "--source", "remote")
+    run_dvc(*pull, "churn", "bert", "--lock", cwd=clone)
+    for tag in git(clone, "tag").split():
+        git(clone, "tag", "--delete", tag)
+    shutil.rmtree(clone / "models/bert")
+    (clone / PATH).unlink()
+    shutil.rmtree(clone / ".dvc/cache")
+
+    hint = run_dvc("models", "pull", "churn", "--locked", cwd=clone)
+    done = run_dvc(*pull, "--locked", cwd=clone)
+
+    assert "The DVC remote 'other' may have churn@v3.0.0" in hint.stderr
+    assert done.returncode == 0, done.stderr
+    assert (clone / PATH).read_bytes() == b"the third"
+    assert tree(clone / "models/bert") == BERT["v2.0.0"]
 
 
 @pytest.mark.parametrize("models", [["churn"], ["churn", "bert"]], ids=["one", "more"])
@@ -195,6 +226,48 @@ def test_a_project_without_remote_is_told(run_dvc: RunDvc, clone: Path) -> None:
     assert done.returncode == 251
     assert "cannot use a DVC remote: DVC's config has no default one" in done.stderr
     assert "dvc remote default NAME" in done.stderr
+
+
+# -- many models
+
+COUNTS_SAVES = """if True:
+    import sys
+    from dvc_studio_models import pull
+    saves = []
+    def watch(event, arguments):
+        if event == "os.rename" and str(arguments[1]).endswith("registry.json"):
+            saves.append(arguments)
+    sys.addaudithook(watch)
+    pull(*sys.argv[2:], source=sys.argv[1])
+    print(len(saves))
+"""
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_is_read_from_git_is_saved_once_however_many_models_are_pulled(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path, source: str
+) -> None:
+    names = ["churn", "bert", "services/fraud:fraud"]
+    saves = []
+    for count in (1, len(names)):
+        clone = registry.project.clone(tmp_path / f"clone-{count}")
+        point_at(clone, registry.project)
+        if source == "cache":
+            fill = ("models", "pull", *names, "--source", "remote")
+            assert run_dvc(*fill, cwd=clone).returncode == 0
+            (clone / ".dvc/tmp/models/registry.json").unlink()
+
+        done = subprocess.run(
+            [sys.executable, "-c", COUNTS_SAVES, source, *names[:count]],
+            cwd=clone,
+            env={**os.environ, **registry.environ},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        saves.append(int(done.stdout))
+
+    assert saves == [2, 2]  # the tags, and what commits hold
 
 
 # -- the DVC cache alone
