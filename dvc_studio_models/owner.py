@@ -21,22 +21,50 @@ def machine() -> str:
     return f"{socket.gethostname()}-{namespace}"
 
 
-def is_gone(pid: str, where: str) -> bool | None:
+def process() -> str:
+    """Name this process: its number, which others get later, and when it started.
+
+    A container that starts anew is the same machine and gives the same numbers.
+    """
+    return _name(os.getpid())
+
+
+@functools.cache
+def _name(number: int) -> str:
+    started = _started(number)
+    return f"{number}_{started}" if started else str(number)
+
+
+def is_gone(process: str, where: str) -> bool | None:
     """Tell whether a process is over.
 
     Args:
-        pid: Its number, as a file's name has it.
+        process: Its name, see :func:`process`, or its number alone.
         where: The :func:`machine` that it ran on.
 
     Returns:
         None where that cannot be told from here.
     """
-    if where != machine() or not pid.isdecimal():
+    number, _, started = process.partition("_")
+    if where != machine() or not number.isdecimal():
         return None
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(number), 0)
     except (ProcessLookupError, OverflowError):
         return True
     except OSError:  # it is somebody else's
+        pass
+    now = _started(int(number))
+    if not now:
         return False
-    return False
+    return now != started if started else None
+
+
+def _started(number: int) -> str:
+    """Tell when a process started, in ticks since the machine did; empty if unknown."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_bytes()
+    except OSError:  # this system has none, or hides it
+        return ""
+    fields = status.rpartition(b")")[2].split()  # before it, any name in brackets
+    return fields[19].decode("ascii")

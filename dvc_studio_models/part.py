@@ -12,7 +12,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from dvc_studio_models.owner import machine
+from dvc_studio_models.owner import machine, process
 from dvc_studio_models.ranges import Ranges
 
 if TYPE_CHECKING:
@@ -234,4 +234,4 @@ def _natural(text: str) -> int:
 
 
 def _owner() -> str:
-    return f"{machine()}-{os.getpid()}"
+    return f"{machine()}-{process()}"

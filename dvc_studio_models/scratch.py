@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError, disk_errors
-from dvc_studio_models.owner import is_gone, machine
+from dvc_studio_models.owner import is_gone, machine, process
 from dvc_studio_models.tree import FOLDER
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def lend(home: Path) -> Iterator[Path]:
 
 def waiting_name() -> str:
     """Make a name that nobody else has, and that tells whose it is."""
-    return f"{WAITING}{secrets.token_hex(8)}-{os.getpid()}-{machine()}"
+    return f"{WAITING}{secrets.token_hex(8)}-{process()}-{machine()}"
 
 
 def is_left(path: str | Path, *, folder: int | None = None) -> bool:
@@ -162,8 +162,8 @@ def is_left(path: str | Path, *, folder: int | None = None) -> bool:
         folder: An open folder.
     """
     _, _, owner = Path(path).name.removeprefix(WAITING).partition("-")
-    pid, _, where = owner.partition("-")
-    gone = is_gone(pid, where)
+    worker, _, where = owner.partition("-")
+    gone = is_gone(worker, where)
     if gone is not None:
         return gone
     try:

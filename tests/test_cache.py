@@ -23,6 +23,7 @@ from projects import BERT, CHURN, Project, copy_project, git, init_project, writ
 from dvc_studio_models.cache import DvcStore, PlainStore, open_store, tree_digest
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.owner import process
 from dvc_studio_models.scratch import waiting_name
 from dvc_studio_models.workspace import Workspace
 
@@ -605,7 +606,7 @@ def test_what_a_killed_pull_left_is_swept(any_store: Store) -> None:
     ended.wait()
     with any_store.lock() as scratch:
         left = scratch.with_name(
-            waiting_name().replace(f"-{os.getpid()}-", f"-{ended.pid}-")
+            waiting_name().replace(f"-{process()}-", f"-{ended.pid}-")
         )
         left.mkdir()
         (left / "file").touch()

@@ -15,6 +15,7 @@ import pytest
 from fetching import noise
 
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.owner import machine, process
 from dvc_studio_models.parts import (
     ABANDONED_AFTER_S,
     STALE_AFTER_S,
@@ -298,6 +299,19 @@ def test_the_part_of_a_process_that_died_is_claimed(folder: Path) -> None:
 
     assert not while_it_lives.resumed
     assert after.missing(0, 3 * MIB) == [(MIB, 3 * MIB)]
+
+
+def test_the_part_of_a_process_whose_number_is_ours_now_is_claimed(
+    store: PartStore, folder: Path
+) -> None:
+    """As in a container that starts anew after its pull was killed."""
+    leave(store, 1000, (0, 300))
+    (data,) = (path for path in folder.iterdir() if path.suffix != ".ranges")
+    number, _, started = process().partition("_")
+    before = f"{machine()}-{number}_{int(started) - 1}"
+    data.rename(data.with_name(f"{data.name}.{before}"))
+
+    assert PartStore(folder).claim(KEY).resumed == 300
 
 
 @pytest.mark.parametrize(

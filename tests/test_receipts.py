@@ -15,6 +15,7 @@ import pytest
 
 from dvc_studio_models.errors import LocalDiskError
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.owner import process
 from dvc_studio_models.receipts import Receipt, Receipts
 from dvc_studio_models.scratch import waiting_name
 
@@ -130,7 +131,7 @@ def test_what_a_killed_pull_left_is_swept(receipts: Receipts, tmp_path: Path) ->
     receipts.save(CHURN)
     ended = subprocess.Popen(["true"])
     ended.wait()
-    ours = f"-{os.getpid()}-"
+    ours = f"-{process()}-"
     left = tmp_path / "receipts" / waiting_name().replace(ours, f"-{ended.pid}-")
     left.touch()
 

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from dvc_studio_models import scratch
+from dvc_studio_models.owner import is_gone, machine, process
 from dvc_studio_models.scratch import (
     STALE_AFTER_S,
     is_left,
@@ -17,9 +19,6 @@ from dvc_studio_models.scratch import (
     sweep,
     waiting_name,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -32,7 +31,12 @@ def dead() -> int:
 
 def named(pid: object) -> str:
     """Make the name of something that a process of this machine waits with."""
-    return waiting_name().replace(f"-{os.getpid()}-", f"-{pid}-")
+    return waiting_name().replace(f"-{process()}-", f"-{pid}-")
+
+
+def dated(path: Path, age_s: float) -> None:
+    then = time.time() - age_s
+    os.utime(path, (then, then))
 
 
 def test_what_a_dead_process_left_is_swept_files_and_folders(
@@ -50,6 +54,61 @@ def test_what_a_dead_process_left_is_swept_files_and_folders(
     left = {path.name.partition("-")[0] for path in tmp_path.iterdir()}
     assert left == {"placing", "receipts"}
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def restarted() -> str:
+    """Name a process that had our number, before the container started anew."""
+    number, _, started = process().partition("_")
+    return f"{number}_{int(started) - 1}"
+
+
+def test_what_had_the_number_of_a_process_that_lives_is_swept(tmp_path: Path) -> None:
+    (tmp_path / named(restarted())).touch()
+    (tmp_path / waiting_name()).touch()
+
+    sweep(tmp_path)
+
+    assert len(list(tmp_path.iterdir())) == 1
+    assert not any(map(is_left, tmp_path.iterdir()))
+
+
+def test_a_number_alone_may_be_of_another_process_a_day_later(tmp_path: Path) -> None:
+    left = tmp_path / named(os.getpid())
+    left.touch()
+    young = is_left(left)
+    dated(left, STALE_AFTER_S + 60)
+
+    assert not young
+    assert is_left(left)
+
+
+def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
+    python = tmp_path / "a) R (1 2"
+    python.symlink_to(sys.executable)
+    code = (
+        "import sys\n"
+        "from dvc_studio_models.owner import process\n"
+        "print(process(), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    package = str(Path(scratch.__file__).parents[1])
+    with subprocess.Popen(
+        [python, "-c", code],
+        env={**os.environ, "PYTHONPATH": package},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout
+        name = other.stdout.readline().strip()
+        while_it_lives = is_gone(name, machine())
+        other.kill()
+
+    number, _, started = name.partition("_")
+    assert int(number) == other.pid
+    assert int(started) >= int(process().partition("_")[2])  # it is our child
+    assert while_it_lives is False
+    assert is_gone(name, machine())
 
 
 def test_a_number_of_another_machine_tells_nothing(tmp_path: Path, dead: int) -> None:
@@ -71,8 +130,7 @@ def test_a_number_that_is_none_tells_nothing(tmp_path: Path, pid: str) -> None:
 def test_what_is_of_nobody_here_is_swept_a_day_later(tmp_path: Path) -> None:
     left = tmp_path / "placing-0123-1-elsewhere-1"
     left.touch()
-    then = time.time() - STALE_AFTER_S - 60
-    os.utime(left, (then, then))
+    dated(left, STALE_AFTER_S + 60)
 
     sweep(tmp_path)
 
@@ -104,6 +162,30 @@ def test_a_file_of_somebody_else_stays_in_a_hidden_folder(
     assert list(hidden.iterdir()) == [theirs]
 
 
+def without_proc(code: str, *args: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python in a mount namespace of its own, where ``/proc`` is empty."""
+    namespace = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*namespace, "true"], check=False).returncode:
+        pytest.skip("no mount namespace can be made")
+    command = 'mount -t tmpfs none /proc && exec "$0" -c "$@"'
+    return subprocess.run(
+        [*namespace, "sh", "-c", command, sys.executable, code, *args],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_proc_a_process_is_known_by_its_number() -> None:
+    code = (
+        "import os\n"
+        "from dvc_studio_models.owner import is_gone, machine, process\n"
+        "print(process() == str(os.getpid()), is_gone(process(), machine()))\n"
+    )
+
+    assert without_proc(code).stdout == "True False\n"
+
+
 def test_where_no_file_is_without_a_name_a_link_is_not_written_through(
     tmp_path: Path,
 ) -> None:
@@ -118,19 +200,7 @@ def test_where_no_file_is_without_a_name_a_link_is_not_written_through(
         "from dvc_studio_models.scratch import ignore_all\n"
         "ignore_all(os.open(sys.argv[1], os.O_RDONLY))\n"
     )
-    namespace = ["unshare", "--mount", "--map-root-user"]
-    if subprocess.run([*namespace, "true"], check=False).returncode:
-        pytest.skip("no mount namespace can be made")
-    command = 'mount -t tmpfs none /proc && exec "$0" -c "$2" "$1"'
-    *done, refused = (
-        subprocess.run(
-            [*namespace, "sh", "-c", command, sys.executable, folder, code],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        for folder in folders
-    )
+    *done, refused = (without_proc(code, folder) for folder in folders)
 
     assert [each.stderr for each in done] == ["", ""]
     assert (new / ".gitignore").read_text() == "*\n"
