@@ -15,7 +15,7 @@ from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import NotGitRepoError
 from dvc_studio_models.git import Clone
 from dvc_studio_models.receipts import Receipts
-from dvc_studio_models.selection import select_files
+from dvc_studio_models.selection import check_globs, select_files
 from dvc_studio_models.source import Here
 from dvc_studio_models.sources import open_source, pointing_elsewhere
 from dvc_studio_models.survey import check_targets, survey
@@ -61,8 +61,10 @@ def ask(
     """Open the source and ask it for the files of models.
 
     Raises:
+        UsageError: A glob cannot be read: told before anything is asked.
         StudioModelsError: It cannot say; where it is Studio, with what else would do.
     """
+    check_globs([*options.include, *options.exclude])
     with pointing_elsewhere(here, refs, pins):
         source = stack.enter_context(contextlib.closing(open_source(here, options)))
         return source, source.answer(refs, pins)

@@ -6,14 +6,31 @@ The globs are those of ``.dvcignore`` and ``.gitignore``, read by the same libra
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NothingSelectedError
+from dvc_studio_models.errors import NothingSelectedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from pathspec import GitIgnoreSpec
 
     from dvc_studio_models.model import ModelFile
+
+
+def check_globs(globs: Iterable[str]) -> None:
+    """Refuse globs that cannot be read.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    for glob in globs:
+        try:
+            _spec([glob])
+        except (ValueError, re.error):
+            msg = f"'{glob}' is no glob that can be read: see 'git help gitignore'"
+            raise UsageError(msg) from None
 
 
 def select_files(
@@ -23,16 +40,13 @@ def select_files(
 
     Args:
         files: Of one model or of several.
-        include: Globs on the paths relative to the Git root; none keeps all.
+        include: Globs on the paths relative to the Git root, checked; none keeps all.
         exclude: The same, and stronger.
 
     Raises:
         NothingSelectedError: No file is left.
     """
-    from pathspec import GitIgnoreSpec
-
-    wanted = GitIgnoreSpec.from_lines(include or ["*"])
-    unwanted = GitIgnoreSpec.from_lines(exclude)
+    wanted, unwanted = _spec(include or ["*"]), _spec(exclude)
     kept = tuple(
         file
         for file in files
@@ -41,3 +55,9 @@ def select_files(
     if not kept:
         raise NothingSelectedError(include, exclude)
     return kept
+
+
+def _spec(globs: Sequence[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(globs)

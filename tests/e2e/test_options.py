@@ -72,6 +72,28 @@ def test_globs_that_match_nothing_are_an_error(
     assert "no file matches --include *.onnx" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--include", "--exclude"])
+@pytest.mark.parametrize("glob", ["!", "m.bin\\", "[z-a]"])
+@pytest.mark.parametrize("mode", [[], ["--urls"]], ids=["pull", "urls"])
+def test_a_glob_that_cannot_be_read_is_told_before_studio_is_asked(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    clone: Path,
+    option: str,
+    glob: str,
+    mode: list[str],
+) -> None:
+    done = run_dvc(
+        *("models", "pull", "bert", "--include=*.json", option, glob, *mode),
+        cwd=clone,
+        env=studio.environ,
+    )
+
+    assert done.returncode == 254, done.stderr
+    assert f"'{glob}' is no glob that can be read" in done.stderr
+    assert studio.requests == []
+
+
 def test_a_partial_pull_removes_nothing_of_the_whole(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
