@@ -130,7 +130,7 @@ def download_urls(
     if options.lock or options.source not in {None, STUDIO}:
         msg = "URLs come from Studio, and nothing is pulled: no other source, no lock"
         raise UsageError(msg)
-    options = replace(options, source=STUDIO)
+    options = replace(options, source=STUDIO, cache=False)
     with contextlib.ExitStack() as stack:
         here = stand(options, stack)
         refs, pins = choose(names, here, options, stage=stage, version=version)

@@ -65,7 +65,7 @@ def ask(
         StudioModelsError: It cannot say; where it is Studio, with what else would do.
     """
     check_globs([*options.include, *options.exclude])
-    with pointing_elsewhere(here, refs, pins):
+    with pointing_elsewhere(here, refs, pins, options):
         source = stack.enter_context(contextlib.closing(open_source(here, options)))
         return source, source.answer(refs, pins)
 

@@ -16,13 +16,13 @@ from dvc_studio_models.errors import (
     UsageError,
 )
 from dvc_studio_models.local_source import LocalSource
-from dvc_studio_models.model import CACHE, SOURCES, STUDIO, PullOptions
+from dvc_studio_models.model import CACHE, SOURCES, STUDIO
 from dvc_studio_models.studio_source import StudioSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from dvc_studio_models.model import ModelRef, Pin
+    from dvc_studio_models.model import ModelRef, Pin, PullOptions
     from dvc_studio_models.source import Here, Source
 
 _STUDIO_FAILS = (
@@ -58,22 +58,33 @@ def open_source(here: Here, options: PullOptions) -> Source:
 
 @contextlib.contextmanager
 def pointing_elsewhere(
-    here: Here, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
+    here: Here,
+    refs: Sequence[ModelRef],
+    pins: Mapping[str, Pin],
+    options: PullOptions,
 ) -> Iterator[None]:
-    """Where Studio fails within, let its error say which other source would do."""
+    """Where Studio fails within, let its error say which other source would do.
+
+    That is none where ``options`` forbid the cache, or name another repo.
+    """
     try:
         yield
     except _STUDIO_FAILS as error:
-        if way := _find_way(here, refs, pins):
+        if way := _find_way(here, refs, pins, options):
             error.suggest(way)
         raise
 
 
 def _find_way(
-    here: Here, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
+    here: Here,
+    refs: Sequence[ModelRef],
+    pins: Mapping[str, Pin],
+    options: PullOptions,
 ) -> str | None:
+    if not options.cache:
+        return None
     try:
-        source = LocalSource(here, CACHE, PullOptions())
+        source = LocalSource(here, CACHE, options)
         with contextlib.closing(source):
             return source.find_way(refs, pins)
     except StudioModelsError:  # then there is none

@@ -564,6 +564,25 @@ def test_a_token_that_fails_points_elsewhere_too(
     assert "use '--source remote'" in json.loads(done.stdout)["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("--repo", "git@git.example.com:acme/other"), id="another repo"),
+        pytest.param(("--no-cache",), id="no cache"),
+        pytest.param(("--urls",), id="urls"),
+    ],
+)
+def test_no_source_is_pointed_to_that_the_options_refuse(
+    run_dvc: RunDvc, clone: Path, options: tuple[str, ...]
+) -> None:
+    git(clone, "remote", "add", "origin", "https://git.example.com/acme/models")
+
+    done = run_dvc("models", "pull", "churn", *options, cwd=clone)
+
+    assert done.returncode == 3, done.stderr
+    assert "--source" not in done.stderr
+
+
 def test_a_model_that_studio_does_not_know_points_nowhere(
     run_dvc: RunDvc, registry: Registry, tmp_path: Path
 ) -> None:
