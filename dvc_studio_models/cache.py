@@ -16,6 +16,7 @@ from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     DvcRemoteError,
     LockHeldError,
+    config_errors,
     disk_errors,
 )
 from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
@@ -62,6 +63,10 @@ def open_store(
         root: Nothing above it counts.
         use_cache: Whether downloaded files are kept in the DVC cache.
         wait_for_lock: Whether to wait for another DVC process without end.
+
+    Raises:
+        StudioConfigError: DVC cannot read the project's config.
+        LocalDiskError: The file system refused.
     """
     project = _project_around(folder, root)
     if project is None:
@@ -87,7 +92,7 @@ class DvcStore:
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        with disk_errors(real), database_errors():
+        with disk_errors(real), database_errors(), config_errors():
             self._repo: Any = Repo(real, **waiting)
         self._objects = Objects(self._repo)
         self._use_cache = use_cache

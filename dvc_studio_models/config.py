@@ -7,12 +7,11 @@ Promises settings that were checked: a usable base URL, a token that fits a head
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dvc_studio_models.errors import StudioConfigError, TokenMissingError
+from dvc_studio_models.errors import StudioConfigError, TokenMissingError, config_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +89,7 @@ def load_settings(
 
 
 def _read_dvc_config(folder: Path) -> Mapping[str, Any]:
-    from dvc.config import Config, ConfigError
+    from dvc.config import Config
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
@@ -99,19 +98,12 @@ def _read_dvc_config(folder: Path) -> Mapping[str, Any]:
     except NotDvcRepoError:
         dvc_dir = None
     try:
-        config: Mapping[str, Any] = Config(dvc_dir=dvc_dir)
-    except ConfigError as error:
-        msg = f"DVC cannot read its config: {_without_quotes(str(error))}"
-        raise StudioConfigError(msg) from None
+        with config_errors():
+            config: Mapping[str, Any] = Config(dvc_dir=dvc_dir)
     except OSError as error:
         msg = f"DVC cannot read its config '{error.filename}': {error.strerror}"
         raise StudioConfigError(msg) from None
     return config
-
-
-def _without_quotes(text: str) -> str:
-    """Leave out what a parser quotes: a line that it cannot read may hold the token."""
-    return re.sub(r"\(['\"].*['\"]\) ", "", text, flags=re.DOTALL)
 
 
 def _check_url(url: str) -> str:

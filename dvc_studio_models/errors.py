@@ -8,6 +8,7 @@ whoever talks HTTP raises ``from None``: a cause would carry the signed URL.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 from dvc.exceptions import DvcException
@@ -437,3 +438,19 @@ def disk_errors(path: Path | str, *, action: str = "write") -> Iterator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise LocalDiskError(path, reason, action=action) from None
+
+
+@contextlib.contextmanager
+def config_errors() -> Iterator[None]:
+    """Tell what DVC cannot read of its config within.
+
+    What its parser quotes is left out: a line that it cannot read may hold a token.
+    """
+    from dvc.config import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        reason = re.sub(r"\(['\"].*['\"]\) ", "", str(error), flags=re.DOTALL)
+        msg = f"DVC cannot read its config: {reason}"
+        raise StudioConfigError(msg) from None

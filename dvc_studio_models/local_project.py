@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.cache import open_store
-from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.model import MD5_DOS2UNIX
-from dvc_studio_models.receipts import Receipts
+from dvc_studio_models.receipts import Receipt, Receipts
 from dvc_studio_models.records import digest_of
 
 if TYPE_CHECKING:
@@ -33,19 +33,27 @@ class LocalProject:
     def __init__(self, root: Path, git_root: Path) -> None:
         """Read the receipts.
 
+        A project whose config DVC cannot read counts as none, with a warning.
+
         Args:
             root: Of the DVC project.
             git_root: Nothing above it counts.
         """
-        with contextlib.closing(open_store(root, git_root)) as store:
-            self.memo = store.memo
-            self.receipts = Receipts(store.receipts).load(git_root)
+        self.memo: Path | None = None
+        self.receipts: list[Receipt] = []
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
+        try:
+            with contextlib.closing(open_store(root, git_root)) as store:
+                self.memo = store.memo
+                self.receipts = Receipts(store.receipts).load(git_root)
+        except StudioConfigError as error:
+            logger.warning("ignored the DVC project '%s': %s", root, error)
+            self._repo = None
 
     def close(self) -> None:
         """Close DVC's databases."""
-        if "_repo" in vars(self):
+        if vars(self).get("_repo"):
             self._repo.close()
 
     @cached_property
@@ -59,6 +67,8 @@ class LocalProject:
         from dvc.dvcfile import load_file
         from dvc.exceptions import DvcException
 
+        if self._repo is None:
+            return
         try:
             artifacts = load_file(self._repo, os.fspath(dvc_yaml)).artifacts
         except (DvcException, OSError) as exc:
@@ -86,7 +96,7 @@ class LocalProject:
                     localfs,
                     algorithm,
                     dry_run=True,
-                    ignore=self._repo.dvcignore,
+                    ignore=self._repo and self._repo.dvcignore,
                 )
             except (FileNotFoundError, IgnoreInCollectedDirError):
                 return None  # a link to nothing within, or what `dvc add` refuses
@@ -97,6 +107,6 @@ class LocalProject:
         from dvc_data.hashfile.db import HashFileDB
         from dvc_objects.fs import MemoryFileSystem
 
-        cache = self._repo.cache
-        odb = cache.legacy if algorithm == MD5_DOS2UNIX else cache.local
+        cache = self._repo and self._repo.cache
+        odb = cache and (cache.legacy if algorithm == MD5_DOS2UNIX else cache.local)
         return odb or HashFileDB(MemoryFileSystem(), "/none", hash_name=algorithm)

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models import memo as memos
+from dvc_studio_models.errors import config_errors
 from dvc_studio_models.model import Digest, Record
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ class Records:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             return _record_from_json(self._known[key])
         try:
-            found = self._history.open_model(commit, name)
-            record = _record(*found) if found else None
+            with config_errors():
+                found = self._history.open_model(commit, name)
+                record = _record(*found) if found else None
         except (DvcException, SCMError, OSError, KeyError, ValueError) as exc:
             logger.debug("cannot read model '%s' at commit '%s': %s", name, commit, exc)
             return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import DVC
-from projects import CHURN, git, write
+from projects import CHURN, FRAUD, git, write
 from terminals import on_terminal
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Registry
 
 
+SECRET = "PLANTED_SECRET_KEY"
 FRAUD_PATH = "services/fraud/model.bin"
 
 
@@ -108,6 +109,43 @@ def test_list_asks_nobody_and_is_quiet_when_told(
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert studio.requests == []
+
+
+@pytest.fixture(params=["config", "config.local"])
+def broken(request: pytest.FixtureRequest, clone: Path) -> Path:
+    """A clone with fraud in a DVC project of its own, whose config cannot be read."""
+    folder = clone / "services/fraud/.dvc"
+    write(folder, {request.param: f"[studio]\n    token {SECRET}\n".encode()})
+    write(clone, {FRAUD_PATH: FRAUD})
+    return clone
+
+
+@pytest.mark.parametrize("folder", [".", "services/fraud"], ids=["above", "within"])
+def test_list_leaves_out_a_project_whose_config_cannot_be_read(
+    run_dvc: RunDvc, broken: Path, folder: str
+) -> None:
+    done = run_dvc("models", "list", "--json", "-v", cwd=broken / folder)
+
+    assert done.returncode == 0, done.stderr
+    names = [model["name"] for model in json.loads(done.stdout)]
+    assert names == ["bert", "churn", "services/fraud:fraud"]
+    assert "ignored the DVC project" in done.stderr
+    assert "DVC cannot read its config" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("folder", [".", "services/fraud"], ids=["above", "within"])
+def test_a_config_that_cannot_be_read_is_told_without_its_lines(
+    run_dvc: RunDvc, registry: Registry, broken: Path, folder: str
+) -> None:
+    pull = ("models", "pull", "services/fraud:fraud", "--json", "-v")
+
+    done = run_dvc(*pull, cwd=broken / folder, env=registry.environ)
+
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["kind"]) == (251, "StudioConfigError")
+    assert error["message"].startswith("DVC cannot read its config")
+    assert SECRET not in done.stdout + done.stderr
 
 
 def test_list_in_a_repo_without_models_says_so(run_dvc: RunDvc, tmp_path: Path) -> None:
