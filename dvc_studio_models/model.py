@@ -196,11 +196,18 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A registered version, as the local GTO tags know it."""
+    """What a version or a stage means, as the local GTO tags know it."""
 
     version: str
+    """``v1.2.0``; where a stage lies on a commit without a version, the commit."""
+
     commit: str
     """Full SHA-1 of the commit that the tag points at."""
+
+    @property
+    def registered(self) -> str | None:
+        """The version, None where no tag gives the commit one."""
+        return None if self.version == self.commit else self.version
 
 
 @dataclass(frozen=True)
@@ -332,7 +339,7 @@ class ModelResult:
 
     ref: ModelRef
     version: str | None
-    """None when the local tags cannot tell."""
+    """None when the local tags cannot tell, or the stage's commit has none."""
 
     commit: str | None
     files: tuple[FileResult, ...]

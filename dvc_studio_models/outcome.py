@@ -36,7 +36,7 @@ def tell(
     models = [
         ModelResult(
             answer.ref,
-            answer.version.version if answer.version else None,
+            answer.version.registered if answer.version else None,
             answer.version.commit if answer.version else None,
             tuple(_vouched(results[path], answer) for path in answer.paths),
         )

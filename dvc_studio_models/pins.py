@@ -111,13 +111,17 @@ def check_lockable(answers: Iterable[Answer], path: Path) -> None:
     """Refuse, before anything is fetched, what could not be pinned after it.
 
     Raises:
-        VersionUnknownError: Nothing tells which version a model is.
+        VersionUnknownError: Nothing tells which version a model is, or it is none.
         LockFileError: The file that is to be updated cannot be read.
         UnsafePathError: It names paths that must not be written.
     """
     for answer in answers:
-        if answer.version is None and answer.unproved is None:
+        version = answer.version or (answer.unproved and answer.unproved[0])
+        if not version:
             why = "no local tag says so, and a pin needs one"
+            raise VersionUnknownError(answer.ref, why)
+        if not version.registered:
+            why = "its stage lies on a commit without a version"
             raise VersionUnknownError(answer.ref, why)
     if path.exists():
         read_pins(path)

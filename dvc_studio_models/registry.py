@@ -43,8 +43,7 @@ class KnownModel:
     """The registered ones, greatest SemVer first."""
 
     stages: Mapping[str, ModelVersion] = field(default_factory=dict)
-    """Where each stage is now. A stage may lie on a commit without a version; its
-    ``version`` is the commit then."""
+    """Where each stage is now, be it on a commit without a version."""
 
 
 def known(scm: Git, *, memo: Path | None = None) -> tuple[KnownModel, ...]:

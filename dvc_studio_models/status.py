@@ -157,5 +157,5 @@ def _with_now(
         return status
     if source.clone:
         answer = anchor(answer, Witness(source.clone))
-    now = answer.version.version if answer.version else None
+    now = answer.version.registered if answer.version else None
     return ModelStatus(status.result, pin, outdated=True, now=now)

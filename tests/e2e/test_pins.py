@@ -133,6 +133,27 @@ def test_a_version_that_the_tags_do_not_know_is_not_locked_nor_downloaded(
     assert not (clone / ".dvc/cache/parts").exists()
 
 
+def test_a_stage_on_a_commit_without_a_version_is_pulled_and_not_locked(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
+) -> None:
+    project, env = own_registry.project, own_registry.environ
+    git(project.repo, "commit", "--quiet", "--allow-empty", "--message", "unregistered")
+    project.tag("churn#dev#9")
+    commit = project.commit("main")
+    clone = project.clone(tmp_path / "clone")
+
+    locking = run_dvc("models", "pull", "churn#dev", "--lock", cwd=clone, env=env)
+    before = (clone / PATH).exists(), (clone / "models.lock").exists()
+    done = run_dvc("models", "pull", "churn#dev", cwd=clone, env=env)
+    as_json = run_dvc("models", "pull", "churn#dev", "--json", cwd=clone, env=env)
+
+    assert (locking.returncode, before) == (4, (False, False))
+    assert "its stage lies on a commit without a version" in locking.stderr
+    assert done.stdout.startswith(f"churn#dev ({commit[:7]}) from git@")
+    (model,) = json.loads(as_json.stdout)["models"]
+    assert (model["version"], model["commit"]) == (None, commit)
+
+
 @pytest.mark.parametrize(
     "options",
     [
