@@ -33,21 +33,21 @@ def tell(
         step.file.path: _file_result(step, done, sizes)
         for step, done in with_arrivals(ready.plan, arrived)
     }
-    models = [
+    models = tuple(
         ModelResult(
             answer.ref,
             answer.version.registered if answer.version else None,
             answer.version.commit if answer.version else None,
-            tuple(_vouched(results[path], answer) for path in answer.paths),
+            (
+                *(_vouched(results[path], answer) for path in answer.paths),
+                *_removed(ready.plan, answer, dry_run=dry_run),
+            ),
         )
         for answer in ready.answers
-    ]
-    gone = REMOVE if dry_run else "removed"
-    removed = [FileResult(at, None, None, gone, None) for at in ready.plan.leftovers]
-    models[-1] = replace(models[-1], files=(*models[-1].files, *removed))
+    )
     downloaded = sum(done.size for done in arrived.values())
     seconds = time.monotonic() - began
-    return PullResult(source.repo, tuple(models), downloaded, seconds, source.kind)
+    return PullResult(source.repo, models, downloaded, seconds, source.kind)
 
 
 def _file_result(
@@ -64,6 +64,13 @@ def _file_result(
         step.action if sizes is not None else _DONE[step.action],
         done.verified_by if done else "url",
     )
+
+
+def _removed(plan: Plan, answer: Answer, *, dry_run: bool) -> Iterator[FileResult]:
+    action = REMOVE if dry_run else "removed"
+    for path, model in plan.leftovers.items():
+        if model == answer.ref.name:
+            yield FileResult(path, None, None, action, None)
 
 
 def _vouched(result: FileResult, answer: Answer) -> FileResult:

@@ -7,11 +7,11 @@ be tried without a disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from dvc_studio_models.model import Digest, ModelFile
 
@@ -50,8 +50,9 @@ class Plan:
     """Every step of a pull, and the leftovers of the version before."""
 
     steps: tuple[Step, ...]
-    leftovers: tuple[str, ...]
-    """Paths that the previous pull placed, unchanged since, and this version lacks."""
+    leftovers: Mapping[str, str] = field(default_factory=dict)
+    """Paths that the previous pull placed, unchanged since, and this version lacks:
+    each with the name of the model that it was of."""
 
     def having(self, *actions: str) -> list[Step]:
         """Return the steps with one of these actions."""
@@ -70,7 +71,7 @@ def make_plan(
     *,
     held: Mapping[str, Held],
     cached_size: Callable[[Digest], int | None],
-    leftovers: Sequence[str] = (),
+    leftovers: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> Plan:
     """Decide for every file.
@@ -94,4 +95,4 @@ def make_plan(
             steps.append(Step(file, LINK, cached))
         else:
             steps.append(Step(file, DOWNLOAD, file.size))
-    return Plan(tuple(steps), tuple(leftovers))
+    return Plan(tuple(steps), leftovers or {})

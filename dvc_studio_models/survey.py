@@ -37,7 +37,7 @@ def check_targets(workspace: Workspace, paths: Sequence[str]) -> None:
         raise UnsafePathError((path, "Git tracks it") for path in tracked)
 
 
-def _tracked(root: Path, paths: Sequence[str]) -> list[str]:
+def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
     """Find what Git tracks of the paths below a root, which need not be a clone's."""
     try:
         clone = Clone.find(_existing(root))
@@ -77,7 +77,7 @@ def survey(
         if (here := seen[file.path])
     }
     leftovers = (
-        [] if options.is_partial else _leftovers(answers, known, workspace, store)
+        {} if options.is_partial else _leftovers(answers, known, workspace, store)
     )
     seen.update(workspace.look_at(leftovers))
     plan = make_plan(
@@ -113,25 +113,28 @@ def _leftovers(
     known: Sequence[Receipt],
     workspace: Workspace,
     store: Store,
-) -> list[str]:
+) -> dict[str, str]:
     """Find what the last pull of these models placed and this one does not have.
 
     Not what was added to Git since: then it is the user's.
+
+    Returns:
+        Path to the name of the model.
     """
     now = {path for answer in answers for path in answer.paths}
     names = {answer.ref.name for answer in answers}
     others = {path for r in known if r.model not in names for path in r.files}
-    gone = [
-        path
+    gone = {
+        path: receipt.model
         for receipt in known
         if receipt.model in names
         for path, digest in receipt.files.items()
         if path not in now | others
         and workspace.look(path)
         and _is_still(workspace.root / path, digest, store)
-    ]
+    }
     tracked = set(_tracked(workspace.root, gone)) if gone else set()
-    return [path for path in gone if path not in tracked]
+    return {path: model for path, model in gone.items() if path not in tracked}
 
 
 def _is_still(path: Path, digest: Digest, store: Store) -> bool:

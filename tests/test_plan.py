@@ -128,6 +128,6 @@ def test_what_is_cached_is_not_downloaded() -> None:
 
 
 def test_leftovers_are_told() -> None:
-    plan = make_plan([FILE], held={}, cached_size={}.get, leftovers=["m/gone"])
+    plan = make_plan([FILE], held={}, cached_size={}.get, leftovers={"m/gone": "m"})
 
-    assert plan == Plan((Step(FILE, DOWNLOAD, 10),), ("m/gone",))
+    assert plan == Plan((Step(FILE, DOWNLOAD, 10),), {"m/gone": "m"})

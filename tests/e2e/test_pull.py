@@ -258,6 +258,26 @@ def test_the_json_result_holds_what_the_contract_says(
     }
 
 
+@pytest.mark.parametrize("mode", [(), ("--dry-run",)], ids=["pull", "dry run"])
+def test_a_removed_file_is_told_with_its_own_model(
+    run_dvc: RunDvc, registry: Registry, clone: Path, mode: tuple[str, ...]
+) -> None:
+    env, pull = registry.environ, ("models", "pull", "--json", *mode)
+    run_dvc("models", "pull", "bert@v1.0.0", "churn@v1.0.0", cwd=clone, env=env)
+
+    done = run_dvc(*pull, "bert@v2.0.0", "churn@v1.0.0", cwd=clone, env=env)
+
+    bert, churn = json.loads(done.stdout)["models"]
+    assert bert["files"][-1] == {
+        "path": "models/bert/vocab.txt",
+        "size": None,
+        "md5": None,
+        "action": "remove" if mode else "removed",
+        "verified_by": None,
+    }
+    assert [file["action"] for file in churn["files"]] == ["unchanged"]
+
+
 def test_quiet_prints_nothing(run_dvc: RunDvc, registry: Registry, clone: Path) -> None:
     done = run_dvc("models", "pull", "churn", "-q", cwd=clone, env=registry.environ)
 
