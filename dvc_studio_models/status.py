@@ -28,7 +28,7 @@ from dvc_studio_models.preparation import ask, prepare, stand
 from dvc_studio_models.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dvc_studio_models.ask import Answer
     from dvc_studio_models.model import ModelResult, Pin
@@ -141,12 +141,11 @@ def _plan(
     pins: Mapping[str, Pin],
     here: Here,
     options: PullOptions,
-) -> Iterable[ModelResult]:
-    """Tell what a pull would do."""
-    if not answers:
-        return ()
-    ready = prepare(here, source, answers, pins, options)
-    return tell(source, ready, {}, time.monotonic(), sizes={}).models
+) -> Iterator[ModelResult]:
+    """Tell what a pull of each model by itself would do: two may share a path."""
+    for answer in answers:
+        ready = prepare(here, source, [answer], pins, options)
+        yield from tell(source, ready, {}, time.monotonic(), sizes={}).models
 
 
 def _with_now(

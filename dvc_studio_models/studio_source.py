@@ -43,7 +43,7 @@ class StudioSource:
         self._options = options
         self._client = connect(here.settings)
         self._answers: list[Answer] = []
-        self._store: Store | None = None
+        self._stores: dict[Path, Store] = {}
 
     def answer(
         self,
@@ -60,14 +60,16 @@ class StudioSource:
         return answers
 
     def open_store(self, root: Path, paths: Sequence[str]) -> Store:
-        """Open that of the DVC project that holds all targets."""
-        self._store = open_store(
-            root / common_folder(paths),
-            root,
-            use_cache=self._options.cache,
-            wait_for_lock=self._options.wait_for_lock,
-        )
-        return self._store
+        """Open that of the DVC project that holds all targets, once."""
+        folder = root / common_folder(paths)
+        if folder not in self._stores:
+            self._stores[folder] = open_store(
+                folder,
+                root,
+                use_cache=self._options.cache,
+                wait_for_lock=self._options.wait_for_lock,
+            )
+        return self._stores[folder]
 
     def foresee(
         self, files: Sequence[ModelFile], options: PullOptions
@@ -100,9 +102,9 @@ class StudioSource:
         return make_renewal(self._client, self.repo, self._answers)
 
     def close(self) -> None:
-        """Close the store and the connections."""
-        if self._store is not None:
-            self._store.close()
+        """Close the stores and the connections."""
+        for store in self._stores.values():
+            store.close()
         self._client.close()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import DVC
-from projects import CHURN, FRAUD, git, write
+from projects import CHURN, FRAUD, commit_all, git, track, write
 from terminals import on_terminal
 
 if TYPE_CHECKING:
@@ -311,6 +311,44 @@ def test_status_where_nothing_was_pulled_is_about_all_models(
     assert done.returncode == 1
     assert git(clone, "status", "--porcelain") == ""
     assert not (clone / "models/churn.pkl").exists()
+
+
+def test_status_compares_two_models_of_one_path(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
+) -> None:
+    """As after an artifact was renamed."""
+    project, env = own_registry.project, own_registry.environ
+    dvc_yaml = project.repo / "dvc.yaml"
+    dvc_yaml.write_text(dvc_yaml.read_text().replace("churn:", "attrition:"))
+    commit_all(project, "Rename churn")
+    project.tag("attrition@v1.0.0")
+    clone = project.clone(tmp_path / "clone")
+    run_dvc("models", "pull", "churn@v1.0.0", cwd=clone, env=env)
+    run_dvc("models", "pull", "attrition", cwd=clone, env=env)
+
+    done = run_dvc("models", "status", "--json", cwd=clone, env=env)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    shown = {m["name"]: m["up_to_date"] for m in json.loads(done.stdout)["models"]}
+    assert shown == {"attrition": True, "churn": False}
+
+
+def test_status_tells_of_a_file_too_many_with_its_own_model(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
+) -> None:
+    project, env = own_registry.project, own_registry.environ
+    (project.repo / "models/bert/empty.txt").unlink()
+    track(project.repo, "models/bert")
+    commit_all(project, "Leave out an empty file")
+    clone = project.clone(tmp_path / "clone")
+    run_dvc("models", "pull", "bert", "churn", cwd=clone, env=env)
+    project.tag("bert@v3.0.0")
+
+    done = run_dvc("models", "status", cwd=clone, env=env)
+
+    assert done.returncode == 1
+    assert rows(done.stdout)[:2] == [["bert:"], ["remove", "models/bert/empty.txt"]]
+    assert "remove" not in done.stdout.partition("churn")[2]
 
 
 def test_status_of_a_model_that_studio_does_not_know_is_an_error(
