@@ -52,6 +52,31 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
         raise UsageError(problem)
 
 
+def read_names(
+    names: Sequence[str], here: Here, *, stage: str | None, version: str | None
+) -> list[ModelRef]:
+    """Read what the user names, each model once.
+
+    Args:
+        names: As the user gave them.
+        here: Where a name without folder may mean that folder's model.
+        stage: For every name without a selector of its own; so is ``version``.
+        version: With or without the leading ``v``.
+
+    Raises:
+        UsageError: A name cannot be read, or two want different versions of one model.
+    """
+    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
+    if here.clone:
+        refs = [here.clone.qualify(ref, here.folder) for ref in refs]
+    by_name: dict[str, ModelRef] = {}
+    for ref in refs:
+        if by_name.setdefault(ref.name, ref) != ref:
+            msg = f"'{ref.name}' is named twice: {by_name[ref.name]}, {ref}"
+            raise UsageError(msg)
+    return list(by_name.values())
+
+
 def choose(
     names: Sequence[str],
     here: Here,
@@ -63,21 +88,20 @@ def choose(
     """Read what is asked for.
 
     Args:
-        names: As the user gave them; with ``--locked`` none means all that are pinned.
-        here: Where a name without folder may mean that folder's model.
+        names: See :func:`read_names`, as for ``here``, ``stage`` and ``version``; with
+            ``--locked`` none means all that are pinned.
+        here: See there.
         options: For the lock file.
-        stage: For every name without a selector of its own; so is ``version``.
-        version: With or without the leading ``v``.
+        stage: See there.
+        version: See there.
 
     Raises:
-        UsageError: A name cannot be read, or selects something beside ``--locked``.
+        UsageError: See there; or a name selects something beside ``--locked``.
         NotLockedError: The lock file does not have it.
         LockFileError: The lock file cannot be used.
         UnsafePathError: It names paths that must not be written.
     """
-    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
-    if here.clone:
-        refs = [here.clone.qualify(ref, here.folder) for ref in refs]
+    refs = read_names(names, here, stage=stage, version=version)
     if not options.locked:
         return refs, {}
     if stage or version or any("@" in name or "#" in name for name in names):

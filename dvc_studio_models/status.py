@@ -23,7 +23,7 @@ from dvc_studio_models.model import (
     StatusResult,
 )
 from dvc_studio_models.outcome import tell
-from dvc_studio_models.pins import lock_path
+from dvc_studio_models.pins import lock_path, read_names
 from dvc_studio_models.preparation import ask, prepare, stand
 from dvc_studio_models.witness import Witness
 
@@ -60,11 +60,7 @@ def compare(
         here = stand(options, stack)
         pins = {} if stage or version else _read_pins(here)
         if names:
-            refs = [
-                ModelRef.parse(name, version=version, stage=stage) for name in names
-            ]
-            if here.clone:
-                refs = [here.clone.qualify(ref, here.folder) for ref in refs]
+            refs = read_names(names, here, stage=stage, version=version)
             pins = {r.name: pins[r.name] for r in refs if _is_pinned(r, pins)}
             refs = [ref for ref in refs if not _is_pinned(ref, pins)]
         else:

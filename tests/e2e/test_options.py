@@ -167,6 +167,35 @@ def test_urls_come_as_json_too(
     assert urls[CONFIG].startswith(registry.url)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("pull",), id="pull"),
+        pytest.param(("pull", "--urls"), id="urls"),
+        pytest.param(("status",), id="status"),
+    ],
+)
+def test_a_model_that_is_named_twice_is_asked_for_once(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    command: tuple[str, ...],
+) -> None:
+    files = {"models/churn.pkl": CHURN["v2.0.0"]}
+    studio.serve("churn", file_server.publish(files))
+    models, env = ("models", *command), studio.environ
+
+    done = run_dvc(*models, "churn", "churn", cwd=clone, env=env)
+    asked = len(studio.requests)
+    other = run_dvc(*models, "churn@v1.0.0", "churn@2.0.0", cwd=clone, env=env)
+
+    assert (done.returncode, asked) == (int(command == ("status",)), 1), done.stderr
+    assert done.stdout.count("models/churn.pkl") == 1
+    assert other.returncode == 254
+    assert "'churn' is named twice: churn@v1.0.0, churn@v2.0.0" in other.stderr
+
+
 def test_asking_in_two_ways_at_once_is_refused(run_dvc: RunDvc, clone: Path) -> None:
     done = run_dvc("models", "pull", "churn", "--urls", "--check", cwd=clone)
 
