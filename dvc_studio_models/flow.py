@@ -82,10 +82,11 @@ def pull(
     with contextlib.ExitStack() as stack:
         here = stand(options, stack)
         refs, pins = choose(names, here, options, stage=stage, version=version)
+        lock = lock_path(options.lock, here) if options.lock else None
         source, answers = ask(refs, pins, here, options, stack)
         ready = prepare(here, source, answers, pins, options)
-        if options.lock:
-            check_lockable(ready.answers, lock_path(options.lock, here))
+        if lock:
+            check_lockable(ready.answers, lock)
         if options.dry_run:
             sizes = source.foresee(ready.plan.downloads(), options)
             return tell(source, ready, {}, began, sizes=sizes)
@@ -97,11 +98,13 @@ def pull(
         _fetch(ready, source, arrived, progress or SilentProgress(), jobs=options.jobs)
         if not options.is_partial:
             ready = _prove(ready, arrived)
+        if lock:
+            check_lockable(ready.answers, lock)
         _place(ready, arrived)
         _remember(ready, arrived, options)
         result = tell(source, ready, arrived, began)
-        if options.lock:
-            _pin(ready, arrived, result, lock_path(options.lock, here))
+        if lock:
+            _pin(ready, arrived, result, lock)
         return result
 
 

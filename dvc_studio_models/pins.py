@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
+    LocalDiskError,
     LockFileError,
     NotGitRepoError,
     NotLockedError,
@@ -132,10 +133,11 @@ def lock_path(option: bool | str | os.PathLike[str], here: Here) -> Path:  # noq
 
 
 def check_lockable(answers: Iterable[Answer], path: Path) -> None:
-    """Refuse, before anything is fetched, what could not be pinned after it.
+    """Refuse, before anything is changed, what could not be pinned after it.
 
     Raises:
         VersionUnknownError: Nothing tells which version a model is, or it is none.
+        LocalDiskError: There is no folder for the file.
         LockFileError: The file that is to be updated cannot be read.
         UnsafePathError: It names paths that must not be written.
     """
@@ -147,6 +149,8 @@ def check_lockable(answers: Iterable[Answer], path: Path) -> None:
         if not version.registered:
             why = "its stage lies on a commit without a version"
             raise VersionUnknownError(answer.ref, why)
+    if not path.parent.is_dir():
+        raise LocalDiskError(path, "no such folder")
     if path.exists():
         read_pins(path)
 
@@ -162,13 +166,12 @@ def pin(
         pulled: Each model, the digests of its files by their paths, and the files.
 
     Raises:
-        VersionUnknownError: The content turned out to be of no version that is known.
+        LockFileError: The file cannot be read any more.
         LocalDiskError: The file system refused.
     """
     pins = {}
     for answer, digests, files in pulled:
-        if answer.version is None:
-            raise VersionUnknownError(answer.ref, "Studio serves other content")
+        assert answer.version  # noqa: S101 - else ``check_lockable`` has refused
         sizes = {file.path: file.size or 0 for file in files}
         pins[answer.ref.name] = Pin(
             answer.ref,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from conftest import RunDvc
     from projects import Project
+    from servers import FileServer, StudioServer
 
     from tests.e2e.conftest import Registry
 
@@ -130,6 +131,39 @@ def test_a_version_that_the_tags_do_not_know_is_not_locked_nor_downloaded(
     assert "git fetch --tags" in done.stderr
     assert not (clone / PATH).exists()
     assert not (clone / "models.lock").exists()
+    assert not (clone / ".dvc/cache/parts").exists()
+
+
+def test_content_that_the_tags_do_not_know_is_not_placed_where_only_it_tells_a_hash(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    git(clone, "tag", "--delete", "churn#prod#3")
+    file_server.objects["/churn.pkl"] = CHURN["v2.0.0"]
+    links = {PATH: file_server.sign("/churn.pkl")}
+    studio.serve("churn", links, stage="prod")
+
+    done = run_dvc(
+        "models", "pull", "churn#prod", "--lock", cwd=clone, env=studio.environ
+    )
+
+    assert done.returncode == 4
+    assert "git fetch --tags" in done.stderr
+    assert not (clone / PATH).exists()
+    assert not (clone / "models.lock").exists()
+
+
+def test_a_lock_file_in_no_folder_is_refused_before_the_first_byte(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    done = run_dvc(
+        *("models", "pull", "churn", "--lock", "nodir/x.lock"),
+        cwd=clone,
+        env=registry.environ,
+    )
+
+    assert done.returncode == 8
+    assert "nodir/x.lock': no such folder" in done.stderr
+    assert not (clone / PATH).exists()
     assert not (clone / ".dvc/cache/parts").exists()
 
 
