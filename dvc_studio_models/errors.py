@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from dvc.exceptions import DvcException
@@ -59,7 +61,8 @@ class LockFileError(StudioModelsError):
         self.path, self.reason = str(path), reason
         super().__init__(
             f"cannot use the lock file '{path}': {reason}\n"
-            "Write it anew with 'dvc models pull NAME --lock', or take it from Git"
+            "Take it from Git, or remove it and write it anew with "
+            f"'dvc models pull NAME {_lock_option(path)}'"
         )
 
 
@@ -68,13 +71,19 @@ class NotLockedError(StudioModelsError):
 
     exit_code = 4
 
-    def __init__(self, name: str, path: Path | str, known: Iterable[str]) -> None:
+    def __init__(self, name: str, path: Path, known: Iterable[str]) -> None:
         self.name, self.path = name, str(path)
         there = ", ".join(known) or "no model"
         super().__init__(
-            f"'{name}' is not in '{path}', which has {there}\n"
-            f"Add it with 'dvc models pull {name} --lock'"
+            f"'{name}' is not in '{path.name}', which has {there}\n"
+            f"Add it with 'dvc models pull {name} {_lock_option(path)}'"
         )
+
+
+def _lock_option(path: Path | str) -> str:
+    """Spell the option that writes a lock file."""
+    is_default = PurePath(path).name == "models.lock"
+    return "--lock" if is_default else f"--lock {shlex.quote(str(path))}"
 
 
 class LockMismatchError(StudioModelsError):

@@ -113,7 +113,7 @@ def choose(
     wanted = [ref.name for ref in refs] or list(pins)
     for name in wanted:
         if name not in pins:
-            raise NotLockedError(name, path.name, pins)
+            raise NotLockedError(name, path, pins)
     if not wanted:
         raise LockFileError(path, "it has no model")
     return [pins[name].pinned for name in wanted], {name: pins[name] for name in wanted}

@@ -311,6 +311,32 @@ def test_a_model_that_is_not_locked_is_told_with_those_that_are(
     assert "'bert' is not in 'models.lock', which has churn" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param("models.lock", id="default"), pytest.param("prod.lock", id="own")],
+)
+def test_the_hints_of_a_lock_file_lead_to_one_that_can_be_used(
+    run_dvc: RunDvc, own_registry: Registry, locked: Path, file: str
+) -> None:
+    lock, env = locked / file, own_registry.environ
+    (locked / "models.lock").rename(lock)
+    option = "--lock" if file == "models.lock" else f"--lock {lock}"
+    pull = ("models", "pull", "bert", "--locked", file)
+
+    lacking = run_dvc(*pull, cwd=locked, env=env)
+    lock.write_text(f"<<<<<<< HEAD\n{lock.read_text()}")
+    broken = run_dvc(*pull, cwd=locked, env=env)
+    lock.unlink()
+    anew = run_dvc("models", "pull", "bert", *option.split(), cwd=locked, env=env)
+    done = run_dvc(*pull, cwd=locked, env=env)
+
+    assert (lacking.returncode, broken.returncode) == (4, 251)
+    assert f"Add it with 'dvc models pull bert {option}'\n" in lacking.stderr
+    assert "Take it from Git, or remove it and write it anew" in broken.stderr
+    assert f"'dvc models pull NAME {option}'\n" in broken.stderr
+    assert (anew.returncode, done.returncode) == (0, 0)
+
+
 def test_a_lock_file_that_is_not_there_is_told(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
