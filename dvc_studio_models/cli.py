@@ -159,13 +159,6 @@ def _to_json(result: PullResult) -> dict[str, Any]:
     }
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def add_parser(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     parent_parser: argparse.ArgumentParser,
@@ -287,7 +280,7 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j",
         "--jobs",
-        type=_positive,
+        type=int,
         default=16,
         metavar="<number>",
         help="Concurrent connections (default: 16).",

@@ -40,17 +40,28 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
     for file in (options.lock, options.locked):
         if not isinstance(file, bool):
             check_name(Path(file).name)
-    problem = None
-    if options.lock and options.locked:
-        problem = "'--lock' writes what '--locked' reads: use one of them"
-    elif options.lock and options.is_partial:
-        problem = "'--lock' pins whole models: leave out '--include' and '--exclude'"
-    elif options.lock and options.dry_run:
-        problem = "'--lock' pins what was pulled, and a dry run pulls nothing"
-    elif not (names or options.locked):
-        problem = "no model is named: give NAMEs, or '--locked'"
-    if problem:
-        raise UsageError(problem)
+    problems = (
+        (
+            options.lock and options.locked,
+            "'--lock' writes what '--locked' reads: use one of them",
+        ),
+        (
+            options.lock and options.is_partial,
+            "'--lock' pins whole models: leave out '--include' and '--exclude'",
+        ),
+        (
+            options.lock and options.dry_run,
+            "'--lock' pins what was pulled, and a dry run pulls nothing",
+        ),
+        (
+            not (names or options.locked),
+            "no model is named: give NAMEs, or '--locked'",
+        ),
+        (options.jobs < 1, "'--jobs' must be at least 1"),
+    )
+    for is_so, problem in problems:
+        if is_so:
+            raise UsageError(problem)
 
 
 def read_names(

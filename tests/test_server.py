@@ -1419,6 +1419,23 @@ def test_a_port_that_is_taken_is_a_configuration_error(project: Project) -> None
     assert f"cannot listen on '127.0.0.1:{port}': Address already in use" in errors
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "bounds"),
+    [
+        pytest.param("--port", "65536", "0 to 65535", id="no port"),
+        pytest.param("--expires", "0", "1 to 604800", id="no life"),
+        pytest.param("--expires", "1h", "1 to 604800", id="no number"),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_with_them(
+    project: Project, option: str, value: str, bounds: str
+) -> None:
+    code, errors = outcome("serve", str(project.repo), option, value)
+
+    assert code == 254
+    assert f"argument {option}: '{value}' is not a number from {bounds}\n" in errors
+
+
 def test_without_a_token_nothing_is_served(project: Project) -> None:
     code, errors = outcome("serve", str(project.repo), token="")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +16,11 @@ from dvc_studio_models.options import add_command
 from dvc_studio_models.server.settings import Settings
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
+LAST_PORT = (1 << 16) - 1
 LONGEST_S = 7 * 24 * 3600  # what S3 signs at most
 
 DESCRIPTION = """\
@@ -134,18 +136,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port < 1 << 16:
-        raise ValueError
-    return port
+def _within(least: int, most: int) -> Callable[[str], int]:
+    """Make the reader of a number within bounds."""
 
+    def read(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if least <= int(text) <= most:
+                return int(text)
+        msg = f"{text!a} is not a number from {least} to {most}"
+        raise argparse.ArgumentTypeError(msg)
 
-def _seconds(text: str) -> int:
-    seconds = int(text)
-    if not 0 < seconds <= LONGEST_S:
-        raise ValueError
-    return seconds
+    return read
 
 
 def add_parser(
@@ -174,7 +175,7 @@ def add_parser(
     )
     parser.add_argument(
         "--port",
-        type=_port,
+        type=_within(0, LAST_PORT),
         default=8501,
         metavar="<number>",
         help="Port to listen on; 0 for a free one (default: 8501).",
@@ -187,7 +188,7 @@ def add_parser(
     ).complete = completion.FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--expires",
-        type=_seconds,
+        type=_within(1, LONGEST_S),
         default=3600,
         metavar="<seconds>",
         help="Life of a link (default: 3600).",

@@ -98,6 +98,11 @@ def test_no_name_and_no_lock_is_refused(clone: Path) -> None:
         pull(folder=clone)
 
 
+def test_no_connection_at_all_is_refused(clone: Path) -> None:
+    with pytest.raises(UsageError, match="'--jobs' must be at least 1"):
+        pull("churn", folder=clone, jobs=0)
+
+
 def test_a_source_that_there_is_not_is_refused(clone: Path) -> None:
     with pytest.raises(UsageError, match="use one of studio, remote, cache"):
         pull("churn", folder=clone, source="s3")

@@ -196,6 +196,13 @@ def test_a_model_that_is_named_twice_is_asked_for_once(
     assert "'churn' is named twice: churn@v1.0.0, churn@v2.0.0" in other.stderr
 
 
+def test_no_connection_at_all_is_refused(run_dvc: RunDvc, clone: Path) -> None:
+    done = run_dvc("models", "pull", "churn", "-j", "0", cwd=clone)
+
+    assert done.returncode == 254
+    assert done.stderr == "ERROR: '--jobs' must be at least 1\n"
+
+
 def test_asking_in_two_ways_at_once_is_refused(run_dvc: RunDvc, clone: Path) -> None:
     done = run_dvc("models", "pull", "churn", "--urls", "--check", cwd=clone)
 
