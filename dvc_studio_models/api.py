@@ -140,8 +140,6 @@ def download_urls(  # noqa: PLR0913 - see pull
         repo=repo,
         git_remote=git_remote,
         folder=folder,
-        # Outside of a clone this says that none is needed; nothing is placed.
-        out=folder if repo else None,
         include=include,
         exclude=exclude,
         locked=locked,

@@ -156,8 +156,7 @@ class NotGitRepoError(StudioModelsError):
     def __init__(self, folder: str, reason: str = "not in a Git repository") -> None:
         self.folder = folder
         super().__init__(
-            f"'{folder}' is {reason}\n"
-            "Run inside a clone of the model's repo, or use '--repo URL --out DIR'"
+            f"'{folder}' is {reason}\nRun inside a clone of the model's repo"
         )
 
 

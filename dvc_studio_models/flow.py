@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.ask import Answer, prove
 from dvc_studio_models.errors import (
+    NotGitRepoError,
     TargetExistsError,
     UnsafePathError,
     UsageError,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest
     from dvc_studio_models.preparation import Ready
     from dvc_studio_models.progress import Progress
-    from dvc_studio_models.source import Arrival, Source
+    from dvc_studio_models.source import Arrival, Here, Source
     from dvc_studio_models.store import Store
 
 
@@ -80,7 +81,7 @@ def pull(
     check_options(names, options)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        here = stand(options, stack)
+        here = _stand(options, stack)
         refs, pins = choose(names, here, options, stage=stage, version=version)
         lock = lock_path(options.lock, here) if options.lock else None
         source, answers = ask(refs, pins, here, options, stack)
@@ -133,7 +134,9 @@ def download_urls(
     if options.lock or options.source not in {None, STUDIO}:
         msg = "URLs come from Studio, and nothing is pulled: no other source, no lock"
         raise UsageError(msg)
-    options = replace(options, source=STUDIO, cache=False)
+    # Nothing is placed: neither a clone nor the cache is needed.
+    out = options.out or options.folder
+    options = replace(options, source=STUDIO, cache=False, out=out)
     with contextlib.ExitStack() as stack:
         here = stand(options, stack)
         refs, pins = choose(names, here, options, stage=stage, version=version)
@@ -144,6 +147,14 @@ def download_urls(
     if problems:
         raise UnsafePathError(problems)
     return {file.path: file.url for file in files}
+
+
+def _stand(options: PullOptions, stack: contextlib.ExitStack) -> Here:
+    try:
+        return stand(options, stack)
+    except NotGitRepoError as error:
+        error.suggest("Or use '--repo URL --out DIR'")
+        raise
 
 
 # Plan

@@ -153,6 +153,41 @@ def test_urls_can_be_fetched_with_curl(
     assert git(clone, "status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_urls_need_no_git_repo(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path, by: str
+) -> None:
+    options = ("--repo", "acme/models") if by == "option" else ()
+    repo = {} if options else {"DVC_STUDIO_REPO_URL": "acme/models"}
+
+    done = run_dvc(
+        *("models", "pull", "churn", "--urls", *options),
+        cwd=tmp_path,
+        env={**registry.environ, **repo},
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"models/churn.pkl\t{registry.url}")
+
+
+@pytest.mark.parametrize(
+    ("command", "places"),
+    [
+        pytest.param(("pull", "churn"), True, id="pull"),
+        pytest.param(("status",), False, id="status"),
+        pytest.param(("list",), False, id="list"),
+    ],
+)
+def test_who_needs_a_clone_and_is_in_none_is_told_what_would_do(
+    run_dvc: RunDvc, tmp_path: Path, command: tuple[str, ...], places: bool
+) -> None:
+    done = run_dvc("models", *command, cwd=tmp_path)
+
+    assert done.returncode == 253
+    assert "Run inside a clone of the model's repo\n" in done.stderr
+    assert ("--repo URL --out DIR" in done.stderr) == places
+
+
 def test_urls_come_as_json_too(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
