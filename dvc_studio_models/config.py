@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 DEFAULT_URL = "https://studio.datachain.ai"
 """Hosted Studio, as DVC >= 3.59 knows it (``dvc.utils.studio``)."""
 
+_BOOLEANS = {
+    **dict.fromkeys(("1", "y", "yes", "true"), True),
+    **dict.fromkeys(("0", "n", "no", "false"), False),
+}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -76,13 +81,13 @@ def load_settings(
         or studio.get("token")
     )
     repo_url = env.get("DVC_STUDIO_REPO_URL") or env.get("STUDIO_REPO_URL")
-    offline = env.get("DVC_STUDIO_OFFLINE") or studio.get("offline", False)
+    offline = env.get("DVC_STUDIO_OFFLINE")
     return Settings(
         url=_check_url(
             url or env.get("DVC_STUDIO_URL") or studio.get("url") or DEFAULT_URL
         ),
         token=_check_token(token),
-        offline=_to_bool(offline),
+        offline=_to_bool(offline) if offline else studio.get("offline", False),
         repo_url=repo_url or studio.get("repo_url"),
         git_remote=env.get("DVC_EXP_GIT_REMOTE") or exp.get("git_remote"),
     )
@@ -135,13 +140,13 @@ def _check_token(token: str | None) -> str | None:
     return token or None
 
 
-def _to_bool(value: object) -> bool:
-    """Read a boolean as DVC does, which has checked those of its own files."""
-    from dvc.config import to_bool
-    from voluptuous import Invalid
+def _to_bool(text: str) -> bool:
+    """Read the variable as DVC does, through ``dvc_studio_client``, where it is clear.
 
+    To that ``only`` and ``2021`` are true as well, for a ``y`` and a ``1`` in them.
+    """
     try:
-        return bool(to_bool(value))
-    except Invalid:
+        return _BOOLEANS[text.lower()]
+    except KeyError:
         msg = "DVC_STUDIO_OFFLINE is not a boolean: use true or false"
         raise StudioConfigError(msg) from None

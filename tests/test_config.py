@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DVC
+from dvc_studio_client.config import get_studio_config
 from servers import PLANTED_TOKEN
 
 from dvc_studio_models.config import DEFAULT_URL, Settings, load_settings
@@ -278,8 +279,30 @@ def test_offline_can_be_lifted_by_the_environment(configs: Configs) -> None:
     assert load(configs, DVC_STUDIO_OFFLINE="false").offline is False
 
 
-@pytest.mark.parametrize("text", ["1", "yes", "only", " true", "maybe"])
-def test_what_dvc_takes_for_no_boolean_is_refused(configs: Configs, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("1", True, id="1"),
+        pytest.param("y", True, id="y"),
+        pytest.param("Yes", True, id="yes"),
+        pytest.param("0", False, id="0"),
+        pytest.param("N", False, id="n"),
+        pytest.param("no", False, id="no"),
+    ],
+)
+def test_the_variable_means_what_it_means_to_dvcs_client(
+    configs: Configs, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
+) -> None:
+    configs.set("repo", "studio", offline=str(not expected))
+    monkeypatch.setenv("DVC_STUDIO_OFFLINE", text)
+    to_client = get_studio_config(studio_token="t", studio_repo_url="r")
+
+    assert expected is (to_client == {})
+    assert expected is load_settings(configs.root).offline
+
+
+@pytest.mark.parametrize("text", ["only", "2021", " true", "on", "maybe"])
+def test_what_is_no_boolean_is_refused(configs: Configs, text: str) -> None:
     with pytest.raises(StudioConfigError, match=r"DVC_STUDIO_OFFLINE.*true or false"):
         load(configs, DVC_STUDIO_OFFLINE=text)
 
