@@ -211,10 +211,10 @@ def _judge(
             source=f"Git, at {answer.ref},",
         )
     logger.warning(
-        "by the local tags '%s' is %s, but Studio serves other content: verified by "
-        "URL only. Run 'git fetch --tags' to verify against Git",
+        "by the local tags '%s' is %s, but Studio serves other content, so Git does "
+        "not vouch for it. Run 'git fetch --tags' to verify against Git",
         answer.ref,
-        version.version,
+        version.registered or f"at {version.commit}",
     )
     return answer
 

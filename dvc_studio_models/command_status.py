@@ -116,6 +116,8 @@ def format_status(result: StatusResult) -> str:
         if names:
             command = f"dvc models pull {shlex.join(names)}{option}"
             blocks.append(f'  (use "{command}" {what})')
+    if any(file.action == "conflict" for s in stale for file in s.result.files):
+        blocks.append("  (move away what conflicts first, or add --force)")
     return "\n".join(blocks)
 
 

@@ -144,7 +144,7 @@ class StudioOfflineError(StudioConfigError):
     def __init__(self) -> None:
         super().__init__(
             "Studio is switched off by DVC_STUDIO_OFFLINE or 'studio.offline'\n"
-            "Unset it to pull through Studio, or leave out '--source studio'"
+            "Unset it to ask Studio, or leave out '--source studio' or '--urls'"
         )
 
 

@@ -132,7 +132,9 @@ def download_urls(
     options = options or PullOptions()
     check_options(names, options)
     if options.lock or options.source not in {None, STUDIO}:
-        msg = "URLs come from Studio, and nothing is pulled: no other source, no lock"
+        msg = (
+            "'--urls' asks Studio and pulls nothing: leave out '--source' and '--lock'"
+        )
         raise UsageError(msg)
     # Nothing is placed: neither a clone nor the cache is needed.
     out = options.out or options.folder

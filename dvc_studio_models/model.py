@@ -330,7 +330,8 @@ class FileResult:
     ``unchanged``, ``link``, ``download``, ``conflict`` or ``remove``."""
 
     verified_by: str | None
-    """``git``, ``lock``, ``url``, ``storage`` or ``size``; None for a removed file."""
+    """``git``, ``lock``, ``url``, ``storage`` or ``size``; None for a removed file, and
+    in a dry run where only the download will tell."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def _file_result(
         done.size if done else size,
         digest.value if digest else None,
         step.action if sizes is not None else _DONE[step.action],
-        done.verified_by if done else "url",
+        done.verified_by if done else "url" if digest else None,
     )
 
 

@@ -338,8 +338,8 @@ class TestLaggingTags:
             anchor(churn(ref, "v1.0.0"), Witness(clone))
 
         expected = (
-            f"by the local tags '{ref}' is v2.0.0, but Studio serves other content: "
-            "verified by URL only. Run 'git fetch --tags' to verify against Git"
+            f"by the local tags '{ref}' is v2.0.0, but Studio serves other content, "
+            "so Git does not vouch for it. Run 'git fetch --tags' to verify against Git"
         )
 
         assert caplog.messages == [expected]

@@ -285,6 +285,17 @@ def sh(script: str, folder: Path, env: dict[str, str]) -> CompletedProcess[str]:
     )
 
 
+def test_urls_come_from_studio_or_not_at_all(run_dvc: RunDvc, clone: Path) -> None:
+    urls = ("models", "pull", "churn", "--urls")
+
+    other = run_dvc(*urls, "--source", "cache", cwd=clone)
+    offline = run_dvc(*urls, cwd=clone, env={"DVC_STUDIO_OFFLINE": "1"})
+
+    assert (other.returncode, offline.returncode) == (254, 251)
+    assert "leave out '--source' and '--lock'" in other.stderr
+    assert "leave out '--source studio' or '--urls'" in offline.stderr
+
+
 def test_urls_of_several_models_are_lines_of_path_and_url(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
@@ -344,6 +355,26 @@ def test_a_question_of_yes_or_no_asks_no_storage(
 
     assert done.returncode == 1, done.stderr
     assert file_server.requests == []
+
+
+def test_a_dry_run_names_no_verification_of_a_file_without_a_hash(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    file_server.objects["/churn.pkl"] = CHURN["v2.0.0"]
+    studio.serve("churn", {"models/churn.pkl": file_server.sign("/churn.pkl")})
+
+    done = run_dvc(
+        *("models", "pull", "churn", "--dry-run", "--json"),
+        cwd=clone,
+        env=studio.environ,
+    )
+
+    (file,) = json.loads(done.stdout)["models"][0]["files"]
+    assert (file["action"], file["md5"], file["verified_by"]) == (
+        "download",
+        None,
+        None,
+    )
 
 
 def test_a_dry_run_ends_well_where_storage_fails(
