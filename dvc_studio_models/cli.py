@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dvc.cli.completion import FILE
 
 from dvc_studio_models import completion
-from dvc_studio_models.command import CmdModels, write_json
+from dvc_studio_models.command import CmdModels, format_head, write_json
 from dvc_studio_models.options import (
     add_command,
     add_json,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import FileResult, ModelResult, PullResult
 
-_SHORT_SHA = 7
 _ORIGINS = {"remote": "the DVC remote", "cache": "the DVC cache"}
 
 
@@ -96,11 +95,6 @@ def format_result(result: PullResult, *, dry_run: bool) -> str:
 def _format_model(model: ModelResult, origin: str) -> str:
     from dvc_studio_models.progress import format_bytes
 
-    head = str(model.ref)
-    if model.version and model.version != model.ref.version:
-        head += f" = {model.version}"
-    if model.commit:
-        head += f" ({model.commit[:_SHORT_SHA]})"
     rows = [
         (file.path, "" if file.size is None else format_bytes(file.size), file.action)
         for file in model.files
@@ -111,7 +105,7 @@ def _format_model(model: ModelResult, origin: str) -> str:
         f"  {path:<{path_width}}   {size:>{size_width}}  {action}"
         for path, size, action in rows
     ]
-    return "\n".join([f"{head} from {origin}", *lines])
+    return "\n".join([f"{format_head(model)} from {origin}", *lines])
 
 
 def _format_summary(result: PullResult, *, dry_run: bool) -> str:
@@ -143,11 +137,7 @@ def _to_json(result: PullResult) -> dict[str, Any]:
         "models": [
             {
                 "name": model.ref.name,
-                "requested": {
-                    key: value
-                    for key in ("version", "stage")
-                    if (value := getattr(model.ref, key))
-                },
+                "requested": model.ref.requested,
                 "version": model.version,
                 "commit": model.commit,
                 "files": [vars(file) for file in model.files],

@@ -1,4 +1,4 @@
-"""What all commands of ``dvc models`` share: exit codes, JSON, a clean end.
+"""What all commands of ``dvc models`` share: exit codes, texts, JSON, a clean end.
 
 Owns how a command ends and what it prints for programs. What a command does is in its
 own module.
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from dvc_studio_models.errors import StudioModelsError
+    from dvc_studio_models.model import ModelResult
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
+_SHORT_SHA = 7
 _COLLECT_AFTER = 100_000  # objects, some 20 MB
 
 
@@ -84,6 +86,21 @@ def write_json(value: object) -> None:
     from dvc.ui import ui
 
     ui.write(json.dumps(value, ensure_ascii=False), force=True)
+
+
+def format_head(model: ModelResult) -> str:
+    """Write what was asked, and what it is: ``churn#prod = v2.0.0 (3f2a1bc)``."""
+    head = str(model.ref)
+    if model.version and model.version != model.ref.version:
+        head += f" = {model.version}"
+    if model.commit:
+        head += f" ({shorten(model.commit)})"
+    return head
+
+
+def shorten(commit: str) -> str:
+    """Shorten a commit's SHA-1 as Git does."""
+    return commit[:_SHORT_SHA]
 
 
 def _print_anything() -> None:

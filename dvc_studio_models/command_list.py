@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.command import CmdModels, write_json
+from dvc_studio_models.command import CmdModels, shorten, write_json
 from dvc_studio_models.options import add_command, add_json
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ Asks no network: 'git fetch --tags' brings the tags up to date.
 """
 
 _SHA_LENGTH = 40
-_SHORT_SHA = 7
 
 
 class CmdModelsList(CmdModels):
@@ -98,7 +97,7 @@ def _format_holding(holding: Holding) -> str | None:
 
 def _short(version: str) -> str:
     """Shorten a commit, where a stage lies on one without a version."""
-    return version[:_SHORT_SHA] if len(version) == _SHA_LENGTH else version
+    return shorten(version) if len(version) == _SHA_LENGTH else version
 
 
 def add_parser(

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models import completion
-from dvc_studio_models.command import CmdModels, write_json
+from dvc_studio_models.command import CmdModels, format_head, write_json
 from dvc_studio_models.options import (
     add_command,
     add_json,
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from dvc_studio_models.model import (
-        FileResult,
-        ModelResult,
-        ModelStatus,
-        StatusResult,
-    )
+    from dvc_studio_models.model import FileResult, ModelStatus, StatusResult
 
 DESCRIPTION = """\
 Tell whether the workspace holds what Studio resolves now. Changes nothing.
@@ -34,13 +29,11 @@ Without NAME: every model that models.lock has, and every model that was pulled 
 with the version or stage it was pulled with; where there are none, all models that
 local Git tags register.
 
-A locked model is compared with what is locked; that the stage or the latest version it
-was locked from is another one by now is told too.
+A locked model is compared with what is locked. Status also reports when the stage it
+was locked from, or the latest version, has since moved on.
 Exits with 1 if a pull, or 'dvc models pull --locked', would change anything. That a
 locked model is outdated does not count.
 """
-
-_SHORT_SHA = 7
 
 
 class CmdModelsStatus(CmdModels):
@@ -87,9 +80,7 @@ def _model_to_json(status: ModelStatus) -> dict[str, Any]:
     ref = pin.ref if pin else model.ref
     return {
         "name": ref.name,
-        "requested": {
-            key: value for key in ("version", "stage") if (value := getattr(ref, key))
-        },
+        "requested": ref.requested,
         "version": model.version,
         "commit": model.commit,
         "locked": pin is not None,
@@ -122,20 +113,11 @@ def format_status(result: StatusResult) -> str:
 
 
 def _format_model(status: ModelStatus) -> str:
-    head = _format_pinned(status) if status.pin else _format_head(status.result)
+    head = _format_pinned(status) if status.pin else format_head(status.result)
     if status.up_to_date:
         return head if status.outdated else f"{head}: up to date"
     todo = [file for file in status.result.files if file.action != "unchanged"]
     return "\n".join([f"{head}:", *_format_files(todo)])
-
-
-def _format_head(model: ModelResult) -> str:
-    head = str(model.ref)
-    if model.version and model.version != model.ref.version:
-        head += f" = {model.version}"
-    if model.commit:
-        head += f" ({model.commit[:_SHORT_SHA]})"
-    return head
 
 
 def _format_pinned(status: ModelStatus) -> str:

@@ -89,7 +89,7 @@ def update_pins(path: Path, pins: Mapping[str, Pin]) -> None:
     """
     before = read_pins(path) if path.exists() else {}
     after = {**before, **pins}
-    if after == before and path.exists():
+    if after == before:
         return
     new = path.with_name(f".{waiting_name()}")
     with disk_errors(path):
@@ -123,8 +123,7 @@ def _parse(path: Path, text: str) -> object:
     try:
         return parse_yaml(text, str(path))
     except (ParseError, ValueError, RecursionError) as error:
-        cause = getattr(error, "__cause__", None)
-        mark = getattr(cause, "problem_mark", None)
+        mark = getattr(error.__cause__, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise LockFileError(path, f"it is not YAML{where}") from None
 
@@ -174,7 +173,10 @@ def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
     ref = ModelRef.parse(f"{name}{entry['requested']}")
     paths = [file["path"] for file in entry["files"]]
     if pinned.name != name or ref.name != name or pinned.version != entry["version"]:
-        msg = f"{name!a} is not the full name of a model, or its version is none"
+        msg = (
+            f"{name!a} is not the full name of a model, or its version is not of the "
+            "form v1.2.3"
+        )
         raise UsageError(msg)
     if len(set(paths)) < len(paths):
         msg = f"{name!a} has a path twice"

@@ -98,6 +98,12 @@ class ModelRef:
         return f"#{self.stage}" if self.stage else ""
 
     @property
+    def requested(self) -> dict[str, str]:
+        """The selector as JSON has it: one key, or none for latest."""
+        selectors = {"version": self.version, "stage": self.stage}
+        return {key: value for key, value in selectors.items() if value}
+
+    @property
     def folder(self) -> str:
         """Folder of the ``dvc.yaml`` that annotates it, ``""`` for the Git root."""
         return self.name.rpartition(":")[0]
@@ -365,7 +371,7 @@ class ModelStatus:
     """How the workspace stands to one model."""
 
     result: ModelResult
-    """What a pull would do, in a locked model a locked one."""
+    """What a pull would do; for a locked model, what ``pull --locked`` would."""
 
     pin: Pin | None = None
     """What a lock file says of it."""

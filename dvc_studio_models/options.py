@@ -77,6 +77,5 @@ def add_json(parser: argparse.ArgumentParser, kind: str = "object") -> None:
     parser.add_argument(
         "--json",
         action=JsonAction,
-        dest="json",
         help=f"Print one JSON {kind} and nothing else on stdout.",
     )
