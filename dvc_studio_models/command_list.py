@@ -24,7 +24,8 @@ List the models of this repo: those that local Git tags register, those that a d
 annotates, and those that were pulled.
 
 Workspace tells what lies at a model's path by its content: a version, or part of one;
-'modified', the content of none; 'present', where no hash is recorded; '-', nothing.
+'modified', the content of none; 'present', where no hash is recorded, or where parts of
+several versions were pulled; '-', nothing.
 Asks no network: 'git fetch --tags' brings the tags up to date.
 """
 

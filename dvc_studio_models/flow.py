@@ -256,13 +256,16 @@ def _remember(
     known = {receipt.model: receipt for receipt in ready.receipts.load(root)}
     for answer in ready.answers:
         before = known.get(answer.ref.name) if options.is_partial else None
-        digests = dict(before.files) if before else {}
-        digests |= digests_of(answer, arrived)
+        version, digests = answer.version, digests_of(answer, arrived)
+        if before and before.files.keys() - digests:
+            digests = {**before.files, **digests}
+            if version and version.commit != before.commit:
+                version = None  # they are files of two versions
         receipt = Receipt(
             answer.ref.name,
             str(root),
-            answer.version.version if answer.version else None,
-            answer.version.commit if answer.version else None,
+            version.version if version else None,
+            version.commit if version else None,
             digests,
             answer.ref.selector,
         )

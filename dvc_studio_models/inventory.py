@@ -48,7 +48,7 @@ class Holding:
     state: str
     """``registered``: the content of ``version``; ``partial``: as much of it as was
     pulled; ``modified``: the content of no version; ``present``: something, and no
-    recorded hash to compare it with; ``absent``."""
+    recorded hash to compare it with, or parts of several versions; ``absent``."""
 
     version: str | None = None
     """As in the tags; a commit, where a stage lies on one without a version."""

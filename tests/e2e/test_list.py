@@ -100,6 +100,23 @@ def test_list_names_a_part_and_a_stage_s_commit(
     assert rows(done.stdout)[1] == bert
 
 
+def test_list_takes_parts_of_two_versions_for_none(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    def pull(version: str, *include: str) -> str:
+        globs = [f"--include={name}" for name in include]
+        part = ("models", "pull", f"bert@{version}", *globs)
+        done = run_dvc(*part, cwd=clone, env=registry.environ)
+        assert done.returncode == 0, done.stderr
+        return rows(run_dvc("models", "list", cwd=clone).stdout)[1][3]
+
+    assert pull("v1.0.0", "vocab.txt", "config.json") == "part of v1.0.0"
+    assert pull("v2.0.0", "empty.txt") == "present"
+    assert pull("v2.0.0", "config.json") == "present"
+    assert pull("v2.0.0") == "v2.0.0"
+    assert pull("v1.0.0", "config.json", "empty.txt", "*.bin") == "part of v1.0.0"
+
+
 def test_list_asks_nobody_and_is_quiet_when_told(
     run_dvc: RunDvc, studio: StudioServer, clone: Path
 ) -> None:
