@@ -7,6 +7,7 @@ differs is refused before the first byte.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -240,12 +241,29 @@ def _contents(files: Iterable[ModelFile]) -> dict[str, object]:
     return {file.path: Digest.from_url(file.url) or _place(file.url) for file in files}
 
 
-def _place(url: str) -> tuple[object, ...]:
+def object_of(url: str) -> str | None:
+    """Name the very object that a link without a hash is of.
+
+    Returns:
+        A hash of where it is and of its version in storage, which has one content for
+        ever; None where the link tells no version, or tells the content's hash itself.
+    """
+    if Digest.from_url(url):
+        return None
+    place = _place(url)
+    versions = [value for _, value in place[1]]
+    # S3 calls what was put while versions were off "null", and may replace it.
+    if not versions or "null" in versions:
+        return None
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return hashlib.sha256(repr((host, place)).encode()).hexdigest()
+
+
+def _place(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Tell which object, in which version, a link without a hash is of."""
     parts = urlsplit(url)
     named = ((name.lower(), value) for name, value in parse_qsl(parts.query))
-    versions = (pair for pair in named if pair[0] in _OBJECT_VERSIONS)
-    return (parts.path, *versions)
+    return parts.path, tuple(pair for pair in named if pair[0] in _OBJECT_VERSIONS)
 
 
 def _content(digests: Mapping[str, Digest | None], record: Record) -> Digest | None:

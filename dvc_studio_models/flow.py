@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, prove
+from dvc_studio_models.ask import Answer, object_of, prove
 from dvc_studio_models.errors import (
     NotGitRepoError,
     TargetExistsError,
@@ -255,25 +255,40 @@ def _remember(
     root, store = ready.workspace.root, ready.store
     known = {receipt.model: receipt for receipt in ready.receipts.load(root)}
     for answer in ready.answers:
-        before = known.get(answer.ref.name) if options.is_partial else None
-        version, digests = answer.version, digests_of(answer, arrived)
-        if before and before.files.keys() - digests:
-            digests = {**before.files, **digests}
-            if version and version.commit != before.commit:
-                version = None  # they are files of two versions
+        named = ((file.path, object_of(file.url)) for file in answer.files)
         receipt = Receipt(
             answer.ref.name,
             str(root),
-            version.version if version else None,
-            version.commit if version else None,
-            digests,
+            answer.version.version if answer.version else None,
+            answer.version.commit if answer.version else None,
+            digests_of(answer, arrived),
             answer.ref.selector,
+            {path: name for path, name in named if name},
         )
-        if known.get(answer.ref.name) == receipt:
+        before = known.get(receipt.model)
+        if before and options.is_partial:
+            receipt = _join(before, receipt)
+        if before == receipt:
             continue
-        store.remember({root / path: digest for path, digest in digests.items()})
-        _keep_tree(answer, digests, store)
+        placed = {root / path: digest for path, digest in receipt.files.items()}
+        store.remember(placed)
+        _keep_tree(answer, receipt.files, store)
         ready.receipts.save(receipt)
+
+
+def _join(before: Receipt, receipt: Receipt) -> Receipt:
+    """Keep what a partial pull left there; files of two versions are of none."""
+    kept = {p: digest for p, digest in before.files.items() if p not in receipt.files}
+    if not kept:
+        return receipt
+    if before.commit != receipt.commit:
+        receipt = replace(receipt, version=None, commit=None)
+    objects = {p: name for p, name in before.objects.items() if p in kept}
+    return replace(
+        receipt,
+        files={**kept, **receipt.files},
+        objects={**objects, **receipt.objects},
+    )
 
 
 def _keep_tree(answer: Answer, digests: Mapping[str, Digest], store: Store) -> None:

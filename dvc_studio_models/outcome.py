@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dvc_studio_models.ask import Answer
+    from dvc_studio_models.model import ModelFile
     from dvc_studio_models.preparation import Ready
     from dvc_studio_models.source import Arrival, Source
 
@@ -62,8 +63,15 @@ def _file_result(
         done.size if done else size,
         digest.value if digest else None,
         step.action if sizes is not None else _DONE[step.action],
-        done.verified_by if done else "url" if digest else None,
+        done.verified_by if done else _verified_by(step.file),
     )
+
+
+def _verified_by(file: ModelFile) -> str | None:
+    """Tell what vouches for what was there; a hash of an earlier pull does not."""
+    if file.digest is None:
+        return None
+    return "url" if Digest.from_url(file.url) else "size"
 
 
 def _removed(plan: Plan, answer: Answer, *, dry_run: bool) -> Iterator[FileResult]:

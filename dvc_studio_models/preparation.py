@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, anchor, hold_to
+from dvc_studio_models.ask import Answer, anchor, hold_to, object_of
 from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import NotGitRepoError
 from dvc_studio_models.git import Clone
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelRef, Pin, PullOptions
     from dvc_studio_models.plan import Plan
+    from dvc_studio_models.receipts import Receipt
     from dvc_studio_models.source import Source
     from dvc_studio_models.store import Store
     from dvc_studio_models.workspace import Seen
@@ -123,13 +124,28 @@ def prepare(
     check_targets(workspace, paths)
     answers = [held(answer, pins) for answer in answers]
     store = source.open_store(workspace.root, paths)
+    receipts = Receipts(store.receipts)
+    answers = [_recall(answer, receipts.load(workspace.root)) for answer in answers]
     if source.clone:
         with contextlib.closing(Witness(source.clone, memo=store.memo)) as witness:
             answers = [anchor(answer, witness) for answer in answers]
     answers = narrow(answers, options)
-    receipts = Receipts(store.receipts)
     plan, seen = survey(answers, workspace, store, receipts, options=options)
     return Ready(answers, workspace, store, receipts, plan, seen)
+
+
+def _recall(answer: Answer, receipts: Sequence[Receipt]) -> Answer:
+    """Take from earlier pulls the hashes of objects whose links tell none."""
+    known = {
+        name: receipt.files[path]
+        for receipt in receipts
+        for path, name in receipt.objects.items()
+    }
+    files = (
+        replace(file, digest=file.digest or known.get(object_of(file.url) or ""))
+        for file in answer.files
+    )
+    return replace(answer, files=tuple(files)) if known else answer
 
 
 def _root(here: Here, options: PullOptions) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import UsageError, disk_errors
@@ -38,6 +38,9 @@ class Receipt:
     files: Mapping[str, Digest]
     selector: str = ""
     """What it was asked by, see :attr:`ModelRef.selector`."""
+
+    objects: Mapping[str, str] = field(default_factory=dict)
+    """Path to the object that it came from, see :func:`ask.object_of`."""
 
 
 class Receipts:
@@ -102,6 +105,8 @@ def _is_ours(receipt: Receipt, path: Path) -> bool:
         and _is_selector(receipt.selector)
         and not any(path_problem(name) for name in receipt.files)
         and not any(map(is_tree, receipt.files.values()))
+        and receipt.objects.keys() <= receipt.files.keys()
+        and all(isinstance(name, str) for name in receipt.objects.values())
     )
 
 

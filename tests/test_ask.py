@@ -27,6 +27,7 @@ from dvc_studio_models.ask import (
     anchor,
     connect,
     make_renewal,
+    object_of,
     prove,
     tell_repo,
 )
@@ -702,6 +703,34 @@ def test_links_without_hashes_to_another_object_are_refused(
 
     with pytest.raises(ModelMovedError):
         renew()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("h/a?versionId=1", "h/a?versionId=2", id="version"),
+        pytest.param("h/a?versionId=1", "h/b?versionId=1", id="path"),
+        pytest.param("h/a?versionId=1", "i/a?versionId=1", id="host"),
+        pytest.param("h/a?generation=1", "h/a?snapshot=1", id="kind"),
+    ],
+)
+def test_an_object_is_named_by_its_version_where_it_is(one: str, other: str) -> None:
+    again = f"https://user:secret@{one}&X-Amz-Signature=secret"
+
+    assert object_of(f"https://{one}") == object_of(again)
+    assert object_of(f"https://{one}") != object_of(f"https://{other}")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        pytest.param("a?sig=x", id="no version"),
+        pytest.param("a?versionId=null", id="a version that is replaced"),
+        pytest.param(f"files/md5/aa/{'a' * 30}?versionId=1", id="a hash"),
+    ],
+)
+def test_an_object_that_may_change_or_has_a_hash_is_not_named(link: str) -> None:
+    assert object_of(f"https://h/{link}") is None
 
 
 def test_a_hash_from_git_does_not_hinder_a_renewal(

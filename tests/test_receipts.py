@@ -29,6 +29,7 @@ CHURN = Receipt(
     "v1.0.0",
     "3" * 40,
     {"m/größe.pkl": Digest(MD5, "a" * 32), "m/b": Digest(MD5_DOS2UNIX, "b" * 32)},
+    objects={"m/b": "0" * 64},
 )
 
 
@@ -66,18 +67,26 @@ def test_a_receipt_knows_what_was_asked(receipts: Receipts, selector: str) -> No
     assert load(receipts) == [asked]
 
 
-def test_a_receipt_of_before_selectors_is_read(
-    receipts: Receipts, tmp_path: Path
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("selector", "#prod", id="selectors"),
+        pytest.param("objects", {"m/b": "1" * 64}, id="objects"),
+    ],
+)
+def test_a_receipt_of_before_there_were_such_fields_is_read(
+    receipts: Receipts, tmp_path: Path, field: str, value: Any
 ) -> None:
-    receipts.save(replace(CHURN, selector="#prod"))
-    tampered(tmp_path, lambda raw: raw.pop("selector"))
+    plain = replace(CHURN, objects={})
+    receipts.save(replace(plain, **{field: value}))
+    tampered(tmp_path, lambda raw: raw.pop(field))
 
-    assert load(receipts) == [CHURN]
+    assert load(receipts) == [plain]
 
 
 def test_a_receipt_replaces_the_models_last(receipts: Receipts) -> None:
     receipts.save(CHURN)
-    newer = replace(CHURN, version="v2.0.0", files={})
+    newer = replace(CHURN, version="v2.0.0", files={}, objects={})
     receipts.save(newer)
 
     assert load(receipts) == [newer]
@@ -270,6 +279,9 @@ def test_a_receipt_with_no_such_hash_counts_as_absent(
         pytest.param("selector", None, id="no selector"),
         pytest.param("selector", "; rm", id="no such selector"),
         pytest.param("selector", "@latest", id="another spelling of none"),
+        pytest.param("objects", ["m/b"], id="objects"),
+        pytest.param("objects", {"m/c": "0" * 64}, id="object of no file"),
+        pytest.param("objects", {"m/b": ["0"]}, id="no such object"),
         pytest.param("more", 1, id="unknown field"),
     ],
 )

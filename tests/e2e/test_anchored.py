@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from projects import BERT, CHURN, git
@@ -89,6 +91,46 @@ def test_what_no_longer_counts_is_not_what_it_was(
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(head)
+
+
+@pytest.mark.parametrize(
+    ("tags", "vouches"),
+    [pytest.param("new", "git", id="Git knows"), pytest.param("old", "size", id="no")],
+)
+def test_an_object_that_was_pulled_is_known_again_though_its_link_tells_no_hash(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    clone: Path,
+    tags: str,
+    vouches: str,
+) -> None:
+    """As on a cloud-versioned remote."""
+    env, names = studio.environ, list(BERT["v2.0.0"])
+    if tags == "old":
+        git(clone, "tag", "--delete", "bert@v2.0.0")
+    for name in names:
+        file_server.objects[f"/{name}"] = BERT["v2.0.0"][name]
+    where = {
+        f"models/bert/{name}": file_server.url(quote(f"/{name}")) for name in names
+    }
+    studio.serve("bert", {path: f"{url}?versionId=1" for path, url in where.items()})
+    run_dvc("models", "pull", "bert", cwd=clone, env=env)
+    before = len(file_server.requests)
+
+    check = run_dvc("models", "pull", "bert", "--check", cwd=clone, env=env)
+    status = run_dvc("models", "status", "bert", cwd=clone, env=env)
+    (clone / "models/bert/config.json").unlink()
+    again = run_dvc("models", "pull", "bert", "--json", cwd=clone, env=env)
+    after = len(file_server.requests)
+    studio.serve("bert", {path: f"{url}?versionId=2" for path, url in where.items()})
+    newer = run_dvc("models", "pull", "bert", "--check", cwd=clone, env=env)
+
+    files = json.loads(again.stdout)["models"][0]["files"]
+    assert (check.returncode, status.returncode, after) == (0, 0, before)
+    assert {file["verified_by"] for file in files} == {vouches}
+    assert sorted({file["action"] for file in files}) == ["linked", "unchanged"]
+    assert newer.returncode == 1
 
 
 def test_a_directory_is_checked_out_offline_after_a_pull(
