@@ -3,7 +3,8 @@
 Each target is its old content or its new, never torn and never without a name: a new
 file is linked to a free name, or renamed over what is there. What was there keeps a
 second name until the end. Whatever is found that was not there when the plan was made
-is somebody's work, and stays; in a roll-back too.
+is somebody's work, and stays; in a roll-back too. An interrupt is let through between
+steps only, and not at all in a roll-back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import errno
 import logging
 import os
 import secrets
-import shutil
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from dvc_studio_models.scratch import WAITING, ignore_all, remove_hidden, waitin
 from dvc_studio_models.tree import Seen, Tree, look, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 logger = logging.getLogger(f"dvc.{__name__}")
@@ -64,9 +64,18 @@ class _Change:
 class Placing:
     """One run of changes to a tree, all of which can be taken back."""
 
-    def __init__(self, tree: Tree, scratch: Path) -> None:
+    def __init__(self, tree: Tree, scratch: Path, pause: Callable[[], None]) -> None:
+        """Change nothing yet.
+
+        Args:
+            tree: The folders of the targets.
+            scratch: An empty folder.
+            pause: Lets an interrupt through, if one waits. Called only where all that
+                was done is noted.
+        """
         self._tree = tree
         self._scratch = scratch
+        self._pause = pause
         self._changes: list[_Change] = []
         self._made: list[str] = []
         self._near: dict[str, set[str]] = {}
@@ -85,6 +94,7 @@ class Placing:
             UnsafePathError: A parent is a link, or no folder.
             OSError: The file system refused.
         """
+        self._pause()
         parent, _ = split(path)
         with self._tree.open(parent, made=self._made) as folder:
             near = parent if self._is_apart(parent, folder) else None
@@ -95,7 +105,7 @@ class Placing:
                 _name(os.fspath(new), None, path, folder, free=before is None)
                 return
             with self._at(self._spot(near)) as (copy, at):
-                _copy(os.fspath(new), None, copy, at)
+                self._copy(os.fspath(new), None, copy, at)
                 change.ours = look(copy, at)
                 _name(copy, at, path, folder, free=before is None)
 
@@ -107,6 +117,7 @@ class Placing:
             UnsafePathError: A parent is a link, or no folder.
             OSError: The file system refused.
         """
+        self._pause()
         parent, name = split(path)
         with self._tree.open(parent) as folder:
             near = parent if self._is_apart(parent, folder) else None
@@ -119,6 +130,7 @@ class Placing:
         folders = {split(folder)[0] for folder in self._made}
         folders.update(split(change.path)[0] for change in self._changes)
         each_at_once(self._flush_folder, folders)
+        self._pause()
 
     def roll_back(self) -> None:
         """Bring back what was there, the last change first."""
@@ -158,7 +170,7 @@ class Placing:
             except OSError:  # it is gone, or no hard link may be made of it
                 kept = look(name, folder)
                 if kept == before:
-                    _copy(name, folder, aside, at)
+                    self._copy(name, folder, aside, at)
         if kept != before:
             raise TargetChangedError([path])
         return spot
@@ -202,6 +214,24 @@ class Placing:
     def _flush_folder(self, path: str) -> None:
         with self._tree.open(path) as folder:
             flush_folder(folder)
+
+    def _copy(self, name: str, folder: int | None, new: str, at: int | None) -> None:
+        """Copy a file or a link with its mode and time, and flush it."""
+        if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+            os.symlink(os.readlink(name, dir_fd=folder), new, dir_fd=at)
+            return
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        with os.fdopen(source, "rb") as old:
+            made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
+            with os.fdopen(made, "wb") as copy:
+                while block := old.read(_COPY_BYTES):
+                    self._pause()
+                    copy.write(block)
+                copy.flush()
+                found = os.fstat(source)
+                os.fchmod(made, stat.S_IMODE(found.st_mode))
+                os.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
+                os.fsync(made)
 
     # Where files are on their way
 
@@ -265,20 +295,3 @@ def _name(new: str, at: int | None, path: str, folder: int, *, free: bool) -> No
             os.unlink(new, dir_fd=at)
             return
     os.replace(new, name, src_dir_fd=at, dst_dir_fd=folder)
-
-
-def _copy(name: str, folder: int | None, new: str, at: int | None) -> None:
-    """Copy a file or a link with its mode and time, and flush it."""
-    if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
-        os.symlink(os.readlink(name, dir_fd=folder), new, dir_fd=at)
-        return
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
-    with os.fdopen(source, "rb") as old:
-        made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
-        with os.fdopen(made, "wb") as copy:
-            shutil.copyfileobj(old, copy, _COPY_BYTES)
-            copy.flush()
-            found = os.fstat(source)
-            os.fchmod(made, stat.S_IMODE(found.st_mode))
-            os.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
-            os.fsync(made)

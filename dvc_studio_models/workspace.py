@@ -23,6 +23,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.placing import Placing
 from dvc_studio_models.scratch import remove_hidden
+from dvc_studio_models.signals import put_off
 from dvc_studio_models.tree import Seen, Tree, look, split
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class Workspace:
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             tree = Tree(self.root)
-        with tree:
-            placing = Placing(tree, backups)
+        with tree, put_off() as answer_signals:
+            placing = Placing(tree, backups, answer_signals)
             try:
                 self._change(placing, staged, remove, seen)
             except BaseException:

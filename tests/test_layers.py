@@ -18,6 +18,7 @@ LAYERS = [
         "progress",
         "ranges",
         "selection",
+        "signals",
         "transport",
         "workers",
     },

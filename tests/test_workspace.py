@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -860,6 +861,57 @@ def test_an_interrupt_midway_takes_everything_back(bench: Bench) -> None:
     assert snapshot(bench.root) == before
 
 
+class Signalling(logging.Handler):
+    """Sends this process a signal when something is logged."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(logging.WARNING)
+        self._number = number
+
+    def emit(self, _: logging.LogRecord) -> None:
+        signal.raise_signal(self._number)
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """As ``dvc models`` does."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_waits_until_all_that_was_there_is_back(
+    bench: Bench, number: int
+) -> None:
+    targets = [bench.write(path) for path in ("a", "m/b", "c")]
+    before = snapshot(bench.root)
+    staged = bench.stage("a", "m/b", "c", "new", "last")
+    second = Signalling(number)  # when "c" is told, the first to be taken back
+
+    def act() -> None:
+        rewrite(targets[-1])
+        signal.raise_signal(signal.SIGINT)
+
+    with ending_on_sigterm():
+        answers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        logging.getLogger("dvc").addHandler(second)
+        try:
+            with pytest.raises((KeyboardInterrupt, SystemExit)):
+                bench.place(Between(staged, act))
+        finally:
+            logging.getLogger("dvc").removeHandler(second)
+
+        assert answers == [
+            signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)
+        ]
+    after = snapshot(bench.root)
+    assert targets[-1].read_bytes() == b"somebody's own work\n"
+    assert {**after, "c": None} == {**before, "c": None}
+
+
 def test_what_somebody_wrote_since_is_not_taken_back(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1034,6 +1086,30 @@ def test_a_full_disk_midway_takes_everything_back(far: Bench) -> None:
         os._exit(1)
 
     assert os.waitpid(child, 0)[1] == 0
+    assert snapshot(far.root) == before
+
+
+def test_an_interrupt_ends_a_copy_to_another_file_system(far: Bench) -> None:
+    target = far.write("m/file")
+    before = snapshot(far.root)
+    staged = far.stage("m/file")
+    staged["m/file"].unlink()
+    os.mkfifo(staged["m/file"])  # whose end never comes
+
+    def pour() -> None:
+        with contextlib.suppress(BrokenPipeError), staged["m/file"].open("wb") as pipe:
+            pipe.write(bytes(1 << 20))
+            os.kill(os.getpid(), signal.SIGINT)
+            while True:
+                pipe.write(bytes(1 << 20))
+
+    source = threading.Thread(target=pour)
+    source.start()
+    with pytest.raises(KeyboardInterrupt):
+        far.place(staged)
+    source.join()
+
+    assert target.read_bytes() == OLD
     assert snapshot(far.root) == before
 
 
