@@ -11,9 +11,10 @@ import contextlib
 import errno
 import os
 import shutil
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from dvc_studio_models.disk import flush
+from dvc_studio_models.disk import copy, flush
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.model import Digest
 from dvc_studio_models.parts import PartStore
@@ -223,14 +224,14 @@ def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     Raises:
         LocalDiskError: The file system refused.
     """
-    waiting = list(parts.values())
+    left = Counter(parts.values())
     staged = {}
     with disk_errors(folder):
         for path, part in parts.items():
             staged[path] = folder / waiting_name()
-            waiting.remove(part)
-            if part in waiting:
-                shutil.copyfile(part, staged[path])
+            left[part] -= 1
+            if left[part]:
+                copy(part, staged[path])
             else:
                 shutil.move(part, staged[path])
         flush(staged.values())

@@ -25,6 +25,7 @@ from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathEr
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.owner import process
 from dvc_studio_models.scratch import waiting_name
+from dvc_studio_models.store import take_parts
 from dvc_studio_models.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -759,6 +760,34 @@ def test_two_targets_of_one_content_are_files_of_their_own(tmp_path: Path) -> No
     inodes = {(out / path).stat().st_ino for path in ("a", "b", "m/c")}
     assert {(out / path).read_bytes() for path in ("a", "b", "m/c")} == {CONTENT}
     assert len(inodes) == 3
+
+
+class Counted(type(Path())):  # type: ignore[misc]
+    """A path that counts how often one is compared."""
+
+    compared = 0
+
+    __hash__ = type(Path()).__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return super().__eq__(other)
+
+
+def test_the_work_grows_with_the_parts_and_not_with_their_square(
+    tmp_path: Path,
+) -> None:
+    parts = {f"m/{n}": Counted(tmp_path / f"part-{n % 200}") for n in range(300)}
+    for part in set(parts.values()):
+        part.write_bytes(part.name.encode())
+    Counted.compared = 0
+
+    staged = take_parts(parts, tmp_path)
+
+    assert Counted.compared < 2000
+    assert [staged[path].read_text() for path in parts] == [
+        part.name for part in parts.values()
+    ]
 
 
 def test_a_plain_store_that_closes_takes_nothing_of_another(tmp_path: Path) -> None:
