@@ -6,6 +6,7 @@ Owns no I/O: each kind of it is a room's. Changes nothing.
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,7 +150,8 @@ def _recall(answer: Answer, receipts: Sequence[Receipt]) -> Answer:
 
 
 def _root(here: Here, options: PullOptions) -> Path:
+    """Name the folder to place under by its one real path: receipts are found by it."""
     if options.out is not None:
-        return (here.folder / options.out).absolute()
+        return Path(os.path.realpath(here.folder / options.out))
     assert here.clone is not None  # noqa: S101 - else ``stand`` has refused
     return here.clone.root

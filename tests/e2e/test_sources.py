@@ -328,6 +328,23 @@ def test_another_folder_is_filled_from_the_clones_cache(
     assert tree(tmp_path / "out") == {PATH: CHURN["v2.0.0"]}
 
 
+@pytest.mark.parametrize("spelled", ["../out", "../link", "sub/../../link/."])
+def test_another_folder_is_the_same_however_it_is_spelled(
+    run_dvc: RunDvc, clone: Path, spelled: str
+) -> None:
+    pull = ("models", "pull", "--source", "remote")
+    folder = clone / "sub"
+    (folder / "sub").mkdir(parents=True)
+    (clone / "link").symlink_to("out")
+    run_dvc(*pull, "bert@v1.0.0", "--out", "out", cwd=clone)
+
+    done = run_dvc(*pull, "bert@v2.0.0", "--out", spelled, cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    assert tree(clone / "out/models/bert") == BERT["v2.0.0"]
+    assert "removed" in done.stdout
+
+
 # -- offline
 
 
