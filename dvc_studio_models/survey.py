@@ -15,6 +15,7 @@ from dvc_studio_models.errors import NotGitRepoError, UnsafePathError
 from dvc_studio_models.git import Clone
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.plan import Held, Plan, make_plan
+from dvc_studio_models.tree import existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ def check_targets(workspace: Workspace, paths: Sequence[str]) -> None:
 def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
     """Find what Git tracks of the paths below a root, which need not be a clone's."""
     try:
-        clone = Clone.find(_existing(root))
+        clone = Clone.find(existing(root))
     except NotGitRepoError:
         return []
     with contextlib.closing(clone):
@@ -48,10 +49,6 @@ def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
         prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
         found = clone.tracked(f"{prefix}{path}" for path in paths)
     return [path.removeprefix(prefix) for path in found]
-
-
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
 
 
 def survey(

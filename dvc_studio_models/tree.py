@@ -46,6 +46,11 @@ def split(path: str) -> tuple[str, str]:
     return folder, name
 
 
+def existing(folder: Path) -> Path:
+    """Find the deepest folder of a path that is there: itself, or one above it."""
+    return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+
+
 class Tree:
     """The folders below one root."""
 

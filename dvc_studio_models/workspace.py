@@ -24,7 +24,7 @@ from dvc_studio_models.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.placing import Placing
 from dvc_studio_models.scratch import remove_hidden
 from dvc_studio_models.signals import put_off
-from dvc_studio_models.tree import Seen, Tree, look, split
+from dvc_studio_models.tree import Seen, Tree, existing, look, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -147,13 +147,14 @@ class Workspace:
         probe = f"{HIDDEN}-{secrets.token_hex(8)}-a\u0308"
         others = (probe.upper(), unicodedata.normalize("NFC", probe))
         try:
-            with Tree(self.root) as tree, tree.open("") as root:
+            # What is still to be made will be as the folder is that it is made in.
+            with Tree(existing(self.root)) as tree, tree.open("") as root:
                 os.mkdir(probe, dir_fd=root)  # Git shows no empty folder
                 try:
                     return any(look(other, root) for other in others)
                 finally:
                     os.rmdir(probe, dir_fd=root)
-        except OSError:  # read-only, or still to be made: then it stays unknown
+        except OSError:  # read-only: then it stays unknown
             return True
 
     def _obstacles(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -320,6 +320,15 @@ def test_names_that_fold_to_one_are_accepted_where_names_do_not_fold(
     bench.workspace.check(["m/a", "m/A", "m/é", "m/e\u0301"])
 
 
+def test_names_are_tried_above_a_root_that_is_still_to_be_made(bench: Bench) -> None:
+    if (bench.root / ".." / "ROOT").exists():
+        pytest.skip("names fold here")
+
+    Workspace(bench.root / "out" / "deep").check(["README", "readme"])
+
+    assert list(bench.root.iterdir()) == []
+
+
 def test_names_that_fold_to_one_are_refused_where_it_cannot_be_tried(
     bench: Bench,
 ) -> None:
