@@ -13,6 +13,7 @@ import contextlib
 import errno
 import logging
 import os
+import posixpath
 import secrets
 import stat
 from dataclasses import dataclass
@@ -194,11 +195,14 @@ class Placing:
         if change.old is None:
             logger.warning("'%s' could not be removed again", change.path)
             return
-        kept = "nowhere"
-        with contextlib.suppress(OSError, UnsafePathError):
+        try:
             kept = self._keep(change.old)
-        message = "'%s' could not be put back; what was there is in '%s'"
-        logger.warning(message, change.path, kept)
+        except (OSError, UnsafePathError):
+            message = "'%s' could not be put back, nor could what was there be kept"
+            logger.warning(message, change.path)
+        else:
+            message = "'%s' could not be put back; what was there is in '%s'"
+            logger.warning(message, change.path, kept)
 
     def _keep(self, spot: _Spot) -> str:
         """Spare what could not be brought back, and tell where it is."""
@@ -209,7 +213,7 @@ class Placing:
             return os.fspath(kept)
         with self._at(spot) as (old, at):
             os.rename(old, name, src_dir_fd=at, dst_dir_fd=at)
-        return f"{spot.near}/{HIDDEN}/{name}"
+        return posixpath.join(spot.near, HIDDEN, name)
 
     def _flush_folder(self, path: str) -> None:
         with self._tree.open(path) as folder:
@@ -263,8 +267,7 @@ class Placing:
         if spot.near is None:
             yield os.fspath(self._scratch / spot.name), None
             return
-        hidden = f"{spot.near}/{HIDDEN}" if spot.near else HIDDEN
-        with self._tree.open(hidden, made=[]) as folder:
+        with self._tree.open(posixpath.join(spot.near, HIDDEN), made=[]) as folder:
             ignore_all(folder)
             yield spot.name, folder
 

@@ -1122,22 +1122,38 @@ def test_an_interrupt_ends_a_copy_to_another_file_system(far: Bench) -> None:
     assert snapshot(far.root) == before
 
 
+@pytest.mark.parametrize("folder", ["", "m/"], ids=["the root", "a folder"])
 def test_what_cannot_come_back_on_another_file_system_is_kept_there(
-    far: Bench, caplog: pytest.LogCaptureFixture
+    far: Bench, caplog: pytest.LogCaptureFixture, folder: str
 ) -> None:
-    target = far.write("m/file")
-    staged = far.stage("m/file", "m/fails")
+    target = far.write(f"{folder}file")
+    staged = far.stage(f"{folder}file", f"{folder}fails")
 
     def act() -> None:
         rewrite(target)
-        staged["m/fails"].unlink()
+        staged[f"{folder}fails"].unlink()
 
     with told(caplog), pytest.raises(LocalDiskError):
         far.place(Between(staged, act))
 
-    (kept,) = (far.root / "m/.dvc-models").glob("kept-*")
+    (kept,) = (target.parent / ".dvc-models").glob("kept-*")
     assert kept.read_bytes() == OLD
-    assert f"m/.dvc-models/{kept.name}" in caplog.text
+    assert f"what was there is in '{folder}.dvc-models/{kept.name}'" in caplog.text
+
+
+def test_what_can_neither_come_back_nor_be_kept_is_told(
+    far: Bench, outside: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    far.write("m/file")
+
+    def swap() -> None:
+        (far.root / "m").rename(far.root / "moved")
+        (far.root / "m").symlink_to(outside)
+
+    with told(caplog), pytest.raises(UnsafePathError):
+        far.place(Between(far.stage("m/file", "m/b"), swap))
+
+    assert "'m/file' could not be put back, nor could what was there be" in caplog.text
 
 
 def test_a_hidden_folder_that_is_a_link_is_not_followed(
