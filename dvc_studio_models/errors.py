@@ -386,14 +386,29 @@ class WorkspaceError(StudioModelsError):
 
 
 class UnsafePathError(WorkspaceError):
-    """The reply names paths that must not be written."""
+    """Paths must not be written."""
 
     def __init__(
-        self, problems: Iterable[tuple[str, str]], *, source: str = "Studio's reply"
+        self,
+        problems: Iterable[tuple[str, str]],
+        *,
+        source: str | None = "Studio's reply",
     ) -> None:
+        """Take the facts.
+
+        Args:
+            problems: Path, and why it must not be.
+            source: Who names the paths; None where it is the workspace that is unsafe.
+        """
         self.problems = tuple(problems)
+        named = f" what {source} names" if source else ""
         listed = "".join(f"\n  {path!r}: {reason}" for path, reason in self.problems)
-        super().__init__(f"refused to write what {source} names:{listed}")
+        super().__init__(f"refused to write{named}:{listed}")
+
+    @classmethod
+    def no_folder(cls, path: str) -> UnsafePathError:
+        """Make the error of a folder that is none, and must not be followed."""
+        return cls([(path, "it is a link, or no folder")], source=None)
 
 
 class TargetExistsError(WorkspaceError):

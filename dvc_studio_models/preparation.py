@@ -15,6 +15,7 @@ from dvc_studio_models.ask import Answer, anchor, hold_to, object_of
 from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import NotGitRepoError
 from dvc_studio_models.git import Clone
+from dvc_studio_models.model import STUDIO
 from dvc_studio_models.receipts import Receipts
 from dvc_studio_models.selection import check_globs, select_files
 from dvc_studio_models.source import Here
@@ -122,7 +123,7 @@ def prepare(
     """
     workspace = Workspace(_root(here, options))
     paths = [path for answer in answers for path in answer.paths]
-    check_targets(workspace, paths)
+    check_targets(workspace, paths, source=_whose(source, pins))
     answers = [held(answer, pins) for answer in answers]
     store = source.open_store(workspace.root, paths)
     receipts = Receipts(store.receipts)
@@ -155,3 +156,10 @@ def _root(here: Here, options: PullOptions) -> Path:
         return Path(os.path.realpath(here.folder / options.out))
     assert here.clone is not None  # noqa: S101 - else ``stand`` has refused
     return here.clone.root
+
+
+def _whose(source: Source, pins: Mapping[str, Pin]) -> str:
+    """Tell who names the files, in the words of an error."""
+    if source.kind == STUDIO:
+        return "Studio's reply"
+    return "the lock file" if pins else "Git"

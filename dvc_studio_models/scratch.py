@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import UnsafePathError, disk_errors
+from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.owner import is_gone, machine, process
-from dvc_studio_models.tree import FOLDER
+from dvc_studio_models.tree import FOLDER, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -58,11 +58,7 @@ def _open_made(folder: Path) -> int:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
-        try:
-            return os.open(folder, FOLDER)
-        except NotADirectoryError:
-            pass
-    raise UnsafePathError([(folder.name, "it is a link, or no folder")])
+        return open_folder(os.fspath(folder), known_as=os.fspath(folder))
 
 
 def ignore_all(folder: int) -> None:

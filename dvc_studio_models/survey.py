@@ -27,15 +27,21 @@ if TYPE_CHECKING:
     from dvc_studio_models.workspace import Seen, Workspace
 
 
-def check_targets(workspace: Workspace, paths: Sequence[str]) -> None:
+def check_targets(workspace: Workspace, paths: Sequence[str], *, source: str) -> None:
     """Refuse, before anything is written, what must not be written.
+
+    Args:
+        workspace: Where the targets are.
+        paths: Of the targets.
+        source: Who names them, for the error.
 
     Raises:
         UnsafePathError: All paths that are unsafe, or that Git tracks.
     """
-    workspace.check(paths)
+    workspace.check(paths, source=source)
     if tracked := _tracked(workspace.root, paths):
-        raise UnsafePathError((path, "Git tracks it") for path in tracked)
+        problems = [(path, "Git tracks it") for path in tracked]
+        raise UnsafePathError(problems, source=source)
 
 
 def _tracked(root: Path, paths: Iterable[str]) -> list[str]:

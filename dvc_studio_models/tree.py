@@ -100,20 +100,31 @@ class Tree:
 
 def _enter(parent: int, name: str, walked: str, made: list[str] | None) -> int:
     try:
-        return _open(parent, name, walked)
+        return open_folder(name, parent=parent, known_as=walked)
     except FileNotFoundError:
         if made is None:
             raise
     with contextlib.suppress(FileExistsError):  # another pull was faster
         os.mkdir(name, dir_fd=parent)
         made.append(walked)
-    return _open(parent, name, walked)
+    return open_folder(name, parent=parent, known_as=walked)
 
 
-def _open(parent: int, name: str, walked: str) -> int:
+def open_folder(name: str, *, parent: int | None = None, known_as: str) -> int:
+    """Open one folder; the last part of its path is no link.
+
+    Args:
+        name: Of the folder.
+        parent: The open folder that it is in; None takes ``name`` as a path.
+        known_as: What an error calls it.
+
+    Raises:
+        UnsafePathError: It is a link, or no folder.
+        OSError: It is not there, or the file system refused.
+    """
     try:
         return os.open(name, FOLDER, dir_fd=parent)
     except OSError as error:
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
             raise
-        raise UnsafePathError([(walked, "it is a link, or no folder")]) from None
+        raise UnsafePathError.no_folder(known_as) from None

@@ -39,8 +39,12 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def check(self, paths: Sequence[str]) -> None:
-        """Refuse a reply that names even one path that must not be written.
+    def check(self, paths: Sequence[str], *, source: str | None = None) -> None:
+        """Refuse even one path that must not be written.
+
+        Args:
+            paths: Of the targets.
+            source: Who names them, for the error.
 
         Raises:
             UnsafePathError: All bad paths, each with its reason.
@@ -51,7 +55,7 @@ class Workspace:
         bad.update(clashes(safe, folding=self._is_folding(safe)))
         bad.update(self._obstacles(safe))
         if bad:
-            raise UnsafePathError(bad.items())
+            raise UnsafePathError(bad.items(), source=source)
 
     def look(self, path: str) -> Seen | None:
         """Tell what is at a target; see :meth:`look_at`."""

@@ -450,6 +450,40 @@ def test_outside_of_a_clone_there_is_only_studio(
     assert "not in a Git repository" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("pull", "who"),
+    [
+        pytest.param(("churn",), "Git", id="tags"),
+        pytest.param(("--locked",), "the lock file", id="lock"),
+    ],
+)
+def test_who_names_what_must_not_be_written_is_told(
+    run_dvc: RunDvc, clone: Path, pull: tuple[str, ...], who: str
+) -> None:
+    run_dvc("models", "pull", "churn", "--source", "remote", "--lock", cwd=clone)
+    (clone / PATH).unlink()
+    (clone / PATH).mkdir()
+
+    done = run_dvc("models", "pull", *pull, "--source", "cache", cwd=clone)
+
+    assert done.returncode == 7
+    assert f"refused to write what {who} names:\n  '{PATH}': a folder" in done.stderr
+
+
+def test_a_folder_of_our_own_that_is_a_link_is_told_by_its_path(
+    run_dvc: RunDvc, clone: Path, tmp_path: Path
+) -> None:
+    own = clone / ".dvc/tmp/models"
+    own.parent.mkdir(exist_ok=True)
+    own.symlink_to(tmp_path)
+
+    done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
+
+    assert done.returncode == 7
+    assert f"refused to write:\n  '{own}': it is a link, or no folder" in done.stderr
+    assert not (clone / PATH).exists()
+
+
 # -- what DVC 2 stored
 
 
