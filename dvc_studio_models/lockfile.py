@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     LockFileError,
     UnsafePathError,
@@ -27,7 +26,7 @@ from dvc_studio_models.model import (
     PinnedFile,
 )
 from dvc_studio_models.paths import path_problem
-from dvc_studio_models.scratch import waiting_name
+from dvc_studio_models.scratch import write_anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,14 +90,8 @@ def update_pins(path: Path, pins: Mapping[str, Pin]) -> None:
     after = {**before, **pins}
     if after == before:
         return
-    new = path.with_name(f".{waiting_name()}")
     with disk_errors(path):
-        try:
-            new.write_text(_dump(after), "utf-8")
-            flush([new])
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        write_anew(path, _dump(after), flushed=True)
 
 
 # Reading

@@ -11,7 +11,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.scratch import waiting_name
+from dvc_studio_models.scratch import write_anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,12 +36,8 @@ def save(memo: Path | None, state: dict[str, Any]) -> None:
     """Save it in one step, for readers at the same time."""
     if memo is None:
         return
-    temp = memo.with_name(waiting_name())
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
-        temp.write_text(json.dumps(state), encoding="utf-8")
-        temp.replace(memo)
+        write_anew(memo, json.dumps(state))
     except OSError as exc:  # a read-only clone is slower, not wrong
         logger.debug("cannot save '%s': %s", memo.name, exc.strerror)
-        with contextlib.suppress(OSError):
-            temp.unlink()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.errors import UsageError, disk_errors
 from dvc_studio_models.model import Digest, ModelRef, is_tree
 from dvc_studio_models.paths import path_problem
-from dvc_studio_models.scratch import WAITING, is_left, waiting_name
+from dvc_studio_models.scratch import sweep, write_anew
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,12 +68,8 @@ class Receipts:
         name = _file_name(receipt)
         with disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            for left in self._folder.glob(f"{WAITING}*"):
-                if is_left(left):
-                    left.unlink(missing_ok=True)
-            new = self._folder / waiting_name()
-            new.write_text(text, "utf-8")
-            new.replace(self._folder / name)
+            sweep(self._folder)
+            write_anew(self._folder / name, text)
 
 
 def _file_name(receipt: Receipt) -> str:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.owner import is_gone, machine, process
 from dvc_studio_models.tree import FOLDER, open_folder
@@ -143,6 +144,28 @@ def lend(home: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_anew(path: Path, text: str, *, flushed: bool = False) -> None:
+    """Write a file in one step, for readers at the same time; nothing else is left.
+
+    Args:
+        path: Of the file; what is there is replaced.
+        text: Its content.
+        flushed: Whether the content is to survive a power cut.
+
+    Raises:
+        OSError: The file system refused; what was there still is.
+    """
+    new = path.with_name(waiting_name())
+    try:
+        new.write_text(text, "utf-8")
+        if flushed:
+            flush([new])
+        new.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink()
 
 
 def waiting_name() -> str:

@@ -136,6 +136,20 @@ def test_no_other_file_stays(receipts: Receipts, tmp_path: Path) -> None:
     assert [path.suffix for path in (tmp_path / "receipts").iterdir()] == [".json"]
 
 
+def test_no_other_file_stays_where_it_cannot_be_kept(
+    receipts: Receipts, tmp_path: Path
+) -> None:
+    receipts.save(CHURN)
+    (kept,) = (tmp_path / "receipts").iterdir()
+    kept.unlink()
+    kept.mkdir()
+
+    with pytest.raises(LocalDiskError, match="is a directory"):
+        receipts.save(CHURN)
+
+    assert list((tmp_path / "receipts").iterdir()) == [kept]
+
+
 def test_what_a_killed_pull_left_is_swept(receipts: Receipts, tmp_path: Path) -> None:
     receipts.save(CHURN)
     ended = subprocess.Popen(["true"])

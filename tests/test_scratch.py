@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from dvc_studio_models.scratch import (
     remove_hidden,
     sweep,
     waiting_name,
+    write_anew,
 )
 
 
@@ -184,6 +187,42 @@ def test_without_proc_a_process_is_known_by_its_number() -> None:
     )
 
     assert without_proc(code).stdout == "True False\n"
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_file_is_written_anew_or_left_as_it_was(
+    tmp_path: Path, flushed: bool
+) -> None:
+    file = tmp_path / "file"
+    write_anew(file, "größe", flushed=flushed)
+    before = file.stat().st_ino
+
+    with file.open(encoding="utf-8") as reader:
+        write_anew(file, "new", flushed=flushed)
+        assert reader.read() == "größe"
+    with pytest.raises(UnicodeEncodeError):
+        write_anew(file, "broken \udcff", flushed=flushed)
+
+    assert file.read_text("utf-8") == "new"
+    assert file.stat().st_ino != before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_flushed_file_survives_a_power_cut(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace")
+    file, log = tmp_path / "file", tmp_path / "calls"
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from dvc_studio_models.scratch import write_anew\n"
+        "write_anew(Path(sys.argv[1]), 'new', flushed=True)\n"
+    )
+    strace = ["strace", "-f", "-y", "-o", log, "-e", "trace=fsync,/^rename"]
+    subprocess.run([*strace, sys.executable, "-c", code, file], check=True)
+
+    calls = re.findall(r"(fsync|rename)\w*\(.*/placing-", log.read_text())
+    assert calls == ["fsync", "rename"]
 
 
 def test_where_no_file_is_without_a_name_a_link_is_not_written_through(
