@@ -27,7 +27,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.paths import HIDDEN
 from dvc_studio_models.scratch import WAITING, ignore_all, remove_hidden, waiting_name
-from dvc_studio_models.tree import Seen, Tree, look, split
+from dvc_studio_models.tree import Seen, Tree, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +96,7 @@ class Placing:
             OSError: The file system refused.
         """
         self._pause()
-        parent, _ = split(path)
+        parent = posixpath.dirname(path)
         with self._tree.open(parent, made=self._made) as folder:
             near = parent if self._is_apart(parent, folder) else None
             old = self._set_aside(path, folder, near, before)
@@ -119,7 +119,7 @@ class Placing:
             OSError: The file system refused.
         """
         self._pause()
-        parent, name = split(path)
+        parent, name = posixpath.split(path)
         with self._tree.open(parent) as folder:
             near = parent if self._is_apart(parent, folder) else None
             old = self._set_aside(path, folder, near, before)
@@ -128,8 +128,8 @@ class Placing:
 
     def flush(self) -> None:
         """Let the new names survive a power cut."""
-        folders = {split(folder)[0] for folder in self._made}
-        folders.update(split(change.path)[0] for change in self._changes)
+        folders = {posixpath.dirname(folder) for folder in self._made}
+        folders.update(posixpath.dirname(change.path) for change in self._changes)
         each_at_once(self._flush_folder, folders)
         self._pause()
 
@@ -162,7 +162,7 @@ class Placing:
         """Give what is at a target a second name, if it is what it was."""
         if before is None:
             return None
-        _, name = split(path)
+        name = posixpath.basename(path)
         spot = self._spot(near)
         with self._at(spot) as (aside, at):
             try:
@@ -177,7 +177,7 @@ class Placing:
         return spot
 
     def _take_back(self, change: _Change) -> None:
-        parent, name = split(change.path)
+        parent, name = posixpath.split(change.path)
         with self._tree.open(parent) as folder:
             here = look(name, folder)
             if here == change.before:  # it was not done yet
@@ -286,7 +286,7 @@ def _name(new: str, at: int | None, path: str, folder: int, *, free: bool) -> No
         folder: The open folder of the target.
         free: Whether the name is to be free; else what is there is replaced.
     """
-    _, name = split(path)
+    name = posixpath.basename(path)
     if free:
         try:
             _link(new, at, name, folder)

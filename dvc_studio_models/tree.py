@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,6 @@ def look(name: str | Path, folder: int | None = None) -> Seen | None:
     except FileNotFoundError:
         return None
     return Seen(found.st_ino, found.st_mtime_ns, found.st_size)
-
-
-def split(path: str) -> tuple[str, str]:
-    """Part a path into its folder (``""`` for the root) and its name."""
-    folder, _, name = path.rpartition("/")
-    return folder, name
 
 
 def existing(folder: Path) -> Path:
@@ -93,7 +88,7 @@ class Tree:
         Raises:
             OSError: It is not empty, or must stay for another reason.
         """
-        parent, name = split(folder)
+        parent, name = posixpath.split(folder)
         with self.open(parent) as opened:
             os.rmdir(name, dir_fd=opened)
 

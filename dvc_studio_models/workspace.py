@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import secrets
 import stat
 import unicodedata
@@ -24,7 +25,7 @@ from dvc_studio_models.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.placing import Placing
 from dvc_studio_models.scratch import remove_hidden
 from dvc_studio_models.signals import put_off
-from dvc_studio_models.tree import Seen, Tree, existing, look, split
+from dvc_studio_models.tree import Seen, Tree, existing, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,13 +76,15 @@ class Workspace:
                 Tree(self.root) as tree,
                 tree.open(folder) as opened,
             ):
-                seen.update((path, look(split(path)[1], opened)) for path in inside)
+                seen.update(
+                    (path, look(posixpath.basename(path), opened)) for path in inside
+                )
         return seen
 
     def sweep(self, paths: Iterable[str]) -> None:
         """Remove what killed pulls left beside targets."""
         with contextlib.suppress(OSError), Tree(self.root) as tree:
-            for folder in {split(path)[0] for path in paths}:
+            for folder in {posixpath.dirname(path) for path in paths}:
                 with (
                     contextlib.suppress(OSError, UnsafePathError),
                     tree.open(folder) as opened,
@@ -185,7 +188,7 @@ class Workspace:
             try:
                 with Tree(self.root) as tree, tree.open(folder) as opened:
                     for path in paths:
-                        if kind := _what_is_no_file(split(path)[1], opened):
+                        if kind := _what_is_no_file(posixpath.basename(path), opened):
                             yield path, f"{kind} is in its place"
             except FileNotFoundError:
                 pass
@@ -198,7 +201,7 @@ def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
     """Group paths by their folders, which need not be opened for each."""
     groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault(split(path)[0], []).append(path)
+        groups.setdefault(posixpath.dirname(path), []).append(path)
     return groups
 
 
@@ -215,8 +218,8 @@ def _what_is_no_file(name: str, folder: int) -> str | None:
 def _prune(tree: Tree, removed: Iterable[str]) -> None:
     """Remove the folders that removed files left empty."""
     for path in removed:
-        folder, _ = split(path)
+        folder = posixpath.dirname(path)
         with contextlib.suppress(OSError, UnsafePathError):  # not empty
             while folder:
                 tree.remove(folder)
-                folder, _ = split(folder)
+                folder = posixpath.dirname(folder)
