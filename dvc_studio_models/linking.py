@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.disk import copy, each_at_once
 from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.scratch import waiting_name
+from dvc_studio_models.scratch import lend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,15 +44,8 @@ def can_reflink(folder: Path) -> bool:
         LocalDiskError: It cannot be written.
     """
     from dvc_objects.fs import localfs
+    from dvc_objects.fs.generic import test_links
 
-    source, target = (folder / waiting_name() for _ in range(2))
-    with disk_errors(folder):
-        source.touch()
-        try:
-            localfs.reflink(os.fspath(source), os.fspath(target))
-        except OSError:
-            return False
-        finally:
-            source.unlink()
-            target.unlink(missing_ok=True)
-    return True
+    with lend(folder) as lent, disk_errors(folder):
+        here, target = os.fspath(lent), os.fspath(lent / "any")
+        return bool(test_links(["reflink"], localfs, here, localfs, target))
