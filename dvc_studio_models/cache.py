@@ -27,16 +27,15 @@ from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (
     PARTS,
     PlainStore,
-    Store,
     sweep_parts,
     take_parts,
 )
-from dvc_studio_models.trees import build_tree, parse_tree, tree_digest
+from dvc_studio_models.trees import build_tree, parse_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["DvcStore", "PlainStore", "Store", "open_store", "tree_digest"]
+    from dvc_studio_models.store import Store
 
 _OWN = (".dvc", "tmp", "models")
 _MEMO = "registry.json"
@@ -49,7 +48,7 @@ def memo_of(folder: Path, root: Path) -> Path | None:
         folder: Need not exist.
         root: Nothing above it counts.
     """
-    project = _project_around(folder, root)
+    project = project_around(folder, root)
     return project and project.joinpath(*_OWN, _MEMO)
 
 
@@ -68,13 +67,14 @@ def open_store(
         StudioConfigError: DVC cannot read the project's config.
         LocalDiskError: The file system refused.
     """
-    project = _project_around(folder, root)
+    project = project_around(folder, root)
     if project is None:
         return PlainStore(root)
     return DvcStore(project, use_cache=use_cache, wait_for_lock=wait_for_lock)
 
 
-def _project_around(folder: Path, root: Path) -> Path | None:
+def project_around(folder: Path, root: Path) -> Path | None:
+    """Find the DVC project around a folder, see :func:`open_store`."""
     for candidate in (folder, *folder.parents):
         if (candidate / ".dvc").is_dir():
             return candidate

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import logging
 import os
-import posixpath
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.cache import tree_digest
+from dvc_studio_models.cache import project_around
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.git import Clone
 from dvc_studio_models.local_project import LocalProject
 from dvc_studio_models.model import MD5
-from dvc_studio_models.records import Records
+from dvc_studio_models.records import Records, from_root
 from dvc_studio_models.registry import KnownModel, known
+from dvc_studio_models.trees import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -220,9 +220,7 @@ class Inventory:
     def _project(self, folder: Path) -> LocalProject:
         """Find the DVC project around a folder, as a pull into it would."""
         root = self._clone.root
-        around = (at for at in (folder, *folder.parents) if (at / _DVC_DIR).is_dir())
-        found = next(around, root)
-        found = found if found.is_relative_to(root) else root
+        found = project_around(folder, root) or root
         if found not in self._projects:
             self._projects[found] = LocalProject(found, root)
         return self._projects[found]
@@ -235,7 +233,7 @@ class Inventory:
             prefix = "" if folder == "." else f"{folder}:"
             models = self._project(dvc_yaml.parent).annotated(dvc_yaml)
             found.update(
-                (prefix + name, _from_root(folder, path)) for name, path in models
+                (prefix + name, from_root(path, folder)) for name, path in models
             )
         return found
 
@@ -258,14 +256,6 @@ def _likeliest_first(
     every = dict.fromkeys([*model.versions, *model.stages.values()])
     pulled = receipt.commit if receipt else None
     return iter(sorted(every, key=lambda version: version.commit != pulled))
-
-
-def _from_root(folder: str, path: object) -> str | None:
-    """Read a path of a ``dvc.yaml``; None where it is not one of this clone."""
-    if not isinstance(path, str) or "://" in path:
-        return None
-    path = posixpath.normpath(posixpath.join(folder, path))
-    return None if path in {".", ".."} or path.startswith(("/", "../")) else path
 
 
 def _walk(clone: Clone) -> Iterator[tuple[Path, Iterable[str]]]:

@@ -97,8 +97,8 @@ class History:
         """
         folder, _, short_name = name.rpartition(":")
         project = self._project(commit, folder)
-        artifact = self._annotated(project, folder).get(short_name)
-        path = _path_of(artifact, folder)
+        artifact = self._annotated(project, folder).get(short_name) or {}
+        path = from_root(artifact.get("path"), folder)
         if path is None:
             return None
         return self._project(commit, posixpath.dirname(path)), path
@@ -167,10 +167,13 @@ def _project_root(fs: FileSystem, folder: str) -> str:
     return path or "/"
 
 
-def _path_of(artifact: Mapping[str, Any] | None, folder: str) -> str | None:
-    """Give the model's path relative to the Git root."""
-    path = (artifact or {}).get("path")
-    if not path or "://" in path:
+def from_root(path: object, folder: str) -> str | None:
+    """Read a path of ``folder``'s ``dvc.yaml``; None where it is not one of the clone.
+
+    Returns:
+        Relative to the Git root.
+    """
+    if not isinstance(path, str) or not path or "://" in path:
         return None
     path = posixpath.normpath(posixpath.join(folder, path))
     return None if path in {".", ".."} or path.startswith(("/", "../")) else path

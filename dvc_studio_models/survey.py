@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dvc_studio_models.ask import Answer
-    from dvc_studio_models.cache import Store
     from dvc_studio_models.model import PullOptions
     from dvc_studio_models.receipts import Receipt, Receipts
+    from dvc_studio_models.store import Store
     from dvc_studio_models.workspace import Seen, Workspace
 
 

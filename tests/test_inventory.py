@@ -152,6 +152,12 @@ def test_a_path_outside_the_clone_is_none(clone: Path, path: str) -> None:
     assert entries(clone)["m"] == Entry("m", None, ABSENT)
 
 
+def test_a_path_that_is_empty_is_none(clone: Path) -> None:
+    write(clone, {"team/dvc.yaml": b"artifacts:\n  m:\n    path: ''\n"})
+
+    assert entries(clone)["team:m"] == Entry("team:m", None, ABSENT)
+
+
 def test_what_git_ignores_is_not_searched(
     clone: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
