@@ -25,9 +25,9 @@ from dvc_studio_models.witness import Witness
 from dvc_studio_models.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from dvc_studio_models.model import ModelRef, Pin, PullOptions
+    from dvc_studio_models.model import ModelFile, ModelRef, Pin, PullOptions
     from dvc_studio_models.plan import Plan
     from dvc_studio_models.receipts import Receipt
     from dvc_studio_models.source import Source
@@ -127,27 +127,31 @@ def prepare(
     answers = [held(answer, pins) for answer in answers]
     store = source.open_store(workspace.root, paths)
     receipts = Receipts(store.receipts)
-    answers = [_recall(answer, receipts.load(workspace.root)) for answer in answers]
+    known = receipts.load(workspace.root)
+    answers = _recall(answers, known)
     if source.clone:
         with contextlib.closing(Witness(source.clone, memo=store.memo)) as witness:
             answers = [anchor(answer, witness) for answer in answers]
     answers = narrow(answers, options)
-    plan, seen = survey(answers, workspace, store, receipts, options=options)
+    plan, seen = survey(answers, workspace, store, known, options=options)
     return Ready(answers, workspace, store, receipts, plan, seen)
 
 
-def _recall(answer: Answer, receipts: Sequence[Receipt]) -> Answer:
+def _recall(answers: list[Answer], receipts: Iterable[Receipt]) -> list[Answer]:
     """Take from earlier pulls the hashes of objects whose links tell none."""
     known = {
         name: receipt.files[path]
         for receipt in receipts
         for path, name in receipt.objects.items()
     }
-    files = (
-        replace(file, digest=file.digest or known.get(object_of(file.url) or ""))
-        for file in answer.files
-    )
-    return replace(answer, files=tuple(files)) if known else answer
+
+    def recalled(file: ModelFile) -> ModelFile:
+        digest = file.digest or known.get(object_of(file.url) or "")
+        return replace(file, digest=digest)
+
+    if not known:
+        return answers
+    return [replace(a, files=tuple(map(recalled, a.files))) for a in answers]
 
 
 def _root(here: Here, options: PullOptions) -> Path:

@@ -1,6 +1,6 @@
 """What is there before a pull changes anything, and what the pull would do about it.
 
-Owns the looking: at the targets, at what Git tracks, at the cache, at the receipts.
+Owns the looking: at the targets, at what Git tracks, at the cache.
 Changes nothing. The decisions themselves are ``plan``'s.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.ask import Answer
     from dvc_studio_models.model import PullOptions
-    from dvc_studio_models.receipts import Receipt, Receipts
+    from dvc_studio_models.receipts import Receipt
     from dvc_studio_models.store import Store
     from dvc_studio_models.workspace import Seen, Workspace
 
@@ -61,7 +61,7 @@ def survey(
     answers: Sequence[Answer],
     workspace: Workspace,
     store: Store,
-    receipts: Receipts,
+    known: Sequence[Receipt],
     *,
     options: PullOptions,
 ) -> tuple[Plan, dict[str, Seen | None]]:
@@ -71,7 +71,6 @@ def survey(
         The plan, and what was at each path that it may change.
     """
     files = [file for answer in answers for file in answer.files]
-    known = receipts.load(workspace.root)
     placed = {path: digest for r in known for path, digest in r.files.items()}
     seen = workspace.look_at(file.path for file in files)
     held = {
