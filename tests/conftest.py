@@ -52,23 +52,37 @@ class RunDvc(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Isolate what is made once for many tests, and give its home."""
+    home = tmp_path_factory.mktemp("shared-home")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(home, patch)
+        yield home
+
+
 @pytest.fixture(autouse=True)
 def home(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Isolate the test from its user and machine, and give its home."""
+    """Isolate the test from its user, its machine and other tests; give its home."""
     home = tmp_path_factory.mktemp("home")
+    isolate(home, monkeypatch)
+    return home
+
+
+def isolate(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make ``home``, which must exist, all that this process knows of its user."""
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) or name.lower() in FOREIGN:
-            monkeypatch.delenv(name)
+            patch.delenv(name)
     for name, value in _environ(home).items():
-        monkeypatch.setenv(name, value)
+        patch.setenv(name, value)
     (home / ".gitconfig").write_text(GIT_CONFIG)
     for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
         # libgit2 reads the environment only once, when it is loaded.
         place = home if level is ConfigLevel.GLOBAL else home / level.name.lower()
         pygit2.settings.search_path[level] = str(place)
-    return home
 
 
 @pytest.fixture

@@ -59,12 +59,9 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One server for all tests that change nothing: to stop one takes uvicorn 0.2 s."""
     root = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as environment:
-        for level in ("GLOBAL", "SYSTEM"):
-            environment.setenv(f"DVC_{level}_CONFIG_DIR", str(root / level))
-        template = tmp_path_factory.getbasetemp() / "template"
-        with serving(copy_project(template, root / "project").repo) as url:
-            yield url
+    template = tmp_path_factory.getbasetemp() / "template"
+    with serving(copy_project(template, root / "project").repo) as url:
+        yield url
 
 
 @pytest.fixture

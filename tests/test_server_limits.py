@@ -365,12 +365,9 @@ requests_made = st.tuples(paths, queries, tokens)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("limits")
-    with pytest.MonkeyPatch.context() as environment:
-        for level in ("GLOBAL", "SYSTEM"):
-            environment.setenv(f"DVC_{level}_CONFIG_DIR", str(root / level))
-        template = tmp_path_factory.getbasetemp() / "template"
-        with serving(copy_project(template, root / "project").repo) as url:
-            yield url
+    template = tmp_path_factory.getbasetemp() / "template"
+    with serving(copy_project(template, root / "project").repo) as url:
+        yield url
 
 
 @settings(

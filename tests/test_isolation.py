@@ -1,0 +1,65 @@
+"""No test sees its user's world, and what is made once for many tests sees none too."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from projects import git
+
+TESTS = Path(__file__).parent
+INNER = """
+import json
+import os
+from pathlib import Path
+
+import pytest
+from projects import commit_all, init_project
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory):
+    project = init_project(tmp_path_factory.mktemp("shared") / "project")
+    commit_all(project, "Begin")
+    return {"commit": project.commit("main"), **os.environ}
+
+
+def test_it(seen):
+    Path(__file__).with_name("seen.json").write_text(json.dumps(seen))
+"""
+
+
+def test_a_session_fixture_commits_into_its_own_repo_when_git_runs_the_tests(
+    tmp_path: Path,
+) -> None:
+    users = tmp_path / "users"
+    users.mkdir()
+    git(users, "init", "--quiet")
+    before = sorted(users.rglob("*"))
+    (tmp_path / "test_inner.py").write_text(INNER)
+    theirs = {
+        "GIT_DIR": str(users / ".git"),
+        "GIT_INDEX_FILE": str(users / ".git/index"),
+        "DVC_GLOBAL_CONFIG_DIR": str(users),
+        "DVC_SITE_CACHE_DIR": str(users),
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+        "XDG_CONFIG_HOME": str(users),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "conftest", "test_inner.py"],
+        cwd=tmp_path,
+        env={**os.environ, **theirs, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert seen["commit"]
+    assert [name for name in theirs if seen.get(name) == theirs[name]] == []
+    assert sorted(users.rglob("*")) == before
