@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import psutil
 import pytest
 from projects import Project, copy_project, git
 from scmrepo.git import Git
@@ -90,11 +91,17 @@ class Terminal:
         command = COMMANDS[shell]
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
-            os.chdir(folder)
-            os.execvpe(command[0], command, {**os.environ, "TERM": "dumb"})
-        self._type(SETUPS[shell].format(script=script, folder=script.parent))
-        self._type("\nprintf '%s%s\\n' re ady\n")
-        self._read(rb"ready")
+            try:
+                os.chdir(folder)
+                os.execvpe(command[0], command, {**os.environ, "TERM": "dumb"})
+            finally:  # this copy of pytest must not go on
+                os._exit(127)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            self._type(SETUPS[shell].format(script=script, folder=script.parent))
+            self._type("\nprintf '%s%s\\n' re ady\n")
+            self._read(rb"ready")
+            on_failure.pop_all()
 
     def press(self, keys: str) -> str:
         """Press keys on a new line, and give the line as it stands then."""
@@ -216,6 +223,17 @@ def test_a_subfolder_has_the_same_models(
         line = terminal.press(f"dvc models pull ch{TAB}")
 
     assert line == "dvc models pull churn "
+
+
+def test_a_terminal_without_a_shell_leaves_no_process(
+    scripts: dict[str, Path], tmp_path: Path
+) -> None:
+    before = psutil.Process().children()
+
+    with pytest.raises(OSError, match="Input/output error"):
+        Terminal("bash", scripts["bash"], tmp_path / "missing")
+
+    assert psutil.Process().children() == before
 
 
 # -- as the shell calls it
