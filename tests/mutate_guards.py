@@ -260,12 +260,15 @@ def is_noticed(mutant: Mutant, seconds: dict[str, float], first: set[str]) -> bo
         folder = copy_package(Path(name))
         path = folder / PACKAGE.name / f"{mutant.module}.py"
         path.write_text(mutant.code, "utf-8")
-        for chosen in (first, set(seconds) - first):
-            if chosen and end(
-                begin(limited, folder, files, seconds, chosen, quiet=True)
-            ):
-                return True
-    return False
+        parts = (first, set(seconds) - first)
+        return any(part and fails(folder, files, seconds, part) for part in parts)
+
+
+def fails(
+    folder: Path, files: Sequence[str], seconds: dict[str, float], chosen: set[str]
+) -> bool:
+    """Whether one of the chosen tests fails, or they come to a limit."""
+    return end(begin(limited, folder, files, seconds, chosen, quiet=True)) != 0
 
 
 def limited(
@@ -308,6 +311,9 @@ def try_module(module: str) -> int:
             sys.exit(f"the tests of {module} fail as it is")
         seconds = json.loads((folder / "seconds").read_text())
         lines = covering(folder, module)
+        if fails(folder, files, seconds, set(seconds)):
+            limits = f"{TIMEOUT_S} s and {MEMORY_BYTES >> 30} GiB"
+            sys.exit(f"the tests of {module} as it is do not pass within {limits}")
     count = os.cpu_count() or 1
     shares = [slice(number, None, count) for number in range(count)]
     children = [
