@@ -3,7 +3,7 @@
 strace counts the calls of a whole pull, then kills further pulls on entering the n-th.
 After each kill every target is its old content or its new one, Git sees nothing that is
 no target, and what the cache holds for whole is; the next pull ends well and leaves no
-trace of the first. Some of the points are tried; all of them (some 800, ten minutes)
+trace of the first. Some of the points are tried; all of them (some 700, ten minutes)
 with ``KILL_ALL=1`` in the environment.
 """
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 POINTS = 0 if os.environ.get("KILL_ALL") else 16
 """How many to try for each kind of pull; 0 means all."""
+
+REACHED_SHARE = 3 / 4
+"""Of those tried, at least: threads make each call a little earlier or later."""
+
+NOT_REACHED = "not reached"
 
 CALLS = (
     "chmod,chown,copy_file_range,fallocate,fchmod,fchmodat,fchown,fchownat,fdatasync,"
@@ -249,7 +254,7 @@ def test_killed_at_any_call_a_pull_leaves_old_or_new_and_the_next_one_ends_well(
         world.traced("-e", f"trace={call}", "-e", inject)
         killed = "killed by SIGKILL" in world.log.read_text()
         try:
-            state = world.check_whole() if killed else "not reached"
+            state = world.check_whole() if killed else NOT_REACHED
             before = before or identity(world.clone / "models/same.txt")
             world.pull()
             world.check_done(expected)
@@ -259,7 +264,9 @@ def test_killed_at_any_call_a_pull_leaves_old_or_new_and_the_next_one_ends_well(
             pytest.fail(f"{error}\nafter a kill at {call} {number}:\n{log}")
         outcomes[call, state] += 1
 
-    assert sum(outcomes.values()) > len(outcomes)
+    tried = sum(outcomes.values())
+    reached = sum(n for (_, state), n in outcomes.items() if state != NOT_REACHED)
+    assert reached >= tried * REACHED_SHARE
     assert {state for _, state in outcomes} >= {"old", "new"}
     for (call, state), count in sorted(outcomes.items()):
         record_property("kill", [call, state, count])
