@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from projects import Project, copy_project
+from stores import served
 from warm import Warm, warm
 
 if TYPE_CHECKING:
@@ -61,45 +60,17 @@ def own_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]
         yield served
 
 
-class serve:  # noqa: N801 - reads as a verb
+@contextlib.contextmanager
+def serve(project: Project, home: Path) -> Iterator[Registry]:
     """Run ``dvc models serve`` for a project until the end of the block."""
-
-    def __init__(self, project: Project, home: Path) -> None:
-        self._project = project
-        self._home = home
-
-    def __enter__(self) -> Registry:
-        self._log = (self._home / "serve.log").open("w+")
-        env = {
-            **os.environ,
-            "HOME": str(self._home),
-            "DVC_SITE_CACHE_DIR": str(self._home / "site"),
-            "DVC_NO_ANALYTICS": "1",
-            "DVC_STUDIO_TOKEN": TOKEN,
-        }
-        self._process = subprocess.Popen(
-            [DVC, "models", "serve", "--port", "0", self._project.repo],
-            env=env,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-        return Registry(self._project, self._wait_for_url())
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        assert self._process.wait(timeout=20) is not None
-        self._log.close()
-
-    def _wait_for_url(self) -> str:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self._process.poll() is None:
-            text = Path(self._log.name).read_text()
-            if found := re.search(r"http://\S+", text):
-                return found[0]
-            time.sleep(0.05)
-        self._process.kill()
-        self._process.wait()
-        pytest.fail(f"the server did not start: {Path(self._log.name).read_text()}")
+    env = {
+        **os.environ,
+        "HOME": str(home),
+        "DVC_SITE_CACHE_DIR": str(home / "site"),
+        "DVC_STUDIO_TOKEN": TOKEN,
+    }
+    with served(project.repo, log=home / "serve.log", env=env) as url:
+        yield Registry(project, url)
 
 
 @pytest.fixture(scope="session")

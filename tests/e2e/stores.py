@@ -23,7 +23,7 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from dvc.repo import Repo
@@ -268,16 +268,9 @@ class Team:
     def serving(self, *options: str) -> Iterator[Registry]:
         """Run ``dvc models serve`` for the project."""
         log = self._home / f"serve-{next(_names)}.log"
-        url = re.compile(r"http://\S+")
-        with running(
-            [DVC, "models", "serve", "--port", "0", *options, self.project.repo],
-            is_ready=lambda: url.search(log.read_text()) is not None,
-            log=log,
-            env={**self.environ, "DVC_STUDIO_TOKEN": TOKEN},
-        ):
-            found = url.search(log.read_text())
-            assert found
-            yield Registry(found[0], log)
+        env = {**self.environ, "DVC_STUDIO_TOKEN": TOKEN}
+        with served(self.project.repo, *options, log=log, env=env) as url:
+            yield Registry(url, log)
 
     def _write(self, name: str, head: str, options: Mapping[str, str]) -> None:
         lines = [f"    {key} = {value}\n" for key, value in options.items()]
@@ -286,6 +279,23 @@ class Team:
 
 
 # -- the processes
+
+
+@contextlib.contextmanager
+def served(
+    repo: Path, *options: str, log: Path, env: Mapping[str, str]
+) -> Iterator[str]:
+    """Run ``dvc models serve`` for a repo, and give its URL."""
+    url = re.compile(r"http://\S+")
+    with running(
+        [DVC, "models", "serve", "--port", "0", *options, repo],
+        is_ready=lambda: url.search(log.read_text()) is not None,
+        log=log,
+        env=env,
+    ):
+        found = url.search(log.read_text())
+        assert found
+        yield found[0]
 
 
 @contextlib.contextmanager
@@ -477,6 +487,19 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def session(
+    command: Sequence[str | Path], **options: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program, as ``Popen`` does, that ends with the block and all it began."""
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        try:
+            yield process
+        finally:  # what it began may outlive it
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def environ(home: Path) -> dict[str, str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from projects import init_project
-from servers import OK, FileServer, StudioServer, wait_until
+from servers import OK, Behaviour, FileServer, StudioServer, wait_until
+from stores import session
 
 if TYPE_CHECKING:
     from conftest import RunDvc
+    from servers import Exchange
 
 DVC = Path(sys.executable).parent / "dvc"
 LARGE = random.Random(0).randbytes(1 << 20) * 129 + b"the end"
@@ -90,19 +90,24 @@ def test_wrong_bytes_leave_neither_part_nor_copy(
     assert parts(clone) == []
 
 
+def stall_near_the_end(exchange: Exchange) -> Behaviour | None:
+    """Keep a pull where it copies what it has."""
+    _, last = exchange.byte_range or (None, None)
+    return Behaviour(stall_after=0) if last and last > 100 << 20 else None
+
+
 def test_what_a_killed_pull_had_copied_goes_and_what_it_had_fetched_stays(
     run_dvc: RunDvc, clone: Path, env: dict[str, str], file_server: FileServer
 ) -> None:
-    file_server.behaviour = replace(OK, bytes_per_s=80 << 20)
-    pull = subprocess.Popen(
-        [DVC, "models", "pull", "churn"], cwd=clone, env={**os.environ, **env}
-    )
+    file_server.choose = stall_near_the_end
     folder = clone / ".dvc/cache/parts"
-    wait_until(lambda: any(folder.glob("nohash.*")), timeout_s=30)
-    pull.send_signal(signal.SIGKILL)
-    pull.wait()
+    command = [DVC, "models", "pull", "churn"]
+    with session(command, cwd=clone, env={**os.environ, **env}) as pull:
+        wait_until(lambda: any(folder.glob("nohash.*")), timeout_s=30)
+        pull.kill()
+        pull.wait()
     assert list(folder.glob("nohash.*"))
-    file_server.behaviour = OK
+    file_server.choose = lambda _: None
     served = file_server.bytes_served
 
     done = run_dvc("models", "pull", "churn", cwd=clone, env=env)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from projects import BERT, TOKEN, copy_project, serving
-from stores import Tls, free_port, nginx
+from stores import Tls, free_port, nginx, session
 from test_readme import HELP, flat
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def test_ten_lines_lead_from_nothing_to_a_served_registry(tmp_path: Path) -> Non
         **{f"GIT_{who}_EMAIL": "ada@example.com" for who in ("AUTHOR", "COMMITTER")},
     }
 
-    with subprocess.Popen(
+    with session(
         ["bash", "-euc", f"set -o pipefail; cd work\n{script}\nkill %1; wait"],
         cwd=tmp_path,
         env=env,
@@ -50,13 +49,8 @@ def test_ten_lines_lead_from_nothing_to_a_served_registry(tmp_path: Path) -> Non
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     ) as process:
-        try:
-            said, _ = process.communicate(timeout=120)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+        said, _ = process.communicate(timeout=120)
 
     assert process.returncode == 0, said
     assert (tmp_path / "work/laptop/churn.bin").read_text() == "learned\n"
