@@ -77,9 +77,17 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
             found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
     return found
+
+
+def test_a_room_that_is_imported_from_the_package_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "memo.py"
+    path.write_text("from dvc_studio_models import flow, __version__\n")
+
+    assert "dvc_studio_models.flow" in imports(path)
 
 
 @pytest.mark.parametrize("path", rooms(), ids=lambda path: path.stem)
@@ -88,10 +96,11 @@ def test_a_room_imports_only_from_below(path: Path) -> None:
     ours = {
         name.split(".")[1]
         for name in imports(path)
-        if name.startswith("dvc_studio_models.")
+        if name.startswith(f"{PACKAGE.name}.")
     }
+    others = ours & {room_of(other) for other in rooms()} - {room}
 
-    upwards = {other for other in ours - {room} if HEIGHT[other] >= HEIGHT[room]}
+    upwards = {other for other in others if HEIGHT[other] >= HEIGHT[room]}
 
     assert {(room, other) for other in upwards} <= EQUALS
 
