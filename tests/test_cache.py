@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from dvc.repo import Repo
+from needs import need_program, other_file_system
 from projects import BERT, CHURN, Project, copy_project, git, init_project, write
 
 from dvc_studio_models.cache import DvcStore, open_store
@@ -235,10 +236,7 @@ def test_two_targets_of_one_content_are_both_placed(project: Path, kind: str) ->
 
 
 def test_a_link_type_that_the_disk_lacks_is_told(project: Path) -> None:
-    shm = Path("/dev/shm")
-    if not shm.is_dir() or shm.stat().st_dev == project.stat().st_dev:
-        pytest.skip("there is no second file system")
-    cache = shm / f"dvc-studio-models-{os.getpid()}"
+    cache = other_file_system(project) / f"dvc-studio-models-{os.getpid()}"
     configure(project, type="hardlink", dir=str(cache))
     try:
         with opened(project) as store:
@@ -828,8 +826,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_content_and_names_are_flushed_in_the_order_that_survives_a_power_cut(
     project: Path,
 ) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("there is no strace")
+    need_program("strace")
     code = """
 import sys
 from pathlib import Path

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fetching import noise
+from needs import other_file_system
 
 from dvc_studio_models.disk import (
     PIECE_BYTES,
@@ -16,6 +17,9 @@ from dvc_studio_models.disk import (
     copy_piece,
     flush_folder,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -36,10 +40,8 @@ def test_a_copy_has_the_content_and_a_mode_of_its_own(
 
 
 def test_a_copy_to_another_file_system_has_the_content(tmp_path: Path) -> None:
-    shm = Path("/dev/shm")
-    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system")
-    source, target = tmp_path / "source", shm / f"dvc-studio-models-copy-{os.getpid()}"
+    far = other_file_system(tmp_path)
+    source, target = tmp_path / "source", far / f"dvc-studio-models-copy-{os.getpid()}"
     source.write_bytes(noise(3 << 20))
     try:
         copy(source, target)

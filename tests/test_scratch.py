@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import mount_namespace
 
 from dvc_studio_models import scratch
 from dvc_studio_models.owner import is_gone, machine, process
@@ -167,12 +168,9 @@ def test_a_file_of_somebody_else_stays_in_a_hidden_folder(
 
 def without_proc(code: str, *args: Path) -> subprocess.CompletedProcess[str]:
     """Run Python in a mount namespace of its own, where ``/proc`` is empty."""
-    namespace = ["unshare", "--mount", "--map-root-user"]
-    if subprocess.run([*namespace, "true"], check=False).returncode:
-        pytest.skip("no mount namespace can be made")
     command = 'mount -t tmpfs none /proc && exec "$0" -c "$@"'
     return subprocess.run(
-        [*namespace, "sh", "-c", command, sys.executable, code, *args],
+        [*mount_namespace(), "sh", "-c", command, sys.executable, code, *args],
         check=False,
         capture_output=True,
         text=True,

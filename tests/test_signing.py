@@ -6,9 +6,7 @@ That the services accept them is shown by ``e2e/test_stores.py``.
 from __future__ import annotations
 
 import gc
-import importlib.util
 import json
-import os
 import sys
 import threading
 import time
@@ -18,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from needs import need_package
 from projects import ORIGIN_URL, TOKEN, Project, copy_project, git, serving
 
 from dvc_studio_models.server import clouds
@@ -65,13 +64,6 @@ def _collect_garbage() -> Iterator[None]:
     gc.collect()
 
 
-def need(package: str) -> None:
-    """Skip on a developer's machine what CI must have."""
-    if importlib.util.find_spec(package) is None:
-        assert not os.environ.get("CI"), f"{package} is missing"
-        pytest.skip(f"{package} is not installed")
-
-
 def open_store(protocol: str, path: str, **settings: Any) -> Store:
     """Open a remote as DVC does."""
     from dvc.data_cloud import Remote
@@ -99,7 +91,7 @@ def at_one_time(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, 
 def test_links_to_s3_made_fast_are_those_of_fsspec(
     settings: dict[str, str], folder: str
 ) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     fs = open_store("s3", folder, **S3_KEYS, **settings).remote.fs.fs
 
     def slow() -> list[str]:
@@ -120,7 +112,7 @@ def test_links_to_s3_made_fast_are_those_of_fsspec(
 def test_links_to_azure_made_fast_are_those_of_fsspec(
     settings: dict[str, str], folder: str
 ) -> None:
-    need("dvc_azure")
+    need_package("dvc_azure")
     fs = open_store("azure", folder, **settings).remote.fs.fs
 
     def slow() -> list[str]:
@@ -137,7 +129,7 @@ def test_links_to_azure_made_fast_are_those_of_fsspec(
 
 
 def test_all_links_of_one_second_are_made_in_one_way_and_no_others() -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     store = open_store("s3", "bucket", region="eu-central-1", **S3_KEYS)
     looked = []
 
@@ -185,7 +177,7 @@ def broken(*_: object) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("fast", [wrong, broken, None])
 def test_a_fast_way_that_is_not_fsspecs_is_not_gone(fast: Any) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     store = open_store("s3", "bucket", region="eu-central-1", **S3_KEYS)
     options = {"base_url": "", "expires_s": 60}
 
@@ -208,7 +200,7 @@ def test_a_fast_way_that_is_not_fsspecs_is_not_gone(fast: Any) -> None:
 def test_ten_thousand_links_take_a_moment(
     protocol: str, settings: dict[str, str]
 ) -> None:
-    need(f"dvc_{protocol}")
+    need_package(f"dvc_{protocol}")
     store = open_store(protocol, "place", **settings)
     names = [f"files/md5/{number % 256:02x}/{number:030x}" for number in range(10_000)]
     signer = clouds.SIGNERS[protocol]
@@ -242,7 +234,7 @@ def test_ten_thousand_links_take_a_moment(
 def test_credentials_that_cannot_sign_are_told(
     monkeypatch: pytest.MonkeyPatch, protocol: str, settings: dict[str, Any]
 ) -> None:
-    need(f"dvc_{protocol}")
+    need_package(f"dvc_{protocol}")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     store = open_store(protocol, "place", **settings)
 
@@ -280,7 +272,7 @@ def ask(project: Project, *lines: str, name: str = "churn") -> tuple[int, Any]:
 def test_the_keys_may_come_from_the_environment(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FROM-ENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
 
@@ -351,7 +343,7 @@ def test_a_remote_whose_package_is_missing_is_told(
 
 
 def test_credentials_that_cannot_sign_are_told_to_the_client(project: Project) -> None:
-    need("dvc_azure")
+    need_package("dvc_azure")
     settings = (
         "url = azure://c/folder",
         "account_name = acme",
@@ -418,7 +410,7 @@ def record_version(project: Project, remote: str) -> None:
 def test_a_link_to_a_cloud_versioned_s3_names_path_and_version(
     project: Project, monkeypatch: pytest.MonkeyPatch, kind: str, region: str
 ) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     record_version(project, "storage")
@@ -434,7 +426,7 @@ def test_a_link_to_a_cloud_versioned_s3_names_path_and_version(
 
 
 def test_a_version_on_another_remote_is_none_on_this(project: Project) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     record_version(project, "other")
 
     status, answer = ask(project, "url = s3://bucket/a", "version_aware = true")
@@ -446,7 +438,7 @@ def test_a_version_on_another_remote_is_none_on_this(project: Project) -> None:
 def test_a_cloud_versioned_remote_that_cannot_be_signed_is_told(
     project: Project,
 ) -> None:
-    need("dvc_azure")
+    need_package("dvc_azure")
     record_version(project, "storage")
 
     status, answer = ask(project, "url = azure://c/a", "version_aware = true")
@@ -536,7 +528,7 @@ def test_what_was_asked_for_longest_ago_makes_room() -> None:
 def test_links_to_google_cloud_are_signed_with_the_service_accounts_key(
     tmp_path: Path,
 ) -> None:
-    need("dvc_gs")
+    need_package("dvc_gs")
     import base64
 
     from cryptography.hazmat.primitives import hashes, serialization

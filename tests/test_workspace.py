@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needs import mount_namespace, other_file_system
 
 from dvc_studio_models.errors import (
     LocalDiskError,
@@ -109,10 +110,7 @@ def outside(tmp_path: Path) -> Path:
 @pytest.fixture
 def far(tmp_path: Path) -> Iterator[Bench]:
     """A workspace on another file system than its scratch folder."""
-    shm = Path("/dev/shm")
-    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system")
-    with tempfile.TemporaryDirectory(dir=shm) as folder:
+    with tempfile.TemporaryDirectory(dir=other_file_system(tmp_path)) as folder:
         scratch = tmp_path / "tmp" / "scratch"
         scratch.mkdir(parents=True)
         yield Bench(Path(folder), scratch)
@@ -1242,11 +1240,18 @@ workspace.place(staged, remove=[], seen=seen, backups=scratch)
     for folder in (volume, root, root / "m", scratch):
         folder.mkdir()
     mount = 'mount --bind "$1" "$2/m" && exec "$0" -c "$4" "$2" "$3"'
-    namespace = ["unshare", "--mount", "--map-root-user"]
-    if subprocess.run([*namespace, "true"], check=False).returncode:
-        pytest.skip("no mount namespace can be made")
     subprocess.run(
-        [*namespace, "sh", "-c", mount, sys.executable, volume, root, scratch, code],
+        [
+            *mount_namespace(),
+            "sh",
+            "-c",
+            mount,
+            sys.executable,
+            volume,
+            root,
+            scratch,
+            code,
+        ],
         check=True,
     )
 

@@ -4,14 +4,12 @@ Each is a process of ours on a free port, ended by its id at the end of its bloc
 ``new_place`` makes a bucket, container or folder, as DVC's config calls it; a ``Team``
 pushes a real project there, and serves it.
 
-``make test-servers`` installs them. Where one is missing, its tests skip on a
-developer's machine and fail where ``CI`` is set.
+``make test-servers`` installs them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
 import os
 import re
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dvc.repo import Repo
+from needs import lacking, need_package
 from projects import (
     BERT,
     CHURN,
@@ -302,7 +301,7 @@ def served(
 def localstack(folder: Path) -> Iterator[S3]:
     """Run LocalStack; all that it writes lies in ``folder``, which must exist."""
     need(LOCALSTACK.exists(), "LocalStack")
-    need_package("dvc_s3", "dvc-s3")
+    need_package("dvc_s3")
     port = free_port()
     log = folder / "localstack.log"
     env = {
@@ -332,7 +331,7 @@ def azurite(folder: Path) -> Iterator[Azure]:
     """Run Azurite, in memory but for its log in ``folder``, which must exist."""
     node = shutil.which("node")
     need(AZURITE.exists() and node is not None, "Azurite")
-    need_package("dvc_azure", "dvc-azure")
+    need_package("dvc_azure")
     port = free_port()
     options = ["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"]
     with running(
@@ -527,22 +526,9 @@ def environ(home: Path) -> dict[str, str]:
 
 
 def need(present: bool, what: str) -> None:
-    """Skip the test if it lacks something, or fail it where nothing may be lacking."""
-    if present:
-        return
-    reason = f"{what} is missing: run 'make test-servers'"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def need_package(module: str, name: str) -> None:
-    """Do the same for a package of this environment."""
-    if importlib.util.find_spec(module) is None:
-        reason = f"{name} is missing: pip install {name}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    """Go on only if ``make test-servers`` has installed it."""
+    if not present:
+        lacking(f"{what} is missing: run 'make test-servers'")
 
 
 def free_port() -> int:

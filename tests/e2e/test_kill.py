@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import need_program
 from projects import git
 
 if TYPE_CHECKING:
@@ -91,10 +92,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def dvc(warm_dvc: Warm) -> Warm:
-    if shutil.which("strace") is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is missing")
-        pytest.skip("strace is missing")
+    need_program("strace")
     return warm_dvc
 
 
