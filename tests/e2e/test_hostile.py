@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from projects import git
 from servers import (
@@ -38,7 +39,9 @@ from servers import (
     busy,
     json_reply,
     s3_error,
+    wait_until,
 )
+from stores import session
 
 from dvc_studio_models import pull
 from dvc_studio_models.errors import StudioModelsError
@@ -91,7 +94,7 @@ class Bench:
         """Pull into a new clone, from new servers, while the processes are watched."""
         clone = self.clone()
         output = self._folder / "output"
-        with Watch() as watch:
+        with Watch(self._dvc.process.pid) as watch:
             code = self._dvc.run(
                 *("models", "pull", "churn", *options),
                 cwd=clone,
@@ -118,7 +121,10 @@ class Bench:
 
 
 class Watch:
-    """Looks at the arguments of all processes, over and over."""
+    """Looks at the arguments of all that a process began, over and over."""
+
+    def __init__(self, process: int) -> None:
+        self._process = psutil.Process(process)
 
     def __enter__(self) -> Watch:
         self.leaks: set[str] = set()
@@ -133,10 +139,26 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.02):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                with contextlib.suppress(OSError):
-                    text = path.read_bytes().decode(errors="replace")
+            for child in self._process.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    text = " ".join(child.cmdline())
                     self.leaks |= {secret for secret in SECRETS if secret in text}
+
+
+def test_the_watch_sees_what_a_process_began_and_nothing_of_others(
+    warm_dvc: Warm,
+) -> None:
+    command = ["bash", "-c", "sleep 60; exit", PASSWORD]
+
+    with (
+        session(command),
+        Watch(warm_dvc.process.pid) as others,
+        Watch(os.getpid()) as ours,
+    ):
+        wait_until(lambda: bool(ours.leaks))
+
+    assert ours.leaks == {PASSWORD}
+    assert others.leaks == set()
 
 
 @pytest.fixture(scope="module")
