@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import logging
 import os
 import shutil
 import signal
@@ -759,7 +758,7 @@ def test_whose_parent_became_a_link_is_not_rolled_back_through_it(
         (bench.root / "m").rename(bench.root / "moved")
         (bench.root / "m").symlink_to(outside)
 
-    with told(caplog), pytest.raises(UnsafePathError):
+    with pytest.raises(UnsafePathError):
         bench.place(Between(bench.stage("m/precious", "m/b"), swap))
 
     (kept,) = bench.scratch.parent.glob("kept-*")
@@ -781,17 +780,6 @@ def test_a_folder_is_not_taken_back_through_a_link(bench: Bench, outside: Path) 
         bench.place(Between(bench.stage("m/empty/a", "m/b"), swap))
 
     assert snapshot(outside) == before
-
-
-@contextlib.contextmanager
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Hear what DVC's loggers say, which tell their parents nothing."""
-    logger = logging.getLogger("dvc")
-    logger.addHandler(caplog.handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(caplog.handler)
 
 
 # Failures midway
@@ -818,7 +806,7 @@ def test_a_target_whose_turn_did_not_come_is_left_alone(
     bench.write("m/last")
     before = snapshot(bench.root)
 
-    with told(caplog), pytest.raises(LocalDiskError):
+    with pytest.raises(LocalDiskError):
         bench.place(failing(bench.stage("m/file", "m/last")))
 
     assert snapshot(bench.root) == before
@@ -929,7 +917,7 @@ def test_what_somebody_wrote_since_is_not_taken_back(
         rewrite(target)
         staged["m/fails"].unlink()
 
-    with told(caplog), pytest.raises(LocalDiskError):
+    with pytest.raises(LocalDiskError):
         bench.place(Between(staged, act))
 
     (kept,) = bench.scratch.parent.glob("kept-*")
@@ -947,7 +935,7 @@ def test_a_new_file_that_somebody_rewrote_since_stays(
         rewrite(bench.root / "m/file")
         staged["m/fails"].unlink()
 
-    with told(caplog), pytest.raises(LocalDiskError):
+    with pytest.raises(LocalDiskError):
         bench.place(Between(staged, act))
 
     assert (bench.root / "m/file").read_bytes() == b"somebody's own work\n"
@@ -1131,7 +1119,7 @@ def test_what_cannot_come_back_on_another_file_system_is_kept_there(
         rewrite(target)
         staged[f"{folder}fails"].unlink()
 
-    with told(caplog), pytest.raises(LocalDiskError):
+    with pytest.raises(LocalDiskError):
         far.place(Between(staged, act))
 
     (kept,) = (target.parent / ".dvc-models").glob("kept-*")
