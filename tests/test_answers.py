@@ -321,6 +321,7 @@ def yield_from(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("case", ANSWERS)
 def test_whatever_storage_answers_the_bytes_are_right_or_there_are_none(
     tmp_path: Path, case: str, record_property: Callable[[str, object], None]

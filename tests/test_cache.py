@@ -561,6 +561,7 @@ def test_a_hash_is_remembered_until_the_file_changes(project: Path) -> None:
 # The lock
 
 
+@pytest.mark.clock
 def test_a_lock_that_is_held_is_told_after_dvcs_own_wait(project: Path) -> None:
     with opened(project) as one, opened(project) as other, one.lock():
         began = time.monotonic()

@@ -129,6 +129,7 @@ def kill_at(fetcher: Fetcher, files: Sequence[ModelFile], point: int) -> None:
         process.wait()
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 def test_a_signal_ends_a_download_at_once_and_loses_nothing(
     fetcher: Fetcher, end: signal.Signals

@@ -77,6 +77,7 @@ def read_all(connection: socket.socket) -> bytes:
 # -- clients that are slow, or dead
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "sent",
     [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: "],
@@ -92,6 +93,7 @@ def test_a_client_that_does_not_ask_is_hung_up_on(impatient: str, sent: bytes) -
     assert IDLE_S * 0.9 < time.monotonic() - begun < IDLE_S + 5
 
 
+@pytest.mark.clock
 def test_a_client_that_asks_letter_by_letter_is_hung_up_on(impatient: str) -> None:
     begun = time.monotonic()
     with connect(impatient) as connection, contextlib.suppress(ConnectionError):
@@ -101,6 +103,7 @@ def test_a_client_that_asks_letter_by_letter_is_hung_up_on(impatient: str) -> No
             assert time.monotonic() - begun < IDLE_S + 5
 
 
+@pytest.mark.clock
 def test_a_client_that_asks_its_second_question_slowly_is_hung_up_on(
     impatient: str,
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_client_that_does_not_read_is_hung_up_on(
     assert len(received) < 64 << 20
 
 
+@pytest.mark.clock
 def test_a_client_that_reads_slowly_gets_all(
     large_object: Project, impatient: str
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_client_that_reads_slowly_gets_all(
     assert received > 64 << 20
 
 
+@pytest.mark.clock
 def test_a_long_reply_that_is_not_read_does_not_stay(large_object: Project) -> None:
     with serving(large_object.repo, idle_s=IDLE_S, most=4) as url:
         (link,) = ask(url).json().values()
@@ -177,6 +182,7 @@ def test_a_long_reply_that_is_not_read_does_not_stay(large_object: Project) -> N
             assert ask(url).status_code == 200
 
 
+@pytest.mark.clock
 def test_a_download_goes_on_when_the_server_is_told_to_stop(
     large_object: Project,
 ) -> None:
@@ -231,6 +237,7 @@ def test_a_body_is_not_read(impatient: str, method: str) -> None:
     assert sent < 64 << 20
 
 
+@pytest.mark.clock
 def test_more_connections_than_there_is_room_for_are_refused(project: Project) -> None:
     with serving(project.repo, most=4, idle_s=TIMEOUT_S) as url:
         with contextlib.ExitStack() as stack:
@@ -270,6 +277,7 @@ def silent_remote() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.clock
 def test_a_silent_remote_keeps_nobody_waiting(
     project: Project, silent_remote: str
 ) -> None:

@@ -151,6 +151,7 @@ def test_without_keep_alive_each_request_has_its_connection(
     assert [request.connection for request in file_server.requests] == [1, 2]
 
 
+@pytest.mark.clock
 def test_a_big_object_comes_fast(
     session: requests.Session, file_server: FileServer
 ) -> None:
@@ -629,6 +630,7 @@ def test_the_first_byte_may_be_slow(
     assert time.monotonic() - started >= 0.2
 
 
+@pytest.mark.clock
 def test_a_connection_may_be_throttled(
     session: requests.Session, url: str, file_server: FileServer
 ) -> None:
@@ -639,6 +641,7 @@ def test_a_connection_may_be_throttled(
     assert 0.2 <= time.monotonic() - started < 2
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("offset", [0, 100])
 def test_a_body_may_stall_for_a_while(
     session: requests.Session, url: str, file_server: FileServer, offset: int
@@ -919,6 +922,7 @@ def test_studio_records_what_was_asked(
 # The end of a server
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -89,6 +89,7 @@ def test_links_that_cannot_be_renewed_leave_it_unknown(fetcher: Fetcher) -> None
     assert ask_sizes(files, renew=renew, jobs=1) == {}
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -106,6 +107,7 @@ def test_a_storage_that_does_not_answer_is_given_up(
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.clock
 def test_files_are_asked_for_at_once(fetcher: Fetcher) -> None:
     fetcher.server.behaviour = Behaviour(delay_s=0.5)
     contents = [bytes([number]) * 100 for number in range(8)]

@@ -506,6 +506,7 @@ def test_a_body_comes_in_chunks_worth_a_write(file_server: FileServer) -> None:
     assert min(sizes[:-1]) >= CHUNK_BYTES
 
 
+@pytest.mark.clock
 def test_a_slow_body_is_handed_on_now_and_then(file_server: FileServer) -> None:
     file_server.objects["/a"] = noise(100_000)
     file_server.behaviour = Behaviour(bytes_per_s=50_000)  # for two seconds

@@ -628,6 +628,7 @@ def unreachable(client: StudioClient) -> StudioUnreachableError:
     return caught.value
 
 
+@pytest.mark.clock
 def test_a_refused_connection_ends_soon_and_names_the_host() -> None:
     began = time.monotonic()
     url = f"http://127.0.0.1:{closed_port()}"
@@ -644,6 +645,7 @@ def test_a_refused_connection_ends_soon_and_names_the_host() -> None:
 NOWHERE = f"https://{'a.' * 140}invalid"  # too long for a name: no resolver is asked
 
 
+@pytest.mark.clock
 def test_an_unknown_host_ends_soon_and_is_named() -> None:
     began = time.monotonic()
     with contextlib.closing(StudioClient(NOWHERE, PLANTED_TOKEN)) as client:
@@ -674,6 +676,7 @@ def test_any_other_failure_that_takes_long_is_tried_again(
     assert len(studio.requests) == 3
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "behaviour",
     [

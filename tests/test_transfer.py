@@ -243,6 +243,7 @@ def test_a_fault_that_passes_is_survived(
     assert fetcher.parts == []
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("behaviour", [FIN, RST, STALL], ids=["fin", "rst", "stall"])
 def test_only_what_a_cut_left_out_is_fetched_again(
     fetcher: Fetcher, behaviour: Behaviour
@@ -282,6 +283,7 @@ def test_an_empty_file_comes_however_it_is_answered(
     assert fetcher.bring(b"") == b""
 
 
+@pytest.mark.clock
 def test_a_slow_body_that_moves_is_not_ended(fetcher: Fetcher) -> None:
     fetcher.server.behaviour = Behaviour(bytes_per_s=40_000)  # 2.5 s, idle limit 1 s
 
@@ -381,6 +383,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(("behaviour", "words"), FAULTS)
 def test_a_fault_that_lasts_ends_the_pull_after_some_tries(
     fetcher: Fetcher, behaviour: Behaviour, words: str
@@ -616,6 +619,7 @@ class Interrupting(Told):
             raise KeyboardInterrupt
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -254,6 +254,7 @@ class Getting:
         return not self._thread.is_alive()
 
 
+@pytest.mark.clock
 def test_a_head_that_drips_is_silence(wire: Wire, server: FileServer) -> None:
     server.behaviour = Behaviour(header_drip_s=0.2)  # a minute for all of it
     getting = Getting(wire, server.url(OBJECT))
@@ -266,6 +267,7 @@ def test_a_head_that_drips_is_silence(wire: Wire, server: FileServer) -> None:
     assert isinstance(getting.error, requests.exceptions.ReadTimeout)
 
 
+@pytest.mark.clock
 def test_a_head_that_comes_in_time_is_left_alone(
     wire: Wire, server: FileServer
 ) -> None:
@@ -278,6 +280,7 @@ def test_a_head_that_comes_in_time_is_left_alone(
     assert getting.error is None
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -76,6 +76,7 @@ def test_there_are_never_more_threads_than_tasks() -> None:
         assert started == 4
 
 
+@pytest.mark.clock
 def test_an_idle_thread_takes_the_next_task(workers: Workers) -> None:
     before, seen = threading.active_count(), []
     for number in range(1, 6):
@@ -109,6 +110,7 @@ def test_the_first_error_is_kept_and_ends_all(workers: Workers) -> None:
     assert len(ran) < 1000
 
 
+@pytest.mark.clock
 def test_a_pause_ends_with_the_rest(workers: Workers) -> None:
     workers.add([lambda: workers.pause(60)])
 

@@ -204,6 +204,7 @@ def start_pull(
     )
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
@@ -246,6 +247,7 @@ def test_a_pull_that_was_stopped_goes_on_in_the_next(
     assert [path.name for path in (clone / "models").iterdir()] == ["churn.pkl"]
 
 
+@pytest.mark.clock
 def test_a_link_that_dies_midway_is_renewed_and_the_part_goes_on(
     studio: StudioServer, clone: Path
 ) -> None:
@@ -263,6 +265,7 @@ def test_a_link_that_dies_midway_is_renewed_and_the_part_goes_on(
         assert files.bytes_served < len(LARGE) * 5 // 4
 
 
+@pytest.mark.clock
 def test_a_slow_pull_without_a_terminal_writes_a_line_now_and_then(
     run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
 ) -> None:
@@ -312,6 +315,7 @@ def test_odd_letters_can_be_printed_in_the_c_locale(
 # The project's lock
 
 
+@pytest.mark.clock
 def test_dvc_works_while_a_pull_downloads(
     run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
 ) -> None:

@@ -586,6 +586,7 @@ def test_a_studio_that_refuses_connections_is_named(
     check(bench, Bench.offer, 5, f"'{url}': connection refused", record_property)
 
 
+@pytest.mark.clock
 def test_a_studio_whose_name_nobody_knows_is_named(
     bench: Bench, record_property: Callable[[str, object], None]
 ) -> None:

@@ -105,6 +105,7 @@ def listen_to_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "behaviour",
     [

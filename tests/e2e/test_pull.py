@@ -513,6 +513,7 @@ def test_an_error_is_json_too(run_dvc: RunDvc, registry: Registry, clone: Path) 
     assert error["message"] in done.stderr
 
 
+@pytest.mark.clock
 def test_a_server_that_is_down_is_told_within_ten_seconds(
     run_dvc: RunDvc, clone: Path
 ) -> None:

@@ -302,6 +302,7 @@ def test_a_version_that_git_does_not_know_of_is_told(
 # -- signatures
 
 
+@pytest.mark.clock
 def test_a_pull_outlives_its_links(
     run_dvc: RunDvc, signed_kind: Kind, tmp_path: Path
 ) -> None:
