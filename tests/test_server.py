@@ -37,6 +37,7 @@ from projects import (
     track,
     write,
 )
+from servers import free_port
 
 from dvc_studio_models.errors import StudioConfigError, UsageError
 from dvc_studio_models.server import command, service, signing
@@ -1003,11 +1004,8 @@ def test_objects_are_looked_for_once_in_the_life_of_a_link(project: Project) -> 
 
 
 def test_a_remote_that_cannot_be_asked_is_told(project: Project) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    config = (
-        f"[core]\nremote = far\n['remote \"far\"']\nurl = http://127.0.0.1:{port}\n"
-    )
+    url = f"http://127.0.0.1:{free_port()}"
+    config = f"[core]\nremote = far\n['remote \"far\"']\nurl = {url}\n"
     (project.repo / ".dvc/config").write_text(config)
 
     with serving(project.repo, verify_objects=True) as url:

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import socket
 import ssl
 import threading
 import time
@@ -27,6 +26,7 @@ from servers import (
     Redirect,
     StudioServer,
     busy,
+    free_port,
     http_date,
     json_reply,
     signed,
@@ -617,11 +617,6 @@ def test_the_page_of_a_busy_proxy_does_not_blame_the_url(
 # -- no answer
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def unreachable(client: StudioClient) -> StudioUnreachableError:
     with pytest.raises(StudioUnreachableError) as caught:
         client.files(REPO, CHURN)
@@ -631,7 +626,7 @@ def unreachable(client: StudioClient) -> StudioUnreachableError:
 @pytest.mark.clock
 def test_a_refused_connection_ends_soon_and_names_the_host() -> None:
     began = time.monotonic()
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     with contextlib.closing(StudioClient(url, PLANTED_TOKEN)) as client:
         error = unreachable(client)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from servers import Behaviour, FileServer, Redirect, http_date
+from servers import Behaviour, FileServer, Redirect, free_port, http_date
 from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
 
@@ -291,7 +291,7 @@ def test_urllib3_logs_no_query(
 
 
 def test_urllib3_puts_no_query_into_its_errors(session: requests.Session) -> None:
-    error = failure(session, f"http://127.0.0.1:{closed_port()}/a?sig={SECRET}")
+    error = failure(session, f"http://127.0.0.1:{free_port()}/a?sig={SECRET}")
 
     assert "/a" in str(error)
     assert SECRET not in f"{error} {error!r} {error.__cause__} {error.__context__}"
@@ -300,13 +300,8 @@ def test_urllib3_puts_no_query_into_its_errors(session: requests.Session) -> Non
 # -- what went wrong
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def test_a_refused_connection_is_told(session: requests.Session) -> None:
-    error = failure(session, f"http://127.0.0.1:{closed_port()}/")
+    error = failure(session, f"http://127.0.0.1:{free_port()}/")
 
     assert (reason(error), is_final(error)) == ("connection refused", False)
 

@@ -35,6 +35,7 @@ from projects import (
     init_project,
     write,
 )
+from servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -529,12 +530,6 @@ def need(present: bool, what: str) -> None:
     """Go on only if ``make test-servers`` has installed it."""
     if not present:
         lacking(f"{what} is missing: run 'make test-servers'")
-
-
-def free_port() -> int:
-    """Give a port that nobody uses now."""
-    with socket.create_server((HOST, 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def accepts(port: int) -> bool:

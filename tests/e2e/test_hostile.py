@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import shutil
-import socket
 import threading
 import time
 import traceback
@@ -37,6 +36,7 @@ from servers import (
     Redirect,
     StudioServer,
     busy,
+    free_port,
     json_reply,
     s3_error,
     wait_until,
@@ -572,15 +572,10 @@ def test_a_fault_that_lasts_ends_in_its_code_and_sentence(
     check(bench, arrange, code, sentence, record_property)
 
 
-def dead_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def test_a_studio_that_refuses_connections_is_named(
     bench: Bench, record_property: Callable[[str, object], None]
 ) -> None:
-    url = f"http://127.0.0.1:{dead_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     bench.env = {"DVC_STUDIO_URL": url}
 
     check(bench, Bench.offer, 5, f"'{url}': connection refused", record_property)
@@ -613,7 +608,7 @@ def test_a_password_in_a_link_is_used_and_never_shown(
 def test_the_password_of_a_proxy_that_refuses_is_not_shown(
     bench: Bench, record_property: Callable[[str, object], None]
 ) -> None:
-    proxy = f"http://user:{PROXY_PASSWORD}@127.0.0.1:{dead_port()}"
+    proxy = f"http://user:{PROXY_PASSWORD}@127.0.0.1:{free_port()}"
     bench.env = {
         "HTTP_PROXY": proxy,
         "http_proxy": proxy,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from projects import BERT, CHURN, FRAUD, git
+from servers import free_port
 
 if TYPE_CHECKING:
     from conftest import RunDvc
@@ -517,8 +517,7 @@ def test_an_error_is_json_too(run_dvc: RunDvc, registry: Registry, clone: Path) 
 def test_a_server_that_is_down_is_told_within_ten_seconds(
     run_dvc: RunDvc, clone: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     began = time.monotonic()
 
     done = run_dvc(

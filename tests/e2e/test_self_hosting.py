@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from projects import BERT, TOKEN, copy_project, serving
-from stores import Tls, free_port, nginx, session
+from servers import free_port
+from stores import Tls, nginx, session
 from test_readme import HELP, flat
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from projects import BERT, CHURN, commit_all, git, track, write
+from servers import free_port
 
 from dvc_studio_models.model import SOURCES
 from tests.e2e.test_pins import PATH, md5, tree
@@ -562,8 +562,7 @@ def test_a_list_that_leads_out_of_the_cache_is_refused(
 
 
 def unreachable() -> dict[str, str]:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     return {"DVC_STUDIO_URL": url, "DVC_STUDIO_TOKEN": "t"}
 
 

@@ -19,7 +19,7 @@ import pytest
 import requests
 import stores
 from projects import BERT, CHURN, ORIGIN_URL, TOKEN, copy_project, serving
-from servers import StudioServer
+from servers import StudioServer, free_port
 from stores import (
     S3,
     Azure,
@@ -28,7 +28,6 @@ from stores import (
     Team,
     Tls,
     azurite,
-    free_port,
     http_store,
     localstack,
     nginx,

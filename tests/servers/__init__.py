@@ -25,7 +25,7 @@ from servers.behaviour import (
 )
 from servers.files import FileServer
 from servers.links import PLANTED_SECRETS, PLANTED_TOKEN, object_path, signed
-from servers.server import wait_until
+from servers.server import free_port, wait_until
 from servers.studio import ENDPOINT, REPO_REFUSED, StudioServer
 from servers.wire import Exchange
 
@@ -47,6 +47,7 @@ __all__ = [
     "StudioServer",
     "azure_error",
     "busy",
+    "free_port",
     "http_date",
     "json_reply",
     "object_path",

@@ -200,6 +200,12 @@ class Server:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
+def free_port() -> int:
+    """Give a port of the loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None:
     """Return once ``condition`` holds, for one that a client has come far enough.
 
