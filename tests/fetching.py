@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import random
+import resource
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from dvc_studio_models.progress import SilentProgress
 from dvc_studio_models.transfer import Fetched, Tuning, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from servers import FileServer
@@ -26,6 +28,17 @@ EVEN = Tuning(range_bytes=RANGE, first_bytes=RANGE, ramp=1)
 IMPATIENT = replace(EVEN, idle_s=10, pause_s=lambda _tries, _headers: 0.0)
 
 HURRIED = replace(IMPATIENT, idle_s=1)
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let the system take so much of a file, and refuse the rest, as a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @functools.cache

@@ -139,6 +139,15 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
         target.write_bytes(content)
 
 
+def read_tree(folder: Path) -> dict[str, bytes]:
+    """Read all files below ``folder``, by their paths relative to it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
 def init_project(root: Path, *, subdir: str = "") -> Project:
     """Make an empty Git and DVC project whose default remote is ``root/storage``.
 

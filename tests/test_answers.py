@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 CONTENT = b"the model's bytes\n" * 5000
 HURRIED = replace(IMPATIENT, idle_s=0.5)
-
-
-def gzipped(plain: bytes) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return packer.compress(plain) + packer.flush()
 
 
 def whole(content: bytes = CONTENT, *headers: str) -> bytes:
@@ -75,7 +70,7 @@ def multipart(head: str) -> bytes:
     return f"HTTP/1.1 206 x\r\n{lines}{len(body)}\r\n\r\n".encode() + body
 
 
-BOMB = gzipped(bytes(300 << 20))
+BOMB = gzip.compress(bytes(300 << 20))
 HUGE = 10**18
 WRONG = CONTENT[:-1] + b"!"
 ANSWERS: dict[str, tuple[Callable[[str], Iterable[bytes]], int, str]] = {
@@ -284,7 +279,7 @@ ANSWERS: dict[str, tuple[Callable[[str], Iterable[bytes]], int, str]] = {
         "is not what was promised",
     ),
     "a bomb within a bomb": (
-        lambda _: [whole(gzipped(BOMB), "Content-Encoding: gzip, gzip")],
+        lambda _: [whole(gzip.compress(BOMB), "Content-Encoding: gzip, gzip")],
         6,
         "is not what was promised",
     ),
@@ -299,7 +294,7 @@ ANSWERS: dict[str, tuple[Callable[[str], Iterable[bytes]], int, str]] = {
         "",
     ),
     "an honest encoding": (
-        lambda _: [whole(gzipped(CONTENT), "Content-Encoding: gzip")],
+        lambda _: [whole(gzip.compress(CONTENT), "Content-Encoding: gzip")],
         0,
         "",
     ),

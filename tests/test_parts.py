@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from fetching import noise
+from fetching import largest_file, noise
 
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.owner import machine, process
@@ -25,7 +23,6 @@ from dvc_studio_models.parts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from dvc_studio_models.part import Part
@@ -123,17 +120,6 @@ def test_a_part_that_was_let_go_of_is_not_opened_again(
         part.open()
 
     assert names(folder) == []
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let the system take so much of a file, and refuse the rest, as a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_a_full_disk_did_not_take_counts_as_missing(store: PartStore) -> None:

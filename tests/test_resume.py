@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from fetching import RANGE, SMALL, Fetcher, md5, noise
+from fetching import RANGE, SMALL, Fetcher, largest_file, md5, noise
 from servers import OK, Behaviour, FileServer, wait_until
 
 from dvc_studio_models.answer import CHUNK_BYTES
@@ -321,17 +320,6 @@ def test_a_full_disk_is_told_and_what_fitted_is_kept(fetcher: Fetcher) -> None:
     served = finish(fetcher, files)
 
     assert served <= len(CONTENT) - 5 * RANGE + CHUNK_BYTES
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let the system take so much of a file, and refuse the rest, as a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # Beside other pulls

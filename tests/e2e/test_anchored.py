@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from projects import BERT, CHURN, git
-
-from tests.e2e.test_pins import tree
+from projects import BERT, CHURN, git, read_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +144,7 @@ def test_a_directory_is_checked_out_offline_after_a_pull(
     done = run_dvc("checkout", "models/bert.dvc", cwd=clone)
 
     assert done.returncode == 0, done.stderr
-    assert tree(clone / "models/bert") == BERT["v1.0.0"]
+    assert read_tree(clone / "models/bert") == BERT["v1.0.0"]
     assert (len(studio.requests), len(file_server.requests)) == asked
 
 
@@ -161,5 +159,5 @@ def test_dvcs_own_checkout_needs_no_server_after_a_pull(
     done = run_dvc("checkout", "models/bert.dvc", "models/churn.pkl.dvc", cwd=clone)
 
     assert done.returncode == 0, done.stderr
-    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+    assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
     assert (clone / "models/churn.pkl").read_bytes() == CHURN["v2.0.0"]

@@ -7,6 +7,7 @@ sentence, and with ``-vv``, for the secrets that may be in no output, file or na
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import logging
 import os
@@ -15,7 +16,6 @@ import shutil
 import threading
 import time
 import traceback
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -322,11 +322,6 @@ def body(reply: bytes, **headers: str) -> Behaviour:
     return Behaviour(status=200, reply=reply, headers={**kind, **headers})
 
 
-def gzipped(plain: bytes) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return packer.compress(plain) + packer.flush()
-
-
 HTML = Behaviour(
     status=200, reply=b"<html>Log in</html>", headers={"Content-Type": "text/html"}
 )
@@ -352,7 +347,7 @@ REPLIES: dict[str, tuple[Behaviour, int, str]] = {
     "HTML": (HTML, 5, r"not JSON \(text/html\); check studio.url"),
     "an endless body": (replace(body(b"{"), endless=True), 5, "larger than 64 MiB"),
     "a gzip bomb": (
-        body(gzipped(b" " * (66 << 20)), **{"Content-Encoding": "gzip"}),
+        body(gzip.compress(b" " * (66 << 20)), **{"Content-Encoding": "gzip"}),
         5,
         "larger than 64 MiB",
     ),

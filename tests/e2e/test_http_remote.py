@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import DVC
-from projects import BERT, CHURN
+from projects import BERT, CHURN, read_tree
 from servers import Behaviour
 
-from tests.e2e.test_pins import PATH, md5, tree
+from tests.e2e.test_pins import PATH, md5
 from tests.test_workspace import frozen
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_files_come_with_the_users_own_credentials(
     done = run_dvc(*PULL, "bert", "churn", cwd=clone)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+    assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
     assert (clone / PATH).read_bytes() == CHURN["v2.0.0"]
     assert all("authorization" in each.headers for each in file_server.requests)
 

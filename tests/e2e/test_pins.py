@@ -30,14 +30,6 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def move(project: Project, tag: str, to: str) -> None:
     """Let a tag name another commit than it did."""
     commit = project.commit(to)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from projects import BERT, CHURN, FRAUD, git
+from projects import BERT, CHURN, FRAUD, git, read_tree
 from servers import free_port
 
 if TYPE_CHECKING:
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Registry
 
 BIN = Path(sys.executable).parent
-
-
-def read_tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def place_of(content: bytes, storage: Path) -> Path:

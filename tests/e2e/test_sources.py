@@ -11,11 +11,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from projects import BERT, CHURN, commit_all, git, track, write
+from projects import BERT, CHURN, commit_all, git, read_tree, track, write
 from servers import free_port
 
 from dvc_studio_models.model import SOURCES
-from tests.e2e.test_pins import PATH, md5, tree
+from tests.e2e.test_pins import PATH, md5
 from tests.test_workspace import frozen
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_the_dvc_remote_needs_neither_token_nor_git_remote(
     }
     assert [model["version"] for model in result["models"]] == ["v2.0.0", "v1.0.0"]
     assert (clone / PATH).read_bytes() == CHURN["v2.0.0"]
-    assert tree(clone / "models/bert") == BERT["v1.0.0"]
+    assert read_tree(clone / "models/bert") == BERT["v1.0.0"]
 
 
 def test_a_pull_from_the_remote_is_known_to_dvc_and_to_the_next_pull(
@@ -83,7 +83,7 @@ def test_a_pull_from_the_remote_is_known_to_dvc_and_to_the_next_pull(
     assert "bert = v2.0.0 (" in done.stdout
     assert "from the DVC remote\n" in done.stdout
     assert "models/bert/vocab.txt" in done.stdout
-    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+    assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
     assert run_dvc("status", "models/bert.dvc", cwd=clone).stdout == (
         "Data and pipelines are up to date.\n"
     )
@@ -192,7 +192,7 @@ def test_the_remote_that_an_output_names_is_asked_for_a_pinned_model(
     assert "The DVC remote 'other' may have churn@v3.0.0" in hint.stderr
     assert done.returncode == 0, done.stderr
     assert (clone / PATH).read_bytes() == b"the third"
-    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+    assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
 
 
 @pytest.mark.parametrize("models", [["churn"], ["churn", "bert"]], ids=["one", "more"])
@@ -282,7 +282,7 @@ def test_the_cache_needs_no_network(run_dvc: RunDvc, clone: Path) -> None:
 
     files = json.loads(done.stdout)["models"][0]["files"]
     assert {(f["action"], f["verified_by"]) for f in files} == {("linked", "git")}
-    assert tree(clone / "models/bert") == BERT["v2.0.0"]
+    assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
 
 
 @pytest.mark.parametrize("mode", [(), ("--dry-run",), ("--check",)])
@@ -325,7 +325,7 @@ def test_another_folder_is_filled_from_the_clones_cache(
     )
 
     assert done.returncode == 0, done.stderr
-    assert tree(tmp_path / "out") == {PATH: CHURN["v2.0.0"]}
+    assert read_tree(tmp_path / "out") == {PATH: CHURN["v2.0.0"]}
 
 
 @pytest.mark.parametrize("spelled", ["../out", "../link", "sub/../../link/."])

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import pytest
 import requests
 import stores
-from projects import BERT, CHURN, ORIGIN_URL, TOKEN, copy_project, serving
+from projects import BERT, CHURN, ORIGIN_URL, TOKEN, copy_project, read_tree, serving
 from servers import StudioServer, free_port
 from stores import (
     S3,
@@ -124,14 +124,6 @@ def signed_kind(request: pytest.FixtureRequest, kinds: Callable[[str], Kind]) ->
 def cloud(request: pytest.FixtureRequest, kinds: Callable[[str], Kind]) -> Kind:
     """Each cloud once."""
     return kinds(request.param)
-
-
-def read_tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def links(
