@@ -12,6 +12,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -181,6 +182,26 @@ def commit_all(project: Project, message: str) -> None:
     """Commit whatever Git sees in the working clone."""
     git(project.repo, "add", "--all")
     git(project.repo, "commit", "--quiet", "--message", message)
+
+
+@contextlib.contextmanager
+def lock_held(folder: Path) -> Iterator[None]:
+    """Hold the lock of the DVC project at ``folder``, as a command of its own."""
+    code = (
+        "import sys; from dvc.repo import Repo, lock_repo\n"
+        "with Repo() as repo, lock_repo(repo):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        yield
 
 
 def build_project(root: Path) -> Project:

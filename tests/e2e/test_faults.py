@@ -31,6 +31,7 @@ from servers import (
     json_reply,
     wait_until,
 )
+from terminals import heed_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,10 +185,6 @@ def test_without_verbose_an_error_has_no_traceback(
     )
 
 
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def start_pull(
     clone: Path, studio: StudioServer, *options: str
 ) -> subprocess.Popen[str]:
@@ -199,8 +196,7 @@ def start_pull(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A background job of a shell ignores SIGINT, and its children with it.
-        preexec_fn=_heed_interrupts,  # noqa: PLW1509 - it only sets a handler
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - it only sets a handler
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from conftest import DVC
 from projects import BERT, CHURN, read_tree
 from servers import Behaviour
+from terminals import heed_ctrl_c
 
 from tests.e2e.test_pins import PATH, md5
 from tests.test_workspace import frozen
@@ -100,11 +101,6 @@ def test_a_cache_that_cannot_be_written_is_not_the_servers_fault(
     assert not (clone / PATH).exists()
 
 
-def listen_to_ctrl_c() -> None:
-    """Undo what a background job of a script inherits."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.mark.clock
 @pytest.mark.parametrize(
     "behaviour",
@@ -131,7 +127,7 @@ def test_ctrl_c_ends_a_transfer(
         env=dict(os.environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - no other thread forks here
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - no other thread forks here
     ) as pull:
         deadline = time.monotonic() + 30
         while not any(name[2:] in each.path for each in file_server.requests):

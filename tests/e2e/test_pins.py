@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from dvc.utils.serialize import dumps_yaml, load_yaml
-from projects import BERT, CHURN, git
+from projects import BERT, CHURN, git, lock_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -435,26 +433,11 @@ def test_a_lock_file_is_written_while_no_other_dvc_command_runs(
 ) -> None:
     """Else two pulls at once could each lose the other's pin."""
     run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
-    code = (
-        "import sys; from dvc.repo import Repo, lock_repo\n"
-        "with Repo() as repo, lock_repo(repo):\n"
-        "    print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=clone,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-
+    with lock_held(clone):
         done = run_dvc(
             "models", "pull", "churn", "--lock", cwd=clone, env=registry.environ
         )
 
-        holder.communicate("")
     assert done.returncode == 7
     assert "--wait-for-lock" in done.stderr
     assert not (clone / "models.lock").exists()

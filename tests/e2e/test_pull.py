@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from projects import BERT, CHURN, FRAUD, git, read_tree
+from projects import BERT, CHURN, FRAUD, git, lock_held, read_tree
 from servers import free_port
 
 if TYPE_CHECKING:
@@ -555,24 +555,9 @@ def test_a_version_and_a_stage_exclude_each_other(run_dvc: RunDvc, clone: Path) 
 def test_the_lock_of_another_dvc_command_is_told(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
-    code = (
-        "import sys, time; from dvc.repo import Repo; from dvc.repo import lock_repo\n"
-        "with Repo() as repo, lock_repo(repo):\n"
-        "    print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=clone,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-
+    with lock_held(clone):
         done = run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
 
-        holder.communicate("")
     assert done.returncode == 7
     assert "--wait-for-lock" in done.stderr
     assert not (clone / "models/churn.pkl").exists()
