@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pygit2
 import pytest
+from environments import DVC
 from pygit2.enums import ConfigLevel
 from servers import FileServer, StudioServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-DVC = Path(sys.executable).parent / "dvc"
 GIT_CONFIG = """\
 [user]
 	name = DVC Tester

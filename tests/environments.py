@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
+DVC = Path(sys.executable).parent / "dvc"
+"""Of the environment that runs the tests."""
+
 OURS = re.compile(r"(__editable__|_editable_impl)?_*dvc[-_.]studio[-_.]models", re.I)
 BUILDS_OFFLINE = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 

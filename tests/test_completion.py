@@ -12,13 +12,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import psutil
 import pytest
+from environments import DVC
 from projects import Project, copy_project, git
 from scmrepo.git import Git
 
@@ -26,11 +25,11 @@ from dvc_studio_models import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     Terminals: TypeAlias = Callable[[str], "Terminal"]
 
 
-DVC = Path(sys.executable).parent / "dvc"
 TAB, ALL, DUMP, CLEAR = "\t", "\x18a", "\x18d", "\x15"
 COMMANDS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],

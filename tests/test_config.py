@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import DVC
 from dvc_studio_client.config import get_studio_config
+from environments import DVC
 from servers import PLANTED_TOKEN
 
 from dvc_studio_models.config import DEFAULT_URL, Settings, load_settings

@@ -15,13 +15,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
 from dvc_studio_client.model_registry import get_download_uris
+from environments import DVC
 from projects import (
     BERT,
     CHURN,
@@ -33,6 +33,7 @@ from projects import (
     copy_project,
     git,
     init_project,
+    read_tree,
     serving,
     track,
     write,
@@ -45,6 +46,7 @@ from dvc_studio_models.server.catalog import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 API = "/api/model-registry/get-download-uris"
 TIMEOUT_S = 20
@@ -1337,19 +1339,13 @@ def test_curl_works_as_in_studios_documentation(server: str, tmp_path: Path) -> 
 
 def test_dvc_artifacts_get_works_unchanged(server: str, tmp_path: Path) -> None:
     env = {**os.environ, "DVC_STUDIO_URL": server, "DVC_STUDIO_TOKEN": TOKEN}
-    dvc = Path(sys.executable).parent / "dvc"
     options = ("--rev", "v1.0.0", "--out", str(tmp_path / "out"))
 
     subprocess.run(
-        [dvc, "artifacts", "get", ORIGIN_URL, "bert", *options], env=env, check=True
+        [DVC, "artifacts", "get", ORIGIN_URL, "bert", *options], env=env, check=True
     )
 
-    fetched = tmp_path / "out" / "models" / "bert"
-    assert {
-        path.relative_to(fetched).as_posix(): path.read_bytes()
-        for path in fetched.rglob("*")
-        if path.is_file()
-    } == BERT["v1.0.0"]
+    assert read_tree(tmp_path / "out/models/bert") == BERT["v1.0.0"]
 
 
 # -- the command

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +14,9 @@ from warm import Warm, warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TOKEN = "token-of-the-e2e-tests"
-DVC = Path(sys.executable).parent / "dvc"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dvc.repo import Repo
+from environments import DVC
 from needs import lacking, need_package
 from projects import (
     BERT,
@@ -44,7 +44,6 @@ CHECKOUT = Path(__file__).parents[2]
 STORES = CHECKOUT / ".test-servers"
 LOCALSTACK = STORES / "localstack/bin/python"
 AZURITE = STORES / "azurite/node_modules/azurite/dist/src/blob/main.js"
-DVC = Path(sys.executable).parent / "dvc"
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian's nginx
 
 TOKEN = "token-of-the-store-tests"

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from environments import DVC
 from projects import init_project
 from servers import OK, Behaviour, FileServer, StudioServer, wait_until
 from stores import session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import RunDvc
     from servers import Exchange
 
-DVC = Path(sys.executable).parent / "dvc"
 LARGE = random.Random(0).randbytes(1 << 20) * 129 + b"the end"
 MD5 = hashlib.md5(LARGE, usedforsecurity=False).hexdigest()
 MODEL = "models/large.bin"

@@ -7,15 +7,14 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from dvc.repo import Repo
+from environments import DVC
 from projects import git
 from servers import (
     ACCESS_DENIED,
@@ -35,11 +34,11 @@ from terminals import heed_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from conftest import RunDvc
     from warm import Warm
 
-DVC = Path(sys.executable).parent / "dvc"
 MODEL = "models/churn.pkl"
 SMALL = b"the model's bytes" * 100
 LARGE = random.Random(0).randbytes(48 << 20)

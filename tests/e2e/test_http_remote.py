@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import DVC
+from environments import DVC
 from projects import BERT, CHURN, read_tree
 from servers import Behaviour
 from terminals import heed_ctrl_c

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import DVC
+from environments import DVC
 from projects import CHURN, FRAUD, commit_all, git, track, write
 from terminals import on_terminal
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import DVC
+from environments import DVC
 from projects import BERT, CHURN, git
 from servers import Behaviour
 

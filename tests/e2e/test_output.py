@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import DVC
+from environments import DVC
 from projects import git
 from servers import Behaviour, FileServer, StudioServer
 from terminals import on_terminal
