@@ -6,6 +6,7 @@ under ``detail``.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -39,14 +40,16 @@ from dvc_studio_models.server.signing import FolderSigner, Signer
 from dvc_studio_models.server.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from dvc_studio_models.server.catalog import Catalog
+    from dvc_studio_models.server.remotes import Store
     from dvc_studio_models.server.settings import Settings
+    from dvc_studio_models.server.signing import Link
     from dvc_studio_models.server.storage import StoredFile
 
 API = "/api/model-registry/get-download-uris"
@@ -95,15 +98,17 @@ class Studio:
         ref = _ref(request)
         note(request, repo=repo.key, model=ref)
         storage = self._storages[repo.key]
-        files = storage.recall(ref)
-        if files is None:
-            files = await self._patience.wait(storage.find, ref)
         prefix = request.path_params.get("prefix", "")
         base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
-        if len(files) <= FEW and self._is_quick(files):
-            links = self._sign(files, base_url)
+        files = storage.recall(ref)
+        ways = self._ways(files, base_url) if files else None
+        if not (files and ways):
+            find = functools.partial(self._find_and_sign, storage, base_url)
+            links = await self._patience.wait(find, ref)
+        elif len(files) <= FEW:
+            links = _link(files, ways)
         else:
-            links = await run_in_threadpool(self._sign, files, base_url)
+            links = await run_in_threadpool(_link, files, ways)
         note(request, files=len(links))
         return JSONResponse(links, headers={"Cache-Control": "no-store"})
 
@@ -132,13 +137,25 @@ class Studio:
             headers={"ETag": etag, "Cache-Control": "private, immutable"},
         )
 
-    def _is_quick(self, files: Sequence[StoredFile]) -> bool:
-        return all(
-            self._signers[store.protocol].is_quick(store, expires_s=self._expires_s)
-            for store in {file.store for file in files}
-        )
+    def _ways(
+        self, files: Sequence[StoredFile], base_url: str
+    ) -> Mapping[Store, Link] | None:
+        """Give how to make links to each store, None if a service must be asked."""
+        ways: dict[Store, Link] = {}
+        for store in {file.store for file in files}:
+            way = self._signers[store.protocol].at_once(
+                store, base_url=base_url, expires_s=self._expires_s
+            )
+            if way is None:
+                return None
+            ways[store] = way
+        return ways
 
-    def _sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
+    def _find_and_sign(
+        self, storage: Storage, base_url: str, ref: ModelRef
+    ) -> dict[str, str]:
+        """Do all that may have to ask others."""
+        files = storage.find(ref)
         links: dict[str, str] = {}
         # Each store's at once; they come sorted by path, mostly from one store.
         for store, group in itertools.groupby(files, key=lambda file: file.store):
@@ -179,6 +196,10 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return AccessLog(app)
+
+
+def _link(files: Sequence[StoredFile], ways: Mapping[Store, Link]) -> dict[str, str]:
+    return {file.path: ways[file.store](file.object) for file in files}
 
 
 def _parameter(request: Request, name: str, *, required: bool = False) -> str:

@@ -13,22 +13,21 @@ import base64
 import hashlib
 import hmac
 import logging
-import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 from weakref import WeakKeyDictionary
 
+from dvc_studio_models.server.kept import Kept
 from dvc_studio_models.server.refusals import SigningError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dvc_studio_models.server.remotes import Store
-    from dvc_studio_models.server.signing import Signer
+    from dvc_studio_models.server.signing import Link, Signer
 
-    Fast = Callable[[Any, str, str, str], Callable[[str], str]]
+    Fast = Callable[[Any, str, str, str], Link]
     """fsspec's file system, folder, object in it, link -> how to link others there."""
 
 logger = logging.getLogger(f"dvc.{__name__}")
@@ -42,29 +41,18 @@ _UNQUOTED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold, quoted already or not
 class PlainSigner:
     """Links to stores that everybody may read, as they are."""
 
-    def is_quick(self, store: Store, *, expires_s: int) -> bool:
-        """Say yes: nobody has to be asked."""
-        del store, expires_s
-        return True
+    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link:
+        """Make links that never expire; ``base_url`` and ``expires_s`` are not used."""
+        del base_url, expires_s
+        folder = quote(store.remote.path.rstrip("/"), safe=_UNQUOTED)
+        return lambda name: f"{folder}/{name}"
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
-        """Make links that never expire; ``base_url`` and ``expires_s`` are not used."""
-        del base_url, expires_s
-        folder = quote(store.remote.path.rstrip("/"), safe=_UNQUOTED)
-        return [f"{folder}/{name}" for name in objects]
-
-
-@dataclass
-class _Way:
-    """How to make links to a store within one second, which all hold that time."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    of: tuple[int, int] | None = None
-    """The second since 1970, and the life of the links."""
-
-    make: Callable[[str], str] | None = None
+        """Make links at once: nobody has to be asked."""
+        make = self.at_once(store, base_url=base_url, expires_s=expires_s)
+        return [*map(make, objects)]
 
 
 class CloudSigner:
@@ -79,13 +67,13 @@ class CloudSigner:
         """
         self._needs = needs
         self._fast = fast
-        self._ways: WeakKeyDictionary[Store, _Way] = WeakKeyDictionary()
+        self._ways: WeakKeyDictionary[Store, Kept[Link | None]] = WeakKeyDictionary()
 
-    def is_quick(self, store: Store, *, expires_s: int) -> bool:
-        """Say whether this second's first link has been made already."""
-        way = self._ways.get(store)
-        now = (int(time.time()), expires_s)
-        return way is not None and way.make is not None and way.of == now
+    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link | None:
+        """Give how this second's first link was made, if it has been already."""
+        del base_url
+        ways = self._ways.get(store)
+        return ways.peek(_now(expires_s)) if ways else None
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
@@ -102,9 +90,7 @@ class CloudSigner:
             logger.exception("cannot sign links for the DVC remote '%s'", store.name)
             raise SigningError(store.name, self._needs) from exc
 
-    def _find_way(
-        self, store: Store, name: str, expires_s: int
-    ) -> Callable[[str], str]:
+    def _find_way(self, store: Store, name: str, expires_s: int) -> Link:
         folder = store.remote.path.rstrip("/")
         fs = store.remote.fs.fs
 
@@ -114,18 +100,21 @@ class CloudSigner:
 
         if self._fast is None or store.is_versioned:
             return slow
-        way = self._ways.setdefault(store, _Way())
-        with way.lock:  # who comes in the same second waits for the one that looks
-            now = (int(time.time()), expires_s)
-            if way.of != now:
-                way.make = _proven(self._fast, fs, folder, name, slow(name))
-                way.of = now
-            return way.make or slow
+        fast = self._fast
+        ways = self._ways.setdefault(store, Kept(1, size=lambda _: 1))
+        # Who comes in the same second waits for the one that looks.
+        way = ways.get(
+            _now(expires_s), lambda: _proven(fast, fs, folder, name, slow(name))
+        )
+        return way or slow
 
 
-def _proven(
-    fast: Fast, fs: Any, folder: str, name: str, link: str
-) -> Callable[[str], str] | None:
+def _now(expires_s: int) -> tuple[int, int]:
+    """Give what links of one second have in common: that second, and their life."""
+    return int(time.time()), expires_s
+
+
+def _proven(fast: Fast, fs: Any, folder: str, name: str, link: str) -> Link | None:
     """Give the fast way if it makes the very link that fsspec made."""
     try:
         make = fast(fs, folder, name, link)
@@ -136,7 +125,7 @@ def _proven(
     return None
 
 
-def like_s3(fs: Any, folder: str, name: str, link: str) -> Callable[[str], str]:
+def like_s3(fs: Any, folder: str, name: str, link: str) -> Link:
     """Sign as S3 wants it, by version 4 or 2, whichever ``link`` was signed by."""
     bucket = folder.partition("/")[0]
 
@@ -158,9 +147,7 @@ def like_s3(fs: Any, folder: str, name: str, link: str) -> Callable[[str], str]:
     return _like_s3_v2(root, path, query, secret)
 
 
-def _like_s3_v4(
-    root: str, host: str, path: str, query: str, secret: bytes
-) -> Callable[[str], str]:
+def _like_s3_v4(root: str, host: str, path: str, query: str, secret: bytes) -> Link:
     unsigned, _, _ = query.partition("&X-Amz-Signature=")
     fields = _fields(query)
     _, *scope = fields["X-Amz-Credential"].split("/")
@@ -180,9 +167,7 @@ def _like_s3_v4(
     return make
 
 
-def _like_s3_v2(
-    root: str, path: str, query: str, secret: bytes
-) -> Callable[[str], str]:
+def _like_s3_v2(root: str, path: str, query: str, secret: bytes) -> Link:
     before, _, after = query.partition("&Signature=")
     after = after.partition("&")[2]
     fields = _fields(query)
@@ -198,7 +183,7 @@ def _like_s3_v2(
     return make
 
 
-def like_azure(fs: Any, folder: str, name: str, link: str) -> Callable[[str], str]:
+def like_azure(fs: Any, folder: str, name: str, link: str) -> Link:
     """Sign as Azure wants it: one shared access signature a blob."""
     from azure.storage.blob import (  # type: ignore[import-not-found,unused-ignore]
         generate_blob_sas,

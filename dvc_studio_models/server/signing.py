@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.remotes import Store
 
+    Link = Callable[[str], str]
+    """An object's path in its store -> a link to it."""
+
 KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
 """Set to one secret for several processes behind one address; else random."""
 
@@ -34,13 +37,13 @@ _OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
 class Signer(Protocol):
     """Makes links for one kind of store."""
 
-    def is_quick(self, store: Store, *, expires_s: int) -> bool:
-        """Say whether :meth:`sign` has nobody to ask now."""
+    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link | None:
+        """Give how to make links now, None if :meth:`sign` has to ask somebody."""
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
-        """Make a link to each of the objects.
+        """Make a link to each of the objects, which may take long.
 
         Args:
             store: Where they are.
@@ -66,22 +69,24 @@ class FolderSigner:
         key = os.environ.get(KEY_VARIABLE, "").encode()
         return cls(key or secrets.token_bytes(32))
 
-    def is_quick(self, store: Store, *, expires_s: int) -> bool:
-        """Say yes: the key is here."""
-        del store, expires_s
-        return True
+    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link:
+        """Make links whose path ends in the object's id, as on any DVC remote."""
+        folder = f"{OBJECTS}/{store.repo}/{store_segment(store.project, store.name)}"
+        expires = str(int(self._now()) + expires_s)
+
+        def make(name: str) -> str:
+            path = f"{folder}/{name}"
+            signature = self._mac(path, expires)
+            return f"{base_url}{path}?expires={expires}&signature={signature}"
+
+        return make
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
-        """Make links whose path ends in the object's id, as on any DVC remote."""
-        folder = f"{OBJECTS}/{store.repo}/{store_segment(store.project, store.name)}"
-        expires = str(int(self._now()) + expires_s)
-        paths = [f"{folder}/{name}" for name in objects]
-        return [
-            f"{base_url}{path}?expires={expires}&signature={self._mac(path, expires)}"
-            for path in paths
-        ]
+        """Make links at once: the key is here."""
+        make = self.at_once(store, base_url=base_url, expires_s=expires_s)
+        return [*map(make, objects)]
 
     def check(self, path: str, *, expires: str, signature: str) -> None:
         """Refuse what this signer, or one with the same key, did not sign.
