@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from dvc.repo import Repo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from dvc_studio_models.server.patience import Patience
@@ -260,6 +260,15 @@ def copy_project(template_folder: Path, root: Path) -> Project:
     return Project(root)
 
 
+def age(repo: Path) -> None:
+    """Let the refs of a clone or a bare repo have been as they are for a while."""
+    git_dir = repo / ".git" if (repo / ".git").is_dir() else repo
+    refs = [git_dir / "HEAD", git_dir / "packed-refs", *git_dir.glob("refs/**")]
+    for path in refs:
+        if path.exists():
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
 @contextlib.contextmanager
 def serving(
     *repos: Path | str,
@@ -268,7 +277,7 @@ def serving(
     expires_s: int = 3600,
     remote: str | None = None,
     verify_objects: bool = False,
-    patience: Patience | None = None,
+    patience: Callable[[], Patience] | None = None,
     **limits: int,
 ) -> Iterator[str]:
     """Run ``dvc models serve`` in a thread, on a free port, and give its URL.
@@ -280,7 +289,7 @@ def serving(
         expires_s: Life of a link, in seconds.
         remote: DVC remote to serve from; None for the default one.
         verify_objects: Give links only to what is there.
-        patience: With silent remotes.
+        patience: With silent remotes; made once for each repo.
         limits: Those of ``make_server``.
     """
     from dvc_studio_models.server import app, catalog, service
@@ -288,8 +297,9 @@ def serving(
 
     accepted = None if no_auth else tokens or {TOKEN: "tests"}
     settings = Settings(accepted, expires_s, remote, verify_objects=verify_objects)
+    waits = {"patience": patience} if patience else {}
     served = catalog.Catalog([str(repo) for repo in repos])
-    server = service.make_server(app.create_app(served, settings, patience), **limits)
+    server = service.make_server(app.create_app(served, settings, **waits), **limits)
     with service.listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

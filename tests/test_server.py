@@ -29,6 +29,7 @@ from projects import (
     ORIGIN_URL,
     TOKEN,
     Project,
+    age,
     commit_all,
     copy_project,
     git,
@@ -103,15 +104,6 @@ def read_log(line: str) -> dict[str, str]:
 
 def md5_of(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
-
-
-def age(repo: Path) -> None:
-    """Let the refs of a clone or a bare repo have been as they are for a while."""
-    git_dir = repo / ".git" if (repo / ".git").is_dir() else repo
-    refs = [git_dir / "HEAD", git_dir / "packed-refs", *git_dir.glob("refs/**")]
-    for path in refs:
-        if path.exists():
-            os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
 def annotate(project: Project, path: str, tag: str = "m@v1.0.0") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import http.client
 import json
 import logging
@@ -22,7 +23,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from projects import ORIGIN_URL, TOKEN, Project, copy_project, serving
+from projects import ORIGIN_URL, TOKEN, Project, age, copy_project, serving
 
 from dvc_studio_models.server.patience import Patience
 from dvc_studio_models.server.refusals import BusyError, StorageSilentError
@@ -56,10 +57,10 @@ def connect(url: str) -> socket.socket:
     return connection
 
 
-def ask(url: str, name: str = "churn") -> requests.Response:
+def ask(url: str, name: str = "churn", repo: str = ORIGIN_URL) -> requests.Response:
     return requests.get(
         f"{url}{API}",
-        params={"repo": ORIGIN_URL, "name": name},
+        params={"repo": repo, "name": name},
         headers={"Authorization": f"token {TOKEN}"},
         timeout=TIMEOUT_S,
     )
@@ -283,7 +284,8 @@ def test_a_silent_remote_keeps_nobody_waiting(
 ) -> None:
     config = f"[core]\nremote = far\n['remote \"far\"']\nurl = {silent_remote}\n"
     (project.repo / ".dvc/config").write_text(config)
-    patience = Patience(seconds=3, most=2)
+    age(project.repo)
+    patience = functools.partial(Patience, seconds=3, most=2)
     waiting: list[tuple[int, str]] = []
 
     with serving(project.repo, patience=patience) as url:
@@ -309,6 +311,28 @@ def test_a_silent_remote_keeps_nobody_waiting(
     assert sorted(waiting) == [(503, busy)] * 3 + [(504, silent)] * 2
 
 
+def test_a_silent_remote_of_one_repo_takes_no_place_of_another(
+    project: Project, silent_remote: str, tmp_path: Path
+) -> None:
+    other = project.clone(tmp_path / "other", origin="git@git.example.com:acme/other")
+    (other / ".dvc/config.local").write_text(
+        f"['remote \"storage\"']\nurl = {project.storage}\n"
+    )
+    (project.repo / ".dvc/config").write_text(
+        f"[core]\nremote = far\n['remote \"far\"']\nurl = {silent_remote}\n"
+    )
+    patience = functools.partial(Patience, seconds=1, most=2)
+
+    with serving(project.repo, other, patience=patience) as url:
+        silent = {ask(url, "bert").status_code for _ in range(3)}
+        answered = {
+            ask(url, name, "acme/other").status_code for name in ("churn", "bert")
+        }
+
+    assert silent == {504, 503}
+    assert answered == {200}
+
+
 def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
     project: Project, silent_remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,7 +346,7 @@ def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
     config = "[core]\nremote = far\n['remote \"far\"']\nurl = s3://bucket/folder\n"
     (project.repo / ".dvc/config").write_text(config)
 
-    with serving(project.repo, patience=Patience(seconds=1)) as url:
+    with serving(project.repo, patience=lambda: Patience(seconds=1)) as url:
         reply = ask(url)
 
     assert reply.status_code == 504

@@ -22,7 +22,7 @@ from projects import ORIGIN_URL, TOKEN, Project, copy_project, git, serving
 from dvc_studio_models.server import clouds
 from dvc_studio_models.server.clouds import CloudSigner, PlainSigner
 from dvc_studio_models.server.kept import Kept
-from dvc_studio_models.server.refusals import SigningError
+from dvc_studio_models.server.refusals import SigningError, StorageSilentError
 from dvc_studio_models.server.remotes import Store
 
 if TYPE_CHECKING:
@@ -495,6 +495,25 @@ def test_who_makes_one_thing_keeps_nobody_from_another() -> None:
         answered.set()
 
     assert (other, slow.result()) == ("x", "True")
+
+
+def test_only_who_makes_a_thing_waits_for_it_without_end() -> None:
+    kept: Kept[str] = Kept(10, size=len, wait_s=0.1)
+    begun, answered = threading.Event(), threading.Event()
+
+    def make() -> str:
+        begun.set()
+        return str(answered.wait(TIMEOUT_S))
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(kept.get, "slow", make)
+        assert begun.wait(TIMEOUT_S)
+        with pytest.raises(StorageSilentError):
+            kept.get("slow", lambda: "x")
+        answered.set()
+
+    assert slow.result() == "True"
+    assert kept.get("slow", lambda: "x") == "True"
 
 
 def test_what_cannot_be_made_is_tried_again() -> None:

@@ -40,7 +40,7 @@ from dvc_studio_models.server.signing import FolderSigner, Signer
 from dvc_studio_models.server.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -67,7 +67,7 @@ class Studio:
     """The endpoint's three routes over the served repos."""
 
     def __init__(
-        self, catalog: Catalog, settings: Settings, patience: Patience
+        self, catalog: Catalog, settings: Settings, patience: Callable[[], Patience]
     ) -> None:
         self._catalog = catalog
         self._tokens = Tokens(settings.tokens)
@@ -84,7 +84,8 @@ class Studio:
             )
             for repo in catalog
         }
-        self._patience = patience
+        # Each has its own: a silent remote of one keeps nobody else waiting.
+        self._patience = {repo.key: patience() for repo in catalog}
 
     def warm_up(self) -> None:
         """Import and read now what would make the first answers slow."""
@@ -104,7 +105,7 @@ class Studio:
         ways = self._ways(files, base_url) if files else None
         if not (files and ways):
             find = functools.partial(self._find_and_sign, storage, base_url)
-            links = await self._patience.wait(find, ref)
+            links = await self._patience[repo.key].wait(find, ref)
         elif len(files) <= FEW:
             links = _link(files, ways)
         else:
@@ -171,10 +172,10 @@ class Studio:
 
 
 def create_app(
-    catalog: Catalog, settings: Settings, patience: Patience | None = None
+    catalog: Catalog, settings: Settings, patience: Callable[[], Patience] = Patience
 ) -> ASGIApp:
-    """Build the ASGI application."""
-    studio = Studio(catalog, settings, patience or Patience())
+    """Build the ASGI application, with a patience of its own for each repo."""
+    studio = Studio(catalog, settings, patience)
     studio.warm_up()
     objects = f"{signing.OBJECTS}/{{repo}}/{{store}}/{{object:path}}"
     routes = [

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from weakref import WeakKeyDictionary
 
 from dvc_studio_models.server.kept import Kept
-from dvc_studio_models.server.refusals import SigningError
+from dvc_studio_models.server.refusals import RefusedError, SigningError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,10 +82,13 @@ class CloudSigner:
 
         Raises:
             SigningError: The remote's credentials do not allow it.
+            StorageSilentError: The service has not answered another request for long.
         """
         del base_url
         try:
             return [*map(self._find_way(store, objects[0], expires_s), objects)]
+        except RefusedError:
+            raise
         except Exception as exc:  # every service has errors of its own
             logger.exception("cannot sign links for the DVC remote '%s'", store.name)
             raise SigningError(store.name, self._needs) from exc

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from dvc_studio_models.server.patience import ANSWER_S
+from dvc_studio_models.server.refusals import StorageSilentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -16,15 +19,23 @@ Value = TypeVar("Value")
 class Kept(Generic[Value]):
     """A cache for any number of threads: who asks for the same waits, nobody else."""
 
-    def __init__(self, room: int, *, size: Callable[[Value], int]) -> None:
+    def __init__(
+        self,
+        room: int,
+        *,
+        size: Callable[[Value], int],
+        wait_s: float = ANSWER_S,
+    ) -> None:
         """Keep nothing yet.
 
         Args:
             room: Sum of the sizes of what is kept; the newest is, however large.
             size: Tells how much room a value takes.
+            wait_s: The longest, in seconds, to wait for another thread's value.
         """
         self._room = room
         self._size = size
+        self._wait_s = wait_s
         self._used = 0
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, Future[Value]] = OrderedDict()
@@ -39,7 +50,11 @@ class Kept(Generic[Value]):
         return found.result()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Give what is kept, or else make it; what ``make`` raises is not kept."""
+        """Give what is kept, or else make it; what ``make`` raises is not kept.
+
+        Raises:
+            StorageSilentError: Another thread has been making it for too long.
+        """
         with self._lock:
             found = self._values.get(key)
             if found is not None:
@@ -47,6 +62,8 @@ class Kept(Generic[Value]):
             else:
                 made = self._values[key] = Future()
         if found is not None:
+            if not wait([found], self._wait_s).done:
+                raise StorageSilentError(self._wait_s)
             return found.result()
         try:
             value = make()

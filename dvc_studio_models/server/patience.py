@@ -1,12 +1,11 @@
-"""How long, and for how many requests, the server waits for others: DVC remotes."""
+"""How long, and for how many requests, a repo's clients wait for its DVC remotes."""
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
-
-import anyio
 
 from dvc_studio_models.server.refusals import BusyError, StorageSilentError
 
@@ -20,11 +19,12 @@ ANSWER_S = 25.0
 """Then the client is told that the remote is silent, before it gives up by itself."""
 
 MOST = 64
-"""Requests that may wait at once; those that need nothing from a remote never wait."""
+"""Requests for one repo that may wait at once. One that was given up counts for as long
+as its remote is still being asked; who needs nothing from a remote never waits."""
 
 
 class Patience:
-    """Runs what may be slow in threads; whoever waits keeps nobody else waiting."""
+    """Runs what may be slow in threads that do not outlive the server."""
 
     def __init__(self, *, seconds: float = ANSWER_S, most: int = MOST) -> None:
         """Wait for nothing yet.
@@ -35,8 +35,6 @@ class Patience:
         """
         self._seconds = seconds
         self._slots = threading.BoundedSemaphore(most)
-        self._most = most
-        self._limiter: anyio.CapacityLimiter | None = None  # needs a running loop
 
     async def wait(self, find: Callable[[Given], Found], given: Given) -> Found:
         """Run ``find(given)`` in a thread, which goes on when nobody waits any more.
@@ -47,19 +45,36 @@ class Patience:
         """
         if not self._slots.acquire(blocking=False):
             raise BusyError
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._most)
-        run = functools.partial(self._run, find, given)
+        found: Future[Found] = Future()
+        found.set_running_or_notify_cancel()
+        thread = threading.Thread(
+            # Python would not end before all threads that are no daemons have.
+            target=self._run,
+            args=(found, find, given),
+            daemon=True,
+        )
         try:
-            with anyio.fail_after(self._seconds):
-                return await anyio.to_thread.run_sync(
-                    run, abandon_on_cancel=True, limiter=self._limiter
-                )
-        except TimeoutError:
-            raise StorageSilentError(self._seconds) from None
-
-    def _run(self, find: Callable[[Given], Found], given: Given) -> Found:
-        try:
-            return find(given)
-        finally:
+            thread.start()
+        except RuntimeError:  # there are too many already
             self._slots.release()
+            raise BusyError from None
+        waiting = asyncio.wrap_future(found)
+        try:
+            await asyncio.wait([waiting], timeout=self._seconds)
+            if waiting.done():
+                return waiting.result()
+        finally:
+            waiting.cancel()
+        raise StorageSilentError(self._seconds)
+
+    def _run(
+        self, found: Future[Found], find: Callable[[Given], Found], given: Given
+    ) -> None:
+        try:
+            result = find(given)
+        except BaseException as exc:  # noqa: BLE001 - it is raised where it is waited for
+            self._slots.release()
+            found.set_exception(exc)
+        else:
+            self._slots.release()
+            found.set_result(result)
