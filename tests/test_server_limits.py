@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_from_bytes, urlsplit
 
@@ -209,6 +210,44 @@ def test_a_download_goes_on_when_the_server_is_told_to_stop(
 
     assert received > 64 << 20
     assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("bert", ()), ("churn", ("--verify-objects",))],
+    ids=["reading a listing", "looking for objects"],
+)
+def test_a_silent_remote_does_not_keep_the_server_from_stopping(
+    project: Project, silent_remote: str, name: str, options: tuple[str, ...]
+) -> None:
+    config = f"[core]\nremote = far\n['remote \"far\"']\nurl = {silent_remote}\n"
+    (project.repo / ".dvc/config").write_text(config)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        subprocess.Popen(
+            [sys.executable, "-m", "dvc_studio_models", "serve", "--port=0", *options],
+            cwd=project.repo,
+            env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            url = process.stdout.readline().split()[-1]
+            waiting = pool.submit(ask, url, name)
+            time.sleep(1)
+            process.send_signal(signal.SIGTERM)
+            log, errors = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+        reply = waiting.result()
+
+    detail = "this server is being stopped; try again later"
+    assert (reply.status_code, reply.json()["detail"]) == (503, detail)
+    assert "status=503" in log
+    assert "Traceback" not in errors
 
 
 # -- clients that want too much

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -12,7 +13,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dvc_studio_models.server.refusals import TokenRefusedError
+from starlette.responses import JSONResponse
+
+from dvc_studio_models.server.refusals import StoppingError, TokenRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +89,11 @@ class AccessLog:
         facts = scope["facts"] = {}
         try:
             await self._app(scope, receive, noting)
+        except asyncio.CancelledError:  # the server stops, and has waited long enough
+            if not status:
+                stopping = StoppingError()
+                answer = JSONResponse({"detail": str(stopping)}, stopping.status)
+                await answer(scope, receive, noting)
         except Exception:  # Starlette has answered 500 by now, if it still could
             logger.exception("failed to answer '%s'", quote(scope["path"]))
         finally:

@@ -103,6 +103,15 @@ class BusyError(RefusedError):
         super().__init__("too many requests wait for DVC remotes; try again later")
 
 
+class StoppingError(RefusedError):
+    """The server was told to stop before it had an answer."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("this server is being stopped; try again later")
+
+
 class RemoteTypeError(RefusedError):
     """The model lies on a kind of remote that this server cannot sign."""
 
