@@ -71,7 +71,7 @@ class Clone:
         except Exception as error:  # noqa: BLE001 - dulwich's and libgit2's have no base
             if scm:
                 _close(scm)
-            raise _unusable(os.fspath(folder), error) from None
+            raise unusable(os.fspath(folder), error) from None
         if bare:
             _close(scm)
             raise NotGitRepoError(
@@ -197,7 +197,8 @@ def _close(scm: Git) -> None:
     scm.close()  # type: ignore[no-untyped-call]
 
 
-def _unusable(folder: str, error: Exception) -> StudioModelsError:
+def unusable(folder: str, error: Exception) -> StudioModelsError:
+    """Tell why a folder cannot be opened, given dulwich's or libgit2's error."""
     from pygit2 import GitError
     from scmrepo.exceptions import SCMError
 

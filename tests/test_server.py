@@ -1393,6 +1393,47 @@ def test_the_command_says_where_it_serves_and_stops_when_told(
     assert (read_log(line)["path"], read_log(line)["status"]) == (API, "200")
 
 
+def test_a_mirror_of_another_user_is_served(project: Project) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    for path in (project.bare, *project.bare.rglob("*")):
+        os.chown(path, 65534, 65534)
+    storage = f"['remote \"storage\"']\nurl = {project.storage}\n"
+    write(Path(os.environ["DVC_GLOBAL_CONFIG_DIR"]), {"config": storage.encode()})
+
+    with started("serve", str(project.bare), "--port", "0") as process:
+        assert process.stdout
+        url = process.stdout.readline().strip().rpartition(" ")[2]
+        reply = ask(url, repo=str(project.bare), name="churn")
+
+    assert list(reply.json()) == ["models/churn.pkl"]
+
+
+def test_a_repo_that_libgit2_refuses_is_not_served(project: Project) -> None:
+    git(project.bare, "config", "core.repositoryFormatVersion", "1")
+    git(project.bare, "config", "extensions.fromTheFuture", "true")
+
+    code, errors = outcome("serve", str(project.bare))
+
+    assert code == 253
+    assert f"cannot read the Git repository at '{project.bare}': " in errors
+
+
+def test_a_repo_that_cannot_be_read_keeps_no_other_from_being_served(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = project.clone(
+        tmp_path / "broken", origin="git@git.example.com:acme/broken"
+    )
+    (broken / ".git/packed-refs").write_bytes(b"\xff\n")
+
+    with serving(project.repo, broken) as url:
+        found = links(url, "churn")
+
+    assert list(found) == ["models/churn.pkl"]
+    assert "cannot read the repo 'broken'" in caplog.text
+
+
 def test_a_port_that_is_taken_is_a_configuration_error(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

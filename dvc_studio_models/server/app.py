@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 import re
 import stat
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.signing import Link
     from dvc_studio_models.server.storage import StoredFile
 
+logger = logging.getLogger(f"dvc.{__name__}")
+
 API = "/api/model-registry/get-download-uris"
 FEW = 100  # files whose links are made without a thread
 PARAMETER_CHARS = 1000  # a URL, or a model's name; longer ones are refused
@@ -89,8 +92,11 @@ class Studio:
 
     def warm_up(self) -> None:
         """Import and read now what would make the first answers slow."""
-        for storage in self._storages.values():
-            storage.warm_up()
+        for key, storage in self._storages.items():
+            try:
+                storage.warm_up()
+            except Exception:  # requests are answered with what is wrong
+                logger.exception("cannot read the repo '%s'", key)
 
     async def get_download_uris(self, request: Request) -> Response:
         """Answer with one signed link for each file of the model."""

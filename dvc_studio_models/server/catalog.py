@@ -20,6 +20,7 @@ from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
 from dvc_studio_models.errors import NotGitRepoError, UsageError
+from dvc_studio_models.git import unusable
 from dvc_studio_models.server.refusals import RepoNotServedError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Catalog:
 
         Raises:
             NotGitRepoError: A path is no Git repo.
+            UnreadableRepoError: There is one that libgit2 or dulwich refuses.
             UsageError: There is none at all.
         """
         if not repos:
@@ -168,10 +170,17 @@ def _split(argument: str) -> tuple[str, str]:
 def _open(path: str) -> Git:
     if not Path(path).is_dir():
         raise NotGitRepoError(path, "not a folder")
-    try:
-        return Git(str(Path(path).resolve()))
-    except SCMError:
-        raise NotGitRepoError(path, "not a Git repository") from None
+    with contextlib.ExitStack() as stack:
+        try:
+            scm = Git(str(Path(path).resolve()))
+            stack.callback(scm.close)
+            _ = scm.pygit2  # opened on first use, and nothing can be served without
+        except SCMError:
+            raise NotGitRepoError(path, "not a Git repository") from None
+        except Exception as exc:  # noqa: BLE001 - dulwich's and libgit2's have no base
+            raise unusable(path, exc) from None
+        stack.pop_all()
+    return scm
 
 
 def _bare(path: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dvc.exceptions import DvcException
+from pygit2 import GitError
 from scmrepo.exceptions import SCMError
 
 from dvc_studio_models import records
@@ -101,7 +102,7 @@ def read_model(scm: Git, version: ModelVersion, name: str) -> RecordedModel:
         raise
     except UntoldError as exc:
         raise NotStoredError(name, version, str(exc)) from None
-    except (DvcException, SCMError, KeyError) as exc:
+    except (DvcException, SCMError, GitError, KeyError) as exc:
         raise NotStoredError(name, version, f"cannot read Git: {exc}") from exc
     if not outs:
         raise NotStoredError(name, version, f"'{path}' is not tracked by DVC")

