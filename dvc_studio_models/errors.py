@@ -474,6 +474,10 @@ def config_errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        reason = re.sub(r"\(['\"].*['\"]\) ", "", str(error), flags=re.DOTALL)
-        msg = f"DVC cannot read its config: {reason}"
+        msg = f"DVC cannot read its config: {without_quotes(str(error))}"
         raise StudioConfigError(msg) from None
+
+
+def without_quotes(text: str) -> str:
+    """Leave out what DVC's parser quotes of its config."""
+    return re.sub(r"\(['\"].*['\"]\) ", "", text, flags=re.DOTALL)

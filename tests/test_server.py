@@ -796,13 +796,6 @@ def test_a_repo_without_its_remote_is_refused(
         assert refusal(ask(url, repo=ORIGIN_URL, name="churn")) == (400, detail)
 
 
-def test_a_broken_config_is_refused_and_not_an_internal_error(project: Project) -> None:
-    (project.repo / ".dvc" / "config").write_text("[core\nremote")
-
-    with serving(project.repo) as url:
-        assert ask(url, repo=ORIGIN_URL, name="churn").status_code == 400
-
-
 def test_a_remote_may_be_chosen_by_name(project: Project) -> None:
     project.storage.rename(project.root / "other")
     with (project.repo / ".dvc" / "config").open("a") as file:
@@ -1391,6 +1384,36 @@ def test_the_command_says_where_it_serves_and_stops_when_told(
     assert (process.returncode, errors) == (0, "")
     (line,) = rest.splitlines()
     assert (read_log(line)["path"], read_log(line)["status"]) == (API, "200")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "[core\nremote",
+        "secret_access_key hunter2\n",
+        "[remote]\nx = hunter2\n",
+        None,
+    ],
+    ids=["half a section", "no pair", "no name", "a folder"],
+)
+def test_a_config_that_cannot_be_read_is_told_without_what_it_says(
+    project: Project, caplog: pytest.LogCaptureFixture, broken: str | None
+) -> None:
+    config = project.repo / ".dvc/config.local"
+    if broken is None:
+        config.mkdir()
+    else:
+        config.write_text(broken)
+
+    with serving(project.repo) as url:
+        refused = ask(url, repo=ORIGIN_URL, name="churn")
+
+    assert refusal(refused) == (
+        500,
+        "the server's DVC config cannot be read; its log says more",
+    )
+    assert "cannot read the DVC config: " in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_a_mirror_of_another_user_is_served(project: Project) -> None:

@@ -15,6 +15,7 @@ from scmrepo.exceptions import SCMError
 
 from dvc_studio_models import records
 from dvc_studio_models.server.refusals import NotStoredError, RefusedError
+from dvc_studio_models.server.remotes import CONFIG_ERRORS, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +91,7 @@ def read_model(scm: Git, version: ModelVersion, name: str) -> RecordedModel:
     """Read what Git says of a model.
 
     Raises:
+        ConfigUnreadableError: DVC cannot read its config.
         NotStoredError: Its files cannot be told.
     """
     try:
@@ -102,6 +104,8 @@ def read_model(scm: Git, version: ModelVersion, name: str) -> RecordedModel:
         raise
     except UntoldError as exc:
         raise NotStoredError(name, version, str(exc)) from None
+    except CONFIG_ERRORS as exc:
+        raise unreadable(exc) from None
     except (DvcException, SCMError, GitError, KeyError) as exc:
         raise NotStoredError(name, version, f"cannot read Git: {exc}") from exc
     if not outs:

@@ -175,6 +175,15 @@ class RemoteMissingError(RefusedError):
         super().__init__(f"no DVC remote to serve '{repo}' from: {reason}")
 
 
+class ConfigUnreadableError(RefusedError):
+    """A DVC config cannot be read; why is for the server's log."""
+
+    status = 500
+
+    def __init__(self) -> None:
+        super().__init__("the server's DVC config cannot be read; its log says more")
+
+
 class LinkError(RefusedError):
     """The link is not one of ours, or its time is over."""
 

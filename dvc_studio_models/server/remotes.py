@@ -7,6 +7,7 @@ has taken the old versions along. Of a clone that is the working tree's config w
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 from dataclasses import dataclass, field
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dvc.config import Config, ConfigError
+from dvc.config import Config, ConfigError, RemoteNotFoundError
 from dvc_objects.fs.errors import RemoteMissingDepsError
+from voluptuous import Invalid
 
+from dvc_studio_models.errors import without_quotes
 from dvc_studio_models.model import MD5
 from dvc_studio_models.server.refusals import (
+    ConfigUnreadableError,
     RemoteMissingError,
     RemotePackageError,
     RemoteSecretError,
@@ -33,6 +37,11 @@ if TYPE_CHECKING:
     from dvc.data_cloud import Remote
     from dvc_data.hashfile.db import HashFileDB
     from scmrepo.git import Git
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+CONFIG_ERRORS = (ConfigError, Invalid, OSError)
+"""What DVC raises where it cannot read a config."""
 
 LOCAL = "local"
 """DVC's name for a folder of this machine."""
@@ -121,7 +130,8 @@ class Remotes:
             name: None for the default.
 
         Raises:
-            RemoteMissingError: There is no such remote, or the config is broken.
+            ConfigUnreadableError: DVC cannot read its config.
+            RemoteMissingError: There is no such remote.
             RemoteTypeError: It is of a kind that cannot be signed.
         """
         files = _config_files(scm, project)
@@ -145,8 +155,8 @@ class Remotes:
     def _read(self, scm: Git, project: str) -> Config:
         try:
             return _read_config(scm, project, self._default)
-        except ConfigError as exc:
-            raise RemoteMissingError(self._repo, str(exc)) from exc
+        except CONFIG_ERRORS as exc:
+            raise unreadable(exc) from None
 
     def _open(self, config: Config, project: str, name: str) -> Store:
         from dvc.data_cloud import Remote
@@ -154,8 +164,10 @@ class Remotes:
 
         try:
             fs_class, settings, path = get_cloud_fs(config, name=name)
+        except RemoteNotFoundError as exc:
+            raise RemoteMissingError(self._repo, str(exc)) from None
         except ConfigError as exc:
-            raise RemoteMissingError(self._repo, str(exc)) from exc
+            raise unreadable(exc) from None
         except ImportError:  # a kind whose package, e.g. dvc-s3, is not installed
             scheme = urlsplit(config["remote"][name.lower()]["url"]).scheme
             self._check_protocol(name, scheme)
@@ -179,6 +191,12 @@ class Remotes:
     def _check_protocol(self, name: str, protocol: str) -> None:
         if protocol not in self._protocols:
             raise RemoteTypeError(name, protocol, self._protocols)
+
+
+def unreadable(exc: Exception) -> ConfigUnreadableError:
+    """Log why a config cannot be read: clients are not told, as it may be a secret."""
+    logger.error("cannot read the DVC config: %s", without_quotes(str(exc)))
+    return ConfigUnreadableError()
 
 
 def _asks_for_password(url: str, settings: Mapping[str, Any]) -> bool:

@@ -127,6 +127,7 @@ class Storage:
             ModelMissingError: The tags know no such model, version or stage.
             NotStoredError: The version's files cannot be told.
             NotPushedError: Some are not on their remote, where that is verified.
+            ConfigUnreadableError: DVC cannot read its config.
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
         """
@@ -139,6 +140,7 @@ class Storage:
         """Find a store by its project and name.
 
         Raises:
+            ConfigUnreadableError: DVC cannot read its config.
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
         """
