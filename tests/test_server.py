@@ -998,8 +998,8 @@ def test_a_remote_that_cannot_be_asked_is_told(project: Project) -> None:
     with serving(project.repo, verify_objects=True) as url:
         status, detail = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
 
-    assert status == 404
-    assert "): cannot look for them on the DVC remote 'far': " in detail
+    assert status == 502
+    assert detail.startswith("the DVC remote 'far' cannot be read: ")
 
 
 # -- who may ask

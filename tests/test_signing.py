@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import socket
 import sys
 import threading
 import time
@@ -28,6 +30,8 @@ from dvc_studio_models.server.remotes import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from servers import FileServer
 
 # s3fs and adlfs leave their connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -356,6 +360,46 @@ def test_credentials_that_cannot_sign_are_told_to_the_client(project: Project) -
     )
 
 
+@pytest.fixture
+def nobody() -> str:
+    """The URL of a server that is down."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("name", ["churn", "bert"])
+def test_an_s3_that_is_down_is_told_and_not_taken_for_a_missing_key(
+    project: Project, monkeypatch: pytest.MonkeyPatch, nobody: str, name: str
+) -> None:
+    need("dvc_s3")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", nobody)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    keys = (f"{key} = {value}" for key, value in S3_KEYS.items())
+
+    status, answer = ask(project, "url = s3://bucket/folder", *keys, name=name)
+
+    assert status == 502
+    assert answer["detail"].startswith("the DVC remote 'storage' cannot be read: ")
+
+
+def test_a_plain_http_remote_that_is_down_is_told_and_not_taken_for_an_empty_one(
+    project: Project, nobody: str
+) -> None:
+    status, answer = ask(project, f"url = {nobody}", name="bert")
+
+    assert status == 502
+    assert answer["detail"].startswith("the DVC remote 'storage' cannot be read: ")
+
+
+def test_a_listing_that_a_plain_http_remote_has_not_is_told(
+    project: Project, file_server: FileServer
+) -> None:
+    status, answer = ask(project, f"url = {file_server.origin()}", name="bert")
+
+    assert status == 404
+    assert answer["detail"].endswith("is not on the DVC remote; was it pushed?")
+
+
 def test_a_listing_that_cannot_be_read_is_told_with_the_reason(
     project: Project,
 ) -> None:
@@ -365,11 +409,8 @@ def test_a_listing_that_cannot_be_read_is_told_with_the_reason(
 
     status, answer = ask(project, "url = ../../storage", name="bert")
 
-    assert status == 404
-    assert answer["detail"].endswith(
-        "the listing of 'models/bert' cannot be read from the DVC remote: "
-        "Is a directory"
-    )
+    assert status == 502
+    assert answer["detail"] == "the DVC remote 'storage' cannot be read: Is a directory"
 
 
 def test_files_of_one_model_may_lie_on_several_remotes(project: Project) -> None:

@@ -19,7 +19,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 from weakref import WeakKeyDictionary
 
 from dvc_studio_models.server.kept import Kept
-from dvc_studio_models.server.refusals import RefusedError, SigningError
+from dvc_studio_models.server.refusals import (
+    RefusedError,
+    RemoteUnreadableError,
+    SigningError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +38,13 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 SECRET_S = 10
 """How long a cloud's own machine may take to hand out its credentials."""
+
+_NO_SECRET = {
+    *("NoCredentialsError", "PartialCredentialsError"),  # botocore's
+    *("AuthError", "ValueError"),  # DVC's for Azure, and Azure's
+    *("DefaultCredentialsError", "AttributeError", "FileNotFoundError"),  # Google's
+}
+"""What there is where no key is, in classes of packages that may not be installed."""
 
 _UNQUOTED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold, quoted already or not
 
@@ -81,7 +92,8 @@ class CloudSigner:
         """Make links to the store's service; ``base_url`` is not used.
 
         Raises:
-            SigningError: The remote's credentials do not allow it.
+            RemoteUnreadableError: The service cannot be asked.
+            SigningError: There are no credentials that allow it.
             StorageSilentError: The service has not answered another request for long.
         """
         del base_url
@@ -91,7 +103,9 @@ class CloudSigner:
             raise
         except Exception as exc:  # every service has errors of its own
             logger.exception("cannot sign links for the DVC remote '%s'", store.name)
-            raise SigningError(store.name, self._needs) from exc
+            if _NO_SECRET.intersection(kind.__name__ for kind in type(exc).__mro__):
+                raise SigningError(store.name, self._needs) from exc
+            raise RemoteUnreadableError(store.name, exc) from exc
 
     def _find_way(self, store: Store, name: str, expires_s: int) -> Link:
         folder = store.remote.path.rstrip("/")

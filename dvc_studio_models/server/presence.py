@@ -42,7 +42,16 @@ def _missing(
     ask = odb.list_oids_exists if store.protocol == LOCAL else odb.oids_exist
     there = set(ask(list(dict.fromkeys(wanted))))
     lost = [file for file in files if file.digest.value not in there]
-    if lost and store.protocol in {"http", "https"}:
-        # To fsspec a server that is down or refuses is one that has no such file.
-        store.remote.fs.fs.exists(odb.oid_to_path(lost[0].digest.value), strict=True)
+    if lost:
+        doubt(store, algorithm, lost[0].digest.value)
     return lost
+
+
+def doubt(store: Store, algorithm: str, oid: str) -> None:
+    """Raise what keeps a store from telling whether the object is really not there.
+
+    To fsspec an http server that is down, or refuses, is one that has no such file.
+    """
+    if store.protocol in {"http", "https"}:
+        path = store.objects(algorithm).oid_to_path(oid)
+        store.remote.fs.fs.exists(path, strict=True)

@@ -83,6 +83,18 @@ class NotPushedError(RefusedError):
         )
 
 
+class RemoteUnreadableError(RefusedError):
+    """A DVC remote cannot be asked, maybe only now."""
+
+    status = 502
+
+    def __init__(self, remote: str, error: Exception) -> None:
+        self.remote = remote
+        # The words of the operating system, else only a name: services quote secrets.
+        said = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        super().__init__(f"the DVC remote '{remote}' cannot be read: {said}")
+
+
 class StorageSilentError(RefusedError):
     """The DVC remote has not answered in time."""
 
@@ -157,7 +169,7 @@ class RemoteSecretError(RefusedError):
 
 
 class SigningError(RefusedError):
-    """The credentials of the remote do not allow to sign."""
+    """The server has no credentials of the remote that allow signing."""
 
     def __init__(self, remote: str, needs: str) -> None:
         self.remote = remote

@@ -52,7 +52,8 @@ class Signer(Protocol):
             expires_s: Life of the links, in seconds.
 
         Raises:
-            SigningError: The server's credentials do not allow it.
+            RemoteUnreadableError: The store's service cannot be asked.
+            SigningError: The server has no credentials that allow it.
         """
 
 

@@ -32,6 +32,7 @@ from dvc_studio_models.server.refusals import (
     NotPushedError,
     NotStoredError,
     RefusedError,
+    RemoteUnreadableError,
 )
 from dvc_studio_models.server.remotes import LOCAL, Remotes
 from dvc_studio_models.server.watch import Refs
@@ -130,6 +131,7 @@ class Storage:
             ConfigUnreadableError: DVC cannot read its config.
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
+            RemoteUnreadableError: The remote cannot be asked.
         """
         key = self._key(ref)  # of before: what changes while this runs is not missed
         if key is None:
@@ -247,19 +249,18 @@ def _expand(out: RecordedOutput, store: Store) -> Iterator[RecordedFile]:
 def _listing(store: Store, out: RecordedOutput) -> Tree:
     from dvc_data.hashfile.tree import Tree
 
-    path = out.file.path
+    path, algorithm = out.file.path, out.file.digest.algorithm
     try:
-        return Tree.load(store.objects(out.file.digest.algorithm), out.hash_info)
-    except FileNotFoundError:
-        reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
-    except (ObjectFormatError, KeyError, TypeError):
-        reason = f"the listing of '{path}' on the DVC remote is broken"
+        try:
+            return Tree.load(store.objects(algorithm), out.hash_info)
+        except FileNotFoundError:
+            presence.doubt(store, algorithm, out.hash_info.value)
+            reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
+        except (ObjectFormatError, KeyError, TypeError):
+            reason = f"the listing of '{path}' on the DVC remote is broken"
     except Exception as exc:  # every service has errors of its own
         logger.exception("cannot read from the DVC remote '%s'", store.name)
-        reason = (
-            f"the listing of '{path}' cannot be read from the DVC remote: "
-            f"{_unread(exc)}"
-        )
+        raise RemoteUnreadableError(store.name, exc) from None
     raise UntoldError(reason)
 
 
@@ -284,21 +285,14 @@ def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
 
 
 def _verify(files: Sequence[StoredFile], name: str, version: ModelVersion) -> bool:
-    """Refuse files whose objects are not on their remote, or cannot be looked for."""
+    """Refuse files whose objects are not on their remote."""
     try:
         lost = presence.missing(files)
     except Exception as exc:  # every service has errors of its own
-        remotes = ", ".join(sorted({f"'{file.store.name}'" for file in files}))
-        logger.exception("cannot read from the DVC remote %s", remotes)
-        reason = f"cannot look for them on the DVC remote {remotes}: {_unread(exc)}"
-        raise NotStoredError(name, version, reason) from None
+        remotes = "', '".join(sorted({file.store.name for file in files}))
+        logger.exception("cannot read from the DVC remote '%s'", remotes)
+        raise RemoteUnreadableError(remotes, exc) from None
     if lost:
         paths = [file.path for file in lost]
         raise NotPushedError(name, version, paths, of=len(files))
     return True
-
-
-def _unread(exc: Exception) -> str:
-    """Say why in the words of the operating system, else name the service's error."""
-    said = exc.strerror if isinstance(exc, OSError) else None
-    return said or type(exc).__name__
