@@ -854,6 +854,28 @@ def test_a_change_of_the_remote_is_seen_while_the_server_runs(
     assert fetch(link).content == CHURN["v2.0.0"]
 
 
+@pytest.mark.parametrize("level", ["GLOBAL", "SYSTEM"])
+@pytest.mark.parametrize("kind", ["repo", "bare"])
+def test_a_change_of_the_servers_own_config_is_seen(
+    project: Project, level: str, kind: str
+) -> None:
+    folder = Path(os.environ[f"DVC_{level}_CONFIG_DIR"])
+    repo = getattr(project, kind)
+    age(repo)
+
+    def change(host: str) -> None:
+        config = f"['remote \"far\"']\nurl = http://{host}/folder\n"
+        write(folder, {"config": config.encode()})
+
+    change("one")
+    with serving(f"acme/models={repo}", remote="far") as url:
+        before = links(url, "churn")["models/churn.pkl"]
+        change("another")
+        after = links(url, "churn")["models/churn.pkl"]
+
+    assert (urlsplit(before).hostname, urlsplit(after).hostname) == ("one", "another")
+
+
 def test_a_change_of_the_remote_is_seen_in_a_bare_repo(project: Project) -> None:
     age(project.bare)
     with serving(f"acme/models={project.bare}") as url:
@@ -1421,8 +1443,6 @@ def test_a_mirror_of_another_user_is_served(project: Project) -> None:
         pytest.skip("only root can give files away")
     for path in (project.bare, *project.bare.rglob("*")):
         os.chown(path, 65534, 65534)
-    storage = f"['remote \"storage\"']\nurl = {project.storage}\n"
-    write(Path(os.environ["DVC_GLOBAL_CONFIG_DIR"]), {"config": storage.encode()})
 
     with started("serve", str(project.bare), "--port", "0") as process:
         assert process.stdout

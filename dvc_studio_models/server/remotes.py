@@ -2,7 +2,8 @@
 
 Now, and not at the version's commit, as for ``dvc artifacts get``: storage that moved
 has taken the old versions along. Of a clone that is the working tree's config with
-``config.local``, of a bare repo that of its HEAD; both over the user's.
+``config.local``, of a bare repo that of its HEAD; both over the user's and this
+machine's.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class _Project:
     stamp: object
     config: Config
     files: tuple[Path, ...]
-    """Those of the working tree that hold the config, whether they exist or not."""
+    """Those that hold it outside of Git's objects, whether they exist or not."""
 
     stores: dict[str, Store] = field(default_factory=dict)
 
@@ -111,7 +112,7 @@ class Remotes:
     def stamp(self) -> tuple[object, ...]:
         """Give what is another one when a config that was read has changed.
 
-        Bare repos' configs lie in Git, whose refs are not looked at here.
+        Bare repos' own configs lie in Git, whose refs are not looked at here.
         """
         read = tuple(self._projects.values())
         return tuple(file_stamp(file) for project in read for file in project.files)
@@ -135,7 +136,8 @@ class Remotes:
             RemoteTypeError: It is of a kind that cannot be signed.
         """
         files = _config_files(scm, project)
-        stamp = tuple(map(file_stamp, files)) if files else scm.get_ref("HEAD")
+        head = None if _work_tree(scm, project) else scm.get_ref("HEAD")
+        stamp = (head, *map(file_stamp, files))
         known = self._projects.get(project)
         if known is None or known.stamp != stamp:
             known = _Project(stamp, self._read(scm, project), files)
@@ -212,7 +214,11 @@ def _work_tree(scm: Git, project: str) -> Path | None:
 
 def _config_files(scm: Git, project: str) -> tuple[Path, ...]:
     folder = _work_tree(scm, project)
-    return (folder / "config", folder / "config.local") if folder else ()
+    names = (Config.CONFIG, Config.CONFIG_LOCAL) if folder else ()
+    return (
+        *(Path(Config.get_dir(level), Config.CONFIG) for level in Config.SYSTEM_LEVELS),
+        *(Path(folder or "", name) for name in names),
+    )
 
 
 def _read_config(scm: Git, project: str, default: str | None) -> Config:
