@@ -5,6 +5,7 @@ That the services accept them is shown by ``e2e/test_stores.py``.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -255,19 +256,31 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
     return copy_project(template, tmp_path / "project")
 
 
-def ask(project: Project, *lines: str, name: str = "churn") -> tuple[int, Any]:
-    """Serve the project from a remote with these settings, and ask for a model."""
+@contextlib.contextmanager
+def opened(project: Project, *lines: str) -> Iterator[str]:
+    """Serve the project from a remote with these settings."""
     settings = "".join(f"    {line}\n" for line in lines)
     config = f"[core]\n    remote = storage\n['remote \"storage\"']\n{settings}"
     (project.repo / ".dvc" / "config").write_text(config)
     with serving(project.repo) as url:
-        reply = requests.get(
-            f"{url}/api/model-registry/get-download-uris",
-            params={"repo": ORIGIN_URL, "name": name},
-            headers={"Authorization": f"token {TOKEN}"},
-            timeout=TIMEOUT_S,
-        )
+        yield url
+
+
+def request(url: str, name: str) -> tuple[int, Any]:
+    """Ask a server for a model."""
+    reply = requests.get(
+        f"{url}/api/model-registry/get-download-uris",
+        params={"repo": ORIGIN_URL, "name": name},
+        headers={"Authorization": f"token {TOKEN}"},
+        timeout=TIMEOUT_S,
+    )
     return reply.status_code, reply.json()
+
+
+def ask(project: Project, *lines: str, name: str = "churn") -> tuple[int, Any]:
+    """Serve the project from a remote with these settings, and ask for a model."""
+    with opened(project, *lines) as url:
+        return request(url, name)
 
 
 def test_the_keys_may_come_from_the_environment(
@@ -358,6 +371,36 @@ def test_credentials_that_cannot_sign_are_told_to_the_client(project: Project) -
         "cannot sign links for the DVC remote 'storage': this server needs an "
         "account's key ('account_key', or in 'connection_string')"
     )
+
+
+def test_credentials_that_are_slow_to_come_do_not_keep_the_server_from_starting(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("dvc_s3")
+    come = tmp_path / "come"
+    found = {"Version": 1, "AccessKeyId": "LATE", "SecretAccessKey": SECRET}
+    script = tmp_path / "credentials"
+    script.write_text(
+        f"#!/bin/sh\nwhile [ ! -e {come} ]; do sleep 0.1; done\n"
+        f"echo '{json.dumps(found)}'\n"
+    )
+    script.chmod(0o755)
+    config = tmp_path / "aws"
+    config.write_text(f"[default]\ncredential_process = {script}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    timer = threading.Timer(TIMEOUT_S, come.touch)
+    timer.start()
+
+    with opened(project, "url = s3://bucket/folder", "region = eu-central-1") as url:
+        healthy = requests.get(f"{url}/healthz", timeout=TIMEOUT_S)
+        started_before = not come.exists()
+        come.touch()
+        status, links = request(url, "churn")
+    timer.cancel()
+
+    assert healthy.status_code == status == 200
+    assert started_before
+    assert "LATE" in links["models/churn.pkl"]
 
 
 @pytest.fixture

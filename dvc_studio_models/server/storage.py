@@ -38,7 +38,7 @@ from dvc_studio_models.server.remotes import LOCAL, Remotes
 from dvc_studio_models.server.watch import Refs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from dvc_data.hashfile.tree import Tree
     from scmrepo.git import Git
@@ -106,14 +106,21 @@ class Storage:
         self._answers: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
 
     def warm_up(self) -> None:
-        """Read a model, if there is one, so that the first request is not slow."""
+        """Read a model, if there is one, so that the first request is not slow.
+
+        What may have to ask others is done later, in a thread of its own.
+        """
         with self._lock, contextlib.closing(self._repo.open()) as scm:
             models = self._known(scm)
         for model in models[:1]:
             with contextlib.suppress(RefusedError):
                 ref = ModelRef(model.name)
                 _, _, stores = self._look_up(ref)
-                if all(_is_ready(store) for store in stores.values()):
+                far = [one for one in stores.values() if one.protocol != LOCAL]
+                if far:
+                    opening = threading.Thread(target=_open, args=(far,), daemon=True)
+                    opening.start()
+                else:
                     self.find(ref)
 
     def recall(self, ref: ModelRef) -> tuple[StoredFile, ...] | None:
@@ -203,16 +210,14 @@ class Storage:
         return version, recorded, stores
 
 
-def _is_ready(store: Store) -> bool:
-    """Say whether a store answers at once; open others, in seconds, but ask nothing."""
-    if store.protocol == LOCAL:
-        return True
-    if store.protocol not in {"http", "https"}:  # whose links need nothing opened
-        try:
-            _ = store.remote.fs.fs
-        except Exception:  # requests are answered with what is wrong
-            logger.exception("cannot open the DVC remote '%s'", store.name)
-    return False
+def _open(stores: Iterable[Store]) -> None:
+    """Import packages and fetch credentials, which takes seconds, or longer."""
+    for store in stores:
+        if store.protocol not in {"http", "https"}:  # whose links need nothing opened
+            try:
+                _ = store.remote.fs.fs
+            except Exception:  # requests are answered with what is wrong
+                logger.exception("cannot open the DVC remote '%s'", store.name)
 
 
 def _list(
