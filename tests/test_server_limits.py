@@ -301,6 +301,30 @@ def test_more_connections_than_there_is_room_for_are_refused(project: Project) -
     assert again == 200
 
 
+def test_all_open_files_that_the_system_allows_may_be_used(project: Project) -> None:
+    with subprocess.Popen(
+        [
+            *("bash", "-c", 'ulimit -Hn 2048; ulimit -Sn 256; exec "$@"', "bash"),
+            *(sys.executable, "-m", "dvc_studio_models", "serve", "--port", "0"),
+        ],
+        cwd=project.repo,
+        env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            url = process.stdout.readline().split()[-1]
+            with contextlib.ExitStack() as stack:
+                for _ in range(400):
+                    stack.enter_context(connect(url))
+                status = ask(url).status_code
+        finally:
+            process.kill()
+
+    assert status == 200
+
+
 def ask_or_none(url: str) -> int | None:
     with contextlib.suppress(requests.ConnectionError):
         return ask(url).status_code

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import resource
 import struct
 import termios
 from typing import TYPE_CHECKING
@@ -23,11 +24,19 @@ IDLE_S = 30
 between any two bytes of a reply that the client reads."""
 
 MOST = 512
-"""Connections at once; who comes then is answered with 503. Linux allows a process 1024
-open files, and a connection that fetches an object has two."""
+"""Connections at once; who comes then is answered with 503. One that fetches an object
+has two open files, so that all need more than the 1024 that Linux mostly allows at
+first; see :func:`raise_limits`."""
 
 HEAD_BYTES = 1 << 16
 """The longest head of a request. A body is never wanted, and never read."""
+
+
+def raise_limits() -> None:
+    """Let this process have as many open files as the system allows it at most."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS allows fewer than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Connection(H11Protocol):

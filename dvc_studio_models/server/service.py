@@ -48,6 +48,7 @@ def run(
     # A mirror may be another user's. libgit2 would refuse it, as the config of a repo
     # that somebody just walks into may run programs; but the operator has named these.
     pygit2.settings.owner_validation = False
+    connections.raise_limits()
     catalog = Catalog(repos)
     server = make_server(create_app(catalog, settings), proxied=settings.behind_proxy)
     with listen(host, port) as listener, _stopping(server):
