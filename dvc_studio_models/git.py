@@ -9,6 +9,7 @@ takes the last of several URLs, not the first.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -17,7 +18,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dvc_studio_models.errors import (
     GitRemoteError,
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from dvc_studio_models.errors import StudioModelsError
     from dvc_studio_models.model import ModelRef
 
+LOCAL = "file:"
+"""Host of a path on this machine."""
+
+_SCP = re.compile(r"(?:[^/:]*@)?(?P<host>\[[^]/]+\]|[^/:]+):(?P<path>(?!//).+)")
 _SCP_LIKE = re.compile(r"[^/]*?[^/:]:(?!//)")
 _SCP_PASSWORD = re.compile(r"\A([^/:@]+):[^/@]*@(?=[^/]*:)")
 _USERINFO = re.compile(
@@ -274,19 +279,35 @@ def _strip_userinfo(match: re.Match[str]) -> str:
     return f"{match['scheme']}://{user}@" if user else f"{match['scheme']}://"
 
 
-def _is_same_repo(url: str, other: str) -> bool:
-    """Compare as Studio does: scheme, user, port and ``.git`` do not count."""
-    (host, path), (other_host, other_path) = _identity(url), _identity(other)
-    return path == other_path and (host == other_host or "" in {host, other_host})
+def identity(url: str) -> tuple[str, str]:
+    """Reduce a URL to host and path, which all spellings of one repo have in common.
 
+    As Studio does: scheme, user, port, ``.git`` and the host's case do not count.
 
-def _identity(url: str) -> tuple[str, str]:
-    """Reduce a URL to host and path; ``owner/name`` alone has no host."""
+    Args:
+        url: A URL, an scp-like address, a path or ``owner/name``.
+
+    Returns:
+        The host in lower case, ``LOCAL`` for a path, empty for ``owner/name`` alone;
+        and the path without the outer slashes.
+    """
+    url = strip_secrets(url.strip())
     if "://" in url:
-        host, _, path = strip_secrets(url).partition("://")[2].partition("/")
-        host = re.sub(r":\d*\Z", "", host)
-    elif is_local(url):
-        host, path = "", url
-    else:
-        host, _, path = url.partition(":")
-    return host.rpartition("@")[2].lower(), path.strip("/").removesuffix(".git")
+        with contextlib.suppress(ValueError):  # unbalanced brackets of an IPv6 host
+            parts = urlsplit(url)
+            host = LOCAL if parts.scheme == "file" else parts.hostname or ""
+            return host, _bare(unquote(parts.path))
+    if Path(url).is_absolute():
+        return LOCAL, _bare(url)
+    if match := _SCP.fullmatch(url):
+        return match["host"].strip("[]").lower(), _bare(match["path"])
+    return "", _bare(url)
+
+
+def _bare(path: str) -> str:
+    return re.sub(r"/+", "/", path).strip("/").removesuffix(".git").rstrip("/")
+
+
+def _is_same_repo(url: str, other: str) -> bool:
+    (host, path), (other_host, other_path) = identity(url), identity(other)
+    return path == other_path and (host == other_host or "" in {host, other_host})

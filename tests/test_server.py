@@ -539,6 +539,11 @@ def test_an_ambiguous_name_is_not_served(project: Project, tmp_path: Path) -> No
     [
         ("git@H:o/r.git", Identity("h", "o/r")),
         ("h:o/r", Identity("h", "o/r")),
+        ("git@h:/srv/r.git", Identity("h", "srv/r")),
+        ("ssh://git@h/srv/r.git", Identity("h", "srv/r")),
+        ("git@[::1]:o/r", Identity("::1", "o/r")),
+        ("ssh://git@[::1]:22/o/r", Identity("::1", "o/r")),
+        ("u:secret@h:o/r", Identity("h", "o/r")),
         ("ssh://u@H:22//o//r.git/", Identity("h", "o/r")),
         ("https://h/a%20b/r", Identity("h", "a b/r")),
         ("file:///srv/r.git", Identity("file:", "srv/r")),

@@ -1,7 +1,7 @@
 """Which served repo a request means. Repos are opened once, at the start, never later.
 
 A request's ``repo`` may be spelled as any Git URL. Two spellings are the same repo if
-host, owner and name are; the user, the port, ``.git`` and the host's case do not count.
+host, owner and name are, see :func:`dvc_studio_models.git.identity`.
 """
 
 from __future__ import annotations
@@ -13,23 +13,17 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from dulwich.config import apply_instead_of
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
 from dvc_studio_models.errors import NotGitRepoError, UsageError
-from dvc_studio_models.git import unusable
+from dvc_studio_models.git import LOCAL, identity, unusable
 from dvc_studio_models.server.refusals import RepoNotServedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-LOCAL = "file:"
-"""Host of a path on this machine."""
-
-_SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:]+):(?P<path>[^/].*)")
 
 
 @dataclass(frozen=True)
@@ -59,17 +53,7 @@ class Identity:
     @classmethod
     def of(cls, url: str) -> Identity:
         """Read a URL, an scp-like address, a path or ``owner/name``."""
-        url = url.strip()
-        if "://" in url:
-            with contextlib.suppress(ValueError):  # unbalanced brackets of an IPv6 host
-                parts = urlsplit(url)
-                host = LOCAL if parts.scheme == "file" else parts.hostname or ""
-                return cls(host, _bare(unquote(parts.path)))
-        if Path(url).is_absolute():
-            return cls(LOCAL, _bare(url))
-        if match := _SCP.fullmatch(url):
-            return cls(match["host"].lower(), _bare(match["path"]))
-        return cls("", _bare(url))
+        return cls(*identity(url))
 
 
 @dataclass(frozen=True)
@@ -125,8 +109,8 @@ class Catalog:
             ranked += ((rank, who, repo) for rank, who in found)
         ranked.sort(key=lambda entry: entry[0])
         self._by_identity: dict[Identity, ServedRepo] = {}
-        for _, identity, repo in ranked:
-            self._by_identity.setdefault(identity, repo)
+        for _, who, repo in ranked:
+            self._by_identity.setdefault(who, repo)
 
     def __iter__(self) -> Iterator[ServedRepo]:
         return iter(self._by_key.values())
@@ -181,10 +165,6 @@ def _open(path: str) -> Git:
             raise unusable(path, exc) from None
         stack.pop_all()
     return scm
-
-
-def _bare(path: str) -> str:
-    return re.sub(r"/+", "/", path).strip("/").removesuffix(".git").rstrip("/")
 
 
 def _identities(scm: Git, name: str, path: str) -> Iterator[tuple[int, Identity]]:
