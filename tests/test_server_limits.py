@@ -301,6 +301,21 @@ def test_more_connections_than_there_is_room_for_are_refused(project: Project) -
     assert again == 200
 
 
+def test_what_is_refused_with_bare_text_is_in_the_log(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(project.repo, most=1) as url:
+        crowded = ask(url)
+        with connect(url) as connection:
+            connection.sendall(b"no HTTP\r\n\r\n")
+            malformed = read_all(connection)
+
+    assert (crowded.status_code, crowded.text) == (503, "Service Unavailable")
+    assert malformed.startswith(b"HTTP/1.1 400 ")
+    assert "Exceeded concurrency limit." in caplog.messages
+    assert "Invalid HTTP request received." in caplog.messages
+
+
 def test_all_open_files_that_the_system_allows_may_be_used(project: Project) -> None:
     with subprocess.Popen(
         [

@@ -1,7 +1,8 @@
 """The HTTP side of the endpoint: routes in, JSON and objects out.
 
 Answers as Studio's own API does; whatever goes wrong is a JSON object with one sentence
-under ``detail``.
+under ``detail``. Only what uvicorn refuses by itself, too many connections and a head
+that it cannot read, is answered with bare text.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def make_server(
             lifespan="off",
             limit_concurrency=most,
             log_config=None,
-            log_level="error",
+            log_level="warning",  # of what it refuses by itself, nobody else tells
             loop="asyncio",
             server_header=False,
             timeout_graceful_shutdown=STOP_S,
