@@ -15,12 +15,12 @@ say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 run() { printf '\033[2m$\033[0m %s\n' "$*"; "$@"; }
 
 # Nothing of the user's is read or written.
+unset "${!DVC_@}" "${!GIT_@}" "${!STUDIO_@}" "${!XDG_@}"
 export HOME="$work/home" DVC_SITE_CACHE_DIR="$work/site" DVC_NO_ANALYTICS=1
+export DVC_SYSTEM_CONFIG_DIR="$work/system"
 export GIT_CONFIG_NOSYSTEM=1 NO_PROXY=127.0.0.1,localhost
 export GIT_AUTHOR_NAME=Demo GIT_AUTHOR_EMAIL=demo@example.com
 export GIT_COMMITTER_NAME=Demo GIT_COMMITTER_EMAIL=demo@example.com
-unset DVC_STUDIO_TOKEN DVC_STUDIO_URL DVC_STUDIO_REPO_URL DVC_STUDIO_OFFLINE
-unset STUDIO_TOKEN STUDIO_REPO_URL DVC_EXP_GIT_REMOTE
 mkdir "$HOME"
 
 say 'A project with a model file and a model directory, stored with DVC'

@@ -228,6 +228,29 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_the_demo_reads_nothing_of_the_users(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "dvc", tmp_path / "git"):
+        folder.mkdir(exist_ok=True)
+        (folder / "config").write_text("no config\n")
+    users = {
+        **dict.fromkeys(("XDG_CONFIG_HOME", "DVC_GLOBAL_CONFIG_DIR"), str(tmp_path)),
+        "GIT_DIR": "/none",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+    done = subprocess.run(
+        ["bash", ROOT / "examples/demo.sh"],
+        env={**os.environ, **users},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_picture_is_small_and_shows_pulls() -> None:
     picture = ROOT / "docs" / "pull.svg"
 
