@@ -191,7 +191,7 @@ def add_parser(
         type=_within(1, LONGEST_S),
         default=3600,
         metavar="<seconds>",
-        help="Life of a link (default: 3600).",
+        help=f"Life of a link, {LONGEST_S} at most (default: 3600).",
     )
     parser.add_argument(
         "-r",
