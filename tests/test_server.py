@@ -1560,9 +1560,35 @@ def test_only_loopback_is_served_without_a_proxy_and_without_tokens(
 
 def test_tokens_are_read_one_a_line_with_their_owners(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    file.write_text("# ours\n\none ci runner # nightly\n  two\nthree#x\n")
+    file.write_text("# ours\n\none ci runner # nightly\n  two\nthree#x\n\t#four\n")
 
-    assert command.read_tokens(file) == {"one": "ci runner", "two": "", "three": ""}
+    assert command.read_tokens(file) == {"one": "ci runner", "two": "", "three#x": ""}
+
+
+def test_a_token_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("secret ada\n", encoding="utf-8-sig")
+
+    assert command.choose_tokens(str(file), no_auth=False) == {"secret": "ada"}
+
+
+@pytest.mark.parametrize("token", ["größe", "\udcff", "two words", "a\x7f"])
+def test_a_token_that_cannot_be_sent_is_refused(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("DVC_STUDIO_TOKEN", token)
+
+    with pytest.raises(StudioConfigError) as refused:
+        command.choose_tokens(None, no_auth=False)
+
+    assert "DVC_STUDIO_TOKEN holds a token that cannot be sent" in str(refused.value)
+    assert token not in str(refused.value)
+
+
+def test_a_signing_key_may_be_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(signing.KEY_VARIABLE, "\udcff\udcfe")
+
+    signing.FolderSigner.from_environment()
 
 
 @pytest.mark.parametrize("content", [None, b"\xff", b"# nobody\n"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
 
     Raises:
         UsageError: A token file, although nobody shall be asked.
-        StudioConfigError: There is no token.
+        StudioConfigError: There is no token, or one that no client can send.
     """
     if no_auth:
         if token_file:
@@ -87,22 +88,30 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
             "'--token-file FILE', or '--no-auth' to serve to this machine's users"
         )
         raise StudioConfigError(msg)
+    if not all(map(_can_be_sent, tokens)):
+        where = f"'{token_file}'" if token_file else TOKEN_VARIABLE
+        msg = f"{where} holds a token that cannot be sent: use printable ASCII alone"
+        raise StudioConfigError(msg)
     return tokens
 
 
+def _can_be_sent(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
+
+
 def read_tokens(path: Path) -> dict[str, str]:
-    """Read ``TOKEN [NAME]`` lines; ``#`` starts a comment.
+    """Read ``TOKEN [NAME]`` lines; a ``#`` that begins a word starts a comment.
 
     Raises:
         StudioConfigError: The file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
         msg = f"cannot read the token file '{path}': {reason}"
         raise StudioConfigError(msg) from None
-    entries = (line.partition("#")[0].split(maxsplit=1) for line in lines)
+    entries = (re.sub(r"(^|\s)#.*", "", line).split(maxsplit=1) for line in lines)
     return {
         entry[0]: entry[1].strip() if entry[1:] else "" for entry in entries if entry
     }
@@ -184,7 +193,7 @@ def add_parser(
         "--token-file",
         metavar="<path>",
         help="Accepted tokens, one a line, optionally followed by a name; "
-        f"'#' starts a comment. Default: the one in {TOKEN_VARIABLE}.",
+        f"'#' at a word's start begins a comment. Default: {TOKEN_VARIABLE}.",
     ).complete = completion.FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--expires",

@@ -67,7 +67,7 @@ class FolderSigner:
     @classmethod
     def from_environment(cls) -> FolderSigner:
         """Take the key from the environment, else a random one."""
-        key = os.environ.get(KEY_VARIABLE, "").encode()
+        key = os.fsencode(os.environ.get(KEY_VARIABLE, ""))
         return cls(key or secrets.token_bytes(32))
 
     def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link:
