@@ -94,7 +94,7 @@ class FolderSigner:
 
         Args:
             path: From ``/objects`` on, quoted as :meth:`sign` quotes it.
-            expires: As the link says, still to be trusted.
+            expires: As the link says, not yet trusted.
             signature: The same.
 
         Raises:
