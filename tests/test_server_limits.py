@@ -411,26 +411,6 @@ def test_a_silent_remote_of_one_repo_takes_no_place_of_another(
     assert answered == {200}
 
 
-def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
-    project: Project, silent_remote: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("dvc_s3")
-    for name, value in {
-        "AWS_ENDPOINT_URL": silent_remote,  # s3fs asks it for the bucket's region
-        "AWS_ACCESS_KEY_ID": "KEY",
-        "AWS_SECRET_ACCESS_KEY": "SECRET",
-    }.items():
-        monkeypatch.setenv(name, value)
-    config = "[core]\nremote = far\n['remote \"far\"']\nurl = s3://bucket/folder\n"
-    (project.repo / ".dvc/config").write_text(config)
-
-    with serving(project.repo, patience=lambda: Patience(seconds=1)) as url:
-        reply = ask(url)
-
-    assert reply.status_code == 504
-    assert reply.json()["detail"].startswith("the DVC remote has not answered within")
-
-
 def test_who_waited_in_vain_frees_its_place_when_the_remote_has_answered() -> None:
     answered = threading.Event()
     patience = Patience(seconds=0.1, most=1)

@@ -6,6 +6,7 @@ That the services accept them is shown by ``e2e/test_stores.py``.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -25,6 +26,7 @@ from projects import ORIGIN_URL, TOKEN, Project, copy_project, git, serving
 from dvc_studio_models.server import clouds
 from dvc_studio_models.server.clouds import CloudSigner, PlainSigner
 from dvc_studio_models.server.kept import Kept
+from dvc_studio_models.server.patience import Patience
 from dvc_studio_models.server.refusals import SigningError, StorageSilentError
 from dvc_studio_models.server.remotes import Store
 
@@ -257,12 +259,12 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 
 @contextlib.contextmanager
-def opened(project: Project, *lines: str) -> Iterator[str]:
+def opened(project: Project, *lines: str, **options: Any) -> Iterator[str]:
     """Serve the project from a remote with these settings."""
     settings = "".join(f"    {line}\n" for line in lines)
     config = f"[core]\n    remote = storage\n['remote \"storage\"']\n{settings}"
     (project.repo / ".dvc" / "config").write_text(config)
-    with serving(project.repo) as url:
+    with serving(project.repo, **options) as url:
         yield url
 
 
@@ -401,6 +403,27 @@ def test_credentials_that_are_slow_to_come_do_not_keep_the_server_from_starting(
     assert healthy.status_code == status == 200
     assert started_before
     assert "LATE" in links["models/churn.pkl"]
+
+
+def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("dvc_s3")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    keys = (f"{key} = {value}" for key, value in S3_KEYS.items())
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", host)  # asked for the bucket's region
+        patience = functools.partial(Patience, seconds=1)
+        with opened(project, "url = s3://b/f", *keys, patience=patience) as url:
+            status, answer = request(url, "churn")
+
+    assert status == 504
+    assert answer["detail"].startswith("the DVC remote has not answered within")
+    for thread in threading.enumerate():
+        if "(_run)" in thread.name:  # it goes on, until it sees that the store is down
+            thread.join(TIMEOUT_S)
 
 
 @pytest.fixture
