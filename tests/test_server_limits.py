@@ -248,6 +248,7 @@ def test_a_silent_remote_does_not_keep_the_server_from_stopping(
     assert (reply.status_code, reply.json()["detail"]) == (503, detail)
     assert "status=503" in log
     assert "Traceback" not in errors
+    assert process.returncode == 0
 
 
 # -- clients that want too much
