@@ -9,7 +9,6 @@ import contextlib
 import functools
 import gc
 import json
-import os
 import socket
 import sys
 import threading
@@ -378,7 +377,7 @@ def test_credentials_that_cannot_sign_are_told_to_the_client(project: Project) -
 def test_credentials_that_are_slow_to_come_do_not_keep_the_server_from_starting(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     come = tmp_path / "come"
     found = {"Version": 1, "AccessKeyId": "LATE", "SecretAccessKey": SECRET}
     script = tmp_path / "credentials"
@@ -408,7 +407,7 @@ def test_credentials_that_are_slow_to_come_do_not_keep_the_server_from_starting(
 def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     keys = (f"{key} = {value}" for key, value in S3_KEYS.items())
 
@@ -437,7 +436,7 @@ def nobody() -> str:
 def test_an_s3_that_is_down_is_told_and_not_taken_for_a_missing_key(
     project: Project, monkeypatch: pytest.MonkeyPatch, nobody: str, name: str
 ) -> None:
-    need("dvc_s3")
+    need_package("dvc_s3")
     monkeypatch.setenv("AWS_ENDPOINT_URL", nobody)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     keys = (f"{key} = {value}" for key, value in S3_KEYS.items())

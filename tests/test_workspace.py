@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import logging
 import os
 import shutil
 import signal
@@ -1136,7 +1137,7 @@ def test_what_can_neither_come_back_nor_be_kept_is_told(
         (far.root / "m").rename(far.root / "moved")
         (far.root / "m").symlink_to(outside)
 
-    with told(caplog), pytest.raises(UnsafePathError):
+    with pytest.raises(UnsafePathError):
         far.place(Between(far.stage("m/file", "m/b"), swap))
 
     assert "'m/file' could not be put back, nor could what was there be" in caplog.text

@@ -341,7 +341,7 @@ def test_another_folder_is_the_same_however_it_is_spelled(
     done = run_dvc(*pull, "bert@v2.0.0", "--out", spelled, cwd=folder)
 
     assert done.returncode == 0, done.stderr
-    assert tree(clone / "out/models/bert") == BERT["v2.0.0"]
+    assert read_tree(clone / "out/models/bert") == BERT["v2.0.0"]
     assert "removed" in done.stdout
 
 
