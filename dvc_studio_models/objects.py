@@ -65,7 +65,7 @@ class Objects:
             found = os.stat(path)  # noqa: PTH116 - of thousands of files
             now = _version_of(found)
             if self._whole.get(path) != now:
-                if self.hash_of(path, digest.algorithm) != digest.value[:_MD5_LETTERS]:
+                if self.hash_of(path, digest.algorithm) != _hash(digest):
                     return None
                 self._whole[path] = now
         except (OSError, LocalDiskError):
@@ -84,24 +84,38 @@ class Objects:
                 raise LocalDiskError(self.path_of(digest), reason, action="read")
 
     def drop_damaged(self, digest: Digest) -> None:
-        """Remove an object whose content has another hash than its name."""
+        """Remove an object whose content has another hash than its name.
+
+        Raises:
+            LocalDiskError: It cannot be read, so that nobody can tell.
+        """
         path = self.path_of(digest)
-        if os.path.lexists(path) and self.size_of(digest) is None:
+        try:
+            damaged = self.hash_of(path, digest.algorithm) != _hash(digest)
+        except FileNotFoundError:
+            damaged = Path(path).is_symlink()  # to nothing
+        if damaged:
             Path(path).unlink(missing_ok=True)
 
     def add(self, parts: Sequence[tuple[Digest, Path]]) -> None:
-        """Link verified, flushed parts into the cache."""
+        """Link verified, flushed parts into the cache.
+
+        DVC, which then finds them there, would try a reflink first, and empty for it
+        what another pull has put there since it looked (``dvc_objects.fs.system``).
+        """
         from dvc_objects.fs import localfs
+        from dvc_objects.fs.generic import transfer
 
         for group in by_algorithm(parts):
+            odb = self.odb(group[0][0])
+            sources = [os.fspath(part) for _, part in group]
+            targets = [self.path_of(digest) for digest, _ in group]
             for digest, _ in group:
                 self.drop_damaged(digest)
-            self.odb(group[0][0]).add(
-                [os.fspath(part) for _, part in group],
-                localfs,
-                [digest.value for digest, _ in group],
-                hardlink=True,
-            )
+            for folder in set(map(os.path.dirname, targets)):
+                odb.makedirs(folder)
+            transfer(localfs, sources, odb.fs, targets, links=["hardlink", "copy"])
+            odb.add(sources, localfs, [digest.value for digest, _ in group])
             for digest, part in group:
                 self._know_linked(self.path_of(digest), part)
 
@@ -181,6 +195,11 @@ def by_algorithm(pairs: Iterable[tuple[Digest, T]]) -> list[list[tuple[Digest, T
     for digest, value in pairs:
         groups[digest.algorithm].append((digest, value))
     return list(groups.values())
+
+
+def _hash(digest: Digest) -> str:
+    """Give the hash alone, without what marks a directory."""
+    return digest.value[:_MD5_LETTERS]
 
 
 def _version_of(found: os.stat_result) -> tuple[int, ...]:

@@ -824,9 +824,8 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 # Power cuts
 
 
-def test_content_and_names_are_flushed_in_the_order_that_survives_a_power_cut(
-    project: Path,
-) -> None:
+def calls_of_keeping(project: Path, calls: str) -> list[str]:
+    """Keep CONTENT and place it; the system calls of some kinds, line by line."""
     need_program("strace")
     code = """
 import sys
@@ -840,11 +839,17 @@ with opened(root) as store:
     place(store, root, {"new/a": md5(CONTENT)})
 """
     log = project.parent / "calls"
-    calls = "trace=fsync,link,linkat,rename,renameat,renameat2"
-    strace = ["strace", "-f", "-y", "-o", log, "-e", calls]
+    strace = ["strace", "-f", "-y", "-o", log, "-e", f"trace={calls}"]
     run = [sys.executable, "-c", code, project, Path(__file__).parent]
     subprocess.run([*strace, *run], check=True)
-    lines = log.read_text().splitlines()
+    return log.read_text().splitlines()
+
+
+def test_content_and_names_are_flushed_in_the_order_that_survives_a_power_cut(
+    project: Path,
+) -> None:
+    calls = "fsync,link,linkat,rename,renameat,renameat2"
+    lines = calls_of_keeping(project, calls)
 
     def first(*words: str) -> int:
         return next(
@@ -858,3 +863,12 @@ with opened(root) as store:
     assert first("fsync(", "/placing-") < target
     assert target < first("fsync(", f"<{project}/new>")
     assert target < first("fsync(", f"<{project}>")
+
+
+def test_an_object_is_never_open_for_writing(project: Path) -> None:
+    """Another pull may have put it there, and take it for whole."""
+    lines = calls_of_keeping(project, "openat,link,linkat")
+
+    written = [line for line in lines if "cache/files/md5/" in line and "O_WR" in line]
+    linked = [line for line in lines if "cache/files/md5/" in line and "link(" in line]
+    assert (written, len(linked)) == ([], 1)
