@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import random
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -341,11 +342,8 @@ def test_wrong_keys_of_the_server_are_told(
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "told"),
-    [
-        ("bert", (), "the listing of 'models/bert' cannot be read from the DVC remote"),
-        ("churn", ("--verify-objects",), "cannot look for them on the DVC remote"),
-    ],
+    ("model", "options"),
+    [("bert", ()), ("churn", ("--verify-objects",))],
     ids=["directory", "verify"],
 )
 def test_a_server_that_cannot_read_the_store_says_so(
@@ -354,7 +352,6 @@ def test_a_server_that_cannot_read_the_store_says_so(
     tmp_path: Path,
     model: str,
     options: tuple[str, ...],
-    told: str,
 ) -> None:
     kind = kinds("Azure")  # LocalStack verifies links only
     team = kind.team.fork(tmp_path / "own", kind.team.place.wrong_secrets)
@@ -363,8 +360,8 @@ def test_a_server_that_cannot_read_the_store_says_so(
     with team.serving(*options) as registry:
         done = run_dvc("models", "pull", model, cwd=clone, env=registry.environ)
 
-    assert done.returncode == 4
-    assert told in done.stderr
+    assert done.returncode == 5
+    assert re.search("502 Bad Gateway, the DVC remote '.*' cannot be read", done.stderr)
     shown = unquote(done.stderr + registry.log.read_text())
     assert not [secret for secret in kind.team.place.planted if secret in shown]
 
