@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from needs import mount_namespace
+from needs import mount_namespace, need_program
 
 from dvc_studio_models import scratch
 from dvc_studio_models.owner import is_gone, machine, process
@@ -207,8 +206,7 @@ def test_a_file_is_written_anew_or_left_as_it_was(
 
 
 def test_a_flushed_file_survives_a_power_cut(tmp_path: Path) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("there is no strace")
+    need_program("strace")
     file, log = tmp_path / "file", tmp_path / "calls"
     code = (
         "import sys\n"

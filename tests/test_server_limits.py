@@ -390,6 +390,7 @@ def test_a_silent_remote_keeps_nobody_waiting(
     assert sorted(waiting) == [(503, busy)] * 3 + [(504, silent)] * 2
 
 
+@pytest.mark.clock
 def test_a_silent_remote_of_one_repo_takes_no_place_of_another(
     project: Project, silent_remote: str, tmp_path: Path
 ) -> None:

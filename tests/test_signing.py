@@ -21,6 +21,7 @@ import pytest
 import requests
 from needs import need_package
 from projects import ORIGIN_URL, TOKEN, Project, copy_project, git, serving
+from servers import free_port
 
 from dvc_studio_models.server import clouds
 from dvc_studio_models.server.clouds import CloudSigner, PlainSigner
@@ -428,8 +429,7 @@ def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
 @pytest.fixture
 def nobody() -> str:
     """The URL of a server that is down."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return f"http://127.0.0.1:{unused.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.mark.parametrize("name", ["churn", "bert"])
