@@ -88,12 +88,14 @@ class DvcStore:
 
     def __init__(self, root: Path, *, use_cache: bool, wait_for_lock: bool) -> None:
         from dvc.repo import Repo
+        from scmrepo.noscm import NoSCM
 
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
         with disk_errors(real), database_errors(), config_errors():
-            self._repo: Any = Repo(real, **waiting)
+            # DVC is not to open Git itself, which it does through libgit2.
+            self._repo: Any = Repo(real, scm=NoSCM(real), **waiting)
         self._objects = Objects(self._repo)
         self._use_cache = use_cache
         self._own = Path(real).joinpath(*_OWN)
@@ -253,6 +255,16 @@ class DvcStore:
             RemoteConfigError: There is none that can be used.
         """
         return DvcRemote(self._repo, name)
+
+    def is_folder(self, name: str | None) -> bool:
+        """Whether a remote is a folder of this machine, by DVC's config.
+
+        Args:
+            name: Of the remote; None for the project's default one.
+        """
+        config = self._repo.config
+        remote = config["remote"].get(name or config["core"].get("remote"), {})
+        return bool(remote.get("url")) and "://" not in remote["url"]
 
     def configured_remote(self, names: Sequence[str | None]) -> str | None:
         """Name the remote that keeps outputs, None unless all their remotes are known.

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, ModelRef
 
 
+FORCE_TAGS = "git fetch --tags --force"
+"""Brings annotated tags in the place of lightweight ones, and tags that have moved."""
+
+REFRESH_TAGS = "git fetch --prune --prune-tags --force --tags"
+"""Makes the local tags those of the remote, whatever happened to them there."""
+
+
 class StudioModelsError(DvcException):
     """Base of all errors of this package."""
 
@@ -173,6 +180,41 @@ class UnreadableRepoError(StudioModelsError):
         )
 
 
+class RecordUnreadableError(StudioModelsError):
+    """A commit cannot be read for what it records of a model."""
+
+    def __init__(self, name: str, commit: str, reason: str) -> None:
+        self.name, self.commit, self.reason = name, commit, reason
+        super().__init__(
+            f"cannot read what Git records of '{name}' at {commit[:7]}: {reason}"
+        )
+
+
+class GitFileMissingError(StudioModelsError):
+    """A model has a file that Git keeps, and the clone does not have it."""
+
+    exit_code = 4
+
+    def __init__(self, path: str, oid: str) -> None:
+        self.path, self.oid = path, oid
+        super().__init__(
+            f"'{path}' is kept in Git, and this clone does not have it\n"
+            f"Run '{REFRESH_TAGS}' to get the version that it is of"
+        )
+
+
+class NotStoredError(StudioModelsError):
+    """Git knows the version, and DVC has nothing of it that could be pulled."""
+
+    exit_code = 4
+
+    def __init__(self, ref: ModelRef, reason: str, hint: str | None = None) -> None:
+        self.ref, self.reason = ref, reason
+        super().__init__(f"'{ref}' cannot be pulled: {reason}")
+        if hint:
+            self.suggest(hint)
+
+
 class NotDvcProjectError(StudioModelsError):
     """A DVC project is needed and there is none around the models."""
 
@@ -269,15 +311,27 @@ class ModelNotFoundError(StudioError):
 
 
 class VersionUnknownError(StudioModelsError):
-    """The local tags cannot tell the version, or what it holds."""
+    """The local tags cannot tell the version."""
 
     exit_code = 4
 
-    def __init__(self, ref: ModelRef, detail: str) -> None:
+    def __init__(self, ref: ModelRef, detail: str, *, hint: str | None = None) -> None:
         self.ref, self.detail = ref, detail
+        hint = hint or f"Run '{REFRESH_TAGS}'"
         super().__init__(
-            f"the clone cannot tell which version '{ref}' is: {detail}\n"
-            "Run 'git fetch --tags'"
+            f"the clone cannot tell which version '{ref}' is: {detail}\n{hint}"
+        )
+
+    @classmethod
+    def lightweight(cls, ref: ModelRef, tags: Sequence[str]) -> VersionUnknownError:
+        """Make the error of tags that GTO does not count, and that would matter."""
+        some = "tag" if len(tags) == 1 else "tags"
+        return cls(
+            ref,
+            f"GTO counts annotated tags only, and the {some} {', '.join(tags)} "
+            f"{'is' if len(tags) == 1 else 'are'} lightweight here",
+            hint=f"Run '{FORCE_TAGS}': CI systems replace the tag that they run for. "
+            "If it is lightweight in the remote too, delete it, or name a version",
         )
 
 
@@ -357,13 +411,21 @@ class IntegrityError(StudioModelsError):
     exit_code = 6
 
     def __init__(
-        self, path: str, *, expected: Digest | str, actual: str, source: str
+        self,
+        path: str,
+        *,
+        expected: Digest | str,
+        actual: str,
+        source: str,
+        hint: str | None = None,
     ) -> None:
         self.path, self.expected, self.actual = path, expected, actual
         super().__init__(
             f"'{path}' is not what was promised: {source} says {expected}, got "
             f"{actual}\nNothing was changed in the workspace"
         )
+        if hint:
+            self.suggest(hint)
 
 
 class ModelMovedError(StudioModelsError):
@@ -424,6 +486,18 @@ class TargetExistsError(WorkspaceError):
         self.paths = tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
         super().__init__(f"{self.reason}:{listed}\n{self.hint}")
+
+
+class GitFilesDifferError(WorkspaceError):
+    """A model has files that Git keeps, and the working tree has others."""
+
+    def __init__(self, name: str, commit: str, paths: Sequence[str]) -> None:
+        self.name, self.commit, self.paths = name, commit, tuple(paths)
+        listed = "".join(f"\n  {path}" for path in self.paths)
+        super().__init__(
+            f"these files of '{name}' are kept in Git, and differ here:{listed}\n"
+            f"Run 'git checkout {commit} -- {shlex.join(self.paths)}', then pull again"
+        )
 
 
 class TargetChangedError(TargetExistsError):

@@ -13,18 +13,19 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, object_of, prove
+from dvc_studio_models.ask import object_of, verify_downloads_with_git
 from dvc_studio_models.errors import (
+    GitFilesDifferError,
     NotGitRepoError,
     TargetExistsError,
     UnsafePathError,
     UsageError,
 )
+from dvc_studio_models.git_files import deliver_git_files
 from dvc_studio_models.model import (
     STUDIO,
     PullOptions,
     PullResult,
-    is_tree,
 )
 from dvc_studio_models.outcome import digests_of, tell, with_arrivals
 from dvc_studio_models.paths import path_problem
@@ -39,18 +40,19 @@ from dvc_studio_models.plan import (
     CONFLICT,
     DOWNLOAD,
     LINK,
-    Plan,
 )
 from dvc_studio_models.preparation import ask, held, narrow, prepare, stand
 from dvc_studio_models.progress import SilentProgress
 from dvc_studio_models.receipts import Receipt
+from dvc_studio_models.registry.recorded import is_inside
 from dvc_studio_models.survey import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.model import Digest
+    from dvc_studio_models.ask import Answer
+    from dvc_studio_models.model import Digest, ModelFile
     from dvc_studio_models.preparation import Ready
     from dvc_studio_models.progress import Progress
     from dvc_studio_models.source import Arrival, Here, Source
@@ -81,24 +83,24 @@ def pull(
     check_options(names, options)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        here = _stand(options, stack)
+        here = _stand(options)
         refs, pins = choose(names, here, options, stage=stage, version=version)
         lock = lock_path(options.lock, here) if options.lock else None
         source, answers = ask(refs, pins, here, options, stack)
-        ready = prepare(here, source, answers, pins, options)
+        ready = prepare(here, source, answers, pins, options, stack)
         if lock:
             check_lockable(ready.answers, lock)
         if options.dry_run:
             sizes = source.foresee(ready.plan.downloads(), options)
             return tell(source, ready, {}, began, sizes=sizes)
-        _refuse_conflicts(ready.plan)
+        _refuse_conflicts(ready)
 
         ready.sweep()
         arrived: dict[str, Arrival] = {}
         stack.callback(_leave, arrived, ready.store)
         _fetch(ready, source, arrived, progress or SilentProgress(), jobs=options.jobs)
         if not options.is_partial:
-            ready = _prove(ready, arrived)
+            ready = _verify(ready, arrived)
         if lock:
             check_lockable(ready.answers, lock)
         _place(ready, arrived)
@@ -140,7 +142,7 @@ def download_urls(
     out = options.out or options.folder
     options = replace(options, source=STUDIO, cache=False, out=out)
     with contextlib.ExitStack() as stack:
-        here = stand(options, stack)
+        here = stand(options)
         refs, pins = choose(names, here, options, stage=stage, version=version)
         _, answers = ask(refs, pins, here, options, stack)
         answers = [held(answer, pins) for answer in answers]
@@ -151,9 +153,9 @@ def download_urls(
     return {file.path: file.url for file in files}
 
 
-def _stand(options: PullOptions, stack: contextlib.ExitStack) -> Here:
+def _stand(options: PullOptions) -> Here:
     try:
-        return stand(options, stack)
+        return stand(options)
     except NotGitRepoError as error:
         error.suggest("Or use '--repo URL --out DIR'")
         raise
@@ -162,10 +164,17 @@ def _stand(options: PullOptions, stack: contextlib.ExitStack) -> Here:
 # Plan
 
 
-def _refuse_conflicts(plan: Plan) -> None:
-    conflicts = [step.file.path for step in plan.having(CONFLICT)]
-    if conflicts:
-        raise TargetExistsError(conflicts)
+def _refuse_conflicts(ready: Ready) -> None:
+    conflicts = [step.file for step in ready.plan.having(CONFLICT)]
+    paths = [file.path for file in conflicts if not file.git_oid]
+    if paths:
+        raise TargetExistsError(paths)
+    for answer in ready.answers:
+        kept_in_git = [file.path for file in conflicts if file in answer.files]
+        if kept_in_git and answer.version:
+            raise GitFilesDifferError(
+                answer.ref.name, answer.version.commit, kept_in_git
+            )
 
 
 # Fetch
@@ -183,7 +192,7 @@ def _fetch(
     files = ready.plan.downloads()
     if not files:
         return
-    stream = source.fetch(files, ready.store, progress, jobs=jobs)
+    stream = _deliver(ready, source, files, progress, jobs=jobs)
     with contextlib.closing(stream), contextlib.closing(progress):
         for batch in stream:
             arrived.update((done.file.path, done) for done in batch)
@@ -198,9 +207,32 @@ def _fetch(
                     part.discard()
 
 
-def _prove(ready: Ready, arrived: Mapping[str, Arrival]) -> Ready:
-    proved = [prove(answer, digests_of(answer, arrived)) for answer in ready.answers]
-    return replace(ready, answers=proved)
+def _deliver(
+    ready: Ready,
+    source: Source,
+    files: Sequence[ModelFile],
+    progress: Progress,
+    *,
+    jobs: int,
+) -> Generator[list[Arrival]]:
+    """Bring what Git keeps from the clone, and all else from the source."""
+    kept_in_git = [file for file in files if file.git_oid]
+    yield from deliver_git_files(kept_in_git, ready.registry, ready.store)
+    if others := [file for file in files if not file.git_oid]:
+        yield from source.fetch(others, ready.store, progress, jobs=jobs)
+
+
+def _verify(ready: Ready, arrived: Mapping[str, Arrival]) -> Ready:
+    registry = ready.registry
+    if registry is None:
+        return ready
+    verified = [
+        verify_downloads_with_git(
+            answer, digests_of(answer, arrived), registry, ready.read_listing
+        )
+        for answer in ready.answers
+    ]
+    return replace(ready, answers=verified)
 
 
 def _leave(arrived: Mapping[str, Arrival], store: Store) -> None:
@@ -272,7 +304,7 @@ def _remember(
             continue
         placed = {root / path: digest for path, digest in receipt.files.items()}
         store.remember(placed)
-        _keep_tree(answer, receipt.files, store)
+        _keep_trees(answer, receipt.files, store)
         ready.receipts.save(receipt)
 
 
@@ -291,13 +323,15 @@ def _join(before: Receipt, receipt: Receipt) -> Receipt:
     )
 
 
-def _keep_tree(answer: Answer, digests: Mapping[str, Digest], store: Store) -> None:
-    """Give DVC the list of a directory's files, which Studio does not serve."""
+def _keep_trees(answer: Answer, digests: Mapping[str, Digest], store: Store) -> None:
+    """Give DVC the listings of whole folders, which Studio does not serve."""
     record = answer.record
-    if record and record.digest and is_tree(record.digest):
-        at = len(record.path) + 1
-        inner = {path[at:]: digest for path, digest in digests.items()}
-        store.keep_tree(inner, record.digest)
+    for output in record.outputs if record else ():
+        if record and output.is_folder and is_inside(output.path, record.path):
+            assert output.digest  # noqa: S101 - a folder has the hash of its listing
+            at = len(output.path) + 1
+            inner = {p[at:]: d for p, d in digests.items() if output.holds(p)}
+            store.keep_tree(inner, output.digest)
 
 
 def _pin(

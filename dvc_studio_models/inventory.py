@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.cache import project_around
-from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.git import Clone
+from dvc_studio_models.errors import RecordUnreadableError, disk_errors
 from dvc_studio_models.local_project import LocalProject
 from dvc_studio_models.model import MD5
-from dvc_studio_models.records import Records, from_root
-from dvc_studio_models.registry import KnownModel, known
+from dvc_studio_models.registry.clone import Clone
+from dvc_studio_models.registry.counting import KnownModel
+from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.registry.recorded import expand, is_inside
+from dvc_studio_models.registry.records import from_root
 from dvc_studio_models.trees import tree_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from dvc_studio_models.model import Digest, ModelVersion, Record
+    from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.receipts import Receipt
+    from dvc_studio_models.registry.recorded import GitFile, Record, RecordedOutput
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -85,14 +88,14 @@ class Inventory:
         self._folder = folder
         self._clone = Clone.find(folder)
         self._projects: dict[Path, LocalProject] = {}
+        self._unreadable: set[str] = set()
 
     def close(self) -> None:
         """Release what is open."""
-        if "_records" in vars(self):
-            self._records.close()
+        if "_registry" in vars(self):
+            self._registry.close()
         for project in self._projects.values():
             project.close()
-        self._clone.close()
 
     def entries(self) -> list[Entry]:
         """List the models by name: registered, annotated, or pulled."""
@@ -110,7 +113,7 @@ class Inventory:
 
     def registered(self) -> tuple[KnownModel, ...]:
         """List what the local tags know."""
-        return known(self._clone.scm, memo=self._memo)
+        return self._registry.models
 
     def receipts(self) -> list[Receipt]:
         """List what pulls have left in this working tree, by the models' names."""
@@ -150,10 +153,10 @@ class Inventory:
         hashes = receipt is not None
         for version in _likeliest_first(model, receipt):
             record = self._record(model.name, version)
-            if record and record.digest:
-                hashes = True
-                if self._lies_there(record, record.digest):
-                    return record.path, Holding(REGISTERED, version.version)
+            is_there = self._holds_all(record) if record else None
+            hashes = hashes or is_there is not None
+            if record and is_there:
+                return record.path, Holding(REGISTERED, version.version)
         if receipt and self._is_intact(receipt):
             state = self._judge_part(model, receipt)
             return there, Holding(state, None if state == MODIFIED else receipt.version)
@@ -171,7 +174,14 @@ class Inventory:
         return PARTIAL if there == placed else MODIFIED
 
     def _record(self, name: str, version: ModelVersion) -> Record | None:
-        return self._records.read(version.commit, name)
+        """Read what a version is; one that cannot be read is passed over, and named."""
+        try:
+            return self._registry.record(name, version)
+        except RecordUnreadableError as error:
+            if str(error) not in self._unreadable:
+                self._unreadable.add(str(error))
+                logger.warning("%s", error)
+            return None
 
     def _recorded_path(self, model: KnownModel) -> str | None:
         records = (self._record(model.name, v) for v in _likeliest_first(model, None))
@@ -183,16 +193,51 @@ class Inventory:
         with disk_errors(target, action="read"):
             return target.exists()
 
-    def _lies_there(self, record: Record, digest: Digest) -> bool:
-        """Whether the workspace has that content, without hashing what cannot be it."""
-        path = self._clone.root / record.path
-        if path.is_file():
-            sizes = {None, path.stat().st_size}
-            if digest.algorithm == MD5 and record.size not in sizes:
+    def _holds_all(self, record: Record) -> bool | None:
+        """Whether the workspace has that content; None where no hash tells."""
+        verdicts = [self._holds_output(record, output) for output in record.outputs]
+        verdicts += [
+            self._holds_file(file.path, file.digest, file.size)
+            if file.digest
+            else self._holds_blob(file)
+            for file in record.git_files
+        ]
+        if False in verdicts or not verdicts:
+            return False if verdicts else None
+        return None if None in verdicts else True
+
+    def _holds_output(self, record: Record, output: RecordedOutput) -> bool | None:
+        if output.digest is None:
+            return None
+        if is_inside(output.path, record.path):
+            return self._holds_file(output.path, output.digest, output.size)
+        listing = self._project_of(output.path).read_tree(output.digest)
+        if listing is None:
+            return None
+        part = replace(record, outputs=(output,), git_files=())
+        files = expand(part, {output.digest: listing})
+        found = [self._holds_file(f.path, f.digest, f.size) for f in files]
+        return bool(found) and all(found)
+
+    def _holds_file(self, path: str, digest: Digest, size: int | None) -> bool:
+        """Whether a file or folder is there, without hashing what cannot be it."""
+        target = self._clone.root / path
+        if target.is_file():
+            sizes = {None, target.stat().st_size}
+            if digest.algorithm == MD5 and size not in sizes:
                 return False
-        elif not path.is_dir():  # a device or a pipe, which might never end
+        elif not target.is_dir():  # a device or a pipe, which might never end
             return False
-        return self._digest(record.path, digest.algorithm) == digest
+        return self._digest(path, digest.algorithm) == digest
+
+    def _holds_blob(self, file: GitFile) -> bool:
+        """Whether a file is there as Git keeps it."""
+        target = self._clone.root / file.path
+        if not target.is_file():
+            return False
+        with disk_errors(target, action="read"):
+            content = target.read_bytes()
+        return content == self._registry.read_blob(file.oid)
 
     def _is_intact(self, receipt: Receipt) -> bool:
         return all(
@@ -203,13 +248,16 @@ class Inventory:
 
     def _digest(self, path: str, algorithm: str) -> Digest | None:
         target = self._clone.root / path
-        return self._project(target.parent).digest_of(target, algorithm)
+        return self._project_of(path).digest_of(target, algorithm)
+
+    def _project_of(self, path: str) -> LocalProject:
+        return self._project((self._clone.root / path).parent)
 
     # Where to look
 
     @cached_property
-    def _records(self) -> Records:
-        return Records(self._clone.scm, memo=self._memo)
+    def _registry(self) -> GitRegistry:
+        return GitRegistry(self._clone.reader, cache=self._memo)
 
     @cached_property
     def _memo(self) -> Path | None:
@@ -240,12 +288,12 @@ class Inventory:
     @cached_property
     def _scanned(self) -> tuple[list[Path], list[Path]]:
         """Find all ``dvc.yaml`` files and DVC projects of the working tree."""
-        dvc_yamls, projects = [], []
-        for folder, names in _walk(self._clone):
-            if "dvc.yaml" in names:
-                dvc_yamls.append(folder / "dvc.yaml")
-            if _DVC_DIR in names:
-                projects.append(folder)
+        root = self._clone.root
+        config = f"{_DVC_DIR}/config"
+        found = self._clone.reader.find_files("dvc.yaml", config)
+        there = [root / path for path in found if (root / path).is_file()]
+        dvc_yamls = [path for path in there if path.name == "dvc.yaml"]
+        projects = [path.parents[1] for path in there if path.name != "dvc.yaml"]
         return dvc_yamls, projects
 
 
@@ -256,22 +304,3 @@ def _likeliest_first(
     every = dict.fromkeys([*model.versions, *model.stages.values()])
     pulled = receipt.commit if receipt else None
     return iter(sorted(every, key=lambda version: version.commit != pulled))
-
-
-def _walk(clone: Clone) -> Iterator[tuple[Path, Iterable[str]]]:
-    """Give the folders of the working tree with what is in them.
-
-    Not those that Git ignores, which may hold data without end, nor other clones.
-    """
-    ignored = clone.scm.pygit2.is_ignored
-    for at, folders, files in os.walk(clone.root):
-        folder = Path(at)
-        if folder != clone.root and ".git" in {*folders, *files}:
-            folders.clear()
-            continue
-        yield folder, {*folders, *files}
-        folders[:] = [
-            name
-            for name in folders
-            if name not in {".git", _DVC_DIR} and not ignored(folder / name)
-        ]

@@ -16,7 +16,7 @@ from dvc_studio_models.cache import open_store
 from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.receipts import Receipt, Receipts
-from dvc_studio_models.records import digest_of
+from dvc_studio_models.registry.outputs import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ class LocalProject:
             git_root: Nothing above it counts.
         """
         self.memo: Path | None = None
+        self._git_root = git_root
         self.receipts: list[Receipt] = []
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
@@ -59,8 +60,10 @@ class LocalProject:
     @cached_property
     def _repo(self) -> Any:
         from dvc.repo import Repo
+        from scmrepo.noscm import NoSCM
 
-        return Repo(os.fspath(self._root), uninitialized=True)
+        root = os.fspath(self._root)
+        return Repo(root, scm=NoSCM(root), uninitialized=True)
 
     def annotated(self, dvc_yaml: Path) -> Iterator[tuple[str, object]]:
         """Give the models of one ``dvc.yaml`` with their paths as they stand there."""
@@ -77,6 +80,13 @@ class LocalProject:
         for name, artifact in artifacts.items():
             if artifact.get("type") in {None, "model"}:
                 yield name, artifact.get("path")
+
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
+        """Read what is in a folder from the cache, None if it does not know."""
+        if self._repo is None:
+            return None
+        with contextlib.closing(open_store(self._root, self._git_root)) as store:
+            return store.read_tree(digest)
 
     def digest_of(self, path: Path, algorithm: str) -> Digest | None:
         """Hash a file or a directory as ``dvc add`` would, through DVC's state."""

@@ -8,32 +8,47 @@ also in a clone that lacks its tag or its commit.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, tell_repo
+from dvc_studio_models.ask import Answer, tell_repo, with_git_files
 from dvc_studio_models.cache import DvcStore, memo_of, open_store
 from dvc_studio_models.errors import (
     GitRemoteError,
     NotDvcProjectError,
     NotGitRepoError,
     NotInCacheError,
+    NotStoredError,
+    RecordUnreadableError,
     UsageError,
     VersionUnknownError,
 )
-from dvc_studio_models.model import REMOTE, ModelFile, is_tree
-from dvc_studio_models.registry import explain
+from dvc_studio_models.listings import read_remote_listing
+from dvc_studio_models.model import REMOTE, ModelFile
+from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.registry.recorded import expand, is_inside
+from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.source import Arrival, common_folder
-from dvc_studio_models.trees import parse_tree
-from dvc_studio_models.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.git import Clone
-    from dvc_studio_models.model import Digest, ModelRef, Pin, PullOptions, Record
+    from dvc_studio_models.model import (
+        Digest,
+        ModelRef,
+        ModelVersion,
+        Pin,
+        PullOptions,
+    )
     from dvc_studio_models.progress import Progress
+    from dvc_studio_models.registry.clone import Clone
+    from dvc_studio_models.registry.recorded import (
+        Listing,
+        Record,
+        RecordedOutput,
+    )
     from dvc_studio_models.source import Here
     from dvc_studio_models.store import Store
 
@@ -59,7 +74,7 @@ class LocalSource:
         self._clone = here.clone
         self._wait = options.wait_for_lock
         self._store: Store | None = None
-        self._remotes: dict[str, str | None] = {}
+        self._keep = not options.dry_run
 
     def answer(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> list[Answer]:
         """Tell from pins, tags and Git what each is.
@@ -74,10 +89,7 @@ class LocalSource:
         found, store = self._locate(refs, pins)
         if not isinstance(store, DvcStore) and any(a.record for a in found):
             raise NotDvcProjectError(str(self._clone.root))
-        answers = [self._list_files(answer, store) for answer in found]
-        for answer in answers:
-            self._remotes.update(dict.fromkeys(answer.paths, answer.remote))
-        return answers
+        return [self._list_files(answer, store) for answer in found]
 
     def find_way(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> str | None:
         """Tell whether the cache has all of these models, or which remote may.
@@ -93,7 +105,8 @@ class LocalSource:
             return f"All files of {names} are in the DVC cache: use '--source cache'"
         if not isinstance(store, DvcStore):
             return None
-        if remote := store.configured_remote([answer.remote for answer in found]):
+        remotes = [name for answer in found for name in _remotes_of(answer)]
+        if remote := store.configured_remote(remotes):
             return (
                 f"The DVC remote '{remote}' may have {names}, which it is by the local "
                 "tags: use '--source remote'"
@@ -136,11 +149,11 @@ class LocalSource:
         sizes = [file.size for file in files if file.size is not None]
         total = sum(sizes) if len(sizes) == len(files) else None
         before = 0
-        for name in sorted({self._remotes[file.path] for file in files}, key=str):
+        for name in sorted({file.remote for file in files}, key=str):
             wanted = {
                 file.path: (file, file.digest)
                 for file in files
-                if file.digest and self._remotes[file.path] == name
+                if file.digest and file.remote == name
             }
 
             def tell(count: int, before: int = before) -> None:
@@ -190,39 +203,54 @@ class LocalSource:
         root = self._clone.root
         memos = (memo_of(root / ref.folder, root) for ref in refs)
         memo = next(filter(None, memos), None)
-        with contextlib.closing(Witness(self._clone, memo=memo)) as witness:
-            found = [_locate(ref, pins.get(ref.name), witness) for ref in refs]
+        registry = GitRegistry(self._clone.reader, cache=memo)
+        with contextlib.closing(registry):
+            found = [_locate(ref, pins.get(ref.name), registry) for ref in refs]
         folder = common_folder(path for answer in found for path in _places(answer))
         self._store = open_store(root / folder, root, wait_for_lock=self._wait)
         return found, self._store
 
     def _list_files(self, answer: Answer, store: Store) -> Answer:
         record = answer.record
-        if answer.files or record is None or record.digest is None:
+        if answer.files or record is None:
             return answer
-        inner = self._read_tree(record, record.digest, store)
-        if inner is None:
-            file = ModelFile(record.path, "", record.digest, record.size)
-            return replace(answer, files=(file,))
-        files = (
-            ModelFile(f"{record.path}/{path}", "", digest)
-            for path, digest in sorted(inner.items())
+        listings = {
+            output.digest: self._read_listing(output, store)
+            for output in record.outputs
+            if output.digest and output.is_folder and not output.files
+        }
+        found = expand(record, listings)
+        if not found:
+            reason = f"there is no '{record.path}' in the folder that DVC tracks"
+            raise NotStoredError(answer.ref, reason)
+        files = tuple(
+            ModelFile(
+                file.path,
+                "",
+                file.digest,
+                file.size,
+                file.remote,
+                is_executable=file.is_executable,
+            )
+            for file in found
         )
-        return replace(answer, files=tuple(files))
+        assert answer.version  # noqa: S101 - a record is of a version
+        return replace(answer, files=with_git_files(files, record, answer.version))
 
-    def _read_tree(
-        self, record: Record, digest: Digest, store: Store
-    ) -> Mapping[str, Digest] | None:
-        """Read what is in a directory; None of a file."""
-        if not is_tree(digest):
-            return None
-        inner = store.read_tree(digest)
-        if inner is None and self.kind == REMOTE:
-            remote = self._project.open_remote(record.remote)
-            inner = parse_tree(remote.read_tree(digest, record.path), digest)
-        if inner is None:
-            raise NotInCacheError([f"{record.path} (which files it has)"])
-        return inner
+    def _read_listing(self, output: RecordedOutput, store: Store) -> Listing:
+        """Read what is in a folder.
+
+        Raises:
+            NotInCacheError: The cache does not know, and no remote may be asked.
+            DvcRemoteError: The remote did not deliver it.
+        """
+        assert output.digest  # noqa: S101 - only what has a hash has a listing
+        listing = store.read_tree(output.digest)
+        if listing is None and self.kind == REMOTE:
+            listing = read_remote_listing(self._project, output, keep=self._keep)
+        if listing is None:
+            raise NotInCacheError([f"{output.path} (which files it has)"])
+        return listing
 
 
 def _tell_repo(here: Here, options: PullOptions) -> str:
@@ -232,20 +260,76 @@ def _tell_repo(here: Here, options: PullOptions) -> str:
         return str(here.clone.root) if here.clone else ""
 
 
-def _locate(ref: ModelRef, pin: Pin | None, witness: Witness) -> Answer:
+def _locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Answer:
     """Tell the version and where it lies; its files only if it is pinned."""
     if pin:
-        record = witness.record(ref.name, pin.version)  # a clone may lack the commit
-        files = (ModelFile(f.path, "", f.digest, f.size) for f in pin.files)
-        remote = record.remote if record else None
-        return Answer(ref, tuple(files), pin.version, remote=remote)
-    version = witness.version(ref)
+        return _locate_pinned(ref, pin, registry)
+    if tags := registry.tags.doubtful(ref):
+        raise VersionUnknownError.lightweight(ref, tags)
+    version = registry.resolve(ref)
     if version is None:
-        raise VersionUnknownError(ref, explain(witness.models, ref))
-    record = witness.record(ref.name, version)
-    if record is None or record.digest is None:
-        raise VersionUnknownError(ref, f"DVC records no hash at {version.commit}")
-    return Answer(ref, (), version, record, remote=record.remote)
+        raise VersionUnknownError(ref, registry.tags.describe_missing(ref))
+    record = registry.record(ref.name, version)
+    if record is None:
+        reason = f"no 'dvc.yaml' annotates it at {version.commit[:7]}"
+        raise NotStoredError(ref, reason)
+    _refuse_unstored(ref, record, version)
+    return Answer(ref, (), version, record)
+
+
+def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Answer:
+    """List what is pinned; the clone may lack the commit that says which remotes."""
+    record = None
+    with contextlib.suppress(RecordUnreadableError):
+        record = registry.record(ref.name, pin.version)
+    remotes = {out.path: out.remote for out in (record.outputs if record else ())}
+    files = (
+        ModelFile(
+            f.path,
+            "",
+            f.digest,
+            f.size,
+            next((r for at, r in remotes.items() if is_inside(f.path, at)), None),
+            f.git_oid,
+        )
+        for f in pin.files
+    )
+    return Answer(ref, tuple(files), pin.version)
+
+
+def _refuse_unstored(ref: ModelRef, record: Record, version: ModelVersion) -> None:
+    """Refuse a model that DVC stores nowhere, and say what it is.
+
+    Raises:
+        NotStoredError: It is Git's own, or an import that was not downloaded.
+    """
+    if not record.outputs:
+        if not record.git_files:
+            reason = f"'{record.path}' is not tracked at {version.commit[:7]}"
+            raise NotStoredError(ref, reason)
+        path = shlex.quote(record.path)
+        raise NotStoredError(
+            ref,
+            f"'{record.path}' is kept in Git itself, not in DVC",
+            f"Run 'git checkout {version.commit} -- {path}'",
+        )
+    for output in record.outputs:
+        if output.digest is None:
+            origin = output.origin and strip_secrets(output.origin.url)
+            source = f" from '{origin}'" if origin else ""
+            raise NotStoredError(
+                ref,
+                f"'{output.path}' is imported{source} without its hash"
+                if origin
+                else f"DVC recorded no hash of '{output.path}'",
+                f"Run 'dvc pull {shlex.quote(output.path)}'" if origin else None,
+            )
+
+
+def _remotes_of(answer: Answer) -> set[str | None]:
+    """Name the remotes that keep a model; None is the project's default one."""
+    files = {file.remote for file in answer.files if not file.git_oid}
+    return files or (answer.record.remotes if answer.record else set())
 
 
 def _places(answer: Answer) -> list[str]:
@@ -255,8 +339,9 @@ def _places(answer: Answer) -> list[str]:
 
 def _holds(store: Store, answer: Answer) -> bool:
     """Whether the cache has all of a model."""
-    digest = answer.record.digest if answer.record else None
-    digests = [file.digest for file in answer.files] or [digest]
-    if digest and is_tree(digest):
-        digests = [digest, *(store.read_tree(digest) or {}).values()]
+    digests: list[Digest | None] = [file.digest for file in answer.files]
+    for output in answer.record.outputs if answer.record else ():
+        digests.append(output.digest)
+        if output.digest and output.is_folder:
+            digests += (store.read_tree(output.digest) or {}).values()
     return all(digest and store.size_of(digest) is not None for digest in digests)

@@ -37,6 +37,7 @@ SUFFIXES = (".lock", ".yaml", ".yml")
 SCHEMA = "1.0"
 MAX_BYTES = 64 << 20  # as for a reply of Studio's
 _LATEST = "@latest"  # how GTO spells that nothing was selected
+_OBJECT_ID = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"  # SHA-1 or SHA-256
 
 
 def check_name(name: str) -> None:
@@ -139,11 +140,12 @@ def _check(path: Path, content: object) -> Mapping[str, Any]:
         Required("hash"): Any(MD5, MD5_DOS2UNIX),
         Required("md5"): All(str, Match(r"[0-9a-f]{32}\Z")),
         Required("size"): All(int, Range(min=0)),
+        "git": All(str, Match(_OBJECT_ID)),
     }
     model = {
         Required("requested"): str,
         Required("version"): str,
-        Required("commit"): All(str, Match(r"[0-9a-f]{40}\Z")),
+        Required("commit"): All(str, Match(_OBJECT_ID)),
         Required("files"): All([file], Length(min=1)),
     }
     schema = Schema({Required("schema"): SCHEMA, Required("models"): {str: model}})
@@ -175,7 +177,12 @@ def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
         msg = f"{name!a} has a path twice"
         raise UsageError(msg)
     files = (
-        PinnedFile(file["path"], Digest(file["hash"], file["md5"]), file["size"])
+        PinnedFile(
+            file["path"],
+            Digest(file["hash"], file["md5"]),
+            file["size"],
+            file.get("git"),
+        )
         for file in sorted(entry["files"], key=lambda file: str(file["path"]))
     )
     version = ModelVersion(entry["version"], entry["commit"])
@@ -204,9 +211,11 @@ def _from_pin(pin: Pin) -> dict[str, object]:
 
 def _from_files(files: Iterable[PinnedFile]) -> Iterable[dict[str, object]]:
     for file in sorted(files, key=lambda file: file.path):
+        kept_in_git = {"git": file.git_oid} if file.git_oid else {}
         yield {
             "path": file.path,
             "hash": file.digest.algorithm,
             "md5": file.digest.value,
             "size": file.size,
+            **kept_in_git,
         }

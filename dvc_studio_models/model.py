@@ -1,7 +1,7 @@
 """The values that travel between the rooms: frozen, typed, no I/O.
 
 A *model* is what Studio lists; a *file* is one file of it; a *digest* is an algorithm
-and its hex value; a *record* is what Git knows of a registered version.
+and its hex value.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ MD5 = "md5"
 MD5_DOS2UNIX = "md5-dos2unix"
 """How DVC 2 hashed text files: CRLF counts as LF (``dvc_data.hashfile.hash``)."""
 
-_NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
-_FOLDER = r"[a-zA-Z0-9-_./]+"
+NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
+FOLDER = r"[a-zA-Z0-9-_./]+"
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PRERELEASE = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
-_SEMVER = (
+SEMVER = (
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRERELEASE}(?:\.{_PRERELEASE})*)?"
     r"(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?"
 )
 """What GTO accepts in tags (``gto.constants``): nothing else can be registered."""
 
 _REF = re.compile(
-    rf"(?:(?P<folder>{_FOLDER}):)?(?P<name>{_NAME})"
-    rf"(?:@(?P<version>latest|greatest|v?{_SEMVER})|\#(?P<stage>{_NAME}))?"
+    rf"(?:(?P<folder>{FOLDER}):)?(?P<name>{NAME})"
+    rf"(?:@(?P<version>latest|greatest|v?{SEMVER})|\#(?P<stage>{NAME}))?"
 )
 _OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})\Z")
 _ALGORITHMS = {MD5, MD5_DOS2UNIX}
@@ -123,14 +123,14 @@ def _normal_version(version: str | None) -> str | None:
     """Add the leading ``v``. An empty text is refused: it would mean the latest."""
     if version in {None, "latest", "greatest"}:
         return None
-    if not re.fullmatch(rf"v?{_SEMVER}", str(version)):
+    if not re.fullmatch(rf"v?{SEMVER}", str(version)):
         msg = f"{version!a} is not a version: use the form v1.2.3"
         raise UsageError(msg)
     return f"v{str(version).removeprefix('v')}"
 
 
 def _check_stage(stage: str | None) -> str | None:
-    if stage is not None and not re.fullmatch(_NAME, stage):
+    if stage is not None and not re.fullmatch(NAME, stage):
         msg = f"{stage!a} is not the name of a stage"
         raise UsageError(msg)
     return stage
@@ -194,6 +194,15 @@ class ModelFile:
     size: int | None = None
     """In bytes, where Git or a lock file recorded it."""
 
+    remote: str | None = None
+    """The DVC remote that keeps it, by Git; None for the project's default."""
+
+    git_oid: str | None = None
+    """Of its content in Git, where Git keeps it itself and no storage does."""
+
+    is_executable: bool = False
+    """Whether DVC or Git recorded that it may be executed."""
+
     @property
     def content(self) -> Digest | str:
         """What tells its content from others: the hash, or the path without one."""
@@ -208,29 +217,12 @@ class ModelVersion:
     """``v1.2.0``; where a stage lies on a commit without a version, the commit."""
 
     commit: str
-    """Full SHA-1 of the commit that the tag points at."""
+    """Full id of the commit that the tag points at."""
 
     @property
     def registered(self) -> str | None:
         """The version, None where no tag gives the commit one."""
         return None if self.version == self.commit else self.version
-
-
-@dataclass(frozen=True)
-class Record:
-    """What Git recorded of a model at a commit."""
-
-    path: str
-    """The artifact's path, relative to the Git root: a file or a directory."""
-
-    digest: Digest | None
-    """Of the file, or the ``.dir`` hash; None if DVC tracks not that very path."""
-
-    size: int | None = None
-    """In bytes, of the file or of all files together."""
-
-    remote: str | None = None
-    """The DVC remote that it is kept in; None for the project's default one."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +235,9 @@ class PinnedFile:
     digest: Digest
     size: int
     """In bytes."""
+
+    git_oid: str | None = None
+    """See :attr:`ModelFile.git_oid`."""
 
 
 @dataclass(frozen=True)

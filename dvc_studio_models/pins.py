@@ -153,7 +153,7 @@ def check_lockable(answers: Iterable[Answer], path: Path) -> None:
         UnsafePathError: It names paths that must not be written.
     """
     for answer in answers:
-        version = answer.version or (answer.unproved and answer.unproved[0])
+        version = answer.version or (answer.unverified and answer.unverified[0])
         if not version:
             why = "no local tag says so, and a pin needs one"
             raise VersionUnknownError(answer.ref, why)
@@ -184,9 +184,13 @@ def pin(
     for answer, digests, files in pulled:
         assert answer.version  # noqa: S101 - else ``check_lockable`` has refused
         sizes = {file.path: file.size or 0 for file in files}
+        kept_in_git = {file.path: file.git_oid for file in answer.files}
         pins[answer.ref.name] = Pin(
             answer.ref,
             answer.version,
-            tuple(PinnedFile(at, digests[at], sizes[at]) for at in sorted(digests)),
+            tuple(
+                PinnedFile(at, digests[at], sizes[at], kept_in_git.get(at))
+                for at in sorted(digests)
+            ),
         )
     update_pins(path, pins)

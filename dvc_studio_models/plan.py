@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from dvc_studio_models.model import Digest, ModelFile
 
@@ -72,6 +72,7 @@ def make_plan(
     held: Mapping[str, Held],
     cached_size: Callable[[Digest], int | None],
     leftovers: Mapping[str, str] | None = None,
+    tracked: Container[str] = (),
     force: bool = False,
 ) -> Plan:
     """Decide for every file.
@@ -81,6 +82,7 @@ def make_plan(
         held: What is at each target; no entry where there is nothing.
         cached_size: The size of a content that the DVC cache has, whole.
         leftovers: See :class:`Plan`.
+        tracked: Targets that Git tracks; only Git may change them.
         force: Replace content that would be lost.
     """
     steps = []
@@ -88,7 +90,7 @@ def make_plan(
         here = held.get(file.path)
         if here and file.digest and here.digest == file.digest:
             steps.append(Step(file, UNCHANGED, here.size))
-        elif here and not here.recoverable and not force:
+        elif file.path in tracked or (here and not here.recoverable and not force):
             steps.append(Step(file, CONFLICT, file.size))
         # Asked last: it may mean to hash a large object.
         elif file.digest and (cached := cached_size(file.digest)) is not None:

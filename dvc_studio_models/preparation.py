@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, anchor, hold_to, object_of
+from dvc_studio_models.ask import Answer, hold_to, object_of, verify_with_git
 from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import NotGitRepoError
-from dvc_studio_models.git import Clone
+from dvc_studio_models.listings import listing_reader
 from dvc_studio_models.model import STUDIO
 from dvc_studio_models.receipts import Receipts
+from dvc_studio_models.registry.clone import Clone
+from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.selection import check_globs, select_files
 from dvc_studio_models.source import Here
 from dvc_studio_models.sources import open_source, pointing_elsewhere
 from dvc_studio_models.survey import check_targets, survey
-from dvc_studio_models.witness import Witness
 from dvc_studio_models.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import ModelFile, ModelRef, Pin, PullOptions
     from dvc_studio_models.plan import Plan
     from dvc_studio_models.receipts import Receipt
+    from dvc_studio_models.registry.comparison import ReadListing
     from dvc_studio_models.source import Source
     from dvc_studio_models.store import Store
     from dvc_studio_models.workspace import Seen
 
 
-def stand(options: PullOptions, stack: contextlib.ExitStack) -> Here:
+def stand(options: PullOptions) -> Here:
     """Find out where the user stands: the clone, and the settings that hold there.
 
     Raises:
@@ -50,7 +52,6 @@ def stand(options: PullOptions, stack: contextlib.ExitStack) -> Here:
         if options.out is None:
             raise
         return Here(folder, None, settings)
-    stack.enter_context(contextlib.closing(clone))
     return Here(folder, clone, settings)
 
 
@@ -102,6 +103,10 @@ class Ready:
     receipts: Receipts
     plan: Plan
     seen: Mapping[str, Seen | None]
+    registry: GitRegistry | None
+    """What Git says of the models; None where no clone of their repo is at hand."""
+
+    read_listing: ReadListing
 
     def sweep(self) -> None:
         """Remove what killed pulls left."""
@@ -115,26 +120,47 @@ def prepare(
     answers: Sequence[Answer],
     pins: Mapping[str, Pin],
     options: PullOptions,
+    stack: contextlib.ExitStack,
 ) -> Ready:
     """Check what was answered, compare it with lock and Git, and plan.
+
+    Args:
+        here: Where the user stands.
+        source: Where the answers are from.
+        answers: Of the models.
+        pins: Of those that are pinned.
+        options: What the user wants.
+        stack: Closes what is opened.
 
     Raises:
         StudioModelsError: The answer must not, or cannot, be followed.
     """
     workspace = Workspace(_root(here, options))
-    paths = [path for answer in answers for path in answer.paths]
+    paths = [f.path for answer in answers for f in answer.files if not f.git_oid]
     check_targets(workspace, paths, source=_whose(source, pins))
     answers = [held(answer, pins) for answer in answers]
     store = source.open_store(workspace.root, paths)
     receipts = Receipts(store.receipts)
     known = receipts.load(workspace.root)
     answers = _recall(answers, known)
+    registry = None
+    read_listing = listing_reader(store, source.kind, options)
     if source.clone:
-        with contextlib.closing(Witness(source.clone, memo=store.memo)) as witness:
-            answers = [anchor(answer, witness) for answer in answers]
+        registry = GitRegistry(source.clone.reader, cache=store.memo)
+        stack.enter_context(contextlib.closing(registry))
+        answers = [verify_with_git(a, registry, read_listing) for a in answers]
+        _check_git_files(answers, workspace)
     answers = narrow(answers, options)
     plan, seen = survey(answers, workspace, store, known, options=options)
-    return Ready(answers, workspace, store, receipts, plan, seen)
+    return Ready(
+        answers, workspace, store, receipts, plan, seen, registry, read_listing
+    )
+
+
+def _check_git_files(answers: Sequence[Answer], workspace: Workspace) -> None:
+    """Check the paths that Git added; those that it tracks by now are no obstacle."""
+    paths = [f.path for answer in answers for f in answer.files if f.git_oid]
+    workspace.check(paths, source="Git")
 
 
 def _recall(answers: list[Answer], receipts: Iterable[Receipt]) -> list[Answer]:

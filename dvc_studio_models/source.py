@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.ask import Answer
     from dvc_studio_models.config import Settings
-    from dvc_studio_models.git import Clone
     from dvc_studio_models.model import Digest, ModelFile, ModelRef, Pin, PullOptions
     from dvc_studio_models.part import Part
     from dvc_studio_models.progress import Progress
+    from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.store import Store
 
 

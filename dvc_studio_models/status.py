@@ -11,7 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import anchor, differences_of
+from dvc_studio_models.ask import differences_of, verify_with_git
 from dvc_studio_models.inventory import Inventory
 from dvc_studio_models.local_source import LocalSource
 from dvc_studio_models.lockfile import read_pins
@@ -25,7 +25,7 @@ from dvc_studio_models.model import (
 from dvc_studio_models.outcome import tell
 from dvc_studio_models.pins import lock_path, read_names
 from dvc_studio_models.preparation import ask, prepare, stand
-from dvc_studio_models.witness import Witness
+from dvc_studio_models.registry.git_registry import GitRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ def compare(
     """
     options = options or PullOptions()
     with contextlib.ExitStack() as stack:
-        here = stand(options, stack)
+        here = stand(options)
         pins = {} if stage or version else _read_pins(here)
         if names:
             refs = read_names(names, here, stage=stage, version=version)
@@ -117,12 +117,13 @@ def _compare(
         answers = local.answer([pin.pinned for pin in pins.values()], pins)
         found = {
             result.ref.name: ModelStatus(result, pins[result.ref.name])
-            for result in _plan(local, answers, pins, here, options)
+            for result in _plan(local, answers, pins, here, options, stack)
         }
         repo = local.repo
     if refs or moving:
         source, answers = ask([*refs, *moving], {}, here, options, stack)
-        for result in _plan(source, answers[: len(refs)], {}, here, options):
+        asked = answers[: len(refs)]
+        for result in _plan(source, asked, {}, here, options, stack):
             found[result.ref.name] = ModelStatus(result)
         for answer in answers[len(refs) :]:
             name = answer.ref.name
@@ -137,10 +138,11 @@ def _plan(
     pins: Mapping[str, Pin],
     here: Here,
     options: PullOptions,
+    stack: contextlib.ExitStack,
 ) -> Iterator[ModelResult]:
     """Tell what a pull of each model by itself would do: two may share a path."""
     for answer in answers:
-        ready = prepare(here, source, [answer], pins, options)
+        ready = prepare(here, source, [answer], pins, options, stack)
         yield from tell(source, ready, {}, time.monotonic(), sizes={}).models
 
 
@@ -148,9 +150,11 @@ def _with_now(
     status: ModelStatus, pin: Pin, answer: Answer, source: Source
 ) -> ModelStatus:
     """Add what the pinned model is now."""
+    kept_in_git = any(file.git_oid for file in pin.files)
+    if source.clone and (kept_in_git or differences_of(answer, pin)):
+        with contextlib.closing(GitRegistry(source.clone.reader)) as registry:
+            answer = verify_with_git(answer, registry, lambda _: None)
     if not differences_of(answer, pin):
         return status
-    if source.clone:
-        answer = anchor(answer, Witness(source.clone))
     now = answer.version.registered if answer.version else None
     return ModelStatus(status.result, pin, outdated=True, now=now)

@@ -6,15 +6,14 @@ Changes nothing. The decisions themselves are ``plan``'s.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NotGitRepoError, UnsafePathError
-from dvc_studio_models.git import Clone
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.plan import Held, Plan, make_plan
+from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.tree import existing
 
 if TYPE_CHECKING:
@@ -50,10 +49,9 @@ def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
         clone = Clone.find(existing(root))
     except NotGitRepoError:
         return []
-    with contextlib.closing(clone):
-        inner = os.path.relpath(root.resolve(), clone.root.resolve())
-        prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
-        found = clone.tracked(f"{prefix}{path}" for path in paths)
+    inner = os.path.relpath(root.resolve(), clone.root.resolve())
+    prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
+    found = clone.tracked(f"{prefix}{path}" for path in paths)
     return [path.removeprefix(prefix) for path in found]
 
 
@@ -82,11 +80,13 @@ def survey(
         {} if options.is_partial else _leftovers(answers, known, workspace, store)
     )
     seen.update(workspace.look_at(leftovers))
+    kept_in_git = [file.path for file in files if file.git_oid]
     plan = make_plan(
         files,
         held=held,
         cached_size=store.size_of,
         leftovers=leftovers,
+        tracked=_tracked(workspace.root, kept_in_git) if kept_in_git else (),
         force=options.force,
     )
     return plan, seen

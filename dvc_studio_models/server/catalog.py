@@ -1,29 +1,27 @@
 """Which served repo a request means. Repos are opened once, at the start, never later.
 
 A request's ``repo`` may be spelled as any Git URL. Two spellings are the same repo if
-host, owner and name are, see :func:`dvc_studio_models.git.identity`.
+host, owner and name are, see :func:`dvc_studio_models.registry.urls.identity`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dulwich.config import apply_instead_of
-from scmrepo.exceptions import SCMError
-from scmrepo.git import Git
-
 from dvc_studio_models.errors import NotGitRepoError, UsageError
-from dvc_studio_models.git import LOCAL, identity, unusable
+from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.urls import LOCAL, identity
 from dvc_studio_models.server.refusals import RepoNotServedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from dvc_studio_models.registry.git.reader import GitReader
 
 
 @dataclass(frozen=True)
@@ -63,18 +61,16 @@ class ServedRepo:
     key: str
     """Its name in links: unique, and the same in every process with the same repos."""
 
-    path: str
-    """Absolute: the working tree's root, or the bare repo."""
-
-    git_dir: str
-    """Absolute: where its refs are, also if ``path`` is a working tree beside it."""
+    reader: GitReader = field(compare=False)
+    """May be used by several threads at once."""
 
     label: str
     """What to call it before a client: never a path of this machine."""
 
-    def open(self) -> Git:
-        """Open it; the caller closes it. Not safe to share between threads."""
-        return Git(self.path)
+    @property
+    def path(self) -> Path:
+        """Absolute: the working tree's root, or the bare repo."""
+        return self.reader.root or self.reader.common_dir
 
 
 class Catalog:
@@ -88,7 +84,7 @@ class Catalog:
 
         Raises:
             NotGitRepoError: A path is no Git repo.
-            UnreadableRepoError: There is one that libgit2 or dulwich refuses.
+            UnreadableRepoError: There is one that Git refuses.
             UsageError: There is none at all.
         """
         if not repos:
@@ -98,13 +94,12 @@ class Catalog:
         ranked: list[tuple[int, Identity, ServedRepo]] = []
         for argument in repos:
             name, path = _split(argument)
-            with contextlib.closing(_open(path)) as scm:
-                found = sorted(_identities(scm, name, path), key=lambda one: one[0])
-                named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
-                key = self._new_key(named[0])
-                label = key if named[0].host == LOCAL else str(named[0])
-                git_dir = scm.dulwich.repo.commondir()
-                repo = ServedRepo(key, scm.root_dir, git_dir, label)
+            reader = _open(path)
+            found = sorted(_identities(reader, name, path), key=lambda one: one[0])
+            named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
+            key = self._new_key(named[0])
+            label = key if named[0].host == LOCAL else str(named[0])
+            repo = ServedRepo(key, reader, label)
             self._by_key[key] = repo
             ranked += ((rank, who, repo) for rank, who in found)
         ranked.sort(key=lambda entry: entry[0])
@@ -151,41 +146,35 @@ def _split(argument: str) -> tuple[str, str]:
     return (name, path) if equals and not Path(argument).exists() else ("", argument)
 
 
-def _open(path: str) -> Git:
+def _open(path: str) -> GitReader:
     if not Path(path).is_dir():
         raise NotGitRepoError(path, "not a folder")
-    with contextlib.ExitStack() as stack:
-        try:
-            scm = Git(str(Path(path).resolve()))
-            stack.callback(scm.close)
-            _ = scm.pygit2  # opened on first use, and nothing can be served without
-        except SCMError:
-            raise NotGitRepoError(path, "not a Git repository") from None
-        except Exception as exc:  # noqa: BLE001 - dulwich's and libgit2's have no base
-            raise unusable(path, exc) from None
-        stack.pop_all()
-    return scm
+    # A mirror may be another user's; the operator has named it.
+    return open_reader(Path(path).resolve(), trusted=True)
 
 
-def _identities(scm: Git, name: str, path: str) -> Iterator[tuple[int, Identity]]:
-    """Give what the repo is called, the surest names with the lowest rank.
+def _identities(
+    reader: GitReader, name: str, path: str
+) -> Iterator[tuple[int, Identity]]:
+    """List what the repo is called, the surest names with the lowest rank.
 
     A fork may have its parent as second remote, so that is what is believed last.
     """
     if name:
         yield 0, Identity.of(name)
     # As it was given, too: who clones through a symlink calls it by that.
-    for place in (scm.root_dir, os.path.normpath(Path(path).absolute())):
-        yield 1, Identity.of(place)
-    for remote, url in _remotes(scm):
+    place = os.fspath(reader.root or reader.common_dir)
+    for each in (place, os.path.normpath(Path(path).absolute())):
+        yield 1, Identity.of(each)
+    for remote, url in _remotes(reader):
         yield (2 if remote == "origin" else 3), Identity.of(url)
 
 
-def _remotes(scm: Git) -> Iterable[tuple[str, str]]:
-    config = scm.dulwich.repo.get_config_stack()
-    for section in config.sections():
-        if len(section) == 2 and section[0] == b"remote":  # noqa: PLR2004 - remote "x"
-            for url in config.get_multivar(section, b"url"):
-                name, text = os.fsdecode(section[1]), os.fsdecode(url)
-                yield name, text
-                yield name, apply_instead_of(config, text)
+def _remotes(reader: GitReader) -> Iterable[tuple[str, str]]:
+    """List the remotes' names and URLs, as configured and as Git rewrites them."""
+    for key, url in reader.config():
+        name, _, setting = key.removeprefix("remote.").rpartition(".")
+        if key.startswith("remote.") and setting == "url":
+            yield name, url
+            if rewritten := reader.remote_url(name):
+                yield name, rewritten

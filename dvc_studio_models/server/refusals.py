@@ -65,6 +65,19 @@ class NotStoredError(RefusedError):
         super().__init__(f"cannot tell the files of {at}: {reason}")
 
 
+class RepoUnreadableError(RefusedError):
+    """This server's copy of the repo cannot be read, or lacks something."""
+
+    status = 500
+
+    def __init__(self, repo: str, reason: str) -> None:
+        self.repo, self.reason = repo, reason
+        super().__init__(
+            f"this server cannot read its copy of '{repo}': {reason}; its operator can "
+            "mend that"
+        )
+
+
 class NotPushedError(RefusedError):
     """Objects of a version are not on their remote."""
 
@@ -80,6 +93,19 @@ class NotPushedError(RefusedError):
             f"'{name}' {version.version} (commit {version.commit[:7]}) is not whole: "
             f"{len(paths)} of {of} files are not on the DVC remote; run 'dvc push' "
             f"where it was trained: {some}{more}"
+        )
+
+
+class RemoteFolderMissingError(RefusedError):
+    """The DVC remote is a folder that this machine does not have."""
+
+    status = 502
+
+    def __init__(self, remote: str, folder: str) -> None:
+        self.remote, self.folder = remote, folder
+        super().__init__(
+            f"the DVC remote '{remote}' is the folder '{folder}', which is not there "
+            "on the server"
         )
 
 

@@ -2,8 +2,8 @@
 
 Now, and not at the version's commit, as for ``dvc artifacts get``: storage that moved
 has taken the old versions along. Of a clone that is the working tree's config with
-``config.local``, of a bare repo that of its HEAD; both over the user's and this
-machine's.
+``config.local``, of a bare repo that of its HEAD, or of a branch that is there; both
+over the user's and this machine's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import posixpath
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,10 @@ from voluptuous import Invalid
 
 from dvc_studio_models.errors import without_quotes
 from dvc_studio_models.model import MD5
+from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.server.refusals import (
     ConfigUnreadableError,
+    RemoteFolderMissingError,
     RemoteMissingError,
     RemotePackageError,
     RemoteSecretError,
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
 
     from dvc.data_cloud import Remote
     from dvc_data.hashfile.db import HashFileDB
-    from scmrepo.git import Git
+
+    from dvc_studio_models.registry.git.reader import GitReader
+    from dvc_studio_models.server.catalog import ServedRepo
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -46,6 +51,9 @@ CONFIG_ERRORS = (ConfigError, Invalid, OSError)
 
 LOCAL = "local"
 """DVC's name for a folder of this machine."""
+
+DEFAULT_BRANCHES = ("main", "master", "trunk")
+"""Tried in this order where HEAD names no commit."""
 
 VERSIONED = ("s3",)
 """Kinds of cloud-versioned remotes for which links can be signed."""
@@ -95,12 +103,12 @@ class Remotes:
     """The stores of one repo, read anew when the config changes."""
 
     def __init__(
-        self, repo: str, *, default: str | None, protocols: Collection[str]
+        self, repo: ServedRepo, *, default: str | None, protocols: Collection[str]
     ) -> None:
         """Read nothing yet.
 
         Args:
-            repo: Key of the served repo.
+            repo: The served repo.
             default: Name of the remote to use; None for each project's default.
             protocols: Kinds of remotes that can be signed.
         """
@@ -108,6 +116,7 @@ class Remotes:
         self._default = default
         self._protocols = protocols
         self._projects: dict[str, _Project] = {}
+        self._lock = threading.Lock()
 
     def stamp(self) -> tuple[object, ...]:
         """Give what is another one when a config that was read has changed.
@@ -122,25 +131,36 @@ class Remotes:
         found = self._projects.get(project)
         return found.stores.get(name) if found else None
 
-    def find(self, scm: Git, project: str, name: str | None) -> Store:
+    def find(
+        self, project: str, name: str | None, *, commit: str | None = None
+    ) -> Store:
         """Find a store.
 
         Args:
-            scm: The repo, opened.
             project: Folder of the DVC project, empty for the root.
             name: None for the default.
+            commit: Whose config counts in a bare repo without any branch.
 
         Raises:
             ConfigUnreadableError: DVC cannot read its config.
             RemoteMissingError: There is no such remote.
             RemoteTypeError: It is of a kind that cannot be signed.
+            RemoteFolderMissingError: It is a folder that is not there.
         """
-        files = _config_files(scm, project)
-        head = None if _work_tree(scm, project) else scm.get_ref("HEAD")
-        stamp = (head, *map(file_stamp, files))
+        with self._lock:
+            store = self._find(project, name, commit)
+        if store.protocol == LOCAL and not Path(store.remote.path).is_dir():
+            raise RemoteFolderMissingError(store.name, store.remote.path)
+        return store
+
+    def _find(self, project: str, name: str | None, commit: str | None) -> Store:
+        reader = self._repo.reader
+        files = _config_files(reader, project)
+        at = None if _work_tree(reader, project) else _config_commit(reader) or commit
+        stamp = (at, *map(file_stamp, files))
         known = self._projects.get(project)
         if known is None or known.stamp != stamp:
-            known = _Project(stamp, self._read(scm, project), files)
+            known = _Project(stamp, self._read(project, at), files)
             # Another thread may be looking at the old one.
             self._projects = {**self._projects, project: known}
         name = name or known.config["core"].get("remote")
@@ -149,14 +169,14 @@ class Remotes:
                 "it has no default one; run 'dvc remote default NAME' in it, "
                 "or serve it with '--remote NAME'"
             )
-            raise RemoteMissingError(self._repo, reason)
+            raise RemoteMissingError(self._repo.key, reason)
         if name not in known.stores:
             known.stores[name] = self._open(known.config, project, name)
         return known.stores[name]
 
-    def _read(self, scm: Git, project: str) -> Config:
+    def _read(self, project: str, commit: str | None) -> Config:
         try:
-            return _read_config(scm, project, self._default)
+            return _read_config(self._repo.reader, project, self._default, commit)
         except CONFIG_ERRORS as exc:
             raise unreadable(exc) from None
 
@@ -167,7 +187,7 @@ class Remotes:
         try:
             fs_class, settings, path = get_cloud_fs(config, name=name)
         except RemoteNotFoundError as exc:
-            raise RemoteMissingError(self._repo, str(exc)) from None
+            raise RemoteMissingError(self._repo.key, str(exc)) from None
         except ConfigError as exc:
             raise unreadable(exc) from None
         except ImportError:  # a kind whose package, e.g. dvc-s3, is not installed
@@ -187,7 +207,7 @@ class Remotes:
         except RemoteMissingDepsError:
             raise RemotePackageError(name, protocol) from None
         return Store(
-            self._repo, project, name, protocol, Remote(name, path, fs, **settings)
+            self._repo.key, project, name, protocol, Remote(name, path, fs, **settings)
         )
 
     def _check_protocol(self, name: str, protocol: str) -> None:
@@ -206,14 +226,28 @@ def _asks_for_password(url: str, settings: Mapping[str, Any]) -> bool:
     return bool(settings.get("auth")) or "@" in urlsplit(url).netloc
 
 
-def _work_tree(scm: Git, project: str) -> Path | None:
-    """Give the ``.dvc`` folder, where there is a working tree with one."""
-    folder = Path(scm.root_dir, project, ".dvc")
-    return folder if not scm.dulwich.repo.bare and folder.is_dir() else None
+def _work_tree(reader: GitReader, project: str) -> Path | None:
+    """Return the ``.dvc`` folder, where there is a working tree with one."""
+    folder = reader.root and reader.root / project / ".dvc"
+    return folder if folder and folder.is_dir() else None
 
 
-def _config_files(scm: Git, project: str) -> tuple[Path, ...]:
-    folder = _work_tree(scm, project)
+def _config_commit(reader: GitReader) -> str | None:
+    """Choose the commit whose config counts: HEAD's, or a branch's.
+
+    Where the default branch was renamed, a mirror's HEAD names a branch that is gone.
+    """
+    if head := reader.head():
+        return head
+    branches = dict(reader.branches())
+    named = (
+        branches[name] for name in (*DEFAULT_BRANCHES, *branches) if name in branches
+    )
+    return next(named, None)
+
+
+def _config_files(reader: GitReader, project: str) -> tuple[Path, ...]:
+    folder = _work_tree(reader, project)
     names = (Config.CONFIG, Config.CONFIG_LOCAL) if folder else ()
     return (
         *(Path(Config.get_dir(level), Config.CONFIG) for level in Config.SYSTEM_LEVELS),
@@ -221,20 +255,24 @@ def _config_files(scm: Git, project: str) -> tuple[Path, ...]:
     )
 
 
-def _read_config(scm: Git, project: str, default: str | None) -> Config:
-    from dvc.fs import GitFileSystem
-
-    folder = _work_tree(scm, project)
+def _read_config(
+    reader: GitReader, project: str, default: str | None, commit: str | None
+) -> Config:
+    folder = _work_tree(reader, project)
     if folder is not None:
         return Config(str(folder), remote=default)
-    fs = GitFileSystem(scm=scm, rev="HEAD")
-    dvc_dir = posixpath.join("/", project, ".dvc")
-    try:
-        raw = Config.load_file(posixpath.join(dvc_dir, "config"), fs=fs)
-    except FileNotFoundError:
-        raw = {}
-    moved = _rebased(raw, Path(scm.root_dir, project, ".dvc"))
-    return Config(dvc_dir, fs=fs, config=moved, remote=default)
+    if commit is None:
+        return Config(remote=default)
+    where = reader.root or reader.common_dir
+    with reader.objects() as objects:
+        fs = open_commit(CommitTree(objects, commit, where=os.fspath(where)))
+        dvc_dir = posixpath.join("/", project, ".dvc")
+        try:
+            raw = Config.load_file(posixpath.join(dvc_dir, "config"), fs=fs)
+        except FileNotFoundError:
+            raw = {}
+        moved = _rebased(raw, where / project / ".dvc")
+        return Config(dvc_dir, fs=fs, config=moved, remote=default)
 
 
 def _rebased(raw: dict[str, Any], folder: Path) -> dict[str, Any]:

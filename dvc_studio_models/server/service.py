@@ -9,7 +9,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-import pygit2
 import uvicorn
 from dvc.ui import ui
 
@@ -42,12 +41,9 @@ def run(
 
     Raises:
         NotGitRepoError: A path is no Git repo.
-        UnreadableRepoError: One is such that libgit2 or dulwich refuses it.
+        UnreadableRepoError: One is such that Git refuses it.
         StudioConfigError: The address cannot be had.
     """
-    # A mirror may be another user's. libgit2 would refuse it, as the config of a repo
-    # that somebody just walks into may run programs; but the operator has named these.
-    pygit2.settings.owner_validation = False
     connections.raise_limits()
     catalog = Catalog(repos)
     server = make_server(create_app(catalog, settings), proxied=settings.behind_proxy)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import posixpath
 import threading
 import time
 from dataclasses import dataclass
@@ -16,43 +15,53 @@ from typing import TYPE_CHECKING
 
 from dvc_objects.errors import ObjectFormatError
 
-from dvc_studio_models import records, registry
+from dvc_studio_models.errors import (
+    RecordUnreadableError,
+    StudioConfigError,
+    UnreadableRepoError,
+)
 from dvc_studio_models.model import MD5, ModelRef
+from dvc_studio_models.registry.outputs import digest_of
+from dvc_studio_models.registry.recorded import expand
+from dvc_studio_models.registry.records import Records
+from dvc_studio_models.registry.tags import fingerprint, read_registry
+from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.server import presence
 from dvc_studio_models.server.kept import Kept
-from dvc_studio_models.server.recorded import (
-    RecordedFile,
-    RecordedModel,
-    UntoldError,
-    holds,
-    read_model,
-)
 from dvc_studio_models.server.refusals import (
     ModelMissingError,
     NotPushedError,
     NotStoredError,
     RefusedError,
     RemoteUnreadableError,
+    RepoUnreadableError,
 )
-from dvc_studio_models.server.remotes import LOCAL, Remotes
+from dvc_studio_models.server.remotes import LOCAL, Remotes, unreadable
+from dvc_studio_models.server.shared import SharedRead
 from dvc_studio_models.server.watch import Refs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from dvc_data.hashfile.tree import Tree
-    from scmrepo.git import Git
-
     from dvc_studio_models.model import Digest, ModelVersion
-    from dvc_studio_models.registry import KnownModel
+    from dvc_studio_models.registry.recorded import (
+        Listing,
+        Record,
+        RecordedFile,
+        RecordedOutput,
+    )
+    from dvc_studio_models.registry.tags import Registry
     from dvc_studio_models.server.catalog import ServedRepo
-    from dvc_studio_models.server.recorded import RecordedOutput
     from dvc_studio_models.server.remotes import Store
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
 KEPT_FILES = 200_000  # per repo and kind of answer; one takes about half a kilobyte
 KEPT_CHECKS = 10_000
+
+
+class UntoldError(Exception):
+    """Why the files of a version cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +102,12 @@ class Storage:
                 believed to be there still; None to believe it without asking.
         """
         self._repo = repo
-        self._refs = Refs(repo.git_dir)
-        self._remotes = Remotes(repo.key, default=remote, protocols=protocols)
+        self._refs = Refs(repo.reader.common_dir)
+        self._remotes = Remotes(repo, default=remote, protocols=protocols)
         self._verify_s = verify_s
-        self._lock = threading.Lock()  # neither scmrepo nor DVC is thread-safe
-        self._models: tuple[str, tuple[KnownModel, ...]] = ("", ())
-        self._recorded: Kept[RecordedModel] = Kept(
-            KEPT_FILES, size=lambda one: one.size
-        )
+        self._registry: tuple[str, Registry] | None = None
+        self._tags = SharedRead(self._read_tags)
+        self._recorded: Kept[Record] = Kept(KEPT_FILES, size=_count_files)
         self._files: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
         self._present: Kept[bool] = Kept(KEPT_CHECKS, size=lambda _: 1)
         self._answers: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
@@ -110,10 +117,8 @@ class Storage:
 
         What may have to ask others is done later, in a thread of its own.
         """
-        with self._lock, contextlib.closing(self._repo.open()) as scm:
-            models = self._known(scm)
-        for model in models[:1]:
-            with contextlib.suppress(RefusedError):
+        for model in self._tags.get().models[:1]:
+            try:
                 ref = ModelRef(model.name)
                 _, _, stores = self._look_up(ref)
                 far = [one for one in stores.values() if one.protocol != LOCAL]
@@ -122,6 +127,8 @@ class Storage:
                     opening.start()
                 else:
                     self.find(ref)
+            except RefusedError as error:
+                logger.warning("repo '%s': %s", self._repo.key, error)
 
     def recall(self, ref: ModelRef) -> tuple[StoredFile, ...] | None:
         """Give what :meth:`find` found, if nothing has changed since. Takes no time."""
@@ -138,7 +145,9 @@ class Storage:
             ConfigUnreadableError: DVC cannot read its config.
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
+            RemoteFolderMissingError: The remote is a folder that is not there.
             RemoteUnreadableError: The remote cannot be asked.
+            RepoUnreadableError: Git cannot read this server's copy of the repo.
         """
         key = self._key(ref)  # of before: what changes while this runs is not missed
         if key is None:
@@ -155,8 +164,8 @@ class Storage:
         """
         if known := self._remotes.known(project, name):
             return known
-        with self._lock, contextlib.closing(self._repo.open()) as scm:
-            return self._remotes.find(scm, project, name)
+        with self._git_errors():
+            return self._remotes.find(project, name)
 
     def _key(self, ref: ModelRef) -> object:
         """Give what an answer depends on, None while refs are changing."""
@@ -181,33 +190,86 @@ class Storage:
             )
         return files
 
-    def _known(self, scm: Git) -> tuple[KnownModel, ...]:
-        tags = registry.fingerprint(scm)
-        if self._models[0] != tags:
-            self._models = (tags, registry.known(scm))
-        return self._models[1]
-
-    def _resolve(self, scm: Git, ref: ModelRef) -> ModelVersion:
-        models = self._known(scm)
-        version = registry.select(models, ref)
-        if version is None:
-            raise ModelMissingError(registry.explain(models, ref))
-        return version
+    def _read_tags(self) -> Registry:
+        tags = self._repo.reader.tags()
+        stamp = fingerprint(tags)
+        if self._registry is None or self._registry[0] != stamp:
+            self._registry = (stamp, read_registry(self._repo.reader, tags))
+        return self._registry[1]
 
     def _look_up(
         self, ref: ModelRef
-    ) -> tuple[ModelVersion, RecordedModel, dict[str | None, Store]]:
-        """Give the version, what Git says of it, and the stores of its remotes."""
-        with self._lock, contextlib.closing(self._repo.open()) as scm:
-            version = self._resolve(scm, ref)
+    ) -> tuple[ModelVersion, Record, dict[str | None, Store]]:
+        """Find the version, what Git says of it, and the stores of its remotes."""
+        with self._git_errors():
+            registry = self._tags.get()
+            version = registry.resolve(ref)
+            if version is None:
+                raise ModelMissingError(registry.describe_missing(ref))
             recorded = self._recorded.get(
-                (version.commit, ref.name), lambda: read_model(scm, version, ref.name)
+                (version.commit, ref.name), lambda: self._read(version, ref.name)
             )
             stores = {
-                name: self._remotes.find(scm, recorded.project, name)
-                for name in {out.file.remote for out in recorded.outs}
+                name: self._remotes.find(recorded.project, name, commit=version.commit)
+                for name in recorded.remotes
             }
         return version, recorded, stores
+
+    def _read(self, version: ModelVersion, name: str) -> Record:
+        """Read what a commit records.
+
+        Raises:
+            NotStoredError: Nothing that DVC has stored.
+        """
+        try:
+            with contextlib.closing(Records(self._repo.reader)) as records:
+                record = records.read(version.commit, name)
+        except StudioConfigError as exc:
+            raise unreadable(exc) from None
+        except RecordUnreadableError as exc:
+            reason = f"cannot read Git: {exc.reason}"
+            raise NotStoredError(name, version, reason) from None
+        if record is None:
+            raise NotStoredError(name, version, "no 'dvc.yaml' annotates it there")
+        if why := _why_not_stored(record, version):
+            raise NotStoredError(name, version, why)
+        return record
+
+    @contextlib.contextmanager
+    def _git_errors(self) -> Iterator[None]:
+        """Say what Git cannot read; the path of this machine is for the log alone."""
+        try:
+            yield
+        except UnreadableRepoError as exc:
+            logger.error("%s", str(exc).partition("\n")[0])  # noqa: TRY400 - it is known
+            raise RepoUnreadableError(self._repo.label, exc.reason) from None
+
+
+def _why_not_stored(record: Record, version: ModelVersion) -> str | None:
+    """Say why no DVC remote of this repo has the files, None where one should."""
+    if not record.outputs:
+        if not record.git_files:
+            return f"'{record.path}' is not tracked by DVC"
+        return (
+            f"'{record.path}' is kept in Git itself, not in DVC; run "
+            f"'git checkout {version.commit} -- {record.path}' in a clone"
+        )
+    for output in record.outputs:
+        origin = output.origin
+        source = f" from '{strip_secrets(origin.url)}'" if origin else ""
+        if origin and (origin.path is not None or output.digest is None):
+            return (
+                f"'{output.path}' is imported{source}, and DVC pushes no such file to "
+                f"this repo's remote; run 'dvc pull {output.path}' in a clone"
+            )
+        if output.digest is None:
+            return f"DVC recorded no hash for '{output.path}'"
+    return None
+
+
+def _count_files(record: Record) -> int:
+    outputs = sum(1 + len(output.files) for output in record.outputs)
+    return outputs + len(record.git_files)
 
 
 def _open(stores: Iterable[Store]) -> None:
@@ -220,46 +282,34 @@ def _open(stores: Iterable[Store]) -> None:
                 logger.exception("cannot open the DVC remote '%s'", store.name)
 
 
-def _list(
-    model: RecordedModel, stores: Mapping[str | None, Store]
-) -> tuple[StoredFile, ...]:
-    """Give the files of a version, by path, reading listings where there are some."""
-    files = [
-        file
-        for out in model.outs
-        for file in _expand(out, stores[out.file.remote])
-        if holds(model.path, file.path)
-    ]
-    if not files and model.outs[0].file.path != model.path:
-        reason = f"there is no '{model.path}' in what DVC tracks"
+def _list(record: Record, stores: Mapping[str | None, Store]) -> tuple[StoredFile, ...]:
+    """List the files of a version, by path, reading listings where there are some."""
+    listings = {
+        output.digest: _listing(stores[output.remote], output)
+        for output in record.outputs
+        if output.digest and output.is_folder and not output.files
+    }
+    files = expand(record, listings)
+    if not files:
+        reason = f"there is no '{record.path}' in what DVC tracks"
         raise UntoldError(reason)
-    files.sort(key=lambda file: file.path)
-    return tuple(_stored(file, stores[file.remote], model.project) for file in files)
+    return tuple(_stored(file, stores[file.remote], record.project) for file in files)
 
 
-def _expand(out: RecordedOutput, store: Store) -> Iterator[RecordedFile]:
-    """Give the files of an output: itself, or what its listing says."""
-    if out.files:
-        yield from out.files
-    elif not out.hash_info.isdir:
-        yield out.file
-    else:
-        for key, meta, recorded in _listing(store, out):
-            if digest := records.digest_of(recorded):
-                path = posixpath.join(out.file.path, *key)
-                size = meta.size if meta else None
-                yield RecordedFile(path, out.file.remote, digest, size)
-
-
-def _listing(store: Store, out: RecordedOutput) -> Tree:
+def _listing(store: Store, output: RecordedOutput) -> Listing:
+    """Read what is in a folder from the DVC remote."""
+    from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
-    path, algorithm = out.file.path, out.file.digest.algorithm
+    assert output.digest  # noqa: S101 - a folder has the hash of its listing
+    path, digest = output.path, output.digest
     try:
         try:
-            return Tree.load(store.objects(algorithm), out.hash_info)
+            odb = store.objects(digest.algorithm)
+            tree = Tree.load(odb, HashInfo(digest.algorithm, digest.value))
+            return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
         except FileNotFoundError:
-            presence.doubt(store, algorithm, out.hash_info.value)
+            presence.doubt(store, digest.algorithm, digest.value)
             reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
         except (ObjectFormatError, KeyError, TypeError):
             reason = f"the listing of '{path}' on the DVC remote is broken"

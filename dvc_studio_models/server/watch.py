@@ -36,7 +36,7 @@ class Refs:
     """The refs of one repo."""
 
     def __init__(
-        self, git_dir: str, *, now_ns: Callable[[], int] = time.time_ns
+        self, git_dir: str | Path, *, now_ns: Callable[[], int] = time.time_ns
     ) -> None:
         """Look at nothing yet.
 

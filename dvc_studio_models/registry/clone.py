@@ -1,0 +1,155 @@
+"""The clone that the user stands in: its root, its remotes, the files that Git tracks.
+
+Promises that no password or token of a remote's URL leaves this module. Tags and
+commits are ``git_registry``'s.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import GitRemoteError, NotGitRepoError
+from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.urls import (
+    is_local,
+    is_same_repo,
+    is_url,
+    strip_secrets,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from dvc_studio_models.model import ModelRef
+    from dvc_studio_models.registry.git.reader import GitReader
+
+
+class Clone:
+    """A Git working tree, whichever folder of it the user stands in."""
+
+    def __init__(self, reader: GitReader, root: Path) -> None:
+        self.reader = reader
+        self.root = root
+
+    @classmethod
+    def find(cls, folder: Path) -> Clone:
+        """Open the working tree that ``folder`` is in.
+
+        Raises:
+            NotGitRepoError: There is none, or the repository is bare.
+            UnreadableRepoError: There is one that Git refuses.
+        """
+        reader = open_reader(folder)
+        if reader.root is None:
+            raise NotGitRepoError(
+                os.fspath(folder), "a bare Git repository, without a working tree"
+            )
+        return cls(reader, reader.root)
+
+    def tracked(self, paths: Iterable[str]) -> list[str]:
+        """Return those of ``paths`` that Git's index has, or has a parent of.
+
+        Args:
+            paths: Relative to the root. A parent in the index is a file or a submodule.
+
+        Raises:
+            UnreadableRepoError: Git cannot read its index.
+        """
+        paths = list(paths)
+        index = self.reader.tracked(paths)
+        return [
+            path
+            for path in paths
+            if any(prefix in index for prefix in _with_parents(path))
+        ]
+
+    def has_remote(self, url: str) -> bool:
+        """Whether a remote of this clone is that repo, however it is spelled."""
+        urls = map(self.reader.remote_url, self._remotes)
+        return any(is_same_repo(each, url) for each in urls if each)
+
+    def qualify(self, ref: ModelRef, folder: Path) -> ModelRef:
+        """Let a bare name mean the model that ``folder``'s ``dvc.yaml`` annotates."""
+        inner = os.path.relpath(folder.resolve(), self.root.resolve())
+        if inner == "." or ref.name not in _annotated(folder / "dvc.yaml"):
+            return ref
+        return replace(ref, name=f"{inner.replace(os.sep, '/')}:{ref.name}")
+
+    def remote_url(self, *, remote: str | None, preferred: str | None) -> str:
+        """Return the URL of the remote that stands for this repo, without secrets.
+
+        Args:
+            remote: A remote's name; it must exist.
+            preferred: A remote's name or a URL, as ``exp.git_remote`` holds it.
+
+        Raises:
+            GitRemoteError: There is no such remote, or several and none to prefer.
+        """
+        name = remote
+        if name is None:
+            name = preferred or self._upstream() or _choose(self._remotes)
+        if name in self._remotes:
+            url = self.reader.remote_url(name)
+            if not url:
+                raise GitRemoteError.without_url(name)
+            return strip_secrets(self._absolute(url))
+        if remote is not None or not is_url(name):
+            raise GitRemoteError.unknown(strip_secrets(name), self._remotes)
+        return strip_secrets(self._absolute(name))
+
+    @cached_property
+    def _config(self) -> Mapping[str, str]:
+        """Each setting's last value."""
+        return dict(self.reader.config())
+
+    @cached_property
+    def _remotes(self) -> list[str]:
+        """The names of the remotes, in Git's order."""
+        names = (
+            key.removeprefix("remote.").rpartition(".")[0]
+            for key in self._config
+            if key.startswith("remote.") and key.count(".") > 1
+        )
+        return sorted(dict.fromkeys(names))
+
+    def _upstream(self) -> str | None:
+        """Return what the current branch pulls from: a remote's name, or a URL."""
+        branch = self.reader.current_branch()
+        remote = self._config.get(f"branch.{branch}.remote") if branch else None
+        return None if remote == "." else remote
+
+    def _absolute(self, url: str) -> str:
+        """Make a relative path absolute: only this clone knows relative to what."""
+        if is_local(url) and "://" not in url:
+            return os.path.normpath(self.root / url)
+        return url
+
+
+def _choose(remotes: list[str]) -> str:
+    """Choose the remote of a branch without upstream."""
+    if len(remotes) == 1:
+        return remotes[0]
+    if "origin" in remotes:
+        return "origin"
+    raise GitRemoteError.undecided(remotes)
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _annotated(dvc_yaml: Path) -> Mapping[str, object]:
+    """Read the names under ``artifacts:``; a file that DVC cannot read has none."""
+    from dvc.utils.serialize import ParseError, load_yaml
+
+    try:
+        artifacts: object = (load_yaml(dvc_yaml) or {}).get("artifacts")
+    except (OSError, ParseError, AttributeError):
+        return {}
+    return artifacts if isinstance(artifacts, dict) else {}

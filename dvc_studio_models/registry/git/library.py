@@ -1,0 +1,197 @@
+"""Reads a repository by scmrepo, where the ``git`` program is not installed.
+
+Containers often lack it. What scmrepo's backend cannot read, as the objects that a
+partial clone lacks, is an error that says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
+from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+class LibraryReader:
+    """One repository; see :class:`dvc_studio_models.registry.git.reader.GitReader`."""
+
+    def __init__(self, repo: Any) -> None:
+        """Read nothing yet.
+
+        Args:
+            repo: Of dulwich, scmrepo's backend.
+        """
+        self._repo = repo
+        self._lock = threading.RLock()  # dulwich is not for several threads
+        self.root = None if repo.bare else Path(os.path.realpath(repo.path))
+        self.common_dir = Path(repo.commondir())
+
+    @classmethod
+    def find(cls, folder: Path) -> LibraryReader:
+        """Find the repository that a folder is in, see :func:`open_reader`."""
+        from scmrepo.exceptions import SCMError
+        from scmrepo.git import Git
+
+        try:
+            # A link may lead into a clone; dulwich before 1.0 would look around it.
+            repo = Git(os.path.realpath(folder)).dulwich.repo
+        except SCMError:
+            raise NotGitRepoError(os.fspath(folder)) from None
+        except Exception as error:  # noqa: BLE001 - dulwich's have no base
+            raise _unreadable(os.fspath(folder), error) from None
+        return cls(repo)
+
+    # Refs
+
+    def tags(self) -> list[tuple[str, str]]:
+        """List the tags by name."""
+        return self._refs(b"refs/tags")
+
+    def branches(self) -> list[tuple[str, str]]:
+        """List the local branches by name."""
+        return self._refs(b"refs/heads")
+
+    def _refs(self, folder: bytes) -> list[tuple[str, str]]:
+        with self._errors():
+            found = self._repo.refs.as_dict(folder)
+        return [(os.fsdecode(name), found[name].decode()) for name in sorted(found)]
+
+    def head(self) -> str | None:
+        """Return the commit that HEAD is at."""
+        with self._errors(), contextlib.suppress(KeyError):
+            return str(self._repo.head().decode())
+        return None
+
+    def current_branch(self) -> str | None:
+        """Return the name of the branch that is checked out."""
+        with self._errors():
+            followed, _ = self._repo.refs.follow(b"HEAD")
+        name = os.fsdecode(followed[-1])
+        prefix = "refs/heads/"
+        return name.removeprefix(prefix) if name.startswith(prefix) else None
+
+    # Objects
+
+    @contextlib.contextmanager
+    def objects(self) -> Iterator[LibraryReader]:
+        """Open the objects."""
+        yield self
+
+    def read(self, oid: str) -> GitObject | None:
+        """Read an object."""
+        with self._errors():
+            try:
+                found = self._repo[oid.encode()]
+            except KeyError:
+                return None
+            if found.raw_length() > MAX_OBJECT_BYTES:
+                reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
+                raise UnreadableRepoError(os.fspath(self._where), reason)
+            return GitObject(found.type_name.decode(), found.as_raw_string())
+
+    def kinds(self, oids: Sequence[str]) -> list[str | None]:
+        """Return what each object is."""
+        return [found.kind if found else None for found in self.read_all(oids)]
+
+    def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
+        """Read many small objects at once."""
+        return [self.read(oid) for oid in oids]
+
+    # The clone
+
+    def config(self) -> list[tuple[str, str]]:
+        """List the settings."""
+        with self._errors():
+            stack = self._repo.get_config_stack()
+            return [
+                (_spell(section, name), os.fsdecode(value))
+                for backend in reversed(stack.backends)
+                for section in backend.sections()
+                for name, value in backend.items(section)
+            ]
+
+    def remote_url(self, name: str) -> str | None:
+        """Return a remote's URL."""
+        from dulwich.config import apply_instead_of
+
+        with self._errors():
+            stack = self._repo.get_config_stack()
+            try:
+                url = stack.get((b"remote", os.fsencode(name)), b"url")
+            except KeyError:
+                return None
+            return str(apply_instead_of(stack, os.fsdecode(url)))
+
+    def tracked(self, paths: Iterable[str]) -> set[str]:
+        """List what the index has at, above or below the top folders of the paths."""
+        tops = {os.fsencode(path.partition("/")[0]) for path in paths}
+        with self._errors():
+            index = self._repo.open_index()
+            return {os.fsdecode(p) for p in index if p.partition(b"/")[0] in tops}
+
+    def find_files(self, *names: str) -> list[str]:
+        """Find files of the working tree that Git does not ignore."""
+        from dulwich.ignore import IgnoreFilterManager
+
+        assert self.root  # noqa: S101 - a bare repository has no working tree
+        with self._errors():
+            ignored = IgnoreFilterManager.from_repo(self._repo)
+        found = []
+        for at, folders, files in os.walk(self.root):
+            inner = Path(at).relative_to(self.root)
+            if inner.parts and ".git" in {*folders, *files}:
+                folders.clear()
+                continue
+            paths = ((inner / file).as_posix() for file in files)
+            found += [
+                path for path in paths if f"/{path}".endswith(tuple(_ends(names)))
+            ]
+            folders[:] = [
+                name
+                for name in folders
+                if name != ".git"
+                and not ignored.is_ignored(f"{(inner / name).as_posix()}/")
+            ]
+        return sorted(path for path in found if not ignored.is_ignored(path))
+
+    # Errors
+
+    @property
+    def _where(self) -> Path:
+        return self.root or self.common_dir
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Say what dulwich cannot read; its errors have no base of their own."""
+        try:
+            with self._lock:
+                yield
+        except (KeyError, UnreadableRepoError):
+            raise
+        except Exception as error:  # noqa: BLE001 - dulwich's have no base
+            raise _unreadable(os.fspath(self._where), error) from None
+
+
+def _ends(names: Iterable[str]) -> list[str]:
+    return [f"/{name}" for name in names]
+
+
+def _spell(section: tuple[bytes, ...], name: bytes) -> str:
+    """Spell a setting as ``git config --list`` does."""
+    first, *rest = map(os.fsdecode, section)
+    return ".".join([first.lower(), *rest, os.fsdecode(name).lower()])
+
+
+def _unreadable(folder: str, error: Exception) -> UnreadableRepoError:
+    if isinstance(error, OSError):
+        reason = (error.strerror or str(error)).lower()
+    else:  # its text may quote a line of the config, maybe with a password
+        reason = "scmrepo does not know its format, and git is not installed"
+    return UnreadableRepoError(folder, reason)

@@ -1,0 +1,215 @@
+"""Runs the ``git`` program: bounded in time, ended with us, without a terminal.
+
+Promises that Git runs no hook, no file system monitor and no clean-up, and opens no
+connection unless the caller allows its protocol.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+SILENT_S = 60.0
+"""For how long, in seconds, Git may say nothing; a cold network file system is slow."""
+
+FETCH_S = 8.0
+"""The same for one object of a partial clone, which comes from its remote."""
+
+_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE"}
+"""Set in hooks, maybe for another repository than the one that we stand in."""
+
+_ENVIRONMENT = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+    "SSH_ASKPASS_REQUIRE": "never",
+}
+_NO_PROGRAMS = (
+    "core.fsmonitor=false",
+    f"core.hooksPath={os.devnull}",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+class Answer:
+    """What one call of Git printed."""
+
+    def __init__(self, out: bytes, err: bytes) -> None:
+        self.out = out
+        self.err = err
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    what: str,
+    given: str = "",
+    codes: Iterable[int] = (0,),
+    protocols: str | None = None,
+) -> Answer:
+    """Run Git to its end.
+
+    Args:
+        command: The program and its arguments.
+        cwd: Where it runs.
+        what: The repository, for errors.
+        given: What it reads from its standard input.
+        codes: Its exit codes that are no failure.
+        protocols: By which it may fetch; None for none.
+
+    Raises:
+        UnreadableRepoError: It failed, or did not end in time.
+    """
+    with tempfile.TemporaryFile() as err:
+        process = start(command, cwd=cwd, err=err, protocols=protocols)
+        try:
+            out, _ = process.communicate(os.fsencode(given), SILENT_S)
+        except subprocess.TimeoutExpired:
+            raise _silent(what, SILENT_S) from None
+        finally:
+            end(process)
+        err.seek(0)
+        answer = Answer(out, err.read())
+    if process.returncode not in codes:
+        raise UnreadableRepoError(what, reason_of(answer.err))
+    return answer
+
+
+def start(
+    command: Sequence[str], *, cwd: Path, err: IO[bytes], protocols: str | None
+) -> subprocess.Popen[bytes]:
+    """Start Git, see :func:`run`; the caller ends it."""
+    settings = [word for setting in _NO_PROGRAMS for word in ("-c", setting)]
+    environment = {k: v for k, v in os.environ.items() if k not in _PLACES}
+    allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
+    process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
+        [command[0], *settings, *command[1:]],
+        cwd=cwd,
+        env={**environment, **_ENVIRONMENT, **allowed},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=err,
+        # In a session of its own it cannot wait for a terminal, and is ended with
+        # the programs that it runs.
+        start_new_session=True,
+    )
+    _running.add(process)
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End Git, and what it runs, if it has not ended."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # what it has not read is lost
+            if pipe:
+                pipe.close()
+    process.wait()
+    _running.discard(process)
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what threads of a server have left running."""
+    for process in list(_running):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+class RunningObjects:
+    """One running ``git cat-file --batch``."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        err: IO[bytes],
+        *,
+        what: str,
+        silent_s: float,
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            process: With pipes for what is asked and answered.
+            err: Where it writes its errors.
+            what: The repository, for errors.
+            silent_s: The longest silence, in seconds.
+        """
+        self._process = process
+        self._err = err
+        self._what = what
+        self._silent_s = silent_s
+        self._buffer = b""
+
+    def read(self, oid: str) -> GitObject | None:
+        """Read an object."""
+        assert self._process.stdin  # noqa: S101 - it is a pipe
+        try:
+            self._process.stdin.write(f"{oid}\n".encode())
+            self._process.stdin.flush()
+        except OSError:  # it ended: its errors say why
+            raise self._failed() from None
+        while b"\n" not in self._buffer:
+            self._receive()
+        head, _, self._buffer = self._buffer.partition(b"\n")
+        if head.endswith(b" missing"):
+            return None
+        _, kind, size = head.decode().split(" ")
+        if int(size) > MAX_OBJECT_BYTES:
+            reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
+            raise UnreadableRepoError(self._what, reason)
+        pieces, missing = [self._buffer], int(size) + 1 - len(self._buffer)
+        while missing > 0:
+            self._buffer = b""
+            self._receive()
+            pieces.append(self._buffer)
+            missing -= len(self._buffer)
+        content = b"".join(pieces)
+        self._buffer = content[int(size) + 1 :]
+        return GitObject(kind, content[: int(size)])
+
+    def _receive(self) -> None:
+        assert self._process.stdout  # noqa: S101 - it is a pipe
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        if not poll.poll(self._silent_s * 1000):
+            raise _silent(self._what, self._silent_s)
+        piece = os.read(self._process.stdout.fileno(), 1 << 16)
+        if not piece:
+            raise self._failed()
+        self._buffer += piece
+
+    def _failed(self) -> UnreadableRepoError:
+        self._err.seek(0)
+        return UnreadableRepoError(self._what, reason_of(self._err.read()))
+
+
+def _silent(what: str, seconds: float) -> UnreadableRepoError:
+    return UnreadableRepoError(what, f"git did not answer within {seconds:.0f} s")
+
+
+def reason_of(err: bytes) -> str:
+    """Return the last failure that Git names, without an address, which is a secret."""
+    lines = err.decode(errors="backslashreplace").splitlines()
+    named = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+    reason = (named or lines or ["git failed without a word"])[-1]
+    return re.sub(r"\S+://\S+", "its address", reason.partition(": ")[2] or reason)

@@ -1,0 +1,280 @@
+"""Reads a repository by asking the ``git`` program.
+
+Git knows every format of its own: packed and loose refs, reftable, SHA-256, alternates,
+partial and sparse clones, worktrees. Each call is bounded in time and ends with us. In
+a partial clone Git fetches an object that is missing, over a network protocol, unless
+the repository's own config names a program that this would run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
+from dvc_studio_models.registry.git.process import (
+    FETCH_S,
+    SILENT_S,
+    RunningObjects,
+    end,
+    reason_of,
+    run,
+    start,
+)
+from dvc_studio_models.registry.git.reader import GitObject
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable, Iterator, Sequence
+
+_FETCH_PROTOCOLS = "file:git:http:https:ssh"
+_NAMES_A_PROGRAM = re.compile(
+    r"core\.(?:alternaterefscommand|askpass|gitproxy|sshcommand)"
+    r"|credential\.(?:.*\.)?helper|remote\..*\.(?:receivepack|uploadpack|vcs)",
+    re.IGNORECASE,
+)
+"""Settings that ``git fetch`` takes programs from."""
+
+
+class ProgramReader:
+    """One repository; see :class:`dvc_studio_models.registry.git.reader.GitReader`."""
+
+    def __init__(
+        self, git: str, place: Sequence[str], *, root: Path | None, common_dir: Path
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            git: Path of the program.
+            place: Arguments that say which repository is meant.
+            root: Of the working tree, if there is one.
+            common_dir: Where the refs are.
+        """
+        self._git = git
+        self._place = tuple(place)
+        self.root = root
+        self.common_dir = common_dir
+
+    @classmethod
+    def find(cls, git: str, folder: Path, *, trusted: bool) -> ProgramReader:
+        """Find the repository that a folder is in, see :func:`open_reader`."""
+        place = ["-C", os.fspath(folder)]
+        if trusted:  # of a repository that is named, Git does not ask whose it is
+            folder, named = _look_around(folder)
+            place = [f"--git-dir={named}"]
+        answer = run(
+            [
+                *(git, *place, "rev-parse", "--is-bare-repository", "--git-common-dir"),
+                *("--absolute-git-dir", "--show-toplevel"),
+            ],
+            cwd=folder,
+            what=os.fspath(folder),
+            codes={0, 128},
+        )
+        lines = os.fsdecode(answer.out).split("\n", 3)
+        if len(lines) < 3:  # noqa: PLR2004 - nothing was found
+            raise _no_repo(folder, answer.err)
+        is_bare, common_dir, git_dir, root = (*lines, "")[:4]
+        common = Path(os.path.normpath(folder / common_dir))
+        if is_bare == "true" or (trusted and named == folder):
+            return cls(git, [f"--git-dir={git_dir}"], root=None, common_dir=common)
+        if not root:
+            raise NotGitRepoError(os.fspath(folder), "inside the folder '.git'")
+        top = Path(root.removesuffix("\n"))
+        if trusted:
+            place = [f"--git-dir={git_dir}", f"--work-tree={top}"]
+            return cls(git, place, root=top, common_dir=common)
+        return cls(git, ["-C", os.fspath(top)], root=top, common_dir=common)
+
+    # Refs
+
+    def tags(self) -> list[tuple[str, str]]:
+        """List the tags by name."""
+        return self._refs("refs/tags")
+
+    def branches(self) -> list[tuple[str, str]]:
+        """List the local branches by name."""
+        return self._refs("refs/heads")
+
+    def _refs(self, folder: str) -> list[tuple[str, str]]:
+        listed = self._ask(
+            "for-each-ref", "--format=%(objectname) %(refname:strip=2)", folder
+        )
+        pairs = (line.split(" ", 1) for line in os.fsdecode(listed).splitlines())
+        return [(name, oid) for oid, name in pairs]
+
+    def head(self) -> str | None:
+        """Return the commit that HEAD is at."""
+        said = self._ask(
+            *("rev-parse", "--quiet", "--verify", "HEAD^{commit}"), codes={0, 1, 128}
+        )
+        return said.decode().strip() or None
+
+    def current_branch(self) -> str | None:
+        """Return the name of the branch that is checked out."""
+        said = self._ask("symbolic-ref", "--quiet", "HEAD", codes={0, 1})
+        return os.fsdecode(said).strip().removeprefix("refs/heads/") or None
+
+    # Objects
+
+    @contextlib.contextmanager
+    def objects(self) -> Iterator[RunningObjects]:
+        """Open the objects."""
+        with tempfile.TemporaryFile() as err:
+            process = self._start(["cat-file", "--batch"], err)
+            try:
+                yield RunningObjects(
+                    process, err, what=self._what, silent_s=self._silent_s
+                )
+            finally:
+                end(process)
+
+    def kinds(self, oids: Sequence[str]) -> list[str | None]:
+        """Return what each object is."""
+        listed = self._ask(
+            "cat-file", "--batch-check=%(objecttype)", given="\n".join(oids)
+        )
+        lines = listed.decode().splitlines()
+        return [None if line.endswith(" missing") else line for line in lines]
+
+    def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
+        """Read many small objects at once."""
+        content = self._ask("cat-file", "--batch", given="\n".join(oids))
+        return list(_split(content))
+
+    # The clone
+
+    def config(self) -> list[tuple[str, str]]:
+        """List the settings."""
+        return _parse_config(self._ask("config", "-z", "--list"))
+
+    def remote_url(self, name: str) -> str | None:
+        """Return a remote's URL."""
+        said = self._ask("remote", "get-url", "--", name, codes={0, 2, 128})
+        return os.fsdecode(said).partition("\n")[0] or None
+
+    def tracked(self, paths: Iterable[str]) -> set[str]:
+        """List what the index has at, above or below the top folders of the paths."""
+        tops = sorted({path.partition("/")[0] for path in paths})
+        return set(self._files("ls-files", "-z", "--", *tops)) if tops else set()
+
+    def find_files(self, *names: str) -> list[str]:
+        """Find files of the working tree that Git does not ignore."""
+        patterns = [f":(glob,top)**/{name}" for name in names]
+        which = ("--cached", "--others", "--exclude-standard")
+        return self._files("ls-files", "-z", *which, "--", *patterns, literal=False)
+
+    def _files(self, *args: str, literal: bool = True) -> list[str]:
+        before = ["--literal-pathspecs"] if literal else []
+        listed = os.fsdecode(self._ask(*args, before=before))
+        return sorted({path for path in listed.split("\0") if path})
+
+    # Asking
+
+    @property
+    def _what(self) -> str:
+        return os.fspath(self.root or self.common_dir)
+
+    def _ask(
+        self,
+        *args: str,
+        given: str = "",
+        codes: Iterable[int] = (0,),
+        before: Sequence[str] = (),
+    ) -> bytes:
+        return run(
+            [*self._command, *before, *args],
+            cwd=self.root or self.common_dir,
+            what=self._what,
+            given=given,
+            codes=codes,
+            protocols=self._protocols if args[0] == "cat-file" else None,
+        ).out
+
+    @property
+    def _command(self) -> list[str]:
+        return [self._git, *self._place]
+
+    def _start(self, args: Sequence[str], err: IO[bytes]) -> subprocess.Popen[bytes]:
+        return start(
+            [*self._command, *args],
+            cwd=self.root or self.common_dir,
+            err=err,
+            protocols=self._protocols,
+        )
+
+    @functools.cached_property
+    def _own_config(self) -> list[tuple[str, str]]:
+        """What the repository itself says, not the user or the machine."""
+        found = []
+        for scope in ("--local", "--worktree"):
+            said = self._ask(
+                *("config", scope, "--includes", "-z", "--list"), codes={0, 1, 128}
+            )
+            found += _parse_config(said)
+        return found
+
+    @functools.cached_property
+    def _is_partial(self) -> bool:
+        """Whether objects may be missing that a remote has promised."""
+        return any(
+            key == "extensions.partialclone" or key.endswith(".promisor")
+            for key, _ in self._own_config
+        )
+
+    @property
+    def _silent_s(self) -> float:
+        return FETCH_S if self._is_partial else SILENT_S
+
+    @functools.cached_property
+    def _protocols(self) -> str | None:
+        """By which protocols Git may fetch what is missing."""
+        if not self._is_partial:
+            return None
+        named = any(_NAMES_A_PROGRAM.fullmatch(key) for key, _ in self._own_config)
+        return None if named else _FETCH_PROTOCOLS
+
+
+def _look_around(folder: Path) -> tuple[Path, Path]:
+    """Find the repository at or around a folder, whoever owns it.
+
+    Returns:
+        The working tree's root, or the folder itself, and Git's folder or file.
+    """
+    if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+        return folder, folder
+    for place in (folder, *folder.parents):
+        if (place / ".git").exists():
+            return place, place / ".git"
+    return folder, folder
+
+
+def _split(content: bytes) -> Iterator[GitObject | None]:
+    """Split what ``git cat-file --batch`` printed."""
+    at = 0
+    while at < len(content):
+        end = content.index(b"\n", at)
+        head = content[at:end]
+        at = end + 1
+        if head.endswith(b" missing"):
+            yield None
+            continue
+        _, kind, size = head.decode().split(" ")
+        yield GitObject(kind, content[at : at + int(size)])
+        at += int(size) + 1
+
+
+def _parse_config(listed: bytes) -> list[tuple[str, str]]:
+    entries = (entry.partition("\n") for entry in os.fsdecode(listed).split("\0"))
+    return [(key, value) for key, _, value in entries if key]
+
+
+def _no_repo(folder: Path, err: bytes) -> NotGitRepoError | UnreadableRepoError:
+    if b"not a git repository" in err:
+        return NotGitRepoError(os.fspath(folder))
+    return UnreadableRepoError(os.fspath(folder), reason_of(err))

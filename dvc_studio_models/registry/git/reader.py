@@ -1,0 +1,124 @@
+"""One repository of Git, read as ``git`` reads it: refs, objects, config, index.
+
+Owns the choice of who reads: the ``git`` program where it is installed, which knows
+every format that Git has, else scmrepo. No read lasts for ever, none outlives Ctrl-C,
+and none runs a program that the repository's own config names.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+COMMIT, TREE, BLOB, TAG = "commit", "tree", "blob", "tag"
+"""What an object of Git can be."""
+
+MAX_OBJECT_BYTES = 64 << 20
+"""The largest object that is read; DVC's files and tags take kilobytes."""
+
+
+@dataclass(frozen=True)
+class GitObject:
+    """An object of Git, with its content."""
+
+    kind: str
+    """:data:`COMMIT`, :data:`TREE`, :data:`BLOB` or :data:`TAG`."""
+
+    data: bytes
+
+
+class Objects(Protocol):
+    """Reads objects by their ids, one after the other."""
+
+    def read(self, oid: str) -> GitObject | None:
+        """Read an object.
+
+        Args:
+            oid: In hex, in full.
+
+        Returns:
+            None if the repository does not have it.
+
+        Raises:
+            UnreadableRepoError: It cannot be told, or the object is too large.
+        """
+
+
+class GitReader(Protocol):
+    """One repository, and its working tree if it has one."""
+
+    root: Path | None
+    """Of the working tree; None in a bare repository."""
+
+    common_dir: Path
+    """Where refs and objects are, common to all working trees."""
+
+    def tags(self) -> list[tuple[str, str]]:
+        """List the tags by name: the part after ``refs/tags/``, and the object's id.
+
+        A tag that Git cannot read is left out, as ``git for-each-ref`` does.
+        """
+
+    def head(self) -> str | None:
+        """Return the commit that HEAD is at; None if there is none."""
+
+    def branches(self) -> list[tuple[str, str]]:
+        """List the local branches by name, and the commits that they are at."""
+
+    def current_branch(self) -> str | None:
+        """Return the name of the branch that is checked out, born or not."""
+
+    def objects(self) -> AbstractContextManager[Objects]:
+        """Open the objects."""
+
+    def kinds(self, oids: Sequence[str]) -> list[str | None]:
+        """Return what each object is; None for one that the repository lacks."""
+
+    def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
+        """Read many small objects at once; None for each that is missing."""
+
+    def config(self) -> list[tuple[str, str]]:
+        """List the settings, in Git's order, with all that is included."""
+
+    def remote_url(self, name: str) -> str | None:
+        """Return a remote's URL as ``git remote get-url`` does, None without one."""
+
+    def tracked(self, paths: Iterable[str]) -> set[str]:
+        """List what the index has at, above or below the top folders of the paths."""
+
+    def find_files(self, *names: str) -> list[str]:
+        """Find files of the working tree that Git does not ignore.
+
+        Args:
+            names: The last parts of their paths.
+
+        Returns:
+            Paths relative to the root; not those in other clones below it.
+        """
+
+
+def open_reader(folder: Path, *, trusted: bool = False) -> GitReader:
+    """Open the repository that ``folder`` is in.
+
+    Args:
+        folder: Any folder of a working tree, or a bare repository.
+        trusted: Whether the folder may belong to another user, as a mirror that the
+            operator of a server names. Otherwise Git decides (``safe.directory``).
+
+    Raises:
+        NotGitRepoError: There is none.
+        UnreadableRepoError: There is one, and Git refuses it.
+    """
+    if git := shutil.which("git"):
+        from dvc_studio_models.registry.git.program import ProgramReader
+
+        return ProgramReader.find(git, folder, trusted=trusted)
+    from dvc_studio_models.registry.git.library import LibraryReader
+
+    return LibraryReader.find(folder)

@@ -1,0 +1,207 @@
+"""What the tags of a repository register: models, versions, stages, as GTO counts them.
+
+One pass over the tags, in time proportional to their number. The rules are those of
+``gto.tag`` and ``gto.base`` (1.10), whose own reader takes time that grows with the
+square of the number of versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.model import FOLDER, NAME, SEMVER
+from dvc_studio_models.registry.counting import (
+    CountedTag,
+    KnownModel,
+    RegistryTag,
+    count,
+    semver_key,
+)
+from dvc_studio_models.registry.git.reader import COMMIT, TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dvc_studio_models.model import ModelRef, ModelVersion
+    from dvc_studio_models.registry.git.reader import GitReader
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+LISTED = 10  # names in a sentence, before it says how many more there are
+
+_GTO_TAG = re.compile(
+    rf"(?P<name>(?:{FOLDER}=)?{NAME})"
+    rf"(?:(?:\#(?P<stage>{NAME})|@(?P<version>v{SEMVER}))(?P<cancel>!?)"
+    r"|@(?P<deprecated>deprecated))(?:\#(?P<counter>[0-9]+))?"
+)
+_TAGGER = re.compile(rb"tagger (?:.*\S) <[^<>]+> (?P<time>-?[0-9]+) [+-][0-9]{4}")
+"""A name, an address, seconds since 1970; GTO reads no other."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What the tags say at one moment."""
+
+    models: tuple[KnownModel, ...] = ()
+    """By name."""
+
+    lightweight: tuple[RegistryTag, ...] = ()
+    """Tags that GTO does not count, as they are not annotated."""
+
+    counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """The counter of the tag that put a stage where it is, by model and stage."""
+
+    def find(self, name: str) -> KnownModel | None:
+        """Return the model of that name."""
+        return next((model for model in self.models if model.name == name), None)
+
+    def resolve(self, ref: ModelRef) -> ModelVersion | None:
+        """Return what ``ref`` means; without a selector the greatest SemVer."""
+        model = self.find(ref.name)
+        if model is None:
+            return None
+        if ref.stage:
+            return model.stages.get(ref.stage)
+        if ref.version:
+            return next((v for v in model.versions if v.version == ref.version), None)
+        return model.versions[0] if model.versions else None
+
+    def describe_missing(self, ref: ModelRef) -> str:
+        """Say why :meth:`resolve` found nothing, and what there is instead."""
+        model = self.find(ref.name)
+        if model is None:
+            names = listed("registered models", [m.name for m in self.models])
+            return f"model '{ref.name}' is not registered; {names}"
+        if ref.stage:
+            stages = listed("known stages", list(model.stages))
+            return f"stage '{ref.stage}' is not assigned; {stages}"
+        versions = listed("known versions", [v.version for v in model.versions])
+        if ref.version:
+            return f"version '{ref.version}' is not registered; {versions}"
+        return f"no version of '{ref.name}' is registered; {versions}"
+
+    def doubtful(self, ref: ModelRef) -> list[str]:
+        """List lightweight tags that would change what ``ref`` means if they counted.
+
+        CI systems replace the annotated tag that they run for by a lightweight one, so
+        what GTO drops may be the tag that matters.
+        """
+        now = self.resolve(ref)
+        return [
+            tag.tag
+            for tag in self.lightweight
+            if tag.name == ref.name and self._may_change(tag, ref, now)
+        ]
+
+    def _may_change(
+        self, tag: RegistryTag, ref: ModelRef, now: ModelVersion | None
+    ) -> bool:
+        if tag.deprecates:
+            return True
+        if tag.stage:
+            before = self.counters.get((ref.name, tag.stage))
+            is_older = tag.counter and before and tag.counter < before
+            return tag.stage == ref.stage and not is_older
+        if tag.cancels:
+            return now is not None and now.version == tag.version
+        if ref.version:
+            is_unknown = now is None or tag.counter is not None
+            return ref.version == tag.version and is_unknown
+        is_greater = now is None or semver_key(tag.version) > semver_key(now.version)
+        return ref.stage is None and is_greater
+
+
+def fingerprint(tags: Iterable[tuple[str, str]]) -> str:
+    """Hash the names and ids of tags: equal as long as no tag changes."""
+    lines = "\n".join(f"{oid} {name}" for name, oid in tags)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def parse_tag(name: str) -> RegistryTag | None:
+    """Read a tag's name; None where it is none of GTO's."""
+    match = _GTO_TAG.fullmatch(name)
+    if match is None:
+        return None
+    counter = match["counter"]
+    return RegistryTag(
+        name,
+        match["name"].replace("=", ":"),
+        match["version"],
+        match["stage"],
+        cancels=match["cancel"] == "!",
+        counter=int(counter) if counter else None,
+    )
+
+
+def read_registry(
+    reader: GitReader, tags: Sequence[tuple[str, str]] | None = None
+) -> Registry:
+    """Read what the tags register.
+
+    A tag that cannot be counted is passed over, with one warning for all of them.
+
+    Args:
+        reader: The repository.
+        tags: Its tags, where they are known.
+
+    Raises:
+        UnreadableRepoError: Git cannot read the tags.
+    """
+    tags = reader.tags() if tags is None else tags
+    ours = [(found, oid) for name, oid in tags if (found := parse_tag(name))]
+    kinds = reader.kinds([oid for _, oid in ours]) if ours else []
+    annotated = [pair for pair, kind in zip(ours, kinds, strict=True) if kind == TAG]
+    lightweight = [
+        found
+        for (found, _), kind in zip(ours, kinds, strict=True)
+        if kind not in {TAG, None}
+    ]
+    odd = {f.tag for (f, _), kind in zip(ours, kinds, strict=True) if kind is None}
+    counted = _read_annotated(reader, annotated, odd)
+    if odd:
+        names = listed("ignored Git tags that GTO cannot count", sorted(odd))
+        logger.warning(names)
+    models, counters = count(counted)
+    return Registry(models, tuple(lightweight), counters)
+
+
+def _read_annotated(
+    reader: GitReader, annotated: Sequence[tuple[RegistryTag, str]], odd: set[str]
+) -> list[CountedTag]:
+    """Read when tags were made and of which commits; add to ``odd`` what is unclear."""
+    counted = []
+    left: list[tuple[RegistryTag, str, int | None]]
+    left = [(what, oid, None) for what, oid in annotated]
+    while left:
+        objects = reader.read_all([oid for _, oid, _ in left])
+        inner: list[tuple[RegistryTag, str, int | None]] = []
+        for (what, _, outer), found in zip(left, objects, strict=True):
+            target, kind, made = _parse_object(found.data if found else b"")
+            time = made if outer is None else outer
+            if time is None or kind not in {COMMIT, TAG}:
+                odd.add(what.tag)
+            elif kind == COMMIT:
+                counted.append(CountedTag(what, target, time))
+            else:  # `git tag -a b a` makes a tag of a tag: the commit behind it counts
+                inner.append((what, target, time))
+        left = inner
+    return counted
+
+
+def _parse_object(data: bytes) -> tuple[str, str, int | None]:
+    """Read what a tag object is of, that object's kind, and the time in seconds."""
+    head = data.partition(b"\n\n")[0].splitlines()
+    fields = dict(line.partition(b" ")[::2] for line in head)
+    tagger = next(filter(None, map(_TAGGER.fullmatch, head)), None)
+    target, kind = fields.get(b"object", b"").decode(), fields.get(b"type", b"")
+    return target, kind.decode(), int(tagger["time"]) if tagger else None
+
+
+def listed(what: str, names: Sequence[str]) -> str:
+    """Write a list of names, with the number of those that are left out."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{what}: {', '.join(names[:LISTED]) or 'none'}{more}"

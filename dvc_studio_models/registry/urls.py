@@ -1,0 +1,94 @@
+"""The URL of a Git repo: its kind, its secrets, and when two are of one repo."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+LOCAL = "file:"
+"""Host of a path on this machine."""
+
+_SCP = re.compile(r"(?:[^/:]*@)?(?P<host>\[[^]/]+\]|[^/:]+):(?P<path>(?!//).+)")
+_SCP_LIKE = re.compile(r"[^/]*?[^/:]:(?!//)")
+_SCP_PASSWORD = re.compile(r"\A([^/:@]+):[^/@]*@(?=[^/]*:)")
+_USERINFO = re.compile(
+    r"(?P<scheme>[a-z0-9+.-]*)://"
+    # The second form has a slash in its password, which no program can use.
+    r"(?P<userinfo>[^/?#]*|(?!\[)[^/?#:]*:(?!\d*(?:[/?#]|\Z)).*)@",
+    re.IGNORECASE,
+)
+
+
+def is_url(text: str) -> bool:
+    """Whether ``text`` is a repo's URL or path, and not a remote's name."""
+    return ":" in text or "/" in text
+
+
+def is_local(url: str) -> bool:
+    """Whether ``url`` names a folder of this machine, as Git reads it."""
+    if "://" in url:
+        return url.lower().startswith("file:")
+    return not _SCP_LIKE.match(url)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host of ``url`` is this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def strip_secrets(url: str) -> str:
+    """Remove user name and password from a repo URL, never the user of ssh."""
+    if "://" not in url:
+        return _SCP_PASSWORD.sub(r"\1@", url)
+    url = _USERINFO.sub(_strip_userinfo, url)
+    if url.lower().startswith("http"):
+        url = re.split(r"[?#]", url, maxsplit=1)[0]
+    return url
+
+
+def _strip_userinfo(match: re.Match[str]) -> str:
+    is_ssh = "ssh" in match["scheme"].lower()
+    user = match["userinfo"].partition(":")[0] if is_ssh else ""
+    return f"{match['scheme']}://{user}@" if user else f"{match['scheme']}://"
+
+
+def identity(url: str) -> tuple[str, str]:
+    """Reduce a URL to host and path, which all spellings of one repo have in common.
+
+    As Studio does: scheme, user, port, ``.git`` and the host's case do not count.
+
+    Args:
+        url: A URL, an scp-like address, a path or ``owner/name``.
+
+    Returns:
+        The host in lower case, ``LOCAL`` for a path, empty for ``owner/name`` alone;
+        and the path without the outer slashes.
+    """
+    url = strip_secrets(url.strip())
+    if "://" in url:
+        with contextlib.suppress(ValueError):  # unbalanced brackets of an IPv6 host
+            parts = urlsplit(url)
+            host = LOCAL if parts.scheme == "file" else parts.hostname or ""
+            return host, _bare(unquote(parts.path))
+    if Path(url).is_absolute():
+        return LOCAL, _bare(url)
+    if match := _SCP.fullmatch(url):
+        return match["host"].strip("[]").lower(), _bare(match["path"])
+    return "", _bare(url)
+
+
+def _bare(path: str) -> str:
+    return re.sub(r"/+", "/", path).strip("/").removesuffix(".git").rstrip("/")
+
+
+def is_same_repo(url: str, other: str) -> bool:
+    """Whether two URLs are of one repo; ``owner/name`` alone fits any host."""
+    (host, path), (other_host, other_path) = identity(url), identity(other)
+    return path == other_path and (host == other_host or "" in {host, other_host})
