@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
     RecordUnreadableError,
+    StudioConfigError,
     StudioModelsError,
     config_errors,
+    without_quotes,
 )
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.paths import path_problem
@@ -81,7 +83,7 @@ class Records:
         key = f"{commit} {name}"
         with contextlib.suppress(KeyError, TypeError, ValueError):
             return caches.record_from_json(self._known[key])
-        with _read_errors(name, commit), config_errors():
+        with _read_errors(name, commit):
             record = self._read(commit, name)
         self._known[key] = self._new[key] = asdict(record) if record else None
         return record
@@ -175,7 +177,9 @@ class Records:
             # DVC is not to open Git itself, which it does through libgit2.
             scm = NoSCM(os.fspath(self._reader.root or self._reader.common_dir))
             fs = open_commit(tree)
-            repo = Repo(f"/{root}", fs=fs, scm=scm, uninitialized=True)
+            with _config_errors():
+                repo = Repo(f"/{root}", fs=fs, scm=scm, uninitialized=True)
+                _ = repo.config
             self._projects[commit, root] = repo
         return self._projects[commit, root]
 
@@ -211,15 +215,30 @@ def from_root(path: object, folder: str) -> str | None:
 @contextlib.contextmanager
 def _read_errors(name: str, commit: str) -> Iterator[None]:
     """Say why a commit cannot be read."""
-    from dvc.config import ConfigError
     from dvc.exceptions import DvcException
 
     try:
         yield
-    except (ConfigError, StudioModelsError):
+    except StudioModelsError:
         raise
     except (DvcException, OSError, KeyError, ValueError) as error:
         raise RecordUnreadableError(name, commit, str(error)) from None
+
+
+@contextlib.contextmanager
+def _config_errors() -> Iterator[None]:
+    """Say what DVC cannot read of its config, be it of the commit or of this machine.
+
+    What its parser quotes is left out: a line that it cannot read may hold a token.
+    """
+    from voluptuous import Invalid
+
+    try:
+        with config_errors():
+            yield
+    except (Invalid, OSError) as error:
+        msg = f"DVC cannot read its config: {without_quotes(str(error))}"
+        raise StudioConfigError(msg) from None
 
 
 def _project_root(tree: CommitTree, folder: str) -> str:

@@ -150,7 +150,10 @@ def _open(path: str) -> GitReader:
     if not Path(path).is_dir():
         raise NotGitRepoError(path, "not a folder")
     # A mirror may be another user's; the operator has named it.
-    return open_reader(Path(path).resolve(), trusted=True)
+    try:
+        return open_reader(Path(path).resolve(), trusted=True)
+    except NotGitRepoError:
+        raise NotGitRepoError(path, "not a Git repository") from None
 
 
 def _identities(
