@@ -246,7 +246,6 @@ def verify_downloads_with_git(
     if answer.unverified is None:
         return answer
     version, record = answer.unverified
-    answer = replace(answer, unverified=None)
     is_same = is_recorded(record, digests, read_listing)
     verified = _judge(answer, version, record, registry, is_same=is_same)
     if added := [f.path for f in verified.files if f.path not in answer.paths]:
@@ -264,7 +263,8 @@ def _judge(
 ) -> Answer:
     """Say whether Git vouches for what Studio serves."""
     if is_same is None:
-        return answer
+        return replace(answer, unverified=(version, record))
+    answer = replace(answer, unverified=None)
     if is_same:
         files = with_git_files(_fill_in(answer.files, record), record, version)
         return replace(answer, version=version, record=record, files=files)

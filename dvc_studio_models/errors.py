@@ -317,10 +317,16 @@ class VersionUnknownError(StudioModelsError):
 
     def __init__(self, ref: ModelRef, detail: str, *, hint: str | None = None) -> None:
         self.ref, self.detail = ref, detail
-        hint = hint or f"Run '{REFRESH_TAGS}'"
+        hint = hint or "Run 'git fetch --tags'"
         super().__init__(
             f"the clone cannot tell which version '{ref}' is: {detail}\n{hint}"
         )
+
+    @classmethod
+    def outdated(cls, ref: ModelRef) -> VersionUnknownError:
+        """Make the error of tags that say something else than Studio."""
+        why = "Studio serves other content than the local tags say"
+        return cls(ref, why, hint=f"Run '{REFRESH_TAGS}'")
 
     @classmethod
     def lightweight(cls, ref: ModelRef, tags: Sequence[str]) -> VersionUnknownError:

@@ -32,6 +32,7 @@ from dvc_studio_models.paths import path_problem
 from dvc_studio_models.pins import (
     check_lockable,
     check_options,
+    check_verified,
     choose,
     lock_path,
     pin,
@@ -89,7 +90,7 @@ def pull(
         source, answers = ask(refs, pins, here, options, stack)
         ready = prepare(here, source, answers, pins, options, stack)
         if lock:
-            check_lockable(ready.answers, lock)
+            check_lockable(ready.answers, lock, ready.registry)
         if options.dry_run:
             sizes = source.foresee(ready.plan.downloads(), options)
             return tell(source, ready, {}, began, sizes=sizes)
@@ -102,7 +103,7 @@ def pull(
         if not options.is_partial:
             ready = _verify(ready, arrived)
         if lock:
-            check_lockable(ready.answers, lock)
+            check_verified(ready.answers)
         _place(ready, arrived)
         _remember(ready, arrived, options)
         result = tell(source, ready, arrived, began)

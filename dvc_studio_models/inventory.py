@@ -15,7 +15,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.cache import project_around
-from dvc_studio_models.errors import RecordUnreadableError, disk_errors
+from dvc_studio_models.errors import (
+    FORCE_TAGS,
+    RecordUnreadableError,
+    disk_errors,
+)
 from dvc_studio_models.local_project import LocalProject
 from dvc_studio_models.model import MD5
 from dvc_studio_models.registry.clone import Clone
@@ -23,6 +27,7 @@ from dvc_studio_models.registry.counting import KnownModel
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.recorded import expand, is_inside
 from dvc_studio_models.registry.records import from_root
+from dvc_studio_models.registry.tags import listed
 from dvc_studio_models.trees import tree_digest
 
 if TYPE_CHECKING:
@@ -112,7 +117,10 @@ class Inventory:
         ]
 
     def registered(self) -> tuple[KnownModel, ...]:
-        """List what the local tags know."""
+        """List what the local tags know, with a warning if they may be incomplete."""
+        if tags := self._registry.tags.all_doubtful():
+            names = listed("lightweight Git tags, which GTO does not count", tags)
+            logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
         return self._registry.models
 
     def receipts(self) -> list[Receipt]:

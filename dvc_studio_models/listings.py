@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.cache import DvcStore
-from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.errors import LocalDiskError, StudioModelsError
 from dvc_studio_models.model import CACHE, REMOTE
 from dvc_studio_models.trees import parse_tree
 
@@ -69,5 +69,8 @@ def read_remote_listing(
     raw = remote.read_tree(output.digest, output.path)
     listing = parse_tree(raw, output.digest)
     if keep:
-        store.keep_tree(listing, output.digest)
+        try:
+            store.keep_tree(listing, output.digest)
+        except LocalDiskError as error:  # it is read again the next time
+            logger.debug("%s", error)
     return listing

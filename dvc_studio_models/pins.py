@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.ask import Answer
     from dvc_studio_models.model import Digest, FileResult, PullOptions
+    from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.source import Here
 
 Asked = tuple[list[ModelRef], dict[str, Pin]]
@@ -143,8 +144,15 @@ def lock_path(option: bool | str | os.PathLike[str], here: Here) -> Path:  # noq
     return here.clone.root / DEFAULT_NAME
 
 
-def check_lockable(answers: Iterable[Answer], path: Path) -> None:
+def check_lockable(
+    answers: Iterable[Answer], path: Path, registry: GitRegistry | None
+) -> None:
     """Refuse, before anything is changed, what could not be pinned after it.
+
+    Args:
+        answers: Of the models; before the download, some may be unverified.
+        path: Of the lock file.
+        registry: Of the models' clone; None where there is none.
 
     Raises:
         VersionUnknownError: Nothing tells which version a model is, or it is none.
@@ -153,7 +161,11 @@ def check_lockable(answers: Iterable[Answer], path: Path) -> None:
         UnsafePathError: It names paths that must not be written.
     """
     for answer in answers:
+        if registry and (tags := registry.tags.doubtful(answer.ref)):
+            raise VersionUnknownError.lightweight(answer.ref, tags)
         version = answer.version or (answer.unverified and answer.unverified[0])
+        if not version and registry and registry.resolve(answer.ref):
+            raise VersionUnknownError.outdated(answer.ref)
         if not version:
             why = "no local tag says so, and a pin needs one"
             raise VersionUnknownError(answer.ref, why)
@@ -164,6 +176,25 @@ def check_lockable(answers: Iterable[Answer], path: Path) -> None:
         raise LocalDiskError(path, "no such folder")
     if path.exists():
         read_pins(path)
+
+
+def check_verified(answers: Iterable[Answer]) -> None:
+    """Refuse, before anything is placed, models that no tag could be found for.
+
+    Raises:
+        VersionUnknownError: Studio may serve another version than the local tags say.
+    """
+    for answer in answers:
+        if answer.version is None:
+            if answer.unverified is None:
+                raise VersionUnknownError.outdated(answer.ref)
+            version, record = answer.unverified
+            raise VersionUnknownError(
+                answer.ref,
+                f"neither the DVC cache nor the DVC remote lists the folder that "
+                f"'{record.path}' is in",
+                hint=f"Name the version, as in '{answer.ref.name}@{version.version}'",
+            )
 
 
 def pin(

@@ -589,7 +589,7 @@ def test_taking_the_inventory_changes_nothing_but_dvc_s_own_files(clone: Path) -
     assert everything() == before
 
 
-@pytest.mark.parametrize("package", ["gto", "pygit2", "dulwich"])
+@pytest.mark.parametrize("package", ["gto", "pygit2"])
 def test_an_inventory_loads_no_second_reader_of_git(clone: Path, package: str) -> None:
     code = (
         "import sys, pathlib; from dvc_studio_models.inventory import Inventory;"

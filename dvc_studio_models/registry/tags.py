@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.model import FOLDER, NAME, SEMVER
+from dvc_studio_models.model import FOLDER, NAME, SEMVER, ModelRef
 from dvc_studio_models.registry.counting import (
     CountedTag,
     KnownModel,
@@ -26,7 +26,7 @@ from dvc_studio_models.registry.git.reader import COMMIT, TAG
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dvc_studio_models.model import ModelRef, ModelVersion
+    from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.registry.git.reader import GitReader
 
 logger = logging.getLogger(f"dvc.{__name__}")
@@ -96,6 +96,17 @@ class Registry:
             for tag in self.lightweight
             if tag.name == ref.name and self._may_change(tag, ref, now)
         ]
+
+    def all_doubtful(self) -> list[str]:
+        """List lightweight tags that would change a version or a stage."""
+        refs = (
+            ModelRef(tag.name, tag.version if selects else None, tag.stage)
+            for tag in self.lightweight
+            for selects in (True, False)
+            if selects or not tag.stage
+        )
+        found = {name for ref in dict.fromkeys(refs) for name in self.doubtful(ref)}
+        return sorted(found)
 
     def _may_change(
         self, tag: RegistryTag, ref: ModelRef, now: ModelVersion | None

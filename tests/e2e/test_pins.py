@@ -118,7 +118,7 @@ def test_a_version_that_the_tags_do_not_know_is_not_locked_nor_downloaded(
     )
 
     assert done.returncode == 4
-    assert "git fetch --tags" in done.stderr
+    assert "git fetch --prune --prune-tags --force --tags" in done.stderr
     assert not (clone / PATH).exists()
     assert not (clone / "models.lock").exists()
     assert not (clone / ".dvc/cache/parts").exists()
@@ -137,7 +137,7 @@ def test_content_that_the_tags_do_not_know_is_not_placed_where_only_it_tells_a_h
     )
 
     assert done.returncode == 4
-    assert "git fetch --tags" in done.stderr
+    assert "git fetch --prune --prune-tags --force --tags" in done.stderr
     assert not (clone / PATH).exists()
     assert not (clone / "models.lock").exists()
 

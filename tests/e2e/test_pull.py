@@ -381,7 +381,7 @@ def test_tags_that_lag_behind_are_told(
     done = run_dvc("models", "pull", "churn#prod", cwd=clone, env=registry.environ)
 
     assert done.returncode == 0
-    assert "git fetch --tags" in done.stderr
+    assert "'git fetch --prune --prune-tags --force --tags'" in done.stderr
     assert done.stdout.startswith("churn#prod from ")
     assert "verified by the hash in the URL" in done.stdout
 

@@ -267,7 +267,7 @@ def test_what_is_read_from_git_is_saved_once_however_many_models_are_pulled(
         )
         saves.append(int(done.stdout))
 
-    assert saves == [2, 2]  # the tags, and what commits hold
+    assert saves == [1, 1]  # what commits hold
 
 
 # -- the DVC cache alone
