@@ -279,8 +279,13 @@ def _content(digests: Mapping[str, Digest | None], record: Record) -> Digest | N
 
 
 def _fill_in(files: tuple[ModelFile, ...], record: Record) -> tuple[ModelFile, ...]:
-    """Take from Git the hash and size of a model of one file."""
+    """Take from Git what it recorded of a model of one file."""
     if [file.path for file in files] != [record.path]:
         return files
-    digest = files[0].digest or record.digest
-    return (replace(files[0], digest=digest, size=record.size),)
+    known = replace(
+        files[0],
+        digest=files[0].digest or record.digest,
+        size=record.size,
+        is_executable=record.is_executable,
+    )
+    return (known,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -99,6 +100,21 @@ def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
     finally:
         os.close(new)
     return start
+
+
+def make_executable(file: Path | str, folder: int | None = None) -> None:
+    """Let the owner run a file, or what a link in its place leads to, as DVC does.
+
+    Args:
+        file: A path, or a name in ``folder``.
+        folder: An open folder.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    mode = os.stat(file, dir_fd=folder).st_mode
+    if not mode & stat.S_IEXEC:
+        os.chmod(file, stat.S_IMODE(mode) | stat.S_IEXEC, dir_fd=folder)
 
 
 def flush(files: Iterable[Path]) -> None:

@@ -202,7 +202,13 @@ class LocalSource:
             return answer
         inner = self._read_tree(record, record.digest, store)
         if inner is None:
-            file = ModelFile(record.path, "", record.digest, record.size)
+            file = ModelFile(
+                record.path,
+                "",
+                record.digest,
+                record.size,
+                is_executable=record.is_executable,
+            )
             return replace(answer, files=(file,))
         files = (
             ModelFile(f"{record.path}/{path}", "", digest)

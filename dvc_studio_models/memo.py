@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-FORMAT = 2
+FORMAT = 3
 
 
 def load(memo: Path | None) -> dict[str, Any]:

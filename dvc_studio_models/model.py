@@ -194,6 +194,9 @@ class ModelFile:
     size: int | None = None
     """In bytes, where Git or a lock file recorded it."""
 
+    is_executable: bool = False
+    """Whether Git recorded that its owner may run it."""
+
     @property
     def content(self) -> Digest | str:
         """What tells its content from others: the hash, or the path without one."""
@@ -231,6 +234,9 @@ class Record:
 
     remote: str | None = None
     """The DVC remote that it is kept in; None for the project's default one."""
+
+    is_executable: bool = False
+    """Whether its owner may run it; DVC records that of no directory's files."""
 
 
 @dataclass(frozen=True)

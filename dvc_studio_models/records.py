@@ -155,7 +155,13 @@ def digest_of(recorded: HashInfo | None) -> Digest | None:
 
 def _record(project: Repo, path: str) -> Record:
     if out := find_output(project, path):
-        return Record(path, digest_of(out.hash_info), out.meta.size, out.remote)
+        return Record(
+            path,
+            digest_of(out.hash_info),
+            out.meta.size,
+            out.remote,
+            is_executable=out.meta.isexec,
+        )
     return Record(path, None)
 
 
