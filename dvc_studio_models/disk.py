@@ -17,6 +17,7 @@ PIECE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
 _BLOCK_BYTES = 4096
 _AT_ONCE = 16  # more are no faster
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ def copy(source: Path, target: Path) -> None:
             for start in range(0, size, PIECE_BYTES):
                 stop = min(size, start + PIECE_BYTES)
                 copy_piece(old.fileno(), new.fileno(), start, stop)
-                flushes.append(disk.submit(os.fsync, new.fileno()))
+                flushes.append(disk.submit(flush_open, new.fileno()))
         for each in flushes:
             each.result()
 
@@ -136,15 +137,22 @@ def each_at_once(act: Callable[[T], None], items: Iterable[T]) -> None:
 def _flush_file(path: Path) -> None:
     opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        flush_open(opened)
     finally:
         os.close(opened)
 
 
-def flush_folder(folder: int) -> None:
-    """Let the names in an open folder survive a power cut, where that can be asked."""
+def flush_open(descriptor: int) -> None:
+    """Let what is in an open file or folder survive a power cut, where it can be asked.
+
+    Some file systems of clusters cannot flush at all, or no folders. DVC flushes
+    nothing, so that no more is asked of them than by DVC.
+
+    Raises:
+        OSError: The disk refused, or was full all along.
+    """
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # what some network file systems say to it
+        if error.errno not in _CANNOT_FLUSH:
             raise

@@ -15,7 +15,7 @@ from dvc_studio_models.disk import (
     copy,
     copy_aside,
     copy_piece,
-    flush_folder,
+    flush_open,
 )
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def test_a_copy_aside_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
         copy_aside(source, target, 0, 20_000)
 
 
-def test_a_folder_that_cannot_be_flushed_is_an_error() -> None:
+def test_what_cannot_be_flushed_is_an_error() -> None:
     with pytest.raises(OSError, match="Bad file descriptor") as raised:
-        flush_folder(1 << 20)
+        flush_open(1 << 20)
 
     assert raised.value.errno == errno.EBADF
