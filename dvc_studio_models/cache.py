@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     DvcRemoteError,
-    LockHeldError,
     config_errors,
     disk_errors,
 )
 from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
+from dvc_studio_models.locking import hold_lock
 from dvc_studio_models.model import Digest
 from dvc_studio_models.objects import Objects, by_algorithm, database_errors
 from dvc_studio_models.remote import DvcRemote, configured_remote
@@ -96,6 +96,7 @@ class DvcStore:
             self._repo: Any = Repo(real, **waiting)
         self._objects = Objects(self._repo)
         self._use_cache = use_cache
+        self._waits = wait_for_lock
         self._own = Path(real).joinpath(*_OWN)
         self._staged: set[tuple[object, ...]] = set()
 
@@ -307,19 +308,10 @@ class DvcStore:
         Raises:
             LocalDiskError: It cannot be written.
             LockHeldError: Another process has it.
+            LockUnsupportedError: The file system has no such locks.
         """
-        from dvc.lock import LockError
-
-        try:
-            with disk_errors(self._own):
-                self._repo.lock.lock()
-        except LockError:
-            raise LockHeldError from None
-        try:
-            with lend(self._own) as folder:
-                yield folder
-        finally:
-            self._repo.lock.unlock()
+        with hold_lock(self._repo, waits=self._waits), lend(self._own) as folder:
+            yield folder
 
     def close(self) -> None:
         """Close DVC's databases."""

@@ -453,6 +453,17 @@ class LocalDiskError(StudioModelsError):
         super().__init__(f"cannot {action} '{path}': {reason}")
 
 
+class LockUnsupportedError(LocalDiskError):
+    """The file system of a lock file has no such locks."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason, action="lock")
+        self.suggest(
+            "Its file system has no such locks: run 'dvc config core.hardlink_lock "
+            "true', and DVC uses another kind"
+        )
+
+
 @contextlib.contextmanager
 def disk_errors(path: Path | str, *, action: str = "write") -> Iterator[None]:
     """Tell what the file system refuses within, in its own words."""
