@@ -6,15 +6,15 @@ Reads as DVC reads, through DVC's state, and changes nothing.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.cache import open_store
+from dvc_studio_models.cache import memo_of, project_around, receipts_of
 from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.model import MD5_DOS2UNIX
+from dvc_studio_models.project import open_project_to_read
 from dvc_studio_models.receipts import Receipt, Receipts
 from dvc_studio_models.records import digest_of
 
@@ -43,13 +43,16 @@ class LocalProject:
         self.receipts: list[Receipt] = []
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
+        if project_around(root, git_root) is None:
+            return
         try:
-            with contextlib.closing(open_store(root, git_root)) as store:
-                self.memo = store.memo
-                self.receipts = Receipts(store.receipts).load(git_root)
+            self._repo = open_project_to_read(root, uninitialized=True)
         except StudioConfigError as error:
             logger.warning("ignored the DVC project '%s': %s", root, error)
             self._repo = None
+        else:
+            self.memo = memo_of(root, git_root)
+            self.receipts = Receipts(receipts_of(root, git_root)).load(git_root)
 
     def close(self) -> None:
         """Close DVC's databases."""
@@ -58,9 +61,7 @@ class LocalProject:
 
     @cached_property
     def _repo(self) -> Any:
-        from dvc.repo import Repo
-
-        return Repo(os.fspath(self._root), uninitialized=True)
+        return open_project_to_read(self._root, uninitialized=True)
 
     def annotated(self, dvc_yaml: Path) -> Iterator[tuple[str, object]]:
         """Give the models of one ``dvc.yaml`` with their paths as they stand there."""
