@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.disk import REFUSALS, flush, refuse_read_only
+from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
     CacheRefusedError,
     DvcRemoteError,
@@ -23,7 +23,12 @@ from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
 from dvc_studio_models.locking import hold_lock
 from dvc_studio_models.model import Digest
 from dvc_studio_models.objects import Objects, by_algorithm, database_errors
-from dvc_studio_models.project import open_project, refused_path
+from dvc_studio_models.project import (
+    REFUSALS,
+    open_project,
+    refuse_read_only,
+    refused_path,
+)
 from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (

@@ -17,10 +17,7 @@ PIECE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
 _BLOCK_BYTES = 4096
 _AT_ONCE = 16  # more are no faster
-_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-
-REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""What a file system says that will not be written, however much space it has."""
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # ENOTSUP is EOPNOTSUPP
 
 T = TypeVar("T")
 
@@ -104,16 +101,6 @@ def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
     finally:
         os.close(new)
     return start
-
-
-def refuse_read_only(folder: Path) -> None:
-    """Check that files can be made in a folder, as far as its mode tells.
-
-    Raises:
-        PermissionError: They cannot.
-    """
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def make_executable(file: Path | str, folder: int | None = None) -> None:

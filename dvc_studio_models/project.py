@@ -8,6 +8,7 @@ users of a machine may share. A container may have neither; what is refused is n
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import os
 import tempfile
@@ -23,6 +24,9 @@ from dvc_studio_models.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What a file system says that will not be written, however much space it has."""
 
 _SITE_CACHE = "DVC_SITE_CACHE_DIR"
 
@@ -95,6 +99,16 @@ def refused_path(error: OSError, default: Path | str) -> Path:
     while not os.path.lexists(path) and path != path.parent:
         path = path.parent
     return path
+
+
+def refuse_read_only(folder: Path) -> None:
+    """Check that files can be made in a folder, as far as its mode tells.
+
+    Raises:
+        PermissionError: They cannot.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _named(error: OSError) -> str | None:

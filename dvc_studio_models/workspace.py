@@ -225,8 +225,7 @@ def _warning_of_mode(path: str) -> Iterator[None]:
     except UnsafePathError as error:
         logger.warning("'%s' could not be made executable: %s", path, error)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        logger.warning("'%s' could not be made executable: %s", path, reason)
+        logger.warning("'%s' could not be made executable: %s", path, error.strerror)
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
