@@ -25,6 +25,8 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     follow, disk         copies and flushes          what survives a power cut
     remote               the user's DVC remote       contents by their hashes
     cache, linking       DVC's cache                 taking in, linking out
+    locking              DVC's lock                  holding it, or why not
+    project              DVC's own object            opening it, or why not
     objects              DVC's cache and state       which of it counts, known hashes
     workspace, receipts  the user's files            safe placing, what was placed
     progress             the terminal                bars and lines

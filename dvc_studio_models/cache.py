@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.disk import flush
 from dvc_studio_models.errors import (
+    CacheRefusedError,
     DvcRemoteError,
-    LockHeldError,
-    config_errors,
+    LocalDiskError,
     disk_errors,
 )
 from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
+from dvc_studio_models.locking import hold_lock
 from dvc_studio_models.model import Digest
 from dvc_studio_models.objects import Objects, by_algorithm, database_errors
+from dvc_studio_models.project import (
+    REFUSALS,
+    open_project,
+    refuse_read_only,
+    refused_path,
+)
 from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (
@@ -30,6 +37,7 @@ from dvc_studio_models.store import (
     sweep_parts,
     take_parts,
 )
+from dvc_studio_models.tree import existing
 from dvc_studio_models.trees import build_tree, parse_tree
 
 if TYPE_CHECKING:
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
 _OWN = (".dvc", "tmp", "models")
 _MEMO = "registry.json"
+_RECEIPTS = "receipts"
 
 
 def memo_of(folder: Path, root: Path) -> Path | None:
@@ -50,6 +59,12 @@ def memo_of(folder: Path, root: Path) -> Path | None:
     """
     project = project_around(folder, root)
     return project and project.joinpath(*_OWN, _MEMO)
+
+
+def receipts_of(folder: Path, root: Path) -> Path | None:
+    """Tell where that project keeps receipts, see :func:`memo_of`."""
+    project = project_around(folder, root)
+    return project and project.joinpath(*_OWN, _RECEIPTS)
 
 
 def open_store(
@@ -87,17 +102,13 @@ class DvcStore:
     """The cache of a DVC project."""
 
     def __init__(self, root: Path, *, use_cache: bool, wait_for_lock: bool) -> None:
-        from dvc.repo import Repo
-        from scmrepo.noscm import NoSCM
-
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        with disk_errors(real), database_errors(), config_errors():
-            # DVC is not to open Git itself, which it does through libgit2.
-            self._repo: Any = Repo(real, scm=NoSCM(real), **waiting)
+        self._repo: Any = open_project(real, **waiting)
         self._objects = Objects(self._repo)
         self._use_cache = use_cache
+        self._waits = wait_for_lock
         self._own = Path(real).joinpath(*_OWN)
         self._staged: set[tuple[object, ...]] = set()
 
@@ -109,15 +120,18 @@ class DvcStore:
         """
         if not self._use_cache:
             return self._own / PARTS
+        cache = self._repo.cache.local
         folder = Path(self._objects.folder) / PARTS
-        with disk_errors(folder):
-            self._repo.cache.local.makedirs(os.fspath(folder))
+        with self._writing():
+            cache.makedirs(os.fspath(folder))
+            for needed in (folder, existing(Path(cache.path))):
+                refuse_read_only(needed)
         return folder
 
     @property
     def receipts(self) -> Path | None:
         """In the project's own folder, which Git ignores."""
-        return self._own / "receipts"
+        return self._own / _RECEIPTS
 
     @property
     def memo(self) -> Path | None:
@@ -158,6 +172,24 @@ class DvcStore:
         """
         return Digest(algorithm, self._objects.hash_of(_key(path), algorithm))
 
+    @contextlib.contextmanager
+    def _writing(self, *, needed: bool = False) -> Iterator[None]:
+        """Tell what refuses to be written of the cache, and of DVC's databases.
+
+        Args:
+            needed: Whether nothing goes without the cache.
+        """
+        with database_errors(self._repo):
+            try:
+                yield
+            except OSError as error:
+                folder = self._objects.folder
+                path = refused_path(error, folder)
+                reason = (error.strerror or str(error)).lower()
+                if error.errno in REFUSALS and path.is_relative_to(folder):
+                    raise CacheRefusedError(path, reason, needed=needed) from None
+                raise LocalDiskError(folder, reason) from None
+
     def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Link parts into the cache as its objects.
 
@@ -168,7 +200,7 @@ class DvcStore:
             LocalDiskError: The file system refused.
         """
         if self._use_cache:
-            with disk_errors(self._objects.folder), database_errors():
+            with self._writing():
                 flush(part for _, part in fetched)
                 self._objects.add(fetched)
 
@@ -193,12 +225,12 @@ class DvcStore:
                 (self._objects.path_of(digest), os.fspath(made[path]))
                 for digest, path in group
             ]
-            with disk_errors(folder):
+            with disk_errors(folder.parent):
                 link_or_copy(self._objects.odb(group[0][0]), pairs)
             linked.update(made)
         staged = {**take_parts(parts, folder), **linked}
         infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
-        with disk_errors(folder):
+        with disk_errors(folder.parent):
             flush(
                 new
                 for new in linked.values()
@@ -238,7 +270,7 @@ class DvcStore:
 
         tree = build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
-            with disk_errors(self._objects.folder), database_errors():
+            with self._writing():
                 self._objects.drop_damaged(digest)
                 add_update_tree(self._objects.odb(digest), tree)
 
@@ -297,10 +329,11 @@ class DvcStore:
         before = 0
         for group in by_algorithm((digest, path) for path, digest in files.items()):
             wanted = {path: digest for digest, path in group}
-            with disk_errors(self._objects.folder):
+            odb = self._objects.odb(group[0][0])
+            with self._writing(needed=True):
+                refuse_read_only(existing(Path(odb.path)))
                 for digest in wanted.values():
                     self._objects.drop_damaged(digest)
-            odb = self._objects.odb(group[0][0])
 
             def tell_all(count: int, before: int = before) -> None:
                 tell(before + count)
@@ -319,19 +352,10 @@ class DvcStore:
         Raises:
             LocalDiskError: It cannot be written.
             LockHeldError: Another process has it.
+            LockUnsupportedError: The file system has no such locks.
         """
-        from dvc.lock import LockError
-
-        try:
-            with disk_errors(self._own):
-                self._repo.lock.lock()
-        except LockError:
-            raise LockHeldError from None
-        try:
-            with lend(self._own) as folder:
-                yield folder
-        finally:
-            self._repo.lock.unlock()
+        with hold_lock(self._repo, waits=self._waits), lend(self._own) as folder:
+            yield folder
 
     def close(self) -> None:
         """Close DVC's databases."""

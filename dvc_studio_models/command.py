@@ -40,10 +40,11 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         from dvc.scm import SCMError
 
         from dvc_studio_models.errors import StudioModelsError
+        from dvc_studio_models.project import named_user
 
         _print_anything()
         _respect_no_color()
-        with _Terminable(), _collecting_rarely():
+        with _Terminable(), _collecting_rarely(), named_user():
             try:
                 return int(self.run())
             except StudioModelsError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +17,7 @@ PIECE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
 _BLOCK_BYTES = 4096
 _AT_ONCE = 16  # more are no faster
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # ENOTSUP is EOPNOTSUPP
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ def copy(source: Path, target: Path) -> None:
             for start in range(0, size, PIECE_BYTES):
                 stop = min(size, start + PIECE_BYTES)
                 copy_piece(old.fileno(), new.fileno(), start, stop)
-                flushes.append(disk.submit(os.fsync, new.fileno()))
+                flushes.append(disk.submit(flush_open, new.fileno()))
         for each in flushes:
             each.result()
 
@@ -101,6 +103,21 @@ def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
     return start
 
 
+def make_executable(file: Path | str, folder: int | None = None) -> None:
+    """Let the owner run a file, or what a link in its place leads to, as DVC does.
+
+    Args:
+        file: A path, or a name in ``folder``.
+        folder: An open folder.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    mode = os.stat(file, dir_fd=folder).st_mode
+    if not mode & stat.S_IEXEC:
+        os.chmod(file, stat.S_IMODE(mode) | stat.S_IEXEC, dir_fd=folder)
+
+
 def flush(files: Iterable[Path]) -> None:
     """Let the content of files survive a power cut.
 
@@ -120,15 +137,22 @@ def each_at_once(act: Callable[[T], None], items: Iterable[T]) -> None:
 def _flush_file(path: Path) -> None:
     opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        flush_open(opened)
     finally:
         os.close(opened)
 
 
-def flush_folder(folder: int) -> None:
-    """Let the names in an open folder survive a power cut, where that can be asked."""
+def flush_open(descriptor: int) -> None:
+    """Let what is in an open file or folder survive a power cut, where it can be asked.
+
+    Some file systems of clusters cannot flush at all, or no folders. DVC flushes
+    nothing, so that no more is asked of them than by DVC.
+
+    Raises:
+        OSError: The disk refused, or was full all along.
+    """
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # what some network file systems say to it
+        if error.errno not in _CANNOT_FLUSH:
             raise

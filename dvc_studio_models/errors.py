@@ -533,6 +533,67 @@ class LocalDiskError(StudioModelsError):
         super().__init__(f"cannot {action} '{path}': {reason}")
 
 
+class SiteCacheError(LocalDiskError):
+    """DVC's databases, which users of a machine may share, cannot be written."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.suggest(
+            "It is of DVC's site cache: set DVC_SITE_CACHE_DIR, or 'dvc config "
+            "core.site_cache_dir', to a folder of your own"
+        )
+
+
+class CacheRefusedError(LocalDiskError):
+    """The DVC cache cannot be written."""
+
+    def __init__(self, path: Path | str, reason: str, *, needed: bool = False) -> None:
+        """Take the facts.
+
+        Args:
+            path: What refused.
+            reason: In the system's words.
+            needed: Whether the source works through the cache alone.
+        """
+        super().__init__(path, reason)
+        another = "use another one: 'dvc cache dir --local DIR'"
+        self.suggest(
+            f"It is of the DVC cache: {another}"
+            if needed
+            else f"It is of the DVC cache: pull with '--no-cache', or {another}"
+        )
+
+
+class CacheLinkError(LocalDiskError):
+    """Files cannot be linked out of the DVC cache as its settings ask for."""
+
+    def __init__(self, cache: str, types: Sequence[str], reason: str) -> None:
+        """Take the facts.
+
+        Args:
+            cache: Its folder.
+            types: What ``cache.type`` allows.
+            reason: Why the last of them did not work.
+        """
+        self.types = tuple(types)
+        allowed = ",".join(types)
+        super().__init__(
+            cache, f"cache.type is '{allowed}', and: {reason}", action="link from"
+        )
+        self.suggest(f"Allow copies too: 'dvc config cache.type {allowed},copy'")
+
+
+class LockUnsupportedError(LocalDiskError):
+    """The file system of a lock file has no such locks."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason, action="lock")
+        self.suggest(
+            "Its file system has no such locks: run 'dvc config core.hardlink_lock "
+            "true', and DVC uses another kind"
+        )
+
+
 @contextlib.contextmanager
 def disk_errors(path: Path | str, *, action: str = "write") -> Iterator[None]:
     """Tell what the file system refuses within, in its own words."""

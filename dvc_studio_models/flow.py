@@ -254,6 +254,8 @@ def _leave(arrived: Mapping[str, Arrival], store: Store) -> None:
 def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
     """Give all files their names, in one go, while no other DVC command looks."""
     store, plan = ready.store, ready.plan
+    files = [file for answer in ready.answers for file in answer.files]
+    executable = {file.path for file in files if file.is_executable}
     wanted: dict[str, Digest | None] = dict.fromkeys(plan.leftovers)
     parts: dict[str, Path] = {}
     for step, done in with_arrivals(plan, arrived):
@@ -264,6 +266,7 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
         if done and done.part and done.part.held:
             parts[step.file.path] = done.part.path
     if not wanted:
+        ready.workspace.make_executable(executable)
         return
     with store.lock() as scratch:
         for path in settled(wanted, ready.seen, ready.workspace, store):
@@ -275,7 +278,9 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
             remove=[path for path in plan.leftovers if path in wanted],
             seen={path: ready.seen[path] for path in wanted},
             backups=scratch,
+            executable=executable,
         )
+    ready.workspace.make_executable(executable - set(wanted))
     for done in arrived.values():
         if done.part:
             done.part.discard()

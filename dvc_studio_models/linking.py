@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.disk import copy, each_at_once
-from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.errors import CacheLinkError, disk_errors
 from dvc_studio_models.scratch import lend
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ def link_types(odb: Any) -> list[str]:
 
 
 def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
-    """Link objects with the project's ``cache.type``; copy them where none works."""
+    """Link objects with the project's ``cache.type``; copy them where none works.
+
+    Raises:
+        CacheLinkError: None works, and ``cache.type`` allows no copies.
+        OSError: The file system refuses.
+    """
     from dvc_objects.fs import localfs
     from dvc_objects.fs.generic import transfer
 
@@ -31,10 +36,19 @@ def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
             sources, targets = map(list, zip(*pairs, strict=True))
             transfer(odb.fs, sources, localfs, targets, links=links)
         except OSError as error:
-            if error.errno != errno.ENOTSUP or "copy" not in odb.cache_types:
+            if error.errno != errno.ENOTSUP:
                 raise
+            if "copy" not in odb.cache_types:
+                raise _error_of(odb, error) from None
     left = [pair for pair in pairs if not os.path.lexists(pair[1])]
     each_at_once(lambda pair: copy(Path(pair[0]), Path(pair[1])), left)
+
+
+def _error_of(odb: Any, error: OSError) -> CacheLinkError:
+    """Make the error of what DVC says when all types of links have failed."""
+    last = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    reason = (last.strerror or str(last)).lower()
+    return CacheLinkError(odb.path, odb.cache_types, reason)
 
 
 def can_reflink(folder: Path) -> bool:

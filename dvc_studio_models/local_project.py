@@ -6,21 +6,23 @@ Reads as DVC reads, through DVC's state, and changes nothing.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.cache import open_store
+from dvc_studio_models.cache import memo_of, project_around, receipts_of
 from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.model import MD5_DOS2UNIX
+from dvc_studio_models.objects import Objects
+from dvc_studio_models.project import open_project_to_read
 from dvc_studio_models.receipts import Receipt, Receipts
 from dvc_studio_models.registry.outputs import digest_of
+from dvc_studio_models.trees import parse_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from dvc_studio_models.model import Digest
 
@@ -40,17 +42,19 @@ class LocalProject:
             git_root: Nothing above it counts.
         """
         self.memo: Path | None = None
-        self._git_root = git_root
         self.receipts: list[Receipt] = []
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
+        if project_around(root, git_root) is None:
+            return
         try:
-            with contextlib.closing(open_store(root, git_root)) as store:
-                self.memo = store.memo
-                self.receipts = Receipts(store.receipts).load(git_root)
+            self._repo = open_project_to_read(root, uninitialized=True)
         except StudioConfigError as error:
             logger.warning("ignored the DVC project '%s': %s", root, error)
             self._repo = None
+        else:
+            self.memo = memo_of(root, git_root)
+            self.receipts = Receipts(receipts_of(root, git_root)).load(git_root)
 
     def close(self) -> None:
         """Close DVC's databases."""
@@ -59,11 +63,7 @@ class LocalProject:
 
     @cached_property
     def _repo(self) -> Any:
-        from dvc.repo import Repo
-        from scmrepo.noscm import NoSCM
-
-        root = os.fspath(self._root)
-        return Repo(root, scm=NoSCM(root), uninitialized=True)
+        return open_project_to_read(self._root, uninitialized=True)
 
     def annotated(self, dvc_yaml: Path) -> Iterator[tuple[str, object]]:
         """Give the models of one ``dvc.yaml`` with their paths as they stand there."""
@@ -83,10 +83,12 @@ class LocalProject:
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
         """Read what is in a folder from the cache, None if it does not know."""
-        if self._repo is None:
+        if not (self._repo and self._repo.cache.local):
             return None
-        with contextlib.closing(open_store(self._root, self._git_root)) as store:
-            return store.read_tree(digest)
+        objects = Objects(self._repo)
+        if objects.size_of(digest) is None:
+            return None
+        return parse_tree(Path(objects.path_of(digest)).read_bytes(), digest)
 
     def digest_of(self, path: Path, algorithm: str) -> Digest | None:
         """Hash a file or a directory as ``dvc add`` would, through DVC's state."""

@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dvc_studio_models.errors import LocalDiskError
+from dvc_studio_models.errors import LocalDiskError, SiteCacheError
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.store import reading
 
@@ -137,7 +137,7 @@ class Objects:
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs import localfs
 
-        with reading(Path(path)), database_errors():
+        with reading(Path(path)), database_errors(self._repo):
             # Before it is read: what it becomes meanwhile is not taken for known.
             info = localfs.info(path)
             _, known = self._repo.state.get(path, localfs, info)
@@ -161,7 +161,7 @@ class Objects:
             (path, HashInfo(digest.algorithm, digest.value), info)
             for path, digest, info in known
         ]
-        with database_errors():
+        with database_errors(self._repo):
             if hasattr(state, "save_many"):
                 state.save_many(entries, localfs)
                 return
@@ -177,16 +177,14 @@ class Objects:
 
 
 @contextlib.contextmanager
-def database_errors() -> Iterator[None]:
-    """Tell what the file system refuses DVC's databases, which are SQLite's."""
+def database_errors(repo: Any) -> Iterator[None]:
+    """Tell what the file system refuses a project's databases, which are SQLite's."""
     import sqlite3
 
     try:
         yield
     except sqlite3.OperationalError as error:
-        from dvc.dirs import site_cache_dir
-
-        raise LocalDiskError(site_cache_dir(), str(error)) from None
+        raise SiteCacheError(repo.site_cache_dir, str(error)) from None
 
 
 def by_algorithm(pairs: Iterable[tuple[Digest, T]]) -> list[list[tuple[Digest, T]]]:

@@ -19,7 +19,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.disk import each_at_once, flush_folder
+from dvc_studio_models.disk import each_at_once, flush_open
 from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
@@ -217,7 +217,7 @@ class Placing:
 
     def _flush_folder(self, path: str) -> None:
         with self._tree.open(path) as folder:
-            flush_folder(folder)
+            flush_open(folder)
 
     def _copy(self, name: str, folder: int | None, new: str, at: int | None) -> None:
         """Copy a file or a link with its mode and time, and flush it."""
@@ -235,7 +235,7 @@ class Placing:
                 found = os.fstat(source)
                 os.fchmod(made, stat.S_IMODE(found.st_mode))
                 os.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
-                os.fsync(made)
+                flush_open(made)
 
     # Where files are on their way
 

@@ -138,7 +138,7 @@ def lend(home: Path) -> Iterator[Path]:
     """
     hide(home)
     folder = home / waiting_name()
-    with disk_errors(folder):
+    with disk_errors(home):
         folder.mkdir()
     try:
         yield folder

@@ -226,7 +226,7 @@ def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     """
     left = Counter(parts.values())
     staged = {}
-    with disk_errors(folder):
+    with disk_errors(folder.parent):
         for path, part in parts.items():
             staged[path] = folder / waiting_name()
             left[part] -= 1

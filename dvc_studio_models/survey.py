@@ -72,9 +72,9 @@ def survey(
     placed = {path: digest for r in known for path, digest in r.files.items()}
     seen = workspace.look_at(file.path for file in files)
     held = {
-        file.path: _hold(file, here.size, workspace.root, store, placed)
+        file.path: _hold(file, workspace.root, store, placed)
         for file in files
-        if (here := seen[file.path])
+        if seen[file.path]
     }
     leftovers = (
         {} if options.is_partial else _leftovers(answers, known, workspace, store)
@@ -93,12 +93,13 @@ def survey(
 
 
 def _hold(
-    file: ModelFile, size: int, root: Path, store: Store, placed: Mapping[str, Digest]
+    file: ModelFile, root: Path, store: Store, placed: Mapping[str, Digest]
 ) -> Held:
     """Find out what is at a target, and whether it could come again."""
     algorithm = file.digest.algorithm if file.digest else MD5
     try:
         here = store.digest_of(root / file.path, algorithm)
+        size = os.stat(root / file.path).st_size  # noqa: PTH116 - of thousands of files
     except FileNotFoundError:  # a link to nothing, as after `dvc gc`
         return Held(None, recoverable=True, size=0)
     if here == file.digest:

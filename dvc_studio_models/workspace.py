@@ -9,6 +9,7 @@ opened ``tree``'s.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import posixpath
 import secrets
@@ -16,6 +17,7 @@ import stat
 import unicodedata
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.disk import make_executable
 from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
@@ -28,10 +30,12 @@ from dvc_studio_models.signals import put_off
 from dvc_studio_models.tree import Seen, Tree, existing, look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Seen", "Workspace"]
+
+logger = logging.getLogger(f"dvc.{__name__}")
 
 
 class Workspace:
@@ -98,6 +102,7 @@ class Workspace:
         remove: Sequence[str],
         seen: Mapping[str, Seen | None],
         backups: Path,
+        executable: Container[str] = (),
     ) -> None:
         """Put files in their places and remove others: all of it, or nothing.
 
@@ -106,6 +111,7 @@ class Workspace:
             remove: Files to remove; folders that they leave empty go too.
             seen: What was at each target when the plan was made.
             backups: An empty folder, for what is replaced until the end.
+            executable: Targets that their owner may run, see :meth:`make_executable`.
 
         Raises:
             TargetChangedError: A target changed since the plan was made.
@@ -116,6 +122,9 @@ class Workspace:
         changed = [path for path in seen if now[path] != seen[path]]
         if changed:
             raise TargetChangedError(changed)
+        for path in filter(executable.__contains__, staged):
+            with _warning_of_mode(path):
+                make_executable(staged[path])
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             tree = Tree(self.root)
@@ -128,6 +137,17 @@ class Workspace:
                 raise
             placing.clean()
             _prune(tree, remove)
+
+    def make_executable(self, paths: Iterable[str]) -> None:
+        """Let the owner run files, as DVC does; warn where that is refused."""
+        for path in paths:
+            parent, name = posixpath.split(path)
+            with (
+                _warning_of_mode(path),
+                Tree(self.root) as tree,
+                tree.open(parent) as folder,
+            ):
+                make_executable(name, folder)
 
     def _change(
         self,
@@ -195,6 +215,17 @@ class Workspace:
             except UnsafePathError as error:
                 why = f"{error.problems[0][0]!r} is a link, or no folder"
                 yield from ((path, why) for path in paths)
+
+
+@contextlib.contextmanager
+def _warning_of_mode(path: str) -> Iterator[None]:
+    """Go on, as DVC does, where a file cannot be made executable, and say so."""
+    try:
+        yield
+    except UnsafePathError as error:
+        logger.warning("'%s' could not be made executable: %s", path, error)
+    except OSError as error:
+        logger.warning("'%s' could not be made executable: %s", path, error.strerror)
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:

@@ -52,3 +52,22 @@ def mount_namespace() -> list[str]:
     if subprocess.run([*command, "true"], check=False).returncode:
         pytest.skip("no mount namespace can be made")
     return command
+
+
+def stranger() -> list[str]:
+    """Give what goes before a command that is to run as a user without a name.
+
+    It has no right that the modes of files do not give to their owner, who it is here.
+    """
+    command = ["unshare", "--user", "--map-user=6000", "--map-group=6000"]
+    if subprocess.run([*command, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no user namespace can be made")
+    return command
+
+
+def give_away(path: Path) -> None:
+    """Make a file or folder that of another user."""
+    try:
+        os.chown(path, 7777, 7777)
+    except PermissionError:
+        pytest.skip("only root can give a folder to another user")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from fetching import noise
-from needs import other_file_system
+from needs import need_program, other_file_system
 
 from dvc_studio_models.disk import (
     PIECE_BYTES,
     copy,
     copy_aside,
     copy_piece,
-    flush_folder,
+    flush_open,
+    make_executable,
 )
 
 if TYPE_CHECKING:
@@ -117,8 +122,72 @@ def test_a_copy_aside_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
         copy_aside(source, target, 0, 20_000)
 
 
-def test_a_folder_that_cannot_be_flushed_is_an_error() -> None:
+def test_what_cannot_be_flushed_is_an_error() -> None:
     with pytest.raises(OSError, match="Bad file descriptor") as raised:
-        flush_folder(1 << 20)
+        flush_open(1 << 20)
 
     assert raised.value.errno == errno.EBADF
+
+
+@pytest.mark.parametrize("answer", ["EINVAL", "EOPNOTSUPP", "ENOSYS"])
+def test_a_file_system_that_cannot_flush_is_no_error(
+    tmp_path: Path, answer: str
+) -> None:
+    need_program("strace")
+    code = "from dvc_studio_models.disk import flush_open; flush_open(1)"
+    inject = ["-e", "trace=fsync", "-e", f"inject=fsync:error={answer}"]
+
+    done = subprocess.run(
+        [
+            "strace",
+            "-qq",
+            "-o",
+            tmp_path / "calls",
+            *inject,
+            sys.executable,
+            "-c",
+            code,
+        ],
+        check=False,
+    )
+
+    assert "INJECTED" in (tmp_path / "calls").read_text()
+    assert done.returncode == 0
+
+
+def test_the_owner_may_run_a_file_and_what_else_its_mode_says_stays(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    file.chmod(0o2440)
+
+    make_executable(file)
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o2540
+
+
+def test_what_a_link_leads_to_is_made_executable(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch(0o600)
+    (tmp_path / "link").symlink_to(file)
+
+    with_folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        make_executable("link", with_folder)
+    finally:
+        os.close(with_folder)
+
+    assert file.stat().st_mode & stat.S_IEXEC
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_file_that_can_be_run_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch(0o700)
+    before = file.stat().st_ctime_ns
+    time.sleep(0.02)  # the clock of a file system is coarse
+
+    make_executable(file)
+
+    assert file.stat().st_ctime_ns == before

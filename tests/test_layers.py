@@ -25,7 +25,7 @@ LAYERS = [
     {"ledger", "part", "plan", "tree", "wire"},
     {"answer", "parts"},
     {"follow", "scratch", "storage", "verify"},
-    {"linking", "remote", "sizes", "store", "trees"},
+    {"linking", "locking", "project", "remote", "sizes", "store", "trees"},
     {"attempt", "objects", "placing", "setbacks"},
     {"cache"},
     {"download"},

@@ -1356,3 +1356,17 @@ def test_a_folder_is_opened_as_one_and_never_through_a_link(tmp_path: Path) -> N
         os.open(tmp_path / "file", FOLDER)
     with pytest.raises(NotADirectoryError):
         os.open(tmp_path / "link", FOLDER)
+
+
+def test_a_file_that_cannot_be_made_executable_is_told_and_stays(
+    bench: Bench, outside: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (bench.root / "m").symlink_to(outside)
+    (outside / "a").write_bytes(OLD)
+
+    bench.workspace.make_executable(["gone", "m/a"])
+
+    told = "'gone' could not be made executable: No such file or directory"
+    assert told in caplog.text
+    assert "'m/a' could not be made executable: refused to write" in caplog.text
+    assert not (outside / "a").stat().st_mode & stat.S_IEXEC
