@@ -10,12 +10,10 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     sources              no I/O of its own           Studio, or the clone by itself
     ask                  no I/O of its own           an answer, held to lock and Git
     pins, lockfile       the lock file               what is asked for, and pinned
-    witness              no I/O of its own           what tags and commits say
+    registry             Git, by git or scmrepo      tags, DVC files at a commit
+    git_files            the clone                   files that Git itself keeps
+    listings             cache, DVC remote           what is in a folder
     config               environment, DVC's config   settings
-    git                  the clone                   repo URL, files that Git tracks
-    registry             GTO tags                    versions, stages, commits
-    records              DVC files in Git            paths, recorded hashes
-    memo                 one JSON file               what spares importing GTO
     studio               HTTP to Studio              name -> files with signed URLs
     transfer, download   threads                     files -> verified parts
     attempt, setbacks    no I/O of its own           one try at a file, and the next
