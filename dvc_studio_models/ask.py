@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from dvc_studio_models.errors import (
     FORCE_TAGS,
     REFRESH_TAGS,
+    CommitMissingError,
     GitRemoteError,
     IntegrityError,
     LockMismatchError,
@@ -201,8 +202,9 @@ def verify_with_git(
         version = answer.version or registry.resolve(answer.ref)
         record = registry.record(answer.ref.name, version) if version else None
     except (RecordUnreadableError, UnreadableRepoError) as error:
-        reason = str(error).partition("\n")[0]
-        logger.warning("Git cannot verify '%s': %s", answer.ref, reason)
+        if not (answer.locked and isinstance(error, CommitMissingError)):
+            reason = str(error).partition("\n")[0]
+            logger.warning("Git cannot verify '%s': %s", answer.ref, reason)
         return answer
     if version is None:
         return answer

@@ -171,13 +171,25 @@ class UnreadableRepoError(StudioModelsError):
     """There is a Git repository, and its files or their owner are refused."""
 
     exit_code = 253
+    hint = "Run 'git status' there, which may say how to fix it"
 
     def __init__(self, folder: str, reason: str) -> None:
         self.folder, self.reason = folder, reason
         super().__init__(
-            f"cannot read the Git repository at '{folder}': {reason}\n"
-            "Run 'git status' there, which may tell how to mend it"
+            f"cannot read the Git repository at '{folder}': {reason}\n{self.hint}"
         )
+
+
+class ObjectMissingError(UnreadableRepoError):
+    """A clone lacks objects: it is partial or shallow, or damaged."""
+
+    hint = "Run 'git fetch --refetch --no-filter' there to make the clone complete"
+
+
+class CommitMissingError(ObjectMissingError):
+    """A clone lacks a commit, as a shallow one does."""
+
+    hint = "Run 'git fetch --unshallow --tags' there, or 'git fetch --tags'"
 
 
 class RecordUnreadableError(StudioModelsError):

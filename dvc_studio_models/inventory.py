@@ -18,6 +18,7 @@ from dvc_studio_models.cache import project_around
 from dvc_studio_models.errors import (
     FORCE_TAGS,
     RecordUnreadableError,
+    UnreadableRepoError,
     disk_errors,
 )
 from dvc_studio_models.local_project import LocalProject
@@ -185,10 +186,11 @@ class Inventory:
         """Read what a version is; one that cannot be read is passed over, and named."""
         try:
             return self._registry.record(name, version)
-        except RecordUnreadableError as error:
-            if str(error) not in self._unreadable:
-                self._unreadable.add(str(error))
-                logger.warning("%s", error)
+        except (RecordUnreadableError, UnreadableRepoError) as error:
+            reason = str(error).partition("\n")[0]
+            if reason not in self._unreadable:
+                self._unreadable.add(reason)
+                logger.warning("%s", reason)
             return None
 
     def _recorded_path(self, model: KnownModel) -> str | None:

@@ -21,6 +21,7 @@ from dvc_studio_models.errors import (
     NotInCacheError,
     NotStoredError,
     RecordUnreadableError,
+    UnreadableRepoError,
     UsageError,
     VersionUnknownError,
 )
@@ -280,7 +281,7 @@ def _locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Answer:
 def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Answer:
     """List what is pinned; the clone may lack the commit that says which remotes."""
     record = None
-    with contextlib.suppress(RecordUnreadableError):
+    with contextlib.suppress(RecordUnreadableError, UnreadableRepoError):
         record = registry.record(ref.name, pin.version)
     remotes = {out.path: out.remote for out in (record.outputs if record else ())}
     files = (

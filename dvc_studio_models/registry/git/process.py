@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING
 
-from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.errors import ObjectMissingError, UnreadableRepoError
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def run(
         try:
             out, _ = process.communicate(os.fsencode(given), SILENT_S)
         except subprocess.TimeoutExpired:
-            raise _silent(what, SILENT_S) from None
+            raise UnreadableRepoError(what, _silence(SILENT_S)) from None
         finally:
             end(process)
         err.seek(0)
@@ -145,6 +145,7 @@ class RunningObjects:
         *,
         what: str,
         silent_s: float,
+        is_partial: bool,
     ) -> None:
         """Ask nothing yet.
 
@@ -153,15 +154,20 @@ class RunningObjects:
             err: Where it writes its errors.
             what: The repository, for errors.
             silent_s: The longest silence, in seconds.
+            is_partial: Whether objects may be missing that a remote has promised.
         """
         self._process = process
         self._err = err
         self._what = what
         self._silent_s = silent_s
+        self._error = ObjectMissingError if is_partial else UnreadableRepoError
         self._buffer = b""
+        self._failure: str | None = None
 
     def read(self, oid: str) -> GitObject | None:
-        """Read an object."""
+        """Read an object; after a failure nothing is asked any more."""
+        if self._failure:
+            raise self._error(self._what, self._failure)
         assert self._process.stdin  # noqa: S101 - it is a pipe
         try:
             self._process.stdin.write(f"{oid}\n".encode())
@@ -192,19 +198,20 @@ class RunningObjects:
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
         if not poll.poll(self._silent_s * 1000):
-            raise _silent(self._what, self._silent_s)
+            raise self._failed(_silence(self._silent_s))
         piece = os.read(self._process.stdout.fileno(), 1 << 16)
         if not piece:
             raise self._failed()
         self._buffer += piece
 
-    def _failed(self) -> UnreadableRepoError:
+    def _failed(self, reason: str | None = None) -> UnreadableRepoError:
         self._err.seek(0)
-        return UnreadableRepoError(self._what, reason_of(self._err.read()))
+        self._failure = reason or reason_of(self._err.read())
+        return self._error(self._what, self._failure)
 
 
-def _silent(what: str, seconds: float) -> UnreadableRepoError:
-    return UnreadableRepoError(what, f"git did not answer within {seconds:.0f} s")
+def _silence(seconds: float) -> str:
+    return f"git did not answer within {seconds:.0f} s"
 
 
 def reason_of(err: bytes) -> str:

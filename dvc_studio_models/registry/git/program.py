@@ -89,7 +89,7 @@ class ProgramReader:
         if trusted:
             place = [f"--git-dir={git_dir}", f"--work-tree={top}"]
             return cls(git, place, root=top, common_dir=common)
-        return cls(git, ["-C", os.fspath(top)], root=top, common_dir=common)
+        return cls(git, [], root=top, common_dir=common)
 
     # Refs
 
@@ -129,7 +129,11 @@ class ProgramReader:
             process = self._start(["cat-file", "--batch"], err)
             try:
                 yield RunningObjects(
-                    process, err, what=self._what, silent_s=self._silent_s
+                    process,
+                    err,
+                    what=self._what,
+                    silent_s=FETCH_S if self._is_partial else SILENT_S,
+                    is_partial=self._is_partial,
                 )
             finally:
                 end(process)
@@ -226,10 +230,6 @@ class ProgramReader:
             key == "extensions.partialclone" or key.endswith(".promisor")
             for key, _ in self._own_config
         )
-
-    @property
-    def _silent_s(self) -> float:
-        return FETCH_S if self._is_partial else SILENT_S
 
     @functools.cached_property
     def _protocols(self) -> str | None:

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.errors import CommitMissingError, ObjectMissingError
 from dvc_studio_models.registry.git.reader import COMMIT
 
 if TYPE_CHECKING:
@@ -170,9 +170,10 @@ class CommitTree:
 
     def _read(self, oid: str, *, kind: str | None = None) -> bytes:
         found = self._objects.read(oid)
-        if found is None or (kind and found.kind != kind):
-            reason = f"it has no {kind or 'object'} {oid}"
-            raise UnreadableRepoError(self._where, reason)
+        if kind and (found is None or found.kind != kind):
+            raise CommitMissingError(self._where, f"it has no {kind} {oid}")
+        if found is None:
+            raise ObjectMissingError(self._where, f"it has no object {oid}")
         return found.data
 
 
