@@ -13,10 +13,14 @@ import re
 import select
 import signal
 import subprocess
-import tempfile
-from typing import IO, TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import ObjectMissingError, UnreadableRepoError
+from dvc_studio_models.errors import (
+    ObjectMissingError,
+    UnreadableRepoError,
+    disk_errors,
+)
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
 
 if TYPE_CHECKING:
@@ -44,6 +48,9 @@ _NO_PROGRAMS = (
     "gc.auto=0",
     "maintenance.auto=false",
 )
+_PIECE_BYTES = 1 << 16
+_LAST_WORD_S = 1.0  # for what Git says of its end
+
 _running: set[subprocess.Popen[bytes]] = set()
 
 
@@ -76,40 +83,39 @@ def run(
 
     Raises:
         UnreadableRepoError: It failed, or did not end in time.
+        LocalDiskError: The system does not let it run.
     """
-    with tempfile.TemporaryFile() as err:
-        process = start(command, cwd=cwd, err=err, protocols=protocols)
-        try:
-            out, _ = process.communicate(os.fsencode(given), SILENT_S)
-        except subprocess.TimeoutExpired:
-            raise UnreadableRepoError(what, _silence(SILENT_S)) from None
-        finally:
-            end(process)
-        err.seek(0)
-        answer = Answer(out, err.read())
+    process = start(command, cwd=cwd, protocols=protocols)
+    try:
+        out, err = process.communicate(os.fsencode(given), SILENT_S)
+    except subprocess.TimeoutExpired:
+        raise UnreadableRepoError(what, _silence(SILENT_S)) from None
+    finally:
+        end(process)
     if process.returncode not in codes:
-        raise UnreadableRepoError(what, reason_of(answer.err))
-    return answer
+        raise UnreadableRepoError(what, reason_of(err))
+    return Answer(out, err)
 
 
 def start(
-    command: Sequence[str], *, cwd: Path, err: IO[bytes], protocols: str | None
+    command: Sequence[str], *, cwd: Path, protocols: str | None
 ) -> subprocess.Popen[bytes]:
     """Start Git, see :func:`run`; the caller ends it."""
     settings = [word for setting in _NO_PROGRAMS for word in ("-c", setting)]
     environment = {k: v for k, v in os.environ.items() if k not in _PLACES}
     allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
-    process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
-        [command[0], *settings, *command[1:]],
-        cwd=cwd,
-        env={**environment, **_ENVIRONMENT, **allowed},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=err,
-        # In a session of its own it cannot wait for a terminal, and is ended with
-        # the programs that it runs.
-        start_new_session=True,
-    )
+    with disk_errors(command[0], action="run"):
+        process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
+            [command[0], *settings, *command[1:]],
+            cwd=cwd,
+            env={**environment, **_ENVIRONMENT, **allowed},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # In a session of its own it cannot wait for a terminal, and is ended with
+            # the programs that it runs.
+            start_new_session=True,
+        )
     _running.add(process)
     return process
 
@@ -119,7 +125,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    for pipe in (process.stdin, process.stdout):
+    for pipe in (process.stdin, process.stdout, process.stderr):
         with contextlib.suppress(OSError):  # what it has not read is lost
             if pipe:
                 pipe.close()
@@ -141,7 +147,6 @@ class RunningObjects:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        err: IO[bytes],
         *,
         what: str,
         silent_s: float,
@@ -150,19 +155,25 @@ class RunningObjects:
         """Ask nothing yet.
 
         Args:
-            process: With pipes for what is asked and answered.
-            err: Where it writes its errors.
+            process: With pipes for what is asked, answered and said of failures.
             what: The repository, for errors.
             silent_s: The longest silence, in seconds.
             is_partial: Whether objects may be missing that a remote has promised.
         """
         self._process = process
-        self._err = err
+        self._said = b""
         self._what = what
         self._silent_s = silent_s
         self._error = ObjectMissingError if is_partial else UnreadableRepoError
         self._buffer = b""
         self._failure: str | None = None
+        assert process.stdout  # noqa: S101 - it is a pipe
+        assert process.stderr  # noqa: S101 - so is that
+        self._answers = process.stdout.fileno()
+        self._failures = process.stderr.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._answers, select.POLLIN)
+        self._poll.register(self._failures, select.POLLIN)
 
     def read(self, oid: str) -> GitObject | None:
         """Read an object; after a failure nothing is asked any more."""
@@ -172,8 +183,8 @@ class RunningObjects:
         try:
             self._process.stdin.write(f"{oid}\n".encode())
             self._process.stdin.flush()
-        except OSError:  # it ended: its errors say why
-            raise self._failed() from None
+        except OSError:  # it ended, and says why when it is listened to
+            self._receive()
         while b"\n" not in self._buffer:
             self._receive()
         head, _, self._buffer = self._buffer.partition(b"\n")
@@ -194,20 +205,37 @@ class RunningObjects:
         return GitObject(kind, content[: int(size)])
 
     def _receive(self) -> None:
-        assert self._process.stdout  # noqa: S101 - it is a pipe
-        poll = select.poll()
-        poll.register(self._process.stdout, select.POLLIN)
-        if not poll.poll(self._silent_s * 1000):
-            raise self._failed(_silence(self._silent_s))
-        piece = os.read(self._process.stdout.fileno(), 1 << 16)
+        """Take in more of the answer; what Git says of failures is put aside."""
+        piece = None
+        deadline = time.monotonic() + self._silent_s
+        while piece is None:
+            ready = self._ready(deadline - time.monotonic())
+            if not ready:
+                raise self._failed(_silence(self._silent_s))
+            if self._failures in ready:  # read at once, or Git would wait for it
+                self._hear()
+            if self._answers in ready:
+                piece = os.read(self._answers, _PIECE_BYTES)
         if not piece:
-            raise self._failed()
+            while self._failures in self._ready(_LAST_WORD_S):
+                self._hear()
+            raise self._failed(reason_of(self._said))
         self._buffer += piece
 
-    def _failed(self, reason: str | None = None) -> UnreadableRepoError:
-        self._err.seek(0)
-        self._failure = reason or reason_of(self._err.read())
-        return self._error(self._what, self._failure)
+    def _ready(self, seconds: float) -> set[int]:
+        ready = self._poll.poll(max(0.0, seconds) * 1000)
+        return {number for number, _ in ready}
+
+    def _hear(self) -> None:
+        said = os.read(self._failures, _PIECE_BYTES)
+        self._said += said
+        if not said:
+            self._poll.unregister(self._failures)
+
+    def _failed(self, reason: str) -> UnreadableRepoError:
+        """Take down why nothing more can be read."""
+        self._failure = reason
+        return self._error(self._what, reason)
 
 
 def _silence(seconds: float) -> str:

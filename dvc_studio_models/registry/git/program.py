@@ -12,9 +12,8 @@ import contextlib
 import functools
 import os
 import re
-import tempfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
 from dvc_studio_models.registry.git.process import (
@@ -29,7 +28,6 @@ from dvc_studio_models.registry.git.process import (
 from dvc_studio_models.registry.git.reader import GitObject
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterable, Iterator, Sequence
 
 _FETCH_PROTOCOLS = "file:git:http:https:ssh"
@@ -125,18 +123,20 @@ class ProgramReader:
     @contextlib.contextmanager
     def objects(self) -> Iterator[RunningObjects]:
         """Open the objects."""
-        with tempfile.TemporaryFile() as err:
-            process = self._start(["cat-file", "--batch"], err)
-            try:
-                yield RunningObjects(
-                    process,
-                    err,
-                    what=self._what,
-                    silent_s=FETCH_S if self._is_partial else SILENT_S,
-                    is_partial=self._is_partial,
-                )
-            finally:
-                end(process)
+        process = start(
+            [*self._command, "cat-file", "--batch"],
+            cwd=self._cwd,
+            protocols=self._protocols,
+        )
+        try:
+            yield RunningObjects(
+                process,
+                what=os.fspath(self._cwd),
+                silent_s=FETCH_S if self._is_partial else SILENT_S,
+                is_partial=self._is_partial,
+            )
+        finally:
+            end(process)
 
     def kinds(self, oids: Sequence[str]) -> list[str | None]:
         """Return what each object is."""
@@ -180,10 +180,6 @@ class ProgramReader:
 
     # Asking
 
-    @property
-    def _what(self) -> str:
-        return os.fspath(self.root or self.common_dir)
-
     def _ask(
         self,
         *args: str,
@@ -193,8 +189,8 @@ class ProgramReader:
     ) -> bytes:
         return run(
             [*self._command, *before, *args],
-            cwd=self.root or self.common_dir,
-            what=self._what,
+            cwd=self._cwd,
+            what=os.fspath(self._cwd),
             given=given,
             codes=codes,
             protocols=self._protocols if args[0] == "cat-file" else None,
@@ -204,13 +200,9 @@ class ProgramReader:
     def _command(self) -> list[str]:
         return [self._git, *self._place]
 
-    def _start(self, args: Sequence[str], err: IO[bytes]) -> subprocess.Popen[bytes]:
-        return start(
-            [*self._command, *args],
-            cwd=self.root or self.common_dir,
-            err=err,
-            protocols=self._protocols,
-        )
+    @property
+    def _cwd(self) -> Path:
+        return self.root or self.common_dir
 
     @functools.cached_property
     def _own_config(self) -> list[tuple[str, str]]:
