@@ -6,6 +6,7 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     api                  no I/O                      the same for Python programs
     flow, status         no I/O of its own           the flow: ask, plan, fetch, place
     preparation, outcome no I/O of its own           its beginning, and what is told
+    placed               no I/O of its own           receipts, hashes for DVC
     survey               no I/O of its own           what is there, what it needs
     sources              no I/O of its own           Studio, or the clone by itself
     ask                  no I/O of its own           an answer, held to lock and Git

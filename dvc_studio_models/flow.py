@@ -13,10 +13,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import object_of, verify_downloads_with_git
+from dvc_studio_models.ask import verify_downloads_with_git
 from dvc_studio_models.errors import (
     GitFilesDifferError,
     NotGitRepoError,
+    TargetChangedError,
     TargetExistsError,
     UnsafePathError,
     UsageError,
@@ -37,6 +38,7 @@ from dvc_studio_models.pins import (
     lock_path,
     pin,
 )
+from dvc_studio_models.placed import save_receipts
 from dvc_studio_models.plan import (
     CONFLICT,
     DOWNLOAD,
@@ -44,15 +46,12 @@ from dvc_studio_models.plan import (
 )
 from dvc_studio_models.preparation import ask, held, narrow, prepare, stand
 from dvc_studio_models.progress import SilentProgress
-from dvc_studio_models.receipts import Receipt
-from dvc_studio_models.registry.recorded import is_inside
-from dvc_studio_models.survey import settled
+from dvc_studio_models.survey import find_leftovers, settled
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.ask import Answer
     from dvc_studio_models.model import Digest, ModelFile
     from dvc_studio_models.preparation import Ready
     from dvc_studio_models.progress import Progress
@@ -104,8 +103,7 @@ def pull(
             ready = _verify(ready, arrived)
         if lock:
             check_verified(ready.answers)
-        _place(ready, arrived)
-        _remember(ready, arrived, options)
+        _place(ready, arrived, options)
         result = tell(source, ready, arrived, began)
         if lock:
             _pin(ready, arrived, result, lock)
@@ -251,7 +249,7 @@ def _leave(arrived: Mapping[str, Arrival], store: Store) -> None:
 # Place
 
 
-def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
+def _place(ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions) -> None:
     """Give all files their names, in one go, while no other DVC command looks."""
     store, plan = ready.store, ready.plan
     files = [file for answer in ready.answers for file in answer.files]
@@ -267,8 +265,10 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
             parts[step.file.path] = done.part.path
     if not wanted:
         ready.workspace.make_executable(executable)
+        save_receipts(ready, arrived, options)
         return
     with store.lock() as scratch:
+        _refuse_new_leftovers(ready, options)
         for path in settled(wanted, ready.seen, ready.workspace, store):
             del wanted[path]
         cached = {path: digest for path, digest in wanted.items() if digest}
@@ -280,64 +280,25 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival]) -> None:
             backups=scratch,
             executable=executable,
         )
-    ready.workspace.make_executable(executable - set(wanted))
+        ready.workspace.make_executable(executable - set(wanted))
+        save_receipts(ready, arrived, options)
     for done in arrived.values():
         if done.part:
             done.part.discard()
 
 
-def _remember(
-    ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions
-) -> None:
-    """Tell DVC the hashes, and the next pull what this one placed."""
-    root, store = ready.workspace.root, ready.store
-    known = {receipt.model: receipt for receipt in ready.receipts.load(root)}
-    for answer in ready.answers:
-        named = ((file.path, object_of(file.url)) for file in answer.files)
-        receipt = Receipt(
-            answer.ref.name,
-            str(root),
-            answer.version.version if answer.version else None,
-            answer.version.commit if answer.version else None,
-            digests_of(answer, arrived),
-            answer.ref.selector,
-            {path: name for path, name in named if name},
-        )
-        before = known.get(receipt.model)
-        if before and options.is_partial:
-            receipt = _join(before, receipt)
-        if before == receipt:
-            continue
-        placed = {root / path: digest for path, digest in receipt.files.items()}
-        store.remember(placed)
-        _keep_trees(answer, receipt.files, store)
-        ready.receipts.save(receipt)
+def _refuse_new_leftovers(ready: Ready, options: PullOptions) -> None:
+    """Refuse to mix with what another pull has placed since this one was planned.
 
-
-def _join(before: Receipt, receipt: Receipt) -> Receipt:
-    """Keep what a partial pull left there; files of two versions are of none."""
-    kept = {p: digest for p, digest in before.files.items() if p not in receipt.files}
-    if not kept:
-        return receipt
-    if before.commit != receipt.commit:
-        receipt = replace(receipt, version=None, commit=None)
-    objects = {p: name for p, name in before.objects.items() if p in kept}
-    return replace(
-        receipt,
-        files={**kept, **receipt.files},
-        objects={**objects, **receipt.objects},
-    )
-
-
-def _keep_trees(answer: Answer, digests: Mapping[str, Digest], store: Store) -> None:
-    """Give DVC the listings of whole folders, which Studio does not serve."""
-    record = answer.record
-    for output in record.outputs if record else ():
-        if record and output.is_folder and is_inside(output.path, record.path):
-            assert output.digest  # noqa: S101 - a folder has the hash of its listing
-            at = len(output.path) + 1
-            inner = {p[at:]: d for p, d in digests.items() if output.holds(p)}
-            store.keep_tree(inner, output.digest)
+    Raises:
+        TargetChangedError: It has placed files that this version does not have.
+    """
+    if options.is_partial:
+        return
+    known = ready.receipts.load(ready.workspace.root)
+    left = find_leftovers(ready.answers, known, ready.workspace, ready.store)
+    if new := sorted(left.keys() - ready.plan.leftovers.keys()):
+        raise TargetChangedError(new)
 
 
 def _pin(

@@ -77,7 +77,7 @@ def survey(
         if seen[file.path]
     }
     leftovers = (
-        {} if options.is_partial else _leftovers(answers, known, workspace, store)
+        {} if options.is_partial else find_leftovers(answers, known, workspace, store)
     )
     seen.update(workspace.look_at(leftovers))
     kept_in_git = [file.path for file in files if file.git_oid]
@@ -111,7 +111,7 @@ def _hold(
     return Held(here, recoverable=recoverable, size=size)
 
 
-def _leftovers(
+def find_leftovers(
     answers: Iterable[Answer],
     known: Sequence[Receipt],
     workspace: Workspace,

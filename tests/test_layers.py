@@ -44,6 +44,7 @@ LAYERS = [
     {"sources"},
     {"preparation"},
     {"outcome"},
+    {"placed"},
     {"flow"},
     {"api", "inventory"},
     {"status"},
