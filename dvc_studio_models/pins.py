@@ -164,11 +164,8 @@ def check_lockable(
         if registry and (tags := registry.tags.doubtful(answer.ref)):
             raise VersionUnknownError.lightweight(answer.ref, tags)
         version = answer.version or (answer.unverified and answer.unverified[0])
-        if not version and registry and registry.resolve(answer.ref):
-            raise VersionUnknownError.outdated(answer.ref)
         if not version:
-            why = "no local tag says so, and a pin needs one"
-            raise VersionUnknownError(answer.ref, why)
+            raise _unknown(answer.ref, registry)
         if not version.registered:
             why = "its stage lies on a commit without a version"
             raise VersionUnknownError(answer.ref, why)
@@ -176,6 +173,16 @@ def check_lockable(
         raise LocalDiskError(path, "no such folder")
     if path.exists():
         read_pins(path)
+
+
+def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError:
+    """Say why no version is known."""
+    if registry is None:
+        why = "a pin needs the tags of its repo, and this is no clone of it"
+        return VersionUnknownError(ref, why, hint="Lock it in a clone of that repo")
+    if registry.resolve(ref):
+        return VersionUnknownError.outdated(ref)
+    return VersionUnknownError(ref, "no local tag says so, and a pin needs one")
 
 
 def check_verified(answers: Iterable[Answer]) -> None:
