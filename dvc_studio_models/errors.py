@@ -180,6 +180,15 @@ class UnreadableRepoError(StudioModelsError):
         )
 
 
+class ForeignRepoError(UnreadableRepoError):
+    """A Git repository belongs to another user, and Git was not told to trust it."""
+
+    def __init__(self, folder: str) -> None:
+        setting = f"git config --global --add safe.directory {shlex.quote(folder)}"
+        self.hint = f"If you trust it, run '{setting}'"
+        super().__init__(folder, "it belongs to another user")
+
+
 class ObjectMissingError(UnreadableRepoError):
     """A clone lacks objects: it is partial or shallow, or damaged."""
 

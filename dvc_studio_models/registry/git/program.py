@@ -15,7 +15,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
+from dvc_studio_models.errors import (
+    ForeignRepoError,
+    NotGitRepoError,
+    UnreadableRepoError,
+)
 from dvc_studio_models.registry.git.process import (
     FETCH_S,
     SILENT_S,
@@ -269,4 +273,6 @@ def _parse_config(listed: bytes) -> list[tuple[str, str]]:
 def _no_repo(folder: Path, err: bytes) -> NotGitRepoError | UnreadableRepoError:
     if b"not a git repository" in err:
         return NotGitRepoError(os.fspath(folder))
+    if named := re.search(rb"dubious ownership in repository at '(.+)'", err):
+        return ForeignRepoError(os.fsdecode(named[1]))
     return UnreadableRepoError(os.fspath(folder), reason_of(err))
