@@ -7,6 +7,7 @@ but those that the modes of files give.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Protocol
@@ -71,6 +72,49 @@ def read_only(tmp_path: Path) -> Path:
     folder = tmp_path / "of-another"
     folder.mkdir(mode=READ_ONLY)
     return folder
+
+
+# A clone of another user
+
+
+def of_another(clone: Path) -> Path:
+    """Give a clone to another user, with all that is in it."""
+    for path in (clone, *clone.rglob("*")):
+        give_away(path)
+    return clone
+
+
+@pytest.mark.parametrize("args", [PULL, ("models", "list"), ("models", "status")])
+def test_a_clone_of_another_user_is_named_and_the_hint_helps(
+    run_dvc: RunDvc, registry: Registry, clone: Path, args: tuple[str, ...]
+) -> None:
+    run_dvc(*PULL, cwd=clone, env=registry.environ)
+    of_another(clone)
+
+    done = run_dvc(*args, cwd=clone / "services", env=registry.environ)
+    assert done.returncode == 253
+    assert f"'{clone}': it belongs to another user\n" in done.stderr
+
+    hint = done.stderr.partition("If you trust it, run '")[2].rpartition("'")[0]
+    subprocess.run(shlex.split(hint), check=True)
+    done = run_dvc(*args, cwd=clone / "services", env=registry.environ)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_the_environment_tells_git_to_trust_is_read(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    trust = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
+    of_another(clone)
+
+    done = run_dvc(*PULL, cwd=clone, env=registry.environ | trust)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("verified against Git\n")
 
 
 # A user without a name
