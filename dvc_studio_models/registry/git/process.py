@@ -78,7 +78,7 @@ def run(
         UnreadableRepoError: It failed, or did not end in time.
     """
     with tempfile.TemporaryFile() as err:
-        process = start(command, cwd=cwd, err=err, protocols=protocols)
+        process = start(command, cwd=cwd, what=what, err=err, protocols=protocols)
         try:
             out, _ = process.communicate(os.fsencode(given), SILENT_S)
         except subprocess.TimeoutExpired:
@@ -93,23 +93,36 @@ def run(
 
 
 def start(
-    command: Sequence[str], *, cwd: Path, err: IO[bytes], protocols: str | None
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    what: str,
+    err: IO[bytes],
+    protocols: str | None,
 ) -> subprocess.Popen[bytes]:
-    """Start Git, see :func:`run`; the caller ends it."""
+    """Start Git, see :func:`run`; the caller ends it.
+
+    Raises:
+        UnreadableRepoError: It does not start, as in a folder that is closed to us.
+    """
     settings = [word for setting in _NO_PROGRAMS for word in ("-c", setting)]
     environment = {k: v for k, v in os.environ.items() if k not in _PLACES}
     allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
-    process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
-        [command[0], *settings, *command[1:]],
-        cwd=cwd,
-        env={**environment, **_ENVIRONMENT, **allowed},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=err,
-        # In a session of its own it cannot wait for a terminal, and is ended with
-        # the programs that it runs.
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
+            [command[0], *settings, *command[1:]],
+            cwd=cwd,
+            env={**environment, **_ENVIRONMENT, **allowed},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            # In a session of its own it cannot wait for a terminal, and is ended with
+            # the programs that it runs.
+            start_new_session=True,
+        )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnreadableRepoError(what, reason) from None
     _running.add(process)
     return process
 
@@ -117,7 +130,8 @@ def start(
 def end(process: subprocess.Popen[bytes]) -> None:
     """End Git, and what it runs, if it has not ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if process.poll() is None:
+        # Not asked whether it has ended: then what it has left running would stay.
+        if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout):
         with contextlib.suppress(OSError):  # what it has not read is lost
@@ -159,9 +173,28 @@ class RunningObjects:
         self._what = what
         self._silent_s = silent_s
         self._buffer = b""
+        self._failure: UnreadableRepoError | None = None
 
     def read(self, oid: str) -> GitObject | None:
         """Read an object."""
+        if self._failure:  # what it might still answer is not what is asked now
+            raise self._failure
+        try:
+            head = self._ask(oid)
+            if head.endswith(b" missing"):
+                return None
+            _, kind, size = head.decode(errors="replace").split(" ")
+            content = self._take(int(size) + 1)
+        except UnreadableRepoError as error:
+            self._failure = error
+            raise
+        if len(content) <= int(size):
+            reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
+            raise UnreadableRepoError(self._what, reason)
+        return GitObject(kind, content[:-1])
+
+    def _ask(self, oid: str) -> bytes:
+        """Ask for an object, and return the line that comes before its content."""
         assert self._process.stdin  # noqa: S101 - it is a pipe
         try:
             self._process.stdin.write(f"{oid}\n".encode())
@@ -171,21 +204,20 @@ class RunningObjects:
         while b"\n" not in self._buffer:
             self._receive()
         head, _, self._buffer = self._buffer.partition(b"\n")
-        if head.endswith(b" missing"):
-            return None
-        _, kind, size = head.decode().split(" ")
-        if int(size) > MAX_OBJECT_BYTES:
-            reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
-            raise UnreadableRepoError(self._what, reason)
-        pieces, missing = [self._buffer], int(size) + 1 - len(self._buffer)
-        while missing > 0:
-            self._buffer = b""
+        return head
+
+    def _take(self, count: int) -> bytes:
+        """Receive so many bytes; of more than we keep, none are returned."""
+        is_kept = count <= MAX_OBJECT_BYTES
+        pieces = []
+        while True:
+            piece, self._buffer = self._buffer[:count], self._buffer[count:]
+            count -= len(piece)
+            if is_kept:
+                pieces.append(piece)
+            if not count:
+                return b"".join(pieces)
             self._receive()
-            pieces.append(self._buffer)
-            missing -= len(self._buffer)
-        content = b"".join(pieces)
-        self._buffer = content[int(size) + 1 :]
-        return GitObject(kind, content[: int(size)])
 
     def _receive(self) -> None:
         assert self._process.stdout  # noqa: S101 - it is a pipe
@@ -212,4 +244,6 @@ def reason_of(err: bytes) -> str:
     lines = err.decode(errors="backslashreplace").splitlines()
     named = [line for line in lines if line.startswith(("fatal: ", "error: "))]
     reason = (named or lines or ["git failed without a word"])[-1]
+    if reason.endswith(":"):  # what it is about stands below
+        reason = f"{reason} {' '.join(lines[lines.index(reason) + 1 :]).strip()}"
     return re.sub(r"\S+://\S+", "its address", reason.partition(": ")[2] or reason)

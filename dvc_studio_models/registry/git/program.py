@@ -63,6 +63,8 @@ class ProgramReader:
     @classmethod
     def find(cls, git: str, folder: Path, *, trusted: bool) -> ProgramReader:
         """Find the repository that a folder is in, see :func:`open_reader`."""
+        if not folder.is_dir():
+            raise NotGitRepoError(os.fspath(folder))
         place = ["-C", os.fspath(folder)]
         if trusted:  # of a repository that is named, Git does not ask whose it is
             folder, named = _look_around(folder)
@@ -204,6 +206,7 @@ class ProgramReader:
         return start(
             [*self._command, *args],
             cwd=self.root or self.common_dir,
+            what=self._what,
             err=err,
             protocols=self._protocols,
         )
