@@ -123,7 +123,7 @@ def _path_of(out: Output) -> str:
     DVC normalises a path of Git as if it were a URL, which leaves it as it is behind a
     ``#`` or ``?``.
     """
-    path = posixpath.join(out.stage.wdir, out.def_path)
+    path: str = posixpath.join(out.stage.wdir, out.def_path)
     return posixpath.normpath(path).lstrip("/")
 
 
