@@ -24,12 +24,12 @@ from servers import PLANTED_TOKEN, StudioServer, object_path, signed
 
 from dvc_studio_models.ask import (
     Answer,
-    anchor,
     connect,
     make_renewal,
     object_of,
-    prove,
     tell_repo,
+    verify_downloads_with_git,
+    verify_with_git,
 )
 from dvc_studio_models.config import Settings
 from dvc_studio_models.errors import (
@@ -40,7 +40,6 @@ from dvc_studio_models.errors import (
     TokenMissingError,
     UnsafePathError,
 )
-from dvc_studio_models.git import Clone
 from dvc_studio_models.model import (
     Digest,
     ModelFile,
@@ -48,12 +47,14 @@ from dvc_studio_models.model import (
     ModelVersion,
     PullOptions,
 )
-from dvc_studio_models.witness import Witness
+from dvc_studio_models.registry.clone import Clone
+from dvc_studio_models.registry.git_registry import GitRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from dvc_studio_models.registry.recorded import RecordedOutput
     from dvc_studio_models.studio import StudioClient
 
 HOSTED = "https://studio.example.com"
@@ -75,9 +76,8 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 
 @pytest.fixture
-def clone(project: Project) -> Iterator[Clone]:
-    with contextlib.closing(Clone.find(project.repo)) as clone:
-        yield clone
+def clone(project: Project) -> Clone:
+    return Clone.find(project.repo)
 
 
 def file_of(path: str, content: bytes, *, dvc2: bool = False) -> ModelFile:
@@ -103,6 +103,22 @@ def bert(ref: ModelRef, files: Mapping[str, bytes]) -> Answer:
     return answer_of(
         ref, *(file_of(f"models/bert/{path}", c) for path, c in files.items())
     )
+
+
+def no_listing(_: RecordedOutput) -> None:
+    """Know of no folder what is in it."""
+
+
+def anchor(answer: Answer, clone: Clone, cache: Path | None = None) -> Answer:
+    """Verify with the clone's Git, where nobody knows what is in a folder."""
+    with contextlib.closing(GitRegistry(clone.reader, cache=cache)) as registry:
+        return verify_with_git(answer, registry, no_listing)
+
+
+def prove(answer: Answer, digests: Mapping[str, Digest], clone: Clone) -> Answer:
+    """Do so after the download."""
+    with contextlib.closing(GitRegistry(clone.reader)) as registry:
+        return verify_downloads_with_git(answer, digests, registry, no_listing)
 
 
 def md5(content: bytes) -> Digest:
@@ -273,7 +289,7 @@ def test_the_settings_say_whom_to_ask() -> None:
 def test_content_that_git_recorded_is_anchored(
     project: Project, clone: Clone, ref: ModelRef, version: str
 ) -> None:
-    anchored = anchor(churn(ref, version), Witness(clone))
+    anchored = anchor(churn(ref, version), clone)
 
     assert anchored.version == known(project, version)
     assert anchored.record is not None
@@ -290,7 +306,7 @@ def test_content_that_git_recorded_is_anchored(
 def test_git_tells_the_size_of_a_single_file(
     clone: Clone, ref: ModelRef, version: str
 ) -> None:
-    anchored = anchor(churn(ref, version), Witness(clone))
+    anchored = anchor(churn(ref, version), clone)
 
     assert [file.size for file in anchored.files] == [len(CHURN[version])]
 
@@ -298,18 +314,18 @@ def test_git_tells_the_size_of_a_single_file(
 def test_a_link_keeps_its_bytes_when_it_is_anchored(clone: Clone) -> None:
     answer = churn(V1, "v1.0.0")
 
-    assert anchor(answer, Witness(clone)).files[0].url == answer.files[0].url
+    assert anchor(answer, clone).files[0].url == answer.files[0].url
 
 
 def test_the_layout_of_dvc_2_is_anchored_too(clone: Clone) -> None:
     answer = answer_of(V1, file_of(PATH, CHURN["v1.0.0"], dvc2=True))
 
-    assert anchor(answer, Witness(clone)).record
+    assert anchor(answer, clone).record
 
 
 def test_a_version_with_another_hash_in_git_is_refused(clone: Clone) -> None:
     with pytest.raises(IntegrityError) as caught:
-        anchor(churn(V1, "v2.0.0"), Witness(clone))
+        anchor(churn(V1, "v2.0.0"), clone)
     old, new = md5(CHURN["v1.0.0"]).value, md5(CHURN["v2.0.0"]).value
 
     assert str(caught.value).startswith(
@@ -330,17 +346,18 @@ class TestLaggingTags:
     ) -> None:
         answer = churn(ref, "v1.0.0")
 
-        assert anchor(answer, Witness(clone)) == answer
+        assert anchor(answer, clone) == answer
 
     def test_a_warning_says_what_to_do(
         self, clone: Clone, ref: ModelRef, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING, logger="dvc"):
-            anchor(churn(ref, "v1.0.0"), Witness(clone))
+            anchor(churn(ref, "v1.0.0"), clone)
 
         expected = (
             f"by the local tags '{ref}' is v2.0.0, but Studio serves other content, "
-            "so Git does not vouch for it. Run 'git fetch --tags' to verify against Git"
+            "so Git does not vouch for it. Run 'git fetch --prune --prune-tags --force "
+            "--tags' to verify against Git"
         )
 
         assert caplog.messages == [expected]
@@ -348,7 +365,7 @@ class TestLaggingTags:
     def test_files_may_lie_elsewhere_by_now(self, clone: Clone, ref: ModelRef) -> None:
         answer = answer_of(ref, file_of("new/churn.pkl", CHURN["v2.0.0"]))
 
-        assert anchor(answer, Witness(clone)) == answer
+        assert anchor(answer, clone) == answer
 
 
 @pytest.mark.parametrize(
@@ -364,7 +381,7 @@ def test_what_no_tag_knows_stays_unanchored_without_a_word(
 ) -> None:
     answer = churn(ref, "v1.0.0")
     with caplog.at_level(logging.WARNING, logger="dvc"):
-        anchored = anchor(answer, Witness(clone))
+        anchored = anchor(answer, clone)
 
     assert (anchored, caplog.messages) == (answer, [])
 
@@ -373,15 +390,16 @@ def test_a_clone_without_tags_anchors_nothing(project: Project, tmp_path: Path) 
     folder = project.clone(tmp_path / "clone")
     git(folder, "tag", "--delete", *git(folder, "tag").split())
     answer = churn(V1, "v1.0.0")
-    with contextlib.closing(Clone.find(folder)) as clone:
-        assert anchor(answer, Witness(clone)) == answer
+    clone = Clone.find(folder)
+
+    assert anchor(answer, clone) == answer
 
 
 def test_a_deregistered_version_anchors_nothing(project: Project, clone: Clone) -> None:
     project.tag("churn@v1.0.0!", "churn@v1.0.0")
     answer = churn(V1, "v1.0.0")
 
-    assert anchor(answer, Witness(clone)) == answer
+    assert anchor(answer, clone) == answer
 
 
 def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
@@ -392,7 +410,7 @@ def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
     commit_all(project, "Keep a model in Git")
     project.tag("small=small@v1.0.0")
     ref = ModelRef("small:small", version="v1.0.0")
-    anchored = anchor(answer_of(ref, file_of("small/small.bin", b"x")), Witness(clone))
+    anchored = anchor(answer_of(ref, file_of("small/small.bin", b"x")), clone)
 
     assert (anchored.version, anchored.record) == (
         known(project, "v1.0.0", "small=small"),
@@ -403,22 +421,24 @@ def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
 def test_a_model_of_a_folder_is_anchored(project: Project, clone: Clone) -> None:
     ref = ModelRef("services/fraud:fraud", version="v1.0.0")
     answer = answer_of(ref, file_of("services/fraud/model.bin", FRAUD))
-    anchored = anchor(answer, Witness(clone))
+    anchored = anchor(answer, clone)
 
     assert anchored.version == known(project, "v1.0.0", "services/fraud=fraud")
 
 
-def test_what_was_read_once_is_read_from_the_memo(
-    project: Project, clone: Clone, tmp_path: Path
+def test_what_was_read_once_is_read_from_the_cache(
+    clone: Clone, tmp_path: Path
 ) -> None:
-    memo = tmp_path / "memo.json"
-    with contextlib.closing(Witness(clone, memo=memo)) as witness:
-        first = anchor(churn(V1, "v1.0.0"), witness)
-    memo.write_text(memo.read_text().replace(project.commit("churn@v1.0.0"), "0" * 40))
-    again = Witness(clone, memo=memo)
-    second = anchor(replace(first, version=None, record=None), again)
+    cache = tmp_path / "registry.json"
+    first = anchor(churn(V1, "v1.0.0"), clone, cache)
+    size = f'"size": {len(CHURN["v1.0.0"])}'
+    cache.write_text(cache.read_text().replace(size, '"size": 77'))
+    second = anchor(replace(first, version=None, record=None), clone, cache)
 
-    assert second == replace(first, version=ModelVersion("v1.0.0", "0" * 40))
+    assert first.record
+    assert second.record
+    assert (first.record.size, second.record.size) == (len(CHURN["v1.0.0"]), 77)
+    assert second.version == first.version
 
 
 # -- a model of many files
@@ -433,7 +453,7 @@ def test_what_was_read_once_is_read_from_the_memo(
 )
 def test_a_directory_is_anchored_by_its_dir_hash(clone: Clone, ref: ModelRef) -> None:
     version = ref.version or "v2.0.0"
-    anchored = anchor(bert(ref, BERT[version]), Witness(clone))
+    anchored = anchor(bert(ref, BERT[version]), clone)
 
     assert anchored.version is not None
     assert anchored.version.version == version
@@ -458,13 +478,13 @@ def test_a_directory_that_is_not_what_git_recorded_is_refused(
     answer = bert(BERT_V1, {p: c for p, c in files.items() if c is not None})
 
     with pytest.raises(IntegrityError, match=r"says md5 \w{32}\.dir, got \w{32}\.dir"):
-        anchor(answer, Witness(clone))
+        anchor(answer, clone)
 
 
 def test_a_directory_that_moved_on_stays_unanchored(clone: Clone) -> None:
     answer = bert(ModelRef("bert"), BERT["v1.0.0"])
 
-    assert anchor(answer, Witness(clone)) == answer
+    assert anchor(answer, clone) == answer
 
 
 @pytest.mark.parametrize(
@@ -480,7 +500,7 @@ def test_git_vouches_for_no_file_outside_the_models_own_path(
     files = [file_of(f"{folder}/{p}", c) for p, c in BERT["v2.0.0"].items()]
     answer = answer_of(ModelRef("bert"), *files, *(file_of(p, b"") for p in more))
 
-    assert anchor(answer, Witness(clone)) == answer
+    assert anchor(answer, clone) == answer
 
 
 def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
@@ -491,7 +511,7 @@ def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
     answer = replace(answer, files=(*answer.files, *strays))
 
     with pytest.raises(UnsafePathError, match="own path is 'models/bert'") as caught:
-        anchor(answer, Witness(clone))
+        anchor(answer, clone)
 
     assert [path for path, _ in caught.value.problems] == [f.path for f in strays]
     assert caught.value.exit_code == 7
@@ -507,7 +527,7 @@ def test_a_version_is_confined_to_its_path_also_where_git_has_no_hash(
     ref = ModelRef("small:small", version="v1.0.0")
 
     with pytest.raises(UnsafePathError):
-        anchor(answer_of(ref, file_of("small/x.bin", b"x")), Witness(clone))
+        anchor(answer_of(ref, file_of("small/x.bin", b"x")), clone)
 
 
 # -- links that tell no hash
@@ -516,7 +536,7 @@ def test_a_version_is_confined_to_its_path_also_where_git_has_no_hash(
 def test_a_version_takes_its_missing_hash_and_size_from_git(
     project: Project, clone: Clone
 ) -> None:
-    anchored = anchor(answer_of(V1, plain(PATH)), Witness(clone))
+    anchored = anchor(answer_of(V1, plain(PATH)), clone)
     content = CHURN["v1.0.0"]
 
     assert [(file.digest, file.size) for file in anchored.files] == [
@@ -526,7 +546,7 @@ def test_a_version_takes_its_missing_hash_and_size_from_git(
 
 
 def test_a_stage_takes_no_hash_of_tags_that_may_lag(clone: Clone) -> None:
-    anchored = anchor(answer_of(PROD, plain(PATH)), Witness(clone))
+    anchored = anchor(answer_of(PROD, plain(PATH)), clone)
 
     assert (anchored.files[0].digest, anchored.record) == (None, None)
 
@@ -540,61 +560,61 @@ def test_a_directory_without_hashes_is_not_anchored_yet(
         plain(file.path) if hashless == "all" or not at else file
         for at, file in enumerate(answer.files)
     ]
-    anchored = anchor(answer_of(BERT_V1, *files), Witness(clone))
+    anchored = anchor(answer_of(BERT_V1, *files), clone)
 
     assert anchored.record is None
     assert anchored.version == known(project, "v1.0.0", "bert")
 
 
-def unproved(clone: Clone, ref: ModelRef) -> tuple[Answer, dict[str, Digest]]:
+def unverified(clone: Clone, ref: ModelRef) -> tuple[Answer, dict[str, Digest]]:
     """Give a directory of hashless links, and the hashes that a download brings."""
     files = BERT["v1.0.0"]
     links = [plain(f"models/bert/{path}") for path in files]
     digests = {f"models/bert/{path}": md5(content) for path, content in files.items()}
-    return anchor(answer_of(ref, *links), Witness(clone)), digests
+    return anchor(answer_of(ref, *links), clone), digests
 
 
 def test_after_the_download_git_vouches_for_a_directory(clone: Clone) -> None:
-    answer, digests = unproved(clone, BERT_V1)
-    proved = prove(answer, digests)
+    answer, digests = unverified(clone, BERT_V1)
+    proved = prove(answer, digests, clone)
 
     assert proved.record is not None
-    assert proved.unproved is None
+    assert proved.unverified is None
 
 
 def test_after_the_download_a_version_with_other_content_is_refused(
     clone: Clone,
 ) -> None:
-    answer, digests = unproved(clone, BERT_V1)
+    answer, digests = unverified(clone, BERT_V1)
 
     with pytest.raises(IntegrityError):
-        prove(answer, {**digests, "models/bert/config.json": md5(b"{}")})
+        prove(answer, {**digests, "models/bert/config.json": md5(b"{}")}, clone)
 
 
 def test_after_the_download_other_content_of_the_latest_is_only_told(
     clone: Clone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer, digests = unproved(clone, ModelRef("bert"))
+    answer, digests = unverified(clone, ModelRef("bert"))
     with caplog.at_level(logging.WARNING, logger="dvc"):
-        proved = prove(answer, digests)
+        proved = prove(answer, digests, clone)
 
-    assert (proved.version, proved.record, proved.unproved) == (None, None, None)
-    assert "git fetch --tags" in caplog.text
+    assert (proved.version, proved.record, proved.unverified) == (None, None, None)
+    assert "git fetch --prune --prune-tags --force --tags" in caplog.text
 
 
 def test_after_the_download_a_stage_of_one_file_is_proved(
     project: Project, clone: Clone
 ) -> None:
-    answer = anchor(answer_of(PROD, plain(PATH)), Witness(clone))
-    proved = prove(answer, {PATH: md5(CHURN["v2.0.0"])})
+    answer = anchor(answer_of(PROD, plain(PATH)), clone)
+    proved = prove(answer, {PATH: md5(CHURN["v2.0.0"])}, clone)
 
     assert proved.version == known(project, "v2.0.0")
 
 
 def test_what_is_anchored_needs_no_proof(clone: Clone) -> None:
-    anchored = anchor(churn(V1, "v1.0.0"), Witness(clone))
+    anchored = anchor(churn(V1, "v1.0.0"), clone)
 
-    assert prove(anchored, {PATH: md5(b"other")}) is anchored
+    assert prove(anchored, {PATH: md5(b"other")}, clone) is anchored
 
 
 # -- new links
@@ -737,6 +757,6 @@ def test_a_hash_from_git_does_not_hinder_a_renewal(
     clone: Clone, studio: StudioServer, client: StudioClient
 ) -> None:
     studio.serve("churn", {PATH: f"https://h/{PATH}"}, version="v1.0.0")
-    answer = anchor(asked(client, V1), Witness(clone))
+    answer = anchor(asked(client, V1), clone)
 
     assert make_renewal(client, ORIGIN_URL, [answer])().keys() == {PATH}

@@ -19,9 +19,9 @@ import psutil
 import pytest
 from environments import DVC
 from projects import Project, copy_project, git
-from scmrepo.git import Git
 
-from dvc_studio_models import registry
+from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.tags import read_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -404,8 +404,7 @@ def offered_by_shell(script: Path, folder: Path) -> set[str]:
 
 
 def counted_by_gto(folder: Path) -> set[str]:
-    with contextlib.closing(Git(str(folder))) as scm:
-        models = registry.known(scm)
+    models = read_registry(open_reader(folder)).models
     words = set()
     for model in models:
         refs = {f"{model.name}@{version.version}" for version in model.versions}

@@ -94,7 +94,8 @@ class Clone:
             name = preferred or self._upstream() or _choose(self._remotes)
         if name in self._remotes:
             url = self.reader.remote_url(name)
-            if not url:
+            # Git takes the name of a remote for its URL where it has none.
+            if not url or f"remote.{name}.url" not in self._config:
                 raise GitRemoteError.without_url(name)
             return strip_secrets(self._absolute(url))
         if remote is not None or not is_url(name):

@@ -169,9 +169,10 @@ def _assign(version: _Version, tag: CountedTag) -> None:
 def _likeliest(versions: Sequence[_Version]) -> _Version:
     """Choose the version that a stage is of, where a commit has several.
 
-    GTO refuses to. All have the same content, and the greatest that counts is shown.
+    GTO refuses to. All have the same content, and the greatest that counts is shown,
+    of equals the last one made.
     """
-    return max(versions, key=lambda v: (v.is_active, semver_key(v.version)))
+    return max(reversed(versions), key=lambda v: (v.is_active, semver_key(v.version)))
 
 
 def _registered(versions: Iterable[_Version]) -> Iterator[ModelVersion]:

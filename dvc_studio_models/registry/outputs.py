@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import posixpath
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.recorded import (
     CloudVersion,
@@ -20,6 +20,7 @@ from dvc_studio_models.registry.recorded import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dvc.exceptions import DvcException
     from dvc.output import Output
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
@@ -46,26 +47,30 @@ def find_outputs(project: Repo, path: str, folder: str) -> list[Output]:
         folder: Of the ``dvc.yaml`` that annotates the model.
 
     Raises:
-        DvcException: Nothing was found, and a file that could tell cannot be read.
+        DvcException: A file that could record the model, or part of it, cannot be read.
+        UnreadableRepoError: Git cannot read one.
     """
-    unreadable: dict[str, Exception] = {}
-    for file in _nearby(project, path, folder):
+    unreadable: dict[str, DvcException] = {}
+    nearby = list(_nearby(project, path, folder))
+    for file in nearby:
         for out in _outs_of(project, file, unreadable):
-            if _is_local(out) and is_inside(path, out.fs_path.lstrip("/")):
+            if _is_local(out) and is_inside(path, _path_of(out)):
                 return [out]
     found = [
         out
         for out in _all_outs(project, unreadable)
         if _is_local(out)
-        and (
-            is_inside(path, out.fs_path.lstrip("/"))
-            or is_inside(out.fs_path.lstrip("/"), path)
-        )
+        and (is_inside(path, _path_of(out)) or is_inside(_path_of(out), path))
     ]
-    around = [out for out in found if is_inside(path, out.fs_path.lstrip("/"))]
-    if not found and unreadable and not project.fs.exists(f"/{path}"):
-        raise next(iter(unreadable.values()))
-    return around[:1] or found
+    around = [out for out in found if is_inside(path, _path_of(out))]
+    if around:
+        return around[:1]
+    is_somewhere = found or project.fs.exists(f"/{path}")
+    for file, error in unreadable.items():
+        if file in nearby or is_inside(file, f"/{path}") or not is_somewhere:
+            raise error
+        logger.debug("passed over '%s': %s", file, error)
+    return found
 
 
 def _nearby(project: Repo, path: str, folder: str) -> Iterator[str]:
@@ -82,37 +87,49 @@ def _nearby(project: Repo, path: str, folder: str) -> Iterator[str]:
 
 
 def _outs_of(
-    project: Repo, file: str, unreadable: dict[str, Exception]
+    project: Repo, file: str, unreadable: dict[str, DvcException]
 ) -> list[Output]:
     from dvc.exceptions import DvcException
     from dvc.repo.index import Index
 
     try:
         return list(Index.from_file(project, file).outs)
+    except StudioModelsError:  # it is Git that cannot be read
+        raise
     except DvcException as error:
-        unreadable[file.lstrip("/")] = error
-        return []
+        unreadable[file] = error
+    except Exception as error:  # noqa: BLE001 - DVC stumbles over what it never writes
+        msg = f"'{file.lstrip('/')}' is not as DVC writes it: {error}"
+        unreadable[file] = DvcException(msg)
+    return []
 
 
-def _all_outs(project: Repo, unreadable: dict[str, Exception]) -> list[Output]:
-    from dvc.repo.index import Index
+def _all_outs(project: Repo, unreadable: dict[str, DvcException]) -> Iterator[Output]:
+    from dvc.dvcfile import is_valid_filename
 
-    def note(file: str, error: Exception) -> None:
-        unreadable.setdefault(os.path.abspath(file).lstrip("/"), error)  # noqa: PTH100
-
-    outs = list(Index.from_repo(project, onerror=note).outs)
-    for file, error in unreadable.items():
-        logger.debug("passed over '%s': %s", file, error)
-    return outs
+    for folder, _, names in project.dvcignore.walk(project.fs, project.root_dir):
+        for name in filter(is_valid_filename, names):
+            yield from _outs_of(project, posixpath.join(folder, name), unreadable)
 
 
 def _is_local(out: Output) -> bool:
-    return bool(out.protocol == "local")
+    """Whether an output is in the clone; an absolute path is one of some machine."""
+    return bool(out.protocol == "local") and not posixpath.isabs(out.def_path)
+
+
+def _path_of(out: Output) -> str:
+    """Return where an output is, relative to the Git root.
+
+    DVC normalises a path of Git as if it were a URL, which leaves it as it is behind a
+    ``#`` or ``?``.
+    """
+    path: str = posixpath.join(out.stage.wdir, out.def_path)
+    return posixpath.normpath(path).lstrip("/")
 
 
 def describe(out: Output) -> RecordedOutput:
     """Describe an output as a value."""
-    path = out.fs_path.lstrip("/")
+    path = _path_of(out)
     return RecordedOutput(
         path,
         digest_of(out.hash_info),
@@ -150,6 +167,7 @@ def _listed(out: Output, folder: str) -> Iterator[RecordedFile]:
                 meta.size if meta else None,
                 out.remote,
                 _cloud_version(meta),
+                is_executable=bool(meta and meta.isexec),
             )
 
 

@@ -85,7 +85,8 @@ class Records:
             return caches.record_from_json(self._known[key])
         with _read_errors(name, commit):
             record = self._read(commit, name)
-        self._known[key] = self._new[key] = asdict(record) if record else None
+        if not (record and _is_lacking(record)):
+            self._known[key] = self._new[key] = asdict(record) if record else None
         return record
 
     def read_blob(self, oid: str) -> bytes | None:
@@ -210,6 +211,12 @@ def from_root(path: object, folder: str) -> str | None:
         return None
     path = posixpath.normpath(posixpath.join(folder, path))
     return None if path in {".", ".."} or path.startswith(("/", "../")) else path
+
+
+def _is_lacking(record: Record) -> bool:
+    """Whether content was looked for and was not there, which a fetch may change."""
+    read = record.git_files if record.outputs else ()
+    return any(file.digest is None for file in read)
 
 
 @contextlib.contextmanager

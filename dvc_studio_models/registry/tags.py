@@ -38,6 +38,11 @@ _GTO_TAG = re.compile(
     rf"(?:(?:\#(?P<stage>{NAME})|@(?P<version>v{SEMVER}))(?P<cancel>!?)"
     r"|@(?P<deprecated>deprecated))(?:\#(?P<counter>[0-9]+))?"
 )
+_TARGET = re.compile(
+    rb"object (?P<oid>[0-9a-f]{40}(?:[0-9a-f]{24})?)\ntype (?P<kind>[a-z]+)\n"
+)
+"""How each tag object begins; Git takes no other."""
+
 _TAGGER = re.compile(rb"tagger (?:.*\S) <[^<>]+> (?P<time>-?[0-9]+) [+-][0-9]{4}")
 """A name, an address, seconds since 1970; GTO reads no other."""
 
@@ -205,11 +210,14 @@ def _read_annotated(
 
 def _parse_object(data: bytes) -> tuple[str, str, int | None]:
     """Read what a tag object is of, that object's kind, and the time in seconds."""
-    head = data.partition(b"\n\n")[0].splitlines()
-    fields = dict(line.partition(b" ")[::2] for line in head)
+    head = data.partition(b"\n\n")[0].split(b"\n")
     tagger = next(filter(None, map(_TAGGER.fullmatch, head)), None)
-    target, kind = fields.get(b"object", b"").decode(), fields.get(b"type", b"")
-    return target, kind.decode(), int(tagger["time"]) if tagger else None
+    target = _TARGET.match(data)
+    return (
+        target["oid"].decode() if target else "",
+        target["kind"].decode() if target else "",
+        int(tagger["time"]) if tagger else None,
+    )
 
 
 def listed(what: str, names: Sequence[str]) -> str:

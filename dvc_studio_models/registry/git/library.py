@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
-from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
+from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject, is_oid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,13 +60,15 @@ class LibraryReader:
 
     def _refs(self, folder: bytes) -> list[tuple[str, str]]:
         with self._errors():
-            found = self._repo.refs.as_dict(folder)
-        return [(os.fsdecode(name), found[name].decode()) for name in sorted(found)]
+            found = sorted(self._repo.refs.as_dict(folder).items())
+        named = ((os.fsdecode(name), os.fsdecode(oid)) for name, oid in found)
+        return [(name, oid) for name, oid in named if is_oid(oid)]
 
     def head(self) -> str | None:
         """Return the commit that HEAD is at."""
         with self._errors(), contextlib.suppress(KeyError):
-            return str(self._repo.head().decode())
+            oid = os.fsdecode(self._repo.head())
+            return oid if is_oid(oid) else None
         return None
 
     def current_branch(self) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import re
 import select
@@ -17,9 +18,9 @@ import time
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
+    LocalDiskError,
     ObjectMissingError,
     UnreadableRepoError,
-    disk_errors,
 )
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
 
@@ -48,6 +49,7 @@ _NO_PROGRAMS = (
     "gc.auto=0",
     "maintenance.auto=false",
 )
+_EXHAUSTED = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _PIECE_BYTES = 1 << 16
 _LAST_WORD_S = 1.0  # for what Git says of its end
 
@@ -85,7 +87,7 @@ def run(
         UnreadableRepoError: It failed, or did not end in time.
         LocalDiskError: The system does not let it run.
     """
-    process = start(command, cwd=cwd, protocols=protocols)
+    process = start(command, cwd=cwd, what=what, protocols=protocols)
     try:
         out, err = process.communicate(os.fsencode(given), SILENT_S)
     except subprocess.TimeoutExpired:
@@ -98,13 +100,18 @@ def run(
 
 
 def start(
-    command: Sequence[str], *, cwd: Path, protocols: str | None
+    command: Sequence[str], *, cwd: Path, what: str, protocols: str | None
 ) -> subprocess.Popen[bytes]:
-    """Start Git, see :func:`run`; the caller ends it."""
+    """Start Git, see :func:`run`; the caller ends it.
+
+    Raises:
+        UnreadableRepoError: It does not start, as in a folder that is closed to us.
+        LocalDiskError: The system has no more processes, files or memory.
+    """
     settings = [word for setting in _NO_PROGRAMS for word in ("-c", setting)]
     environment = {k: v for k, v in os.environ.items() if k not in _PLACES}
     allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
-    with disk_errors(command[0], action="run"):
+    try:
         process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
             [command[0], *settings, *command[1:]],
             cwd=cwd,
@@ -116,6 +123,11 @@ def start(
             # the programs that it runs.
             start_new_session=True,
         )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        if error.errno in _EXHAUSTED:
+            raise LocalDiskError(command[0], reason, action="run") from None
+        raise UnreadableRepoError(what, reason) from None
     _running.add(process)
     return process
 
@@ -123,7 +135,8 @@ def start(
 def end(process: subprocess.Popen[bytes]) -> None:
     """End Git, and what it runs, if it has not ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if process.poll() is None:
+        # Not asked whether it has ended: then what it has left running would stay.
+        if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout, process.stderr):
         with contextlib.suppress(OSError):  # what it has not read is lost
@@ -166,7 +179,7 @@ class RunningObjects:
         self._silent_s = silent_s
         self._error = ObjectMissingError if is_partial else UnreadableRepoError
         self._buffer = b""
-        self._failure: str | None = None
+        self._failure: UnreadableRepoError | None = None
         assert process.stdout  # noqa: S101 - it is a pipe
         assert process.stderr  # noqa: S101 - so is that
         self._answers = process.stdout.fileno()
@@ -176,9 +189,25 @@ class RunningObjects:
         self._poll.register(self._failures, select.POLLIN)
 
     def read(self, oid: str) -> GitObject | None:
-        """Read an object; after a failure nothing is asked any more."""
-        if self._failure:
-            raise self._error(self._what, self._failure)
+        """Read an object."""
+        if self._failure:  # what it might still answer is not what is asked now
+            raise self._failure
+        try:
+            head = self._ask(oid)
+            if head.endswith(b" missing"):
+                return None
+            _, kind, size = head.decode(errors="replace").split(" ")
+            content = self._take(int(size) + 1)
+        except UnreadableRepoError as error:
+            self._failure = error
+            raise
+        if len(content) <= int(size):
+            reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
+            raise UnreadableRepoError(self._what, reason)
+        return GitObject(kind, content[:-1])
+
+    def _ask(self, oid: str) -> bytes:
+        """Ask for an object, and return the line that comes before its content."""
         assert self._process.stdin  # noqa: S101 - it is a pipe
         try:
             self._process.stdin.write(f"{oid}\n".encode())
@@ -188,21 +217,20 @@ class RunningObjects:
         while b"\n" not in self._buffer:
             self._receive()
         head, _, self._buffer = self._buffer.partition(b"\n")
-        if head.endswith(b" missing"):
-            return None
-        _, kind, size = head.decode().split(" ")
-        if int(size) > MAX_OBJECT_BYTES:
-            reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
-            raise UnreadableRepoError(self._what, reason)
-        pieces, missing = [self._buffer], int(size) + 1 - len(self._buffer)
-        while missing > 0:
-            self._buffer = b""
+        return head
+
+    def _take(self, count: int) -> bytes:
+        """Receive so many bytes; of more than we keep, none are returned."""
+        is_kept = count <= MAX_OBJECT_BYTES
+        pieces = []
+        while True:
+            piece, self._buffer = self._buffer[:count], self._buffer[count:]
+            count -= len(piece)
+            if is_kept:
+                pieces.append(piece)
+            if not count:
+                return b"".join(pieces)
             self._receive()
-            pieces.append(self._buffer)
-            missing -= len(self._buffer)
-        content = b"".join(pieces)
-        self._buffer = content[int(size) + 1 :]
-        return GitObject(kind, content[: int(size)])
 
     def _receive(self) -> None:
         """Take in more of the answer; what Git says of failures is put aside."""
@@ -210,8 +238,8 @@ class RunningObjects:
         deadline = time.monotonic() + self._silent_s
         while piece is None:
             ready = self._ready(deadline - time.monotonic())
-            if not ready:
-                raise self._failed(_silence(self._silent_s))
+            if not ready or time.monotonic() > deadline:
+                raise self._error(self._what, _silence(self._silent_s))
             if self._failures in ready:  # read at once, or Git would wait for it
                 self._hear()
             if self._answers in ready:
@@ -219,7 +247,7 @@ class RunningObjects:
         if not piece:
             while self._failures in self._ready(_LAST_WORD_S):
                 self._hear()
-            raise self._failed(reason_of(self._said))
+            raise self._error(self._what, reason_of(self._said))
         self._buffer += piece
 
     def _ready(self, seconds: float) -> set[int]:
@@ -228,14 +256,9 @@ class RunningObjects:
 
     def _hear(self) -> None:
         said = os.read(self._failures, _PIECE_BYTES)
-        self._said += said
+        self._said = (self._said + said)[-_PIECE_BYTES:]
         if not said:
             self._poll.unregister(self._failures)
-
-    def _failed(self, reason: str) -> UnreadableRepoError:
-        """Take down why nothing more can be read."""
-        self._failure = reason
-        return self._error(self._what, reason)
 
 
 def _silence(seconds: float) -> str:
@@ -247,4 +270,6 @@ def reason_of(err: bytes) -> str:
     lines = err.decode(errors="backslashreplace").splitlines()
     named = [line for line in lines if line.startswith(("fatal: ", "error: "))]
     reason = (named or lines or ["git failed without a word"])[-1]
+    if reason.endswith(":"):  # what it is about stands below
+        reason = f"{reason} {' '.join(lines[lines.index(reason) + 1 :]).strip()}"
     return re.sub(r"\S+://\S+", "its address", reason.partition(": ")[2] or reason)

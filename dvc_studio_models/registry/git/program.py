@@ -65,6 +65,8 @@ class ProgramReader:
     @classmethod
     def find(cls, git: str, folder: Path, *, trusted: bool) -> ProgramReader:
         """Find the repository that a folder is in, see :func:`open_reader`."""
+        if not folder.is_dir():
+            raise NotGitRepoError(os.fspath(folder))
         place = ["-C", os.fspath(folder)]
         if trusted:  # of a repository that is named, Git does not ask whose it is
             folder, named = _look_around(folder)
@@ -130,6 +132,7 @@ class ProgramReader:
         process = start(
             [*self._command, "cat-file", "--batch"],
             cwd=self._cwd,
+            what=os.fspath(self._cwd),
             protocols=self._protocols,
         )
         try:

@@ -7,6 +7,7 @@ and none runs a program that the repository's own config names.
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +22,14 @@ COMMIT, TREE, BLOB, TAG = "commit", "tree", "blob", "tag"
 
 MAX_OBJECT_BYTES = 64 << 20
 """The largest object that is read; DVC's files and tags take kilobytes."""
+
+
+_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+def is_oid(text: str) -> bool:
+    """Whether a text is an object's id in full: SHA-1 or SHA-256, in hex."""
+    return _OID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,230 @@
+"""The file that spares reading commits twice: right, mended, never in the way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import Project, copy_project, git, write
+
+from dvc_studio_models.errors import RecordUnreadableError, UnreadableRepoError
+from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.records import CACHED_RECORDS, Records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dvc_studio_models.registry.recorded import Record
+
+
+@pytest.fixture
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    template = tmp_path_factory.getbasetemp() / "template"
+    return copy_project(template, tmp_path / "project")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "registry.json"
+
+
+def read(
+    project: Project, cache: Path, name: str = "churn", rev: str = "main"
+) -> Record:
+    reader = open_reader(project.repo)
+    with contextlib.closing(Records(reader, cache=cache)) as records:
+        record = records.read(project.commit(rev), name)
+    assert record
+    return record
+
+
+@pytest.mark.parametrize("name", ["churn", "bert", "services/fraud:fraud"])
+def test_a_record_is_read_from_the_cache(
+    project: Project, cache: Path, name: str
+) -> None:
+    record = read(project, cache, name)
+    commit = project.commit("main")
+    shutil.rmtree(project.repo / ".git" / "objects")
+    (project.repo / ".git" / "objects").mkdir()
+
+    with contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records:
+        assert records.read(commit, name) == record
+
+
+def test_all_that_a_record_has_comes_back(project: Project, cache: Path) -> None:
+    """A folder with files of DVC and of Git, one executable, one of a remote."""
+    content = b"outs:\n- path: b.bin\n  md5: %s\n  size: 3\n  isexec: true\n" % (
+        b"a" * 32
+    )
+    listed = (
+        b"outs:\n- path: c\n  hash: md5\n  push: false\n  remote: other\n  files:\n"
+        b"  - relpath: d\n    md5: %s\n    size: 1\n    cloud:\n      other:\n"
+        b"        etag: abcdef\n        version_id: y\n" % (b"b" * 32)
+    )
+    annotation = b"artifacts:\n  m:\n    path: models/m\n"
+    write(
+        project.repo,
+        {
+            "dvc.yaml": annotation,
+            "models/m/a.json": b"{}",
+            "models/m/b.bin.dvc": content,
+            "models/m/c.dvc": listed,
+        },
+    )
+    git(project.repo, "add", "--all", "--force")
+    git(project.repo, "commit", "--quiet", "--message", "one")
+
+    first = read(project, cache, "m")
+    again = read(project, cache, "m")
+
+    assert first == again
+    assert [file.path for file in first.git_files] == ["models/m/a.json"]
+    assert {out.path: out.is_executable for out in first.outputs} == {
+        "models/m/b.bin": True,
+        "models/m/c": False,
+    }
+
+
+def test_what_a_commit_does_not_annotate_is_remembered_too(
+    project: Project, cache: Path
+) -> None:
+    with contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records:
+        assert records.read(project.commit("main"), "nothing") is None
+
+    assert list(json.loads(cache.read_bytes())["records"].values()) == [None]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: b"\x00\xff",
+        lambda _: b"[]",
+        lambda _: b"[" * 100_000,
+        lambda state: json.dumps({**state, "format": 99}).encode(),
+        lambda state: json.dumps({**state, "records": 3}).encode(),
+        lambda state: json.dumps({**state, "records": [{}]}).encode(),
+        lambda state: json.dumps(
+            {**state, "records": {key: {"path": 1} for key in state["records"]}}
+        ).encode(),
+        lambda state: json.dumps(
+            {**state, "records": dict.fromkeys(state["records"], "x")}
+        ).encode(),
+    ],
+    ids=[
+        *("empty", "binary", "list", "deep", "format", "number", "records", "record"),
+        "text",
+    ],
+)
+def test_a_broken_cache_is_ignored_and_mended(
+    project: Project, cache: Path, damage
+) -> None:
+    record = read(project, cache)
+    whole = json.loads(cache.read_bytes())
+    cache.write_bytes(damage(whole))
+
+    assert read(project, cache) == record
+    assert json.loads(cache.read_bytes()) == whole
+
+
+def test_it_leaves_no_other_file_behind(project: Project, cache: Path) -> None:
+    read(project, cache)
+
+    assert [path.name for path in cache.parent.iterdir()] == ["registry.json"]
+
+
+def test_a_cache_that_cannot_be_saved_does_not_matter(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    assert read(project, tmp_path / "file" / "registry.json").path == "models/churn.pkl"
+
+
+def test_what_could_not_be_read_is_not_remembered(
+    project: Project, cache: Path, tmp_path: Path
+) -> None:
+    commit = project.commit("churn@v1.0.0")
+    objects = project.repo / ".git" / "objects"
+    objects.rename(tmp_path / "objects")
+    objects.mkdir()
+    with (
+        contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records,
+        pytest.raises(UnreadableRepoError),
+    ):
+        records.read(commit, "churn")
+    objects.rmdir()
+    (tmp_path / "objects").rename(objects)
+
+    assert read(project, cache, rev="churn@v1.0.0").path == "models/churn.pkl"
+
+
+def test_what_dvc_could_not_read_is_not_remembered(
+    project: Project, cache: Path
+) -> None:
+    write(project.repo, {"dvc.yaml": b"artifacts: [\n"})
+    git(project.repo, "commit", "--quiet", "--all", "--message", "Break it")
+    with (
+        contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records,
+        pytest.raises(RecordUnreadableError),
+    ):
+        records.read(project.commit("main"), "churn")
+
+    assert not cache.exists()
+
+
+def test_content_that_the_clone_lacked_is_looked_for_again(
+    project: Project, cache: Path
+) -> None:
+    write(
+        project.repo,
+        {
+            "dvc.yaml": b"artifacts:\n  m:\n    path: models\n",
+            "models/a.json": b"only in one object",
+        },
+    )
+    git(project.repo, "add", "--all", "--force")
+    git(project.repo, "commit", "--quiet", "--message", "one")
+    oid = git(project.repo, "rev-parse", "main:models/a.json").strip()
+    blob = project.repo / ".git" / "objects" / oid[:2] / oid[2:]
+    blob.rename(project.root / "blob")
+    lacking = read(project, cache, "m")
+    (project.root / "blob").rename(blob)
+
+    whole = read(project, cache, "m")
+
+    assert [file.digest for file in lacking.git_files if "a.json" in file.path] == [
+        None
+    ]
+    assert all(file.digest for file in whole.git_files)
+
+
+def test_two_that_read_at_once_keep_both_records(project: Project, cache: Path) -> None:
+    one = Records(open_reader(project.repo), cache=cache)
+    other = Records(open_reader(project.repo), cache=cache)
+    one.read(project.commit("main"), "churn")
+    other.read(project.commit("main"), "bert")
+    one.close()
+    other.close()
+
+    names = [key.split()[1] for key in json.loads(cache.read_bytes())["records"]]
+    assert sorted(names) == ["bert", "churn"]
+
+
+def test_only_so_many_records_are_kept_and_the_newest_ones(
+    project: Project, cache: Path
+) -> None:
+    cache.parent.mkdir()
+    old = {f"{n:040} churn": None for n in range(CACHED_RECORDS + 5)}
+    read(project, cache)
+    state = json.loads(cache.read_bytes())
+    cache.write_text(json.dumps({**state, "records": old}))
+
+    read(project, cache)
+
+    kept = list(json.loads(cache.read_bytes())["records"])
+    assert len(kept) == CACHED_RECORDS
+    assert kept[-1] == f"{project.commit('main')} churn"
