@@ -14,6 +14,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 from typing import IO, TYPE_CHECKING
 
 from dvc_studio_models.errors import UnreadableRepoError
@@ -45,6 +46,9 @@ _NO_PROGRAMS = (
     "maintenance.auto=false",
 )
 _running: set[subprocess.Popen[bytes]] = set()
+_starting = threading.Lock()
+_is_over = threading.Event()
+"""Set when this process ends: what starts after that would outlive it."""
 
 
 class Answer:
@@ -95,22 +99,33 @@ def run(
 def start(
     command: Sequence[str], *, cwd: Path, err: IO[bytes], protocols: str | None
 ) -> subprocess.Popen[bytes]:
-    """Start Git, see :func:`run`; the caller ends it."""
+    """Start Git, see :func:`run`; the caller ends it.
+
+    Raises:
+        UnreadableRepoError: It cannot be started, or this process is about to end.
+    """
     settings = [word for setting in _NO_PROGRAMS for word in ("-c", setting)]
     environment = {k: v for k, v in os.environ.items() if k not in _PLACES}
     allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
-    process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
-        [command[0], *settings, *command[1:]],
-        cwd=cwd,
-        env={**environment, **_ENVIRONMENT, **allowed},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=err,
-        # In a session of its own it cannot wait for a terminal, and is ended with
-        # the programs that it runs.
-        start_new_session=True,
-    )
-    _running.add(process)
+    with _starting:
+        if _is_over.is_set():
+            raise UnreadableRepoError(os.fspath(cwd), "this process ends")
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the arguments are our own
+                [command[0], *settings, *command[1:]],
+                cwd=cwd,
+                env={**environment, **_ENVIRONMENT, **allowed},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=err,
+                # In a session of its own it cannot wait for a terminal, and is ended
+                # with the programs that it runs.
+                start_new_session=True,
+            )
+        except OSError as error:  # the folder is gone, or there are too many processes
+            reason = f"git cannot be run: {(error.strerror or str(error)).lower()}"
+            raise UnreadableRepoError(os.fspath(cwd), reason) from None
+        _running.add(process)
     return process
 
 
@@ -129,10 +144,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @atexit.register
 def _end_all() -> None:
-    """End what threads of a server have left running."""
-    for process in list(_running):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+    """End what threads of a server have left running, and let them start no more."""
+    with _starting:
+        _is_over.set()
+        for process in list(_running):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 class RunningObjects:
