@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from dvc.repo import Repo
 from environments import DVC
 from projects import (
     CHURN,
@@ -32,7 +35,6 @@ from dvc_studio_models.server.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 API = "/api/model-registry/get-download-uris"
 TIMEOUT_S = 30
@@ -300,6 +302,203 @@ def test_a_sparse_clone_may_have_a_config_of_its_own(project: Project) -> None:
         served = content(url)
 
     assert (missing, served) == (502, CHURN["v2.0.0"])
+
+
+# -- branches that are renamed, or none
+
+
+def test_a_default_branch_that_was_renamed_upstream_changes_nothing(
+    project: Project, mirror: Path
+) -> None:
+    age(mirror)
+    with serving(named(mirror)) as url:
+        before = content(url)
+        git(project.repo, "branch", "--move", "main", "trunk")
+        fetch(mirror)
+        after = content(url), content(url, version="v1.0.0")
+    with serving(named(mirror)) as url:
+        restarted = content(url)
+
+    dangling = subprocess.run(
+        ["git", "rev-parse", "-q", "--verify", "HEAD"], cwd=mirror
+    )
+    assert dangling.returncode != 0
+    assert {before, after[0], restarted} == {CHURN["v2.0.0"]}
+    assert after[1] == CHURN["v1.0.0"]
+
+
+def move_storage(project: Project, place: str) -> None:
+    """Name another place in the config, and commit that; nothing is moved there."""
+    config = project.repo / ".dvc/config"
+    config.write_text(config.read_text().replace("../../storage", place))
+    commit_all(project, "Move the storage")
+
+
+@pytest.mark.parametrize(
+    ("branches", "served"),
+    [
+        (("trunk", "an-experiment"), 200),
+        (("renamed",), 200),
+        (("an-experiment", "renamed"), 502),
+        ((), 502),
+    ],
+    ids=["known", "only", "several", "none"],
+)
+def test_the_config_is_that_of_a_branch_that_can_only_be_meant_else_the_versions(
+    project: Project, branches: tuple[str, ...], served: int
+) -> None:
+    moved = project.storage.rename(project.root / "moved")
+    experiment = project.commit("HEAD")
+    move_storage(project, "../../moved")
+    newest = project.commit("HEAD")
+    mirror = clone(project, "--mirror")
+    git(mirror, "update-ref", "-d", "refs/heads/main")
+    for branch in branches:
+        commit = experiment if branch == "an-experiment" else newest
+        git(mirror, "update-ref", f"refs/heads/{branch}", commit)
+
+    with serving(named(mirror)) as url:
+        reply = ask(url)
+        if reply.status_code != 200:
+            moved.rename(project.storage)
+        after = content(url)
+
+    assert (reply.status_code, after) == (served, CHURN["v2.0.0"])
+
+
+def test_without_a_branch_each_version_has_its_own_config_also_in_links(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STUDIO_MODELS_SIGNING_KEY", "shared")
+    mirror_of = project.storage.with_name("second")
+    move_storage(project, "../../second")
+    mirror_of.mkdir()
+    release(project, "churn@v3.0.0", b"third")
+    mirror = clone(project, "--mirror")
+    git(mirror, "update-ref", "-d", "refs/heads/main")
+
+    with serving(named(mirror)) as url:
+        served = [content(url, version=v) for v in ("v1.0.0", "v3.0.0", "v2.0.0")]
+        paths = [
+            link.removeprefix(url)
+            for v in ("v1.0.0", "v3.0.0")
+            for link in ask(url, version=v).json().values()
+        ]
+    with serving(named(mirror)) as url:
+        elsewhere = [requests.get(url + path, timeout=TIMEOUT_S) for path in paths]
+
+    assert served == [CHURN["v1.0.0"], b"third", CHURN["v2.0.0"]]
+    assert [reply.content for reply in elsewhere] == [CHURN["v1.0.0"], b"third"]
+
+
+# -- remotes with a relative URL
+
+
+def missing(remote: str, folder: Path) -> str:
+    return (
+        f"the DVC remote '{remote}' is the folder '{folder}', which this server does "
+        "not have; its operator can bring it there, or serve from another remote with "
+        "'--remote NAME'"
+    )
+
+
+def test_a_mirror_elsewhere_says_where_it_looks_for_a_relative_remote(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror = clone(project, "--mirror", name="../srv/m.git")
+    looked_for = tmp_path / "srv/storage"
+
+    with serving(named(mirror)) as url:
+        at_start = caplog.text
+        refused = refusal(ask(url)), refusal(ask(url, "bert"))
+        in_log = caplog.text.removeprefix(at_start)
+        project.storage.rename(looked_for)
+        there = ask(url, "bert").status_code, content(url)
+        (link,) = ask(url).json().values()
+        looked_for.rename(project.storage)
+        gone = requests.get(link, timeout=TIMEOUT_S)
+
+    told = missing("storage", looked_for)
+    assert told in at_start
+    assert refused == ((502, told), (502, told))
+    assert told in in_log
+    assert there == (200, CHURN["v2.0.0"])
+    assert refusal(gone) == (502, told)
+
+
+def test_every_project_of_a_repo_says_at_the_start_which_folder_it_lacks(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = project.repo / "services/other"
+    folder.mkdir()
+    Repo.init(str(folder), subdir=True).close()
+    config = "[core]\nremote = own\n['remote \"own\"']\nurl = ../own\n"
+    out = "outs:\n- md5: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n  path: m.bin\n"
+    write(
+        folder,
+        {
+            ".dvc/config": config.encode(),
+            "dvc.yaml": b"artifacts: {m: {path: m.bin}}\n",
+            "m.bin.dvc": f"{out}  hash: md5\n".encode(),
+        },
+    )
+    commit_all(project, "Add a project")
+    project.tag("services/other=m@v1.0.0")
+    mirror = clone(project, "--mirror")
+
+    with serving(named(mirror)) as url:
+        served = content(url)
+
+    assert missing("own", mirror / "services/other/own") in caplog.text
+    assert served == CHURN["v2.0.0"]
+
+
+def test_only_the_version_whose_remote_is_missing_is_refused(project: Project) -> None:
+    with (project.repo / ".dvc/config").open("a") as file:
+        file.write("['remote \"own\"']\nurl = ../../own\n")
+    with (project.repo / "models/churn.pkl.dvc").open("a") as file:
+        file.write("  remote: own\n")
+    commit_all(project, "Keep churn elsewhere")
+    project.tag("churn@v3.0.0")
+
+    with serving(project.repo) as url:
+        served = content(url, version="v2.0.0"), ask(url, "bert").status_code
+        refused = refusal(ask(url, version="v3.0.0"))
+        shutil.copytree(project.storage, project.root / "own")
+        later = content(url, version="v3.0.0")
+
+    assert served == (CHURN["v2.0.0"], 200)
+    assert refused == (502, missing("own", project.root / "own"))
+    assert later == CHURN["v2.0.0"]
+
+
+def test_a_remote_that_is_chosen_stands_in_for_one_that_is_missing(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    moved = project.storage.rename(project.root / "moved")
+    folder = Path(os.environ["DVC_GLOBAL_CONFIG_DIR"])
+    write(folder, {"config": f"['remote \"here\"']\nurl = {moved}\n".encode()})
+    mirror = clone(project, "--mirror")
+
+    with serving(named(mirror), remote="here") as url:
+        served = content(url)
+
+    assert served == CHURN["v2.0.0"]
+    assert "which this server does not have" not in caplog.text
+
+
+def test_a_remote_that_was_chosen_and_is_not_there_is_the_servers_fault(
+    mirror: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(named(mirror), remote="nowhere") as url:
+        refused = refusal(ask(url))
+
+    told = (
+        "this server was told to serve from the DVC remote 'nowhere', which the config "
+        "of 'acme/models' does not have; its operator can mend that"
+    )
+    assert refused == (500, told)
+    assert f"repo 'models': {told}" in caplog.text
 
 
 # -- a git that hangs

@@ -15,6 +15,7 @@ import re
 import stat
 import threading
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -313,7 +314,9 @@ async def _healthz(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _refused(_request: Request, exc: Any) -> Response:
+async def _refused(request: Request, exc: Any) -> Response:
+    if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # which the operator can mend
+        note(request, detail=exc)
     headers = (
         {"WWW-Authenticate": "token"} if isinstance(exc, TokenRefusedError) else {}
     )

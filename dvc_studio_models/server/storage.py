@@ -68,6 +68,7 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 KEPT_FILES = 200_000  # per repo and kind of answer; one takes about half a kilobyte
 KEPT_CHECKS = 10_000
+WARM_FOLDERS = 50  # whose models are looked at before the first request
 
 
 class UntoldError(Exception):
@@ -125,22 +126,30 @@ class Storage:
         self._answers: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
 
     def warm_up(self) -> None:
-        """Read a model, if there is one, so that the first request is not slow.
+        """Read a model of each folder, so that the first requests are not slow.
 
-        What may have to ask others is done later, in a thread of its own.
+        What is wrong with a project's remote is told then. What may have to ask others
+        is done later, in a thread of its own.
         """
-        for model in self._tags.get().models[:1]:
+        folders: dict[str, str] = {}
+        for model in self._tags.get().models:
+            folders.setdefault(model.name.rpartition(":")[0], model.name)
+        told: set[str] = set()
+        for name in list(folders.values())[:WARM_FOLDERS]:
             try:
-                ref = ModelRef(model.name)
-                _, _, stores = self._look_up(ref)
-                far = [one for one in stores.values() if one.protocol != LOCAL]
-                if far:
-                    opening = threading.Thread(target=_open, args=(far,), daemon=True)
-                    opening.start()
-                else:
-                    self.find(ref)
+                self._warm_up(ModelRef(name))
             except RefusedError as error:
-                logger.warning("repo '%s': %s", self._repo.key, error)
+                if str(error) not in told:
+                    logger.warning("repo '%s': %s", self._repo.key, error)
+                told.add(str(error))
+
+    def _warm_up(self, ref: ModelRef) -> None:
+        _, _, stores = self._look_up(ref)
+        far = [one for one in stores.values() if one.protocol != LOCAL]
+        if far:
+            threading.Thread(target=_open, args=(far,), daemon=True).start()
+        else:
+            self.find(ref)
 
     def recall(self, ref: ModelRef) -> tuple[StoredFile, ...] | None:
         """Give what :meth:`find` found, if nothing has changed since. Takes no time."""
