@@ -292,7 +292,7 @@ class StudioError(StudioModelsError):
 
 
 class StudioUnreachableError(StudioError):
-    """No usable answer within the retry budget."""
+    """No answer within the retry budget."""
 
     exit_code = 5
 
@@ -302,6 +302,35 @@ class StudioUnreachableError(StudioError):
             f"cannot reach Studio at '{url}': {reason}\n"
             "Check the network, or 'dvc config studio.url' and DVC_STUDIO_URL"
         )
+
+
+class StudioFailedError(StudioError):
+    """Studio answered, and until the last try with failures of its own."""
+
+    exit_code = 5
+
+    def __init__(
+        self, url: str, status: int, reason: str, *, is_known: bool = True
+    ) -> None:
+        """Take the facts.
+
+        Args:
+            url: Of Studio.
+            status: Of the last answer.
+            reason: What it said, and how often it was asked.
+            is_known: Whether it spoke as Studio does; else a proxy may have answered.
+        """
+        self.url, self.status, self.reason = url, status, reason
+        if status < 500:  # noqa: PLR2004 - an HTTP status
+            hint = "Try again later"
+        elif is_known:
+            hint = "It was reached: its operator can mend that, and its log says more"
+        else:
+            hint = (
+                "It was reached, or a proxy in front of it was: its operator can mend "
+                "that"
+            )
+        super().__init__(f"Studio at '{url}' failed: {reason}\n{hint}")
 
 
 class StudioAuthError(StudioError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
     StudioAuthError,
+    StudioFailedError,
     StudioModelsError,
     StudioOfflineError,
     StudioRedirectError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _STUDIO_FAILS = (
     StudioAuthError,
+    StudioFailedError,
     StudioOfflineError,
     StudioRedirectError,
     StudioResponseError,

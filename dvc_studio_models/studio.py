@@ -24,6 +24,7 @@ import requests
 from dvc_studio_models.errors import (
     ModelNotFoundError,
     StudioAuthError,
+    StudioFailedError,
     StudioRedirectError,
     StudioResponseError,
     StudioUnreachableError,
@@ -98,7 +99,8 @@ class StudioClient:
         """Ask for the files of a model, in the order of their paths.
 
         Raises:
-            StudioUnreachableError: No usable answer in three tries.
+            StudioUnreachableError: No answer in three tries.
+            StudioFailedError: Studio failed three times.
             StudioAuthError: The token was refused.
             ModelNotFoundError: Studio does not know the repo, model, version or stage.
             StudioResponseError: The answer is not what the API promises.
@@ -125,6 +127,7 @@ class StudioClient:
         began = self._clock()
         for attempt in range(1, TRIES + 1):
             headers: Mapping[str, str] = {}
+            reply = None
             try:
                 reply = self._get_in_time(query)
             except requests.RequestException as error:
@@ -140,11 +143,18 @@ class StudioClient:
                     return reply
                 why, headers = self._sentence(reply), reply.headers
             if attempt == TRIES:
-                raise StudioUnreachableError(self.url, f"{why} ({TRIES} tries)")
+                raise self._failure(reply, f"{why} ({TRIES} tries)")
             pause = pause_s(attempt, headers)
             logger.warning("Studio: %s; trying again in %.1f s", why, pause)
             self._sleep(pause)
         raise AssertionError
+
+    def _failure(self, reply: _Reply | None, why: str) -> Exception:
+        """Tell a Studio that answered with a failure from one out of reach."""
+        if reply is None:
+            return StudioUnreachableError(self.url, why)
+        is_known = _is_json(reply)
+        return StudioFailedError(self.url, reply.status, why, is_known=is_known)
 
     def _get_in_time(self, query: dict[str, str]) -> _Reply:
         """Send one question, beside us: a socket's timeout starts anew at each byte."""

@@ -278,6 +278,7 @@ def serving(
     remote: str | None = None,
     verify_objects: bool = False,
     patience: Callable[[], Patience] | None = None,
+    open_s: float = 10,
     **limits: int,
 ) -> Iterator[str]:
     """Run ``dvc models serve`` in a thread, on a free port, and give its URL.
@@ -290,6 +291,7 @@ def serving(
         remote: DVC remote to serve from; None for the default one.
         verify_objects: Give links only to what is there.
         patience: With silent remotes; made once for each repo.
+        open_s: How long the start waits for Git, in seconds.
         limits: Those of ``make_server``.
     """
     from dvc_studio_models.server import app, catalog, service
@@ -298,7 +300,7 @@ def serving(
     accepted = None if no_auth else tokens or {TOKEN: "tests"}
     settings = Settings(accepted, expires_s, remote, verify_objects=verify_objects)
     waits = {"patience": patience} if patience else {}
-    served = catalog.Catalog([str(repo) for repo in repos])
+    served = catalog.Catalog([str(repo) for repo in repos], open_s=open_s)
     server = service.make_server(app.create_app(served, settings, **waits), **limits)
     with service.listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

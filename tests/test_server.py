@@ -16,7 +16,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -45,9 +45,10 @@ from servers import free_port
 from dvc_studio_models.errors import StudioConfigError, UsageError
 from dvc_studio_models.server import command, service, signing
 from dvc_studio_models.server.catalog import Identity
+from dvc_studio_models.server.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 API = "/api/model-registry/get-download-uris"
 TIMEOUT_S = 20
@@ -914,15 +915,34 @@ def test_other_paths_and_methods_are_refused_in_json(
 def test_an_internal_error_is_a_sentence_and_the_server_goes_on(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hidden = project.root / "hidden"
-    with serving(project.repo) as url:
-        project.repo.rename(hidden)
-        reply = ask(url, repo=ORIGIN_URL, name="churn")
-        hidden.rename(project.repo)
+    class Broken(Patience):
+        async def wait(self, find: Callable[[Any], Any], given: Any) -> Any:
+            if getattr(given, "version", None):
+                raise ZeroDivisionError
+            return await super().wait(find, given)
+
+    with serving(project.repo, patience=Broken) as url:
+        reply = ask(url, repo=ORIGIN_URL, name="churn", version="v1.0.0")
 
         assert links(url, "churn")
     assert refusal(reply) == (500, "internal error; the server's log says more")
     assert f"failed to answer '{API}'" in caplog.text
+
+
+def test_a_repo_that_is_moved_away_is_told_and_served_when_it_is_back(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    hidden = project.root / "hidden"
+    with serving(project.repo) as url:
+        project.repo.rename(hidden)
+        status, detail = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
+        hidden.rename(project.repo)
+
+        assert links(url, "churn")
+    said = "this server cannot read its copy of 'git.example.com/acme/models': "
+    assert (status, detail.startswith(said)) == (500, True)
+    assert str(project.root) not in detail
+    assert str(project.repo) in caplog.text
 
 
 # -- objects that were never pushed

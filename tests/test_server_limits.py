@@ -26,11 +26,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from projects import ORIGIN_URL, TOKEN, Project, age, copy_project, serving
 
-from dvc_studio_models.server.patience import Patience
-from dvc_studio_models.server.refusals import BusyError, StorageSilentError
+from dvc_studio_models.server.patience import Patience, asking_remotes
+from dvc_studio_models.server.refusals import (
+    BusyError,
+    GitBusyError,
+    GitSilentError,
+    RefusedError,
+    StorageSilentError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 API = "/api/model-registry/get-download-uris"
@@ -413,21 +419,35 @@ def test_a_silent_remote_of_one_repo_takes_no_place_of_another(
     assert answered == {200}
 
 
-def test_who_waited_in_vain_frees_its_place_when_the_remote_has_answered() -> None:
+@pytest.mark.parametrize(
+    ("limit", "waiting", "silent", "busy"),
+    [
+        ("most", asking_remotes, StorageSilentError, BusyError),
+        ("most_in_all", contextlib.nullcontext, GitSilentError, GitBusyError),
+    ],
+    ids=["remote", "git"],
+)
+def test_who_waited_in_vain_frees_its_place_when_there_is_an_answer(
+    limit: str,
+    waiting: Callable[[], contextlib.AbstractContextManager[None]],
+    silent: type[RefusedError],
+    busy: type[RefusedError],
+) -> None:
     answered = threading.Event()
-    patience = Patience(seconds=0.1, most=1)
+    patience = Patience(seconds=0.1, **{limit: 1})
 
     def find(_: object) -> bool:
-        return answered.wait(TIMEOUT_S)
+        with waiting():
+            return answered.wait(TIMEOUT_S)
 
     async def play() -> bool:
-        with pytest.raises(StorageSilentError):
+        with pytest.raises(silent):
             await patience.wait(find, None)
-        with pytest.raises(BusyError):
+        with pytest.raises(busy):
             await patience.wait(find, None)
         answered.set()
         for _ in range(100):
-            with contextlib.suppress(BusyError):
+            with contextlib.suppress(busy):
                 return await patience.wait(find, None)
             await asyncio.sleep(0.05)
         return False
@@ -435,13 +455,35 @@ def test_who_waited_in_vain_frees_its_place_when_the_remote_has_answered() -> No
     assert asyncio.run(play())
 
 
+def test_who_needs_nothing_from_a_remote_takes_no_place_of_who_does() -> None:
+    answered = threading.Event()
+    patience = Patience(seconds=TIMEOUT_S, most=1)
+
+    def ask_remote(_: object) -> bool:
+        with asking_remotes(), asking_remotes():
+            return answered.wait(TIMEOUT_S)
+
+    async def play() -> list[bool]:
+        asking = asyncio.create_task(patience.wait(ask_remote, None))
+        await asyncio.sleep(0.1)
+        others = [await patience.wait(lambda _: True, None) for _ in range(3)]
+        answered.set()
+        return [*others, await asking]
+
+    assert asyncio.run(play()) == [True] * 4
+
+
 def test_an_error_frees_its_place() -> None:
-    patience = Patience(most=1)
+    patience = Patience(most=1, most_in_all=1)
+
+    def fail(number: int) -> int:
+        with asking_remotes():
+            return 1 // number
 
     async def play() -> None:
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
-                await patience.wait(lambda number: 1 // number, 0)
+                await patience.wait(fail, 0)
 
     asyncio.run(play())
 

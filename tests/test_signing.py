@@ -354,7 +354,7 @@ def test_a_remote_whose_package_is_missing_is_told(
 
     status, answer = ask(project, "url = gs://bucket/folder")
 
-    assert status == 400
+    assert status == 500
     assert "run pip install 'dvc[gs]' there" in answer["detail"]
 
 
@@ -368,7 +368,7 @@ def test_credentials_that_cannot_sign_are_told_to_the_client(project: Project) -
 
     status, answer = ask(project, *settings)
 
-    assert status == 400
+    assert status == 500
     assert answer["detail"] == (
         "cannot sign links for the DVC remote 'storage': this server needs an "
         "account's key ('account_key', or in 'connection_string')"

@@ -36,6 +36,7 @@ from dvc_studio_models.errors import (
     ModelNotFoundError,
     StudioAuthError,
     StudioError,
+    StudioFailedError,
     StudioRedirectError,
     StudioResponseError,
     StudioUnreachableError,
@@ -537,10 +538,67 @@ def test_it_is_asked_three_times_and_no_more(
 ) -> None:
     error = refused(asked, behaviour, studio)
 
-    assert isinstance(error, StudioUnreachableError)
+    assert isinstance(error, StudioFailedError | StudioUnreachableError)
     assert error.exit_code == 5
     assert "(3 tries)" in str(error)
     assert len(studio.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "hint"),
+    [
+        pytest.param(
+            json_reply({"detail": "this server cannot read its copy of 'x'"}, 500),
+            "it answered 500 Internal Server Error, this server cannot read its copy "
+            "of 'x'",
+            "It was reached: its operator can mend that, and its log says more",
+            id="500",
+        ),
+        pytest.param(
+            json_reply({"detail": "silent"}, 504),
+            "it answered 504 Gateway Timeout, silent",
+            "It was reached: its operator can mend that, and its log says more",
+            id="504",
+        ),
+        pytest.param(
+            body(b"<html>", HTML, 502),
+            "it answered 502 Bad Gateway",
+            "It was reached, or a proxy in front of it was: its operator can mend that",
+            id="proxy",
+        ),
+        pytest.param(
+            json_reply({"detail": "slow down"}, 429),
+            "it answered 429 Too Many Requests, slow down",
+            "Try again later",
+            id="429",
+        ),
+    ],
+)
+def test_a_studio_that_answers_with_a_failure_was_reached(
+    studio: StudioServer, asked: Asked, behaviour: Behaviour, reason: str, hint: str
+) -> None:
+    error = refused(asked, behaviour, studio)
+
+    assert isinstance(error, StudioFailedError)
+    assert str(error) == f"Studio at '{studio.url}' failed: {reason} (3 tries)\n{hint}"
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ((busy(503), busy(503), Behaviour(close_before_answer=True)), "unreachable"),
+        ((Behaviour(close_before_answer=True), busy(503), busy(503)), "failed"),
+    ],
+    ids=["then-cut", "cut-first"],
+)
+def test_the_last_try_tells_whether_studio_was_reached(
+    studio: StudioServer, asked: Asked, answers: tuple[Behaviour, ...], kind: str
+) -> None:
+    studio.script(*answers)
+    with pytest.raises(StudioError) as caught:
+        asked.files()
+
+    assert isinstance(caught.value, StudioFailedError) == (kind == "failed")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])

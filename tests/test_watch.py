@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ CHANGES = {
     "deleted when packed": [("pack-refs", "--all"), ("tag", "-d", "churn@v1.0.0")],
     "commit": [("commit", "--quiet", "--allow-empty", "--message", "y")],
     "branch": [("symbolic-ref", "HEAD", "refs/heads/other")],
+    "set by hand": [("update-ref", "refs/tags/churn@v1.0.0", "HEAD^{commit}")],
+    "detached": [("checkout", "--quiet", "--detach")],
+    "moved when packed": [("pack-refs", "--all"), ("tag", "-f", "churn@v1.0.0")],
+    "packed in a folder": [("pack-refs", "--all"), ("tag", "-f", "a/b=fraud@v1.0.0")],
+    "garbage collected": [("gc", "--quiet"), ("tag", "x"), ("gc", "--quiet")],
 }
 
 
@@ -65,6 +71,70 @@ def test_a_tag_in_a_folder_made_since_is_seen(repo: Path) -> None:
     before = refs.stamp()
 
     git(repo, "tag", "c/d/two")
+
+    assert refs.stamp() != before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("tag", "x"), ("tag", "-f", "churn@v1.0.0"), ("tag", "-d", "churn@v1.0.0")],
+    ids=["new", "moved", "deleted"],
+)
+@pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+def test_a_fetch_of_a_mirror_changes_the_stamp(
+    repo: Path, tmp_path: Path, command: tuple[str, ...], *, packed: bool
+) -> None:
+    git(tmp_path, "clone", "--quiet", "--mirror", str(repo), "mirror")
+    mirror = tmp_path / "mirror"
+    if not packed:  # a clone's are, until they change
+        tag = git(mirror, "rev-parse", "churn@v1.0.0").strip()
+        for value in ("HEAD^{commit}", tag):
+            git(mirror, "update-ref", "refs/tags/churn@v1.0.0", value)
+    refs = Refs(mirror, now_ns=later)
+    before = refs.stamp()
+
+    git(repo, *command)
+    git(mirror, "fetch", "--quiet", "--prune")
+
+    assert before is not None
+    assert refs.stamp() != before
+
+
+def test_the_head_of_a_working_tree_of_its_own_is_seen(
+    repo: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    git(repo, "worktree", "add", "--quiet", str(tree))
+    refs = Refs(repo / ".git", root=tree, now_ns=later)
+    before = refs.stamp()
+
+    git(tree, "checkout", "--quiet", "--detach")
+
+    assert before is not None
+    assert refs.stamp() != before
+
+
+def test_a_reftable_is_seen(repo: Path) -> None:
+    refs = Refs(repo / ".git", now_ns=later)
+    stamps = [refs.stamp()]
+    for tables in ("one", "one\ntwo", "six"):
+        new = repo / ".git/reftable/tables.list.lock"
+        new.parent.mkdir(exist_ok=True)
+        new.write_text(tables)
+        new.rename(new.with_suffix(""))
+        stamps.append(refs.stamp())
+
+    assert len(set(stamps)) == 4
+
+
+def test_a_folder_that_was_given_its_old_time_is_seen(repo: Path) -> None:
+    tags = repo / ".git/refs/tags"
+    refs = Refs(repo / ".git", now_ns=later)
+    before = refs.stamp()
+    times = tags.stat().st_atime_ns, tags.stat().st_mtime_ns
+
+    git(repo, "tag", "x")
+    os.utime(tags, ns=times)  # as programs do that restore a copy
 
     assert refs.stamp() != before
 

@@ -6,11 +6,12 @@
     connections  bytes and time             what a connection may take
     app          HTTP in                    routes, and what they answer with
     access       headers in, a log out      who may ask, and who did
-    patience     threads                    how long a request waits for a remote
+    patience     threads                    how long a request waits, and for whom
     catalog      Git remotes                a request's ``repo`` -> a served repo
     storage      tags and remotes           name, version, stage -> stored objects
-    recorded     Git, DVC files             a commit -> what DVC recorded there
     remotes      DVC's config               a name -> a DVC remote
+    configs      files, Git                 a DVC project -> its config as it is now
+    shared       threads                    one read of Git for all who ask for it
     presence     DVC remotes                which objects are there
     watch        times of files             whether the refs changed
     signing      a secret key               stored object -> link, link -> object

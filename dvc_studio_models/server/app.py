@@ -13,6 +13,9 @@ import logging
 import os
 import re
 import stat
+import threading
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,16 +31,17 @@ from dvc_studio_models.model import ModelRef
 from dvc_studio_models.server import signing
 from dvc_studio_models.server.access import AccessLog, Tokens, note
 from dvc_studio_models.server.clouds import SIGNERS
-from dvc_studio_models.server.patience import Patience
+from dvc_studio_models.server.patience import Patience, asking_remotes
 from dvc_studio_models.server.refusals import (
     BadRequestError,
     LinkError,
     ObjectChangedError,
     ObjectMissingError,
     RefusedError,
+    RemoteFolderMissingError,
     TokenRefusedError,
 )
-from dvc_studio_models.server.remotes import LOCAL
+from dvc_studio_models.server.remotes import LOCAL, is_folder_gone
 from dvc_studio_models.server.signing import FolderSigner, Signer
 from dvc_studio_models.server.storage import Storage
 
@@ -48,7 +52,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-    from dvc_studio_models.server.catalog import Catalog
+    from dvc_studio_models.server.catalog import Catalog, ServedRepo
     from dvc_studio_models.server.remotes import Store
     from dvc_studio_models.server.settings import Settings
     from dvc_studio_models.server.signing import Link
@@ -58,6 +62,7 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 API = "/api/model-registry/get-download-uris"
 FEW = 100  # files whose links are made without a thread
+WARM_UP_S = 5.0  # of reading Git before it is listened; to import S3 takes longer
 PARAMETER_CHARS = 1000  # a URL, or a model's name; longer ones are refused
 
 
@@ -65,6 +70,14 @@ class ObjectResponse(FileResponse):
     """A stored object; fewer, larger reads than Starlette's 64 KiB."""
 
     chunk_size = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What answers for one repo."""
+
+    storage: Storage
+    patience: Patience
 
 
 class Studio:
@@ -78,26 +91,45 @@ class Studio:
         self._expires_s = settings.expires_s
         self._folders = FolderSigner.from_environment()
         self._signers: dict[str, Signer] = {LOCAL: self._folders, **SIGNERS}
-        self._storages = {
-            repo.key: Storage(
-                repo,
-                remote=settings.remote,
-                protocols=self._signers,
-                # As long as its link may live, an object may vanish anyway.
-                verify_s=settings.expires_s if settings.verify_objects else None,
-            )
-            for repo in catalog
-        }
-        # Each has its own: a silent remote of one keeps nobody else waiting.
-        self._patience = {repo.key: patience() for repo in catalog}
+        self._remote = settings.remote
+        # As long as its link may live, an object may vanish anyway.
+        self._verify_s = settings.expires_s if settings.verify_objects else None
+        self._make_patience = patience
+        self._served: dict[str, _Served] = {}
+        self._lock = threading.Lock()
+        for repo in catalog:
+            self._serve(repo)
 
-    def warm_up(self) -> None:
-        """Import and read now what would make the first answers slow."""
-        for key, storage in self._storages.items():
+    def warm_up(self, seconds: float = WARM_UP_S) -> None:
+        """Import and read now what would make the first answers slow.
+
+        Args:
+            seconds: The longest that this may take; then it goes on beside the answers.
+        """
+        thread = threading.Thread(target=self._warm_up, daemon=True)
+        thread.start()
+        thread.join(seconds)
+
+    def _warm_up(self) -> None:
+        for key, served in tuple(self._served.items()):
             try:
-                storage.warm_up()
+                served.storage.warm_up()
             except Exception:  # requests are answered with what is wrong
                 logger.exception("cannot read the repo '%s'", key)
+
+    def _serve(self, repo: ServedRepo) -> _Served:
+        """Give what answers for a repo, which may have been opened just now."""
+        with self._lock:
+            if repo.key not in self._served:
+                storage = Storage(
+                    repo,
+                    remote=self._remote,
+                    protocols=self._signers,
+                    verify_s=self._verify_s,
+                )
+                # Each has its own: a silent remote of one keeps nobody else waiting.
+                self._served[repo.key] = _Served(storage, self._make_patience())
+            return self._served[repo.key]
 
     async def get_download_uris(self, request: Request) -> Response:
         """Answer with one signed link for each file of the model."""
@@ -105,14 +137,14 @@ class Studio:
         repo = self._catalog.find(_parameter(request, "repo", required=True))
         ref = _ref(request)
         note(request, repo=repo.key, model=ref)
-        storage = self._storages[repo.key]
+        served = self._served.get(repo.key) or self._serve(repo)
         prefix = request.path_params.get("prefix", "")
         base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
-        files = storage.recall(ref)
+        files = served.storage.recall(ref)
         ways = self._ways(files, base_url) if files else None
         if not (files and ways):
-            find = functools.partial(self._find_and_sign, storage, base_url)
-            links = await self._patience[repo.key].wait(find, ref)
+            find = functools.partial(self._find_and_sign, served.storage, base_url)
+            links = await served.patience.wait(find, ref)
         elif len(files) <= FEW:
             links = _link(files, ways)
         else:
@@ -120,7 +152,7 @@ class Studio:
         note(request, files=len(links))
         return JSONResponse(links, headers={"Cache-Control": "no-store"})
 
-    def get_object(self, request: Request) -> Response:
+    async def get_object(self, request: Request) -> Response:
         """Answer with an object of a local folder, or a range of it."""
         key, segment, name = (
             request.path_params[p] for p in ("repo", "store", "object")
@@ -130,12 +162,16 @@ class Studio:
             expires=request.query_params.get("expires", ""),
             signature=request.query_params.get("signature", ""),
         )
-        storage = self._storages.get(key)
-        if storage is None or not signing.is_object(name):
+        served = self._served.get(key)
+        if served is None or not signing.is_object(name):
             msg = "the link is of another server"
             raise LinkError(msg)
-        store = storage.store(*signing.parse_segment(segment))
-        path, status = _open_object(store.remote.path, name)
+        which = signing.parse_segment(segment)
+        store = served.storage.known_store(*which)
+        if store is None:  # another process has made the link
+            find = functools.partial(served.storage.store, *which[:2])
+            store = await served.patience.wait(find, which[2])
+        path, status = await run_in_threadpool(_open_object, store, name)
         etag = _etag(name)
         _check_if_match(request.headers.get("if-match"), etag, name)
         return ObjectResponse(
@@ -164,6 +200,13 @@ class Studio:
     ) -> dict[str, str]:
         """Do all that may have to ask others."""
         files = storage.find(ref)
+        if ways := self._ways(files, base_url):
+            return _link(files, ways)
+        with asking_remotes():
+            return self._sign(files, base_url)
+
+    def _sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
+        """Sign by what the stores' services say."""
         links: dict[str, str] = {}
         # Each store's at once; they come sorted by path, mostly from one store.
         for store, group in itertools.groupby(files, key=lambda file: file.store):
@@ -238,12 +281,15 @@ def _ref(request: Request) -> ModelRef:
         raise BadRequestError(str(exc)) from None
 
 
-def _open_object(root: str, name: str) -> tuple[str, os.stat_result]:
+def _open_object(store: Store, name: str) -> tuple[str, os.stat_result]:
     """Find an object's file, which must not lead out of the store through a symlink."""
+    root = store.remote.path
     path = os.path.realpath(Path(root, name))
     try:
         status = os.stat(path)  # noqa: PTH116 - the very path that is served
     except OSError:
+        if is_folder_gone(store):
+            raise RemoteFolderMissingError(store.name, root) from None
         raise ObjectMissingError(name) from None
     inside = Path(path).is_relative_to(os.path.realpath(root))
     if not (inside and stat.S_ISREG(status.st_mode)):
@@ -268,7 +314,9 @@ async def _healthz(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _refused(_request: Request, exc: Any) -> Response:
+async def _refused(request: Request, exc: Any) -> Response:
+    if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # which the operator can mend
+        note(request, detail=exc)
     headers = (
         {"WWW-Authenticate": "token"} if isinstance(exc, TokenRefusedError) else {}
     )

@@ -13,6 +13,8 @@ from dvc_studio_models.server.refusals import StorageSilentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from dvc_studio_models.server.refusals import RefusedError
+
 Value = TypeVar("Value")
 
 
@@ -25,6 +27,7 @@ class Kept(Generic[Value]):
         *,
         size: Callable[[Value], int],
         wait_s: float = ANSWER_S,
+        silent: Callable[[float], RefusedError] = StorageSilentError,
     ) -> None:
         """Keep nothing yet.
 
@@ -32,10 +35,12 @@ class Kept(Generic[Value]):
             room: Sum of the sizes of what is kept; the newest is, however large.
             size: Tells how much room a value takes.
             wait_s: The longest, in seconds, to wait for another thread's value.
+            silent: Makes the error of who has waited that long, of those seconds.
         """
         self._room = room
         self._size = size
         self._wait_s = wait_s
+        self._silent = silent
         self._used = 0
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, Future[Value]] = OrderedDict()
@@ -53,7 +58,7 @@ class Kept(Generic[Value]):
         """Give what is kept, or else make it; what ``make`` raises is not kept.
 
         Raises:
-            StorageSilentError: Another thread has been making it for too long.
+            RefusedError: Another thread has been making it for too long.
         """
         with self._lock:
             found = self._values.get(key)
@@ -63,7 +68,7 @@ class Kept(Generic[Value]):
                 made = self._values[key] = Future()
         if found is not None:
             if not wait([found], self._wait_s).done:
-                raise StorageSilentError(self._wait_s)
+                raise self._silent(self._wait_s)
             return found.result()
         try:
             value = make()

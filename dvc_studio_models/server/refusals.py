@@ -104,8 +104,9 @@ class RemoteFolderMissingError(RefusedError):
     def __init__(self, remote: str, folder: str) -> None:
         self.remote, self.folder = remote, folder
         super().__init__(
-            f"the DVC remote '{remote}' is the folder '{folder}', which is not there "
-            "on the server"
+            f"the DVC remote '{remote}' is the folder '{folder}', which this server "
+            "does not have; its operator can bring it there, or serve from another "
+            "remote with '--remote NAME'"
         )
 
 
@@ -132,6 +133,18 @@ class StorageSilentError(RefusedError):
         )
 
 
+class GitSilentError(RefusedError):
+    """Git has not read this server's copy of the repo in time."""
+
+    status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"this server has not read its copy of the repo within {seconds:.0f} s; "
+            "its operator can mend that, or try again later"
+        )
+
+
 class BusyError(RefusedError):
     """Too many requests wait for DVC remotes."""
 
@@ -139,6 +152,32 @@ class BusyError(RefusedError):
 
     def __init__(self) -> None:
         super().__init__("too many requests wait for DVC remotes; try again later")
+
+
+class GitBusyError(RefusedError):
+    """Too many requests wait until the repo has been read."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many requests wait until this server has read its copy of the repo; "
+            "try again later"
+        )
+
+
+class RepoNotOpenError(RefusedError):
+    """Git has not yet told what this server's copy of a repo is."""
+
+    status = 503
+
+    def __init__(self, repos: Iterable[str]) -> None:
+        self.repos = tuple(repos)
+        named = "', '".join(self.repos)
+        super().__init__(
+            f"this server has not been able to read its copy of '{named}' yet; try "
+            "again later, or ask its operator"
+        )
 
 
 class StoppingError(RefusedError):
@@ -175,6 +214,8 @@ class RemoteVersionsError(RefusedError):
 class RemotePackageError(RefusedError):
     """DVC lacks the package for this kind of remote."""
 
+    status = 500
+
     def __init__(self, remote: str, protocol: str) -> None:
         self.remote, self.protocol = remote, protocol
         super().__init__(
@@ -197,6 +238,8 @@ class RemoteSecretError(RefusedError):
 class SigningError(RefusedError):
     """The server has no credentials of the remote that allow signing."""
 
+    status = 500
+
     def __init__(self, remote: str, needs: str) -> None:
         self.remote = remote
         super().__init__(
@@ -211,6 +254,19 @@ class RemoteMissingError(RefusedError):
     def __init__(self, repo: str, reason: str) -> None:
         self.repo = repo
         super().__init__(f"no DVC remote to serve '{repo}' from: {reason}")
+
+
+class ChosenRemoteMissingError(RefusedError):
+    """There is no such DVC remote as the server was told to serve from."""
+
+    status = 500
+
+    def __init__(self, repo: str, remote: str) -> None:
+        self.repo, self.remote = repo, remote
+        super().__init__(
+            f"this server was told to serve from the DVC remote '{remote}', which the "
+            f"config of '{repo}' does not have; its operator can mend that"
+        )
 
 
 class ConfigUnreadableError(RefusedError):

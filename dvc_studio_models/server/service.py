@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.settings import Settings
 
-STOP_S = 10
-"""How long downloads that are under way may go on after the server is told to stop."""
+STOP_S = 3
+"""How long downloads that are under way may go on after the server is told to stop.
+
+So it has ended within 5 s, whatever it is at; who downloads goes on at another one.
+"""
 
 
 def run(

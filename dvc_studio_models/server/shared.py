@@ -1,4 +1,4 @@
-"""One read for all who ask at the same time."""
+"""One read of Git for all who ask at the same time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dvc_studio_models.server.patience import ANSWER_S
-from dvc_studio_models.server.refusals import BusyError
+from dvc_studio_models.server.refusals import GitSilentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class SharedRead(Generic[Value]):
         """Return what is read from now on.
 
         Raises:
-            BusyError: Another thread has been reading for too long.
+            GitSilentError: Another thread has been reading for too long.
         """
         with self._changed:
             mine = self._begun + 1
@@ -49,7 +49,7 @@ class SharedRead(Generic[Value]):
                 if not self._running:
                     self._run()
                 elif not self._changed.wait(self._wait_s):
-                    raise BusyError
+                    raise GitSilentError(self._wait_s)
             if self._error:
                 raise self._error
             return self._value  # type: ignore[return-value]  # of a read that ended

@@ -31,6 +31,7 @@ KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
 OBJECTS = "/objects"
 """Where :mod:`app` serves the objects of local folders."""
 
+_STORE = re.compile(r"(?:@(?P<version>[0-9a-f]{40,64}):)?(?P<said>.*)", re.DOTALL)
 _OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
 
 
@@ -72,7 +73,7 @@ class FolderSigner:
 
     def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link:
         """Make links whose path ends in the object's id, as on any DVC remote."""
-        folder = f"{OBJECTS}/{store.repo}/{store_segment(store.project, store.name)}"
+        folder = f"{OBJECTS}/{store.repo}/{store_segment(store)}"
         expires = str(int(self._now()) + expires_s)
 
         def make(name: str) -> str:
@@ -114,15 +115,20 @@ class FolderSigner:
         ).hexdigest()
 
 
-def store_segment(project: str, name: str) -> str:
+def store_segment(store: Store) -> str:
     """Name a store in one segment of a path. Quoted twice: servers unquote once."""
-    return quote(quote(f"{project}:{name}" if project else name, safe=""), safe="")
+    said = f"{store.project}:{store.name}" if store.project else store.name
+    if store.version:
+        said = f"@{store.version}:{said}"
+    return quote(quote(said, safe=""), safe="")
 
 
-def parse_segment(segment: str) -> tuple[str, str]:
-    """Read a segment, unquoted once, back into project and name."""
-    project, _, name = unquote(segment).rpartition(":")
-    return project, name
+def parse_segment(segment: str) -> tuple[str, str, str | None]:
+    """Read a segment, unquoted once, back into project, name and version."""
+    match = _STORE.fullmatch(unquote(segment))
+    assert match  # noqa: S101 - it fits any text
+    project, _, name = match["said"].rpartition(":")
+    return project, name, match["version"]
 
 
 def is_object(path: str) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dvc_objects.errors import ObjectFormatError
 
 from dvc_studio_models.errors import (
+    LocalDiskError,
     RecordUnreadableError,
     StudioConfigError,
     UnreadableRepoError,
@@ -27,8 +28,11 @@ from dvc_studio_models.registry.records import Records
 from dvc_studio_models.registry.tags import fingerprint, read_registry
 from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.server import presence
+from dvc_studio_models.server.configs import unreadable
 from dvc_studio_models.server.kept import Kept
+from dvc_studio_models.server.patience import asking_remotes
 from dvc_studio_models.server.refusals import (
+    GitSilentError,
     ModelMissingError,
     NotPushedError,
     NotStoredError,
@@ -36,12 +40,19 @@ from dvc_studio_models.server.refusals import (
     RemoteUnreadableError,
     RepoUnreadableError,
 )
-from dvc_studio_models.server.remotes import LOCAL, Remotes, unreadable
+from dvc_studio_models.server.remotes import LOCAL, Remotes
 from dvc_studio_models.server.shared import SharedRead
 from dvc_studio_models.server.watch import Refs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry.recorded import (
@@ -58,6 +69,7 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 KEPT_FILES = 200_000  # per repo and kind of answer; one takes about half a kilobyte
 KEPT_CHECKS = 10_000
+WARM_FOLDERS = 50  # whose models are looked at before the first request
 
 
 class UntoldError(Exception):
@@ -102,33 +114,43 @@ class Storage:
                 believed to be there still; None to believe it without asking.
         """
         self._repo = repo
-        self._refs = Refs(repo.reader.common_dir)
+        self._refs = Refs(repo.reader.common_dir, root=repo.reader.root)
         self._remotes = Remotes(repo, default=remote, protocols=protocols)
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
         self._tags = SharedRead(self._read_tags)
-        self._recorded: Kept[Record] = Kept(KEPT_FILES, size=_count_files)
+        self._recorded: Kept[Record] = Kept(
+            KEPT_FILES, size=_count_files, silent=GitSilentError
+        )
         self._files: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
         self._present: Kept[bool] = Kept(KEPT_CHECKS, size=lambda _: 1)
         self._answers: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
 
     def warm_up(self) -> None:
-        """Read a model, if there is one, so that the first request is not slow.
+        """Read a model of each folder, so that the first requests are not slow.
 
-        What may have to ask others is done later, in a thread of its own.
+        What is wrong with a project's remote is told then. What may have to ask others
+        is done later, in a thread of its own.
         """
-        for model in self._tags.get().models[:1]:
+        folders: dict[str, str] = {}
+        for model in self._tags.get().models:
+            folders.setdefault(model.name.rpartition(":")[0], model.name)
+        told: set[str] = set()
+        for name in list(folders.values())[:WARM_FOLDERS]:
             try:
-                ref = ModelRef(model.name)
-                _, _, stores = self._look_up(ref)
-                far = [one for one in stores.values() if one.protocol != LOCAL]
-                if far:
-                    opening = threading.Thread(target=_open, args=(far,), daemon=True)
-                    opening.start()
-                else:
-                    self.find(ref)
+                self._warm_up(ModelRef(name))
             except RefusedError as error:
-                logger.warning("repo '%s': %s", self._repo.key, error)
+                if str(error) not in told:
+                    logger.warning("repo '%s': %s", self._repo.key, error)
+                told.add(str(error))
+
+    def _warm_up(self, ref: ModelRef) -> None:
+        _, _, stores = self._look_up(ref)
+        far = [one for one in stores.values() if one.protocol != LOCAL]
+        if far:
+            threading.Thread(target=_open, args=(far,), daemon=True).start()
+        else:
+            self.find(ref)
 
     def recall(self, ref: ModelRef) -> tuple[StoredFile, ...] | None:
         """Give what :meth:`find` found, if nothing has changed since. Takes no time."""
@@ -148,24 +170,29 @@ class Storage:
             RemoteFolderMissingError: The remote is a folder that is not there.
             RemoteUnreadableError: The remote cannot be asked.
             RepoUnreadableError: Git cannot read this server's copy of the repo.
+            GitSilentError, StorageSilentError, BusyError: See :class:`Patience`.
         """
         key = self._key(ref)  # of before: what changes while this runs is not missed
-        if key is None:
-            return self._find(ref)
-        return self._answers.get(key, lambda: self._find(ref))
+        files = self._find(ref)
+        if key is not None:
+            self._answers.get(key, lambda: files)
+        return files
 
-    def store(self, project: str, name: str) -> Store:
-        """Find a store by its project and name.
+    def known_store(self, project: str, name: str, version: str | None) -> Store | None:
+        """Give a store that was found before. Takes no time."""
+        return self._remotes.known(project, name, version)
+
+    def store(self, project: str, name: str, version: str | None) -> Store:
+        """Find a store by its project and name, and the version that it is of.
 
         Raises:
             ConfigUnreadableError: DVC cannot read its config.
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
+            RepoUnreadableError: Git cannot read this server's copy of the repo.
         """
-        if known := self._remotes.known(project, name):
-            return known
         with self._git_errors():
-            return self._remotes.find(project, name)
+            return self._remotes.find(project, name, commit=version)
 
     def _key(self, ref: ModelRef) -> object:
         """Give what an answer depends on, None while refs are changing."""
@@ -179,16 +206,55 @@ class Storage:
     def _find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
         version, recorded, stores = self._look_up(ref)
         key = (version.commit, ref.name, *stores.values())
-        # Without the lock: a store that is silent keeps nobody else waiting.
+        kept_back = [each for each in recorded.outputs if not each.is_pushed]
         try:
-            files = self._files.get(key, lambda: _list(recorded, stores))
+            files = self._list(key, recorded, stores)
         except UntoldError as exc:
-            raise NotStoredError(ref.name, version, str(exc)) from None
+            reason = _kept_back(kept_back[0].path) if kept_back else str(exc)
+            raise NotStoredError(ref.name, version, reason) from None
+        doubtful = [f for f in files if any(each.holds(f.path) for each in kept_back)]
+        if doubtful:  # it may have been pushed before
+
+            def refuse(lost: Sequence[StoredFile]) -> RefusedError:
+                return NotStoredError(ref.name, version, _kept_back(lost[0].path))
+
+            self._verify(("kept back", *key, self._period()), doubtful, refuse)
         if self._verify_s:
-            self._present.get(
-                (*key, self._period()), lambda: _verify(files, ref.name, version)
-            )
+
+            def tell(lost: Sequence[StoredFile]) -> RefusedError:
+                paths = [file.path for file in lost]
+                return NotPushedError(ref.name, version, paths, of=len(files))
+
+            self._verify(("all", *key, self._period()), files, tell)
         return files
+
+    def _list(
+        self, key: object, record: Record, stores: Mapping[str | None, Store]
+    ) -> tuple[StoredFile, ...]:
+        """List the files of a version, which may have to be read from a remote."""
+        if (known := self._files.peek(key)) is not None:
+            return known
+        if not _folders(record):
+            return self._files.get(key, lambda: _list(record, stores))
+        with asking_remotes():
+            return self._files.get(key, lambda: _list(record, stores))
+
+    def _verify(
+        self,
+        key: object,
+        files: Sequence[StoredFile],
+        refuse: Callable[[Sequence[StoredFile]], RefusedError],
+    ) -> None:
+        """Refuse files whose objects are not on their remote."""
+
+        def look() -> bool:
+            if lost := _missing(files):
+                raise refuse(lost)
+            return True
+
+        if not self._present.peek(key):
+            with asking_remotes():
+                self._present.get(key, look)
 
     def _read_tags(self) -> Registry:
         tags = self._repo.reader.tags()
@@ -240,7 +306,7 @@ class Storage:
         """Say what Git cannot read; the path of this machine is for the log alone."""
         try:
             yield
-        except UnreadableRepoError as exc:
+        except (LocalDiskError, UnreadableRepoError) as exc:
             logger.error("%s", str(exc).partition("\n")[0])  # noqa: TRY400 - it is known
             raise RepoUnreadableError(self._repo.label, exc.reason) from None
 
@@ -267,6 +333,18 @@ def _why_not_stored(record: Record, version: ModelVersion) -> str | None:
     return None
 
 
+def _kept_back(path: str) -> str:
+    return (
+        f"'{path}' has 'push: false', so 'dvc push' leaves it out; remove that, and "
+        "run 'dvc push' where it was trained"
+    )
+
+
+def _folders(record: Record) -> list[RecordedOutput]:
+    """Give the outputs whose listing is an object on a remote."""
+    return [each for each in record.outputs if each.is_folder and not each.files]
+
+
 def _count_files(record: Record) -> int:
     outputs = sum(1 + len(output.files) for output in record.outputs)
     return outputs + len(record.git_files)
@@ -286,8 +364,8 @@ def _list(record: Record, stores: Mapping[str | None, Store]) -> tuple[StoredFil
     """List the files of a version, by path, reading listings where there are some."""
     listings = {
         output.digest: _listing(stores[output.remote], output)
-        for output in record.outputs
-        if output.digest and output.is_folder and not output.files
+        for output in _folders(record)
+        if output.digest
     }
     files = expand(record, listings)
     if not files:
@@ -339,15 +417,15 @@ def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
     return f"{inside}?versionId={file.version.id}"
 
 
-def _verify(files: Sequence[StoredFile], name: str, version: ModelVersion) -> bool:
-    """Refuse files whose objects are not on their remote."""
+def _missing(files: Sequence[StoredFile]) -> list[StoredFile]:
+    """Find the files whose object is not on its remote.
+
+    Raises:
+        RemoteUnreadableError: A remote cannot be asked.
+    """
     try:
-        lost = presence.missing(files)
+        return presence.missing(files)
     except Exception as exc:  # every service has errors of its own
         remotes = "', '".join(sorted({file.store.name for file in files}))
         logger.exception("cannot read from the DVC remote '%s'", remotes)
         raise RemoteUnreadableError(remotes, exc) from None
-    if lost:
-        paths = [file.path for file in lost]
-        raise NotPushedError(name, version, paths, of=len(files))
-    return True

@@ -53,13 +53,13 @@ def bert_of(version: str) -> dict[str, bytes]:
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     project = init_project(tmp_path_factory.mktemp("shapes") / "project")
     write(project.repo, {"dvc.yaml": DVC_YAML})
-    for version in CONFIG:
+    for version, config in CONFIG.items():
         shutil.rmtree(project.repo / "run", ignore_errors=True)
         write(project.repo / "run/ckpt", CKPT[version])
         write(
             project.repo / "bert",
             {
-                "config.json": CONFIG[version],
+                "config.json": config,
                 "nested/run.sh": b"#!/bin/sh\n",
                 "weights": WEIGHTS[version],
                 "tokenizer/vocab.txt": TOKENIZER[version]["vocab.txt"],

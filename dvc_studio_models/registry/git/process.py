@@ -14,6 +14,7 @@ import re
 import select
 import signal
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,9 @@ _PIECE_BYTES = 1 << 16
 _LAST_WORD_S = 1.0  # for what Git says of its end
 
 _running: set[subprocess.Popen[bytes]] = set()
+_starting = threading.Lock()
+_is_over = threading.Event()
+"""Set when this process ends: what starts after that would outlive it."""
 
 
 class Answer:
@@ -105,30 +109,34 @@ def start(
     """Start Git, see :func:`run`; the caller ends it.
 
     Raises:
-        UnreadableRepoError: It does not start, as in a folder that is closed to us.
+        UnreadableRepoError: It does not start, as in a folder that is closed to us, or
+            this process is about to end.
         LocalDiskError: The system has no more processes, files or memory.
     """
     settings = [word for setting in _NO_PROGRAMS for word in ("-c", setting)]
     environment = {k: v for k, v in os.environ.items() if k not in _PLACES}
     allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the arguments are not from outside
-            [command[0], *settings, *command[1:]],
-            cwd=cwd,
-            env={**environment, **_ENVIRONMENT, **allowed},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # In a session of its own it cannot wait for a terminal, and is ended with
-            # the programs that it runs.
-            start_new_session=True,
-        )
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        if error.errno in _EXHAUSTED:
-            raise LocalDiskError(command[0], reason, action="run") from None
-        raise UnreadableRepoError(what, reason) from None
-    _running.add(process)
+    with _starting:
+        if _is_over.is_set():
+            raise UnreadableRepoError(what, "this process ends")
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the arguments are our own
+                [command[0], *settings, *command[1:]],
+                cwd=cwd,
+                env={**environment, **_ENVIRONMENT, **allowed},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # In a session of its own it cannot wait for a terminal, and is ended
+                # with the programs that it runs.
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            if error.errno in _EXHAUSTED:
+                raise LocalDiskError(command[0], reason, action="run") from None
+            raise UnreadableRepoError(what, reason) from None
+        _running.add(process)
     return process
 
 
@@ -148,10 +156,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @atexit.register
 def _end_all() -> None:
-    """End what threads of a server have left running."""
-    for process in list(_running):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+    """End what threads of a server have left running, and let them start no more."""
+    with _starting:
+        _is_over.set()
+        for process in list(_running):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 class RunningObjects:
