@@ -266,8 +266,7 @@ def test_neither_gto_nor_libgit2_is_imported(project: Project) -> None:
     script = """if True:
         import sys
         from pathlib import Path
-        from dvc_studio_models.errors import UnreadableRepoError
-from dvc_studio_models.model import ModelRef
+        from dvc_studio_models.model import ModelRef
         from dvc_studio_models.registry.git.reader import open_reader
         from dvc_studio_models.registry.tags import read_registry
         registry = read_registry(open_reader(Path(sys.argv[1])))
