@@ -83,8 +83,12 @@ class LibraryReader:
 
     @contextlib.contextmanager
     def objects(self) -> Iterator[LibraryReader]:
-        """Open the objects."""
-        yield self
+        """Open the objects, and close the packs that they are in."""
+        try:
+            yield self
+        finally:
+            with self._lock:
+                self._repo.object_store.close()
 
     def read(self, oid: str) -> GitObject | None:
         """Read an object."""
@@ -104,7 +108,8 @@ class LibraryReader:
 
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
         """Read many small objects at once."""
-        return [self.read(oid) for oid in oids]
+        with self.objects():
+            return [self.read(oid) for oid in oids]
 
     # The clone
 
