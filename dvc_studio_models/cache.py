@@ -22,7 +22,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
 from dvc_studio_models.model import Digest
 from dvc_studio_models.objects import Objects, by_algorithm, database_errors
-from dvc_studio_models.remote import DvcRemote, configured_remote
+from dvc_studio_models.remote import DvcRemote, configured_remote, is_folder
 from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (
     PARTS,
@@ -100,6 +100,11 @@ class DvcStore:
         self._use_cache = use_cache
         self._own = Path(real).joinpath(*_OWN)
         self._staged: set[tuple[object, ...]] = set()
+
+    @property
+    def repo(self) -> Any:
+        """DVC's own object of the project, for rooms that talk to hosts."""
+        return self._repo
 
     @property
     def parts(self) -> Path:
@@ -262,9 +267,7 @@ class DvcStore:
         Args:
             name: Of the remote; None for the project's default one.
         """
-        config = self._repo.config
-        remote = config["remote"].get(name or config["core"].get("remote"), {})
-        return bool(remote.get("url")) and "://" not in remote["url"]
+        return is_folder(self._repo, name)
 
     def configured_remote(self, names: Sequence[str | None]) -> str | None:
         """Name the remote that keeps outputs, None unless all their remotes are known.

@@ -375,12 +375,19 @@ class NotInCacheError(StudioModelsError):
 
     exit_code = 5
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], *, imported: bool = False) -> None:
+        """Take the facts.
+
+        Args:
+            paths: Of the files.
+            imported: Whether another repo keeps some of them, which Studio serves not.
+        """
         self.paths = tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
+        hint = "Get them with '--source remote'"
         super().__init__(
             f"the DVC cache lacks these files:{listed}\n"
-            "Get them with '--source remote', or with '--source studio'"
+            + (hint if imported else f"{hint}, or with '--source studio'")
         )
 
 
@@ -393,6 +400,26 @@ class DvcRemoteError(StudioModelsError):
         self.name, self.problems = name, tuple(problems)
         listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
         super().__init__(f"the DVC remote '{name}' did not deliver:{listed}")
+
+
+class ImportSourceError(StudioModelsError):
+    """The repo that something was imported from did not deliver it."""
+
+    exit_code = 5
+
+    def __init__(self, url: str, problems: Iterable[tuple[str, str]]) -> None:
+        """Take the facts.
+
+        Args:
+            url: Of the repo, without secrets.
+            problems: Path, and why.
+        """
+        self.url, self.problems = url, tuple(problems)
+        listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
+        super().__init__(
+            f"the repo '{url}', which these files are imported from, did not "
+            f"deliver:{listed}"
+        )
 
 
 class RemoteConfigError(StudioConfigError):

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from dvc_studio_models.git import Clone
+from dvc_studio_models.witness import Witness
 from projects import (
     BERT,
     CHURN,
@@ -40,7 +42,6 @@ from dvc_studio_models.errors import (
     TokenMissingError,
     UnsafePathError,
 )
-from dvc_studio_models.git import Clone
 from dvc_studio_models.model import (
     Digest,
     ModelFile,
@@ -48,7 +49,6 @@ from dvc_studio_models.model import (
     ModelVersion,
     PullOptions,
 )
-from dvc_studio_models.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

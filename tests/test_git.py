@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from dvc_studio_models.git import Clone, is_local, is_loopback, strip_secrets
 from projects import git, write
 
 from dvc_studio_models.errors import (
@@ -14,7 +15,6 @@ from dvc_studio_models.errors import (
     NotGitRepoError,
     UnreadableRepoError,
 )
-from dvc_studio_models.git import Clone, is_local, is_loopback, strip_secrets
 from dvc_studio_models.model import ModelRef
 
 if TYPE_CHECKING:
