@@ -22,7 +22,6 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.linking import can_reflink, link_or_copy, link_types
 from dvc_studio_models.model import Digest
 from dvc_studio_models.objects import Objects, by_algorithm, database_errors
-from dvc_studio_models.remote import DvcRemote, configured_remote, is_folder
 from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (
     PARTS,
@@ -35,6 +34,7 @@ from dvc_studio_models.trees import build_tree, parse_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from dvc_studio_models.remote import DvcRemote
     from dvc_studio_models.store import Store
 
 _OWN = (".dvc", "tmp", "models")
@@ -252,30 +252,6 @@ class DvcStore:
         if self.size_of(digest) is None:
             return None
         return parse_tree(Path(self._objects.path_of(digest)).read_bytes(), digest)
-
-    def open_remote(self, name: str | None) -> DvcRemote:
-        """Find one of the project's remotes.
-
-        Raises:
-            RemoteConfigError: There is none that can be used.
-        """
-        return DvcRemote(self._repo, name)
-
-    def is_folder(self, name: str | None) -> bool:
-        """Whether a remote is a folder of this machine, by DVC's config.
-
-        Args:
-            name: Of the remote; None for the project's default one.
-        """
-        return is_folder(self._repo, name)
-
-    def configured_remote(self, names: Sequence[str | None]) -> str | None:
-        """Name the remote that keeps outputs, None unless all their remotes are known.
-
-        Args:
-            names: Of their remotes; None stands for the project's default one.
-        """
-        return configured_remote(self._repo, names)
 
     def fetch(
         self,

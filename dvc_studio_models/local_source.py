@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.ask import Answer, tell_repo, with_git_files
@@ -22,17 +22,16 @@ from dvc_studio_models.errors import (
     NotStoredError,
     UsageError,
 )
-from dvc_studio_models.imports import SourceRepo
-from dvc_studio_models.listings import read_remote_listing
+from dvc_studio_models.keepers import Keepers
 from dvc_studio_models.location import locate
 from dvc_studio_models.model import REMOTE, ModelFile
-from dvc_studio_models.parts import PartStore
 from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.registry.recorded import RecordedOutput, expand
-from dvc_studio_models.source import Arrival, common_folder
+from dvc_studio_models.registry.recorded import expand
+from dvc_studio_models.source import common_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
 
     from dvc_studio_models.location import Location
     from dvc_studio_models.model import (
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.progress import Progress
     from dvc_studio_models.registry.clone import Clone
-    from dvc_studio_models.registry.recorded import Listing
-    from dvc_studio_models.source import Here
+    from dvc_studio_models.registry.recorded import Listing, RecordedOutput
+    from dvc_studio_models.source import Arrival, Here
     from dvc_studio_models.store import Store
 
 
@@ -71,7 +70,6 @@ class LocalSource:
         self._folder = here.folder
         self._store: Store | None = None
         self._locations: list[Location] = []
-        self._sources: dict[str, SourceRepo] = {}
         self._keep = not options.dry_run
 
     def answer(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> list[Answer]:
@@ -117,7 +115,7 @@ class LocalSource:
         )
         if all(_holds(store, answer) for answer in found):
             return f"All files of {names} are in the DVC cache: use '--source cache'"
-        if isinstance(store, DvcStore) and (who := self._name_keepers(store)):
+        if isinstance(store, DvcStore) and (who := self._keepers.describe()):
             return (
                 f"{who} may have {names}, which it is by the local tags: use "
                 "'--source remote'"
@@ -157,104 +155,20 @@ class LocalSource:
             DvcRemoteError: It did not deliver.
         """
         self._refuse_missing(files)
-        sizes = [file.size for file in files if file.size is not None]
-        total = sum(sizes) if len(sizes) == len(files) else None
-        before = 0
-        for keeper, wanted in self._by_keeper(files):
-
-            def tell(count: int, before: int = before) -> None:
-                progress.update(before + count, total)
-
-            if isinstance(keeper, RecordedOutput):
-                arrivals = self._fetch_import(keeper, wanted, tell, jobs)
-            else:
-                arrivals = self._fetch_remote(keeper, wanted, tell, jobs)
-            before += sum(arrival.size for arrival in arrivals)
-            yield arrivals
+        yield from self._keepers.fetch(files, progress, jobs=jobs)
 
     def close(self) -> None:
         """Close the store, and the repos of imports."""
-        for source in self._sources.values():
-            source.close()
+        if "_keepers" in vars(self):
+            self._keepers.close()
         if self._store is not None:
             self._store.close()
 
     def _refuse_missing(self, files: Sequence[ModelFile]) -> None:
         if files and self.kind != REMOTE:
-            imported = any(self._import_of(file.path) for file in files)
+            found = [each.output_of(f.path) for each in self._locations for f in files]
+            imported = any(output and output.is_of_another_repo for output in found)
             raise NotInCacheError([file.path for file in files], imported=imported)
-
-    # Who keeps what
-
-    def _by_keeper(
-        self, files: Sequence[ModelFile]
-    ) -> list[tuple[RecordedOutput | str | None, dict[str, ModelFile]]]:
-        """Group files by what was imported, and all else by the DVC remote."""
-        groups: dict[object, tuple[RecordedOutput | str | None, dict[str, ModelFile]]]
-        groups = {}
-        for file in files:
-            keeper = self._import_of(file.path) or file.remote
-            key = keeper.path if isinstance(keeper, RecordedOutput) else (keeper,)
-            groups.setdefault(key, (keeper, {}))[1][file.path] = file
-        return [groups[key] for key in sorted(groups, key=str)]
-
-    def _import_of(self, path: str) -> RecordedOutput | None:
-        """Return the output that a file is of, where another repo keeps it."""
-        found = (location.output_of(path) for location in self._locations)
-        return next((out for out in found if out and out.is_of_another_repo), None)
-
-    def _name_keepers(self, store: DvcStore) -> str | None:
-        """Name who may have the models; None where DVC's config names nobody."""
-        outputs = [out for each in self._locations for out in each.outputs]
-        imports = [out for out in outputs if out.is_of_another_repo]
-        if imports and len(imports) == len(outputs):
-            return "The repo that it is imported from"
-        remotes = {name for each in self._locations for name in each.remotes}
-        remote = store.configured_remote(sorted(remotes, key=str))
-        return remote and f"The DVC remote '{remote}'"
-
-    def _fetch_remote(
-        self,
-        name: str | None,
-        wanted: Mapping[str, ModelFile],
-        tell: Callable[[int], None],
-        jobs: int,
-    ) -> list[Arrival]:
-        """Bring from a DVC remote into the cache."""
-        digests = {path: file.digest for path, file in wanted.items() if file.digest}
-        remote = self._project.open_remote(name)
-        self._project.fetch(remote, digests, tell=tell, jobs=jobs)
-        return [
-            Arrival(wanted[path], digest, self._opened.size_of(digest) or 0, "git")
-            for path, digest in digests.items()
-        ]
-
-    def _fetch_import(
-        self,
-        output: RecordedOutput,
-        wanted: Mapping[str, ModelFile],
-        tell: Callable[[int], None],
-        jobs: int,
-    ) -> list[Arrival]:
-        """Bring from the repo of an import to parts."""
-        digests = {path: file.digest for path, file in wanted.items() if file.digest}
-        store = PartStore(self._opened.parts)
-        source = self._source_of(output)
-        parts = source.fetch(digests, output, store, tell=tell, jobs=jobs)
-        return [
-            Arrival(wanted[path], digests[path], part.size or 0, "git", part)
-            for path, part in parts.items()
-        ]
-
-    def _source_of(self, output: RecordedOutput) -> SourceRepo:
-        """Open the repo that something was imported from, once."""
-        assert output.origin  # noqa: S101 - it is an import
-        if output.path not in self._sources:
-            file = self._clone.root / output.origin.file
-            folders = [self._folder, file.parent, Path(self._project.repo.root_dir)]
-            repo = self._project.repo
-            self._sources[output.path] = SourceRepo(repo, output.origin, folders)
-        return self._sources[output.path]
 
     # Where
 
@@ -268,6 +182,12 @@ class LocalSource:
         if not isinstance(self._opened, DvcStore):
             raise NotDvcProjectError(str(self._clone.root))
         return self._opened
+
+    @cached_property
+    def _keepers(self) -> Keepers:
+        return Keepers(
+            self._project, self._locations, here=self._folder, root=self._clone.root
+        )
 
     # What
 
@@ -321,11 +241,7 @@ class LocalSource:
         assert output.digest  # noqa: S101 - only what has a hash has a listing
         listing = store.read_tree(output.digest)
         if listing is None and self.kind == REMOTE:
-            if not output.is_of_another_repo:
-                return read_remote_listing(self._project, output, keep=self._keep)
-            listing = self._source_of(output).read_listing(output)
-            if self._keep:
-                store.keep_tree(listing, output.digest)
+            listing = self._keepers.read_listing(output, keep=self._keep)
         if listing is None:
             what = f"{output.path} (which files it has)"
             raise NotInCacheError([what], imported=output.is_of_another_repo)

@@ -20,11 +20,13 @@ from dvc_studio_models.errors import DvcRemoteError, RemoteConfigError, disk_err
 from dvc_studio_models.model import MD5_DOS2UNIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dvc_studio_models.model import Digest
 
 logger = logging.getLogger(f"dvc.{__name__}")
+
+NOT_THERE = "it is not there; was it pushed with 'dvc push'?"
 
 _MD5_LETTERS = 32  # what follows them marks a directory
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
@@ -33,12 +35,13 @@ _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
 class DvcRemote:
     """One remote of a DVC project."""
 
-    def __init__(self, repo: Any, name: str | None) -> None:
+    def __init__(self, repo: Any, name: str | None, path: str) -> None:
         """Find it in DVC's config.
 
         Args:
             repo: DVC's own object; stays the caller's.
             name: None for the project's default one.
+            path: Of what it keeps, for messages.
 
         Raises:
             RemoteConfigError: There is none, or not the package for its kind, or it
@@ -47,7 +50,7 @@ class DvcRemote:
         self._repo = repo
         self.name = name or repo.config["core"].get("remote") or ""
         if not self.name:
-            reason = "DVC's config has no default one"
+            reason = f"DVC's config has no default one, and '{path}' names none"
             raise RemoteConfigError(reason)
         with self._config_errors():
             self._remote = repo.cloud.get_remote(name=name, command="fetch")
@@ -148,12 +151,11 @@ class DvcRemote:
             raise RemoteConfigError(reason) from None
 
 
-def configured_remote(repo: Any, names: Sequence[str | None]) -> str | None:
-    """Name the remote of the first output; None unless DVC's config has them all."""
+def configured_remotes(repo: Any, names: Iterable[str | None]) -> list[str]:
+    """Name the remotes of outputs; none unless DVC's config has them all."""
     default = repo.config["core"].get("remote")
-    known = set(repo.config["remote"])
-    wanted = [name or default for name in names]
-    return wanted[0] if wanted and known.issuperset(wanted) else None
+    wanted = {name or default for name in names}
+    return sorted(wanted) if wanted <= set(repo.config["remote"]) else []
 
 
 def is_folder(repo: Any, name: str | None) -> bool:
@@ -174,7 +176,7 @@ def _is_of_disk(error: BaseException, folder: str) -> bool:
 def reason_of(error: BaseException) -> str:
     """Say why, in no words of the library's: they may hold an address with secrets."""
     if isinstance(error, FileNotFoundError):
-        return "it is not there; was it pushed with 'dvc push'?"
+        return NOT_THERE
     if isinstance(error, PermissionError):
         return "its credentials may not read it"
     if isinstance(error, (ConnectionError, TimeoutError)):
