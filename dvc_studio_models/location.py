@@ -100,11 +100,11 @@ def _refuse_unstored(ref: ModelRef, record: Record, version: ModelVersion) -> No
     """
     if not record.outputs:
         if not record.git_files:
-            reason = f"'{record.path}' is not tracked at {version.commit[:7]}"
+            reason = f"{record.path!r} is not tracked at {version.commit[:7]}"
             raise NotStoredError(ref, reason)
         raise NotStoredError(
             ref,
-            f"'{record.path}' is kept in Git itself, not in DVC",
+            f"{record.path!r} is kept in Git itself, not in DVC",
             f"Run '{git_checkout(version.commit, [record.path])}'",
         )
     for output in record.outputs:
@@ -116,10 +116,10 @@ def _without_hash(
     ref: ModelRef, output: RecordedOutput, version: ModelVersion
 ) -> NotStoredError:
     if output.origin is None:
-        return NotStoredError(ref, f"DVC recorded no hash of '{output.path}'")
+        return NotStoredError(ref, f"DVC recorded no hash of {output.path!r}")
     source = strip_secrets(output.origin.url)
     return NotStoredError(
         ref,
-        f"'{output.path}' is imported from '{source}' without its hash",
+        f"{output.path!r} is imported from '{source}' without its hash",
         f"Run '{dvc_import(output, version.commit)}'",
     )
