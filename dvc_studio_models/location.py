@@ -10,6 +10,7 @@ from dvc_studio_models.ask import Answer
 from dvc_studio_models.errors import (
     NotStoredError,
     RecordUnreadableError,
+    UnreadableRepoError,
     VersionUnknownError,
 )
 from dvc_studio_models.model import ModelFile
@@ -75,7 +76,7 @@ def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
 def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
     """List what is pinned; the clone may lack the commit that says which remotes."""
     record = None
-    with contextlib.suppress(RecordUnreadableError):
+    with contextlib.suppress(RecordUnreadableError, UnreadableRepoError):
         record = registry.record(ref.name, pin.version)
     outputs = record.outputs if record else ()
     files = (

@@ -158,8 +158,7 @@ def check_lockable(answers: Iterable[Answer], path: Path) -> None:
             why = "no local tag says so, and a pin needs one"
             raise VersionUnknownError(answer.ref, why)
         if not version.registered:
-            why = "its stage lies on a commit without a version"
-            raise VersionUnknownError(answer.ref, why)
+            raise VersionUnknownError.unregistered(answer.ref, version.commit)
     if not path.parent.is_dir():
         raise LocalDiskError(path, "no such folder")
     if path.exists():
