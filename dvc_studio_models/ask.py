@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -29,6 +28,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import Digest, ModelFile
 from dvc_studio_models.paths import outside
+from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.registry.comparison import is_recorded
 from dvc_studio_models.registry.recorded import expand_output
 from dvc_studio_models.registry.urls import (
@@ -130,17 +130,22 @@ def connect(settings: Settings) -> StudioClient:
     return StudioClient(settings.url, settings.require_token())
 
 
-def hold_to(answer: Answer, pin: Pin) -> Answer:
+def hold_to(answer: Answer, pin: Pin, *, lock: str | None = None) -> Answer:
     """Refuse what differs from what is locked.
 
     Where a link tells no hash, the download is held to the locked one.
+
+    Args:
+        answer: Of the source.
+        pin: What is locked.
+        lock: The lock file, as the user names it; None for the default one.
 
     Raises:
         LockMismatchError: Paths or hashes differ; all of them are named.
     """
     answer = _with_locked_git_files(answer, pin)
     if differences := differences_of(answer, pin):
-        raise LockMismatchError(pin.pinned, differences)
+        raise LockMismatchError(pin.pinned, differences, lock=lock)
     locked = {file.path: file for file in pin.files}
     files = tuple(
         replace(file, digest=locked[file.path].digest, size=locked[file.path].size)
@@ -326,12 +331,10 @@ def _warn_of_git_files(
 ) -> None:
     """Name the files of a model that only Git can bring."""
     logger.warning(
-        "files of the model that Git keeps are not pulled, as %s: %s. Run "
-        "'git checkout %s -- %s'",
+        "files of the model that Git keeps are not pulled, as %s: %s. Run '%s'",
         reason,
         ", ".join(paths),
-        version.commit,
-        shlex.join(paths),
+        git_checkout(version.commit, paths),
     )
 
 

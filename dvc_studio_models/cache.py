@@ -29,7 +29,6 @@ from dvc_studio_models.project import (
     refuse_read_only,
     refused_path,
 )
-from dvc_studio_models.remote import DvcRemote, configured_remote
 from dvc_studio_models.scratch import hide, lend, sweep, waiting_name
 from dvc_studio_models.store import (
     PARTS,
@@ -43,6 +42,7 @@ from dvc_studio_models.trees import build_tree, parse_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from dvc_studio_models.remote import DvcRemote
     from dvc_studio_models.store import Store
 
 _OWN = (".dvc", "tmp", "models")
@@ -111,6 +111,11 @@ class DvcStore:
         self._waits = wait_for_lock
         self._own = Path(real).joinpath(*_OWN)
         self._staged: set[tuple[object, ...]] = set()
+
+    @property
+    def repo(self) -> Any:
+        """DVC's own object of the project, for rooms that talk to hosts."""
+        return self._repo
 
     @property
     def parts(self) -> Path:
@@ -279,32 +284,6 @@ class DvcStore:
         if self.size_of(digest) is None:
             return None
         return parse_tree(Path(self._objects.path_of(digest)).read_bytes(), digest)
-
-    def open_remote(self, name: str | None) -> DvcRemote:
-        """Find one of the project's remotes.
-
-        Raises:
-            RemoteConfigError: There is none that can be used.
-        """
-        return DvcRemote(self._repo, name)
-
-    def is_folder(self, name: str | None) -> bool:
-        """Whether a remote is a folder of this machine, by DVC's config.
-
-        Args:
-            name: Of the remote; None for the project's default one.
-        """
-        config = self._repo.config
-        remote = config["remote"].get(name or config["core"].get("remote"), {})
-        return bool(remote.get("url")) and "://" not in remote["url"]
-
-    def configured_remote(self, names: Sequence[str | None]) -> str | None:
-        """Name the remote that keeps outputs, None unless all their remotes are known.
-
-        Args:
-            names: Of their remotes; None stands for the project's default one.
-        """
-        return configured_remote(self._repo, names)
 
     def fetch(
         self,

@@ -29,6 +29,9 @@ REFRESH_TAGS = "git fetch --prune --prune-tags --force --tags"
 """Makes the local tags those of the remote, whatever happened to them there."""
 
 
+_DEFAULT_LOCK = "models.lock"
+
+
 class StudioModelsError(DvcException):
     """Base of all errors of this package."""
 
@@ -89,7 +92,7 @@ class NotLockedError(StudioModelsError):
 
 def _lock_option(path: Path | str) -> str:
     """Spell the option that writes a lock file."""
-    is_default = PurePath(path).name == "models.lock"
+    is_default = PurePath(path).name == _DEFAULT_LOCK
     return "--lock" if is_default else f"--lock {shlex.quote(str(path))}"
 
 
@@ -102,12 +105,15 @@ class LockMismatchError(StudioModelsError):
         self,
         ref: ModelRef,
         differences: Iterable[tuple[str, Digest | None, Digest | None]],
+        *,
+        lock: str | None = None,
     ) -> None:
         """Take the facts.
 
         Args:
             ref: The locked version.
             differences: Path, hash in the lock, hash that Studio serves; None for none.
+            lock: The lock file, as the user names it; None for the default one.
         """
         self.ref, self.differences = ref, tuple(differences)
         listed = "".join(
@@ -117,7 +123,7 @@ class LockMismatchError(StudioModelsError):
         super().__init__(
             f"Studio serves other content than is locked as '{ref}':{listed}\n"
             "Nothing was changed. If the new content is right, lock it with "
-            f"'dvc models pull {ref} --lock'"
+            f"'dvc models pull {ref} {_lock_option(lock or _DEFAULT_LOCK)}'"
         )
 
 
@@ -379,6 +385,16 @@ class VersionUnknownError(StudioModelsError):
         return cls(ref, why, hint=f"Run '{REFRESH_TAGS}'")
 
     @classmethod
+    def unregistered(cls, ref: ModelRef, commit: str) -> VersionUnknownError:
+        """Make the error of a stage that a lock file cannot name by a version."""
+        return cls(
+            ref,
+            "its stage lies on a commit without a version",
+            hint=f"Register one there with 'gto register {ref.name} {commit}', or pull "
+            "without '--lock'",
+        )
+
+    @classmethod
     def lightweight(cls, ref: ModelRef, tags: Sequence[str]) -> VersionUnknownError:
         """Make the error of tags that GTO does not count, and that would matter."""
         some = "tag" if len(tags) == 1 else "tags"
@@ -431,12 +447,19 @@ class NotInCacheError(StudioModelsError):
 
     exit_code = 5
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], *, imported: bool = False) -> None:
+        """Take the facts.
+
+        Args:
+            paths: Of the files.
+            imported: Whether another repo keeps some of them, which Studio serves not.
+        """
         self.paths = tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
+        hint = "Get them with '--source remote'"
         super().__init__(
             f"the DVC cache lacks these files:{listed}\n"
-            "Get them with '--source remote', or with '--source studio'"
+            + (hint if imported else f"{hint}, or with '--source studio'")
         )
 
 
@@ -449,6 +472,26 @@ class DvcRemoteError(StudioModelsError):
         self.name, self.problems = name, tuple(problems)
         listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
         super().__init__(f"the DVC remote '{name}' did not deliver:{listed}")
+
+
+class ImportSourceError(StudioModelsError):
+    """The repo that something was imported from did not deliver it."""
+
+    exit_code = 5
+
+    def __init__(self, url: str, problems: Iterable[tuple[str, str]]) -> None:
+        """Take the facts.
+
+        Args:
+            url: Of the repo, without secrets.
+            problems: Path, and why.
+        """
+        self.url, self.problems = url, tuple(problems)
+        listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
+        super().__init__(
+            f"the repo '{url}', which these files are imported from, did not "
+            f"deliver:{listed}"
+        )
 
 
 class RemoteConfigError(StudioConfigError):
@@ -547,12 +590,19 @@ class TargetExistsError(WorkspaceError):
 class GitFilesDifferError(WorkspaceError):
     """A model has files that Git keeps, and the working tree has others."""
 
-    def __init__(self, name: str, commit: str, paths: Sequence[str]) -> None:
-        self.name, self.commit, self.paths = name, commit, tuple(paths)
+    def __init__(self, name: str, command: str, paths: Sequence[str]) -> None:
+        """Take the facts.
+
+        Args:
+            name: Of the model.
+            command: That gets the files out of Git.
+            paths: Of the files.
+        """
+        self.name, self.command, self.paths = name, command, tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
         super().__init__(
             f"these files of '{name}' are kept in Git, and differ here:{listed}\n"
-            f"Run 'git checkout {commit} -- {shlex.join(self.paths)}', then pull again"
+            f"Run '{command}', then pull again"
         )
 
 

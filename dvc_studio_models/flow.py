@@ -46,6 +46,7 @@ from dvc_studio_models.plan import (
 )
 from dvc_studio_models.preparation import ask, held, narrow, prepare, stand
 from dvc_studio_models.progress import SilentProgress
+from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.survey import find_leftovers, settled
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def download_urls(
         here = stand(options)
         refs, pins = choose(names, here, options, stage=stage, version=version)
         _, answers = ask(refs, pins, here, options, stack)
-        answers = [held(answer, pins) for answer in answers]
+        answers = [held(answer, pins, options) for answer in answers]
         files = [file for a in narrow(answers, options) for file in a.files]
     problems = [(file.path, why) for file in files if (why := path_problem(file.path))]
     if problems:
@@ -171,9 +172,8 @@ def _refuse_conflicts(ready: Ready) -> None:
     for answer in ready.answers:
         kept_in_git = [file.path for file in conflicts if file in answer.files]
         if kept_in_git and answer.version:
-            raise GitFilesDifferError(
-                answer.ref.name, answer.version.commit, kept_in_git
-            )
+            command = git_checkout(answer.version.commit, kept_in_git)
+            raise GitFilesDifferError(answer.ref.name, command, kept_in_git)
 
 
 # Fetch

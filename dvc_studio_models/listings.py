@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.cache import DvcStore
 from dvc_studio_models.errors import LocalDiskError, StudioModelsError
 from dvc_studio_models.model import CACHE, REMOTE
+from dvc_studio_models.remote import DvcRemote, is_folder
 from dvc_studio_models.trees import parse_tree
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing
         found = store.read_tree(output.digest)
         if found is not None or kind == CACHE or not isinstance(store, DvcStore):
             return found
-        if not (options.lock or kind == REMOTE or store.is_folder(output.remote)):
+        if not (options.lock or kind == REMOTE or is_folder(store.repo, output.remote)):
             return None
         try:
             return read_remote_listing(store, output, keep=not options.dry_run)
@@ -65,7 +66,7 @@ def read_remote_listing(
         IntegrityError: It delivered no listing.
     """
     assert output.digest  # noqa: S101 - only what has a hash has a listing
-    remote = store.open_remote(output.remote)
+    remote = DvcRemote(store.repo, output.remote, output.path)
     raw = remote.read_tree(output.digest, output.path)
     listing = parse_tree(raw, output.digest)
     if keep:

@@ -39,6 +39,9 @@ _REF = re.compile(
     rf"(?:(?P<folder>{FOLDER}):)?(?P<name>{NAME})"
     rf"(?:@(?P<version>latest|greatest|v?{SEMVER})|\#(?P<stage>{NAME}))?"
 )
+_TAG = re.compile(rf"(?:(?P<folder>{FOLDER})=)?(?P<rest>[^=]+?)(?:\#[0-9]+)?")
+"""What GTO calls a tag: ``dir=churn@v1.0.0#2``."""
+
 _OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})\Z")
 _ALGORITHMS = {MD5, MD5_DOS2UNIX}
 _HASH = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
@@ -78,6 +81,9 @@ class ModelRef:
         match = _REF.fullmatch(text)
         name = match and _qualify(match["folder"] or "", match["name"])
         if not match or not name:
+            if meant := _meant_by_tag(text):
+                msg = f"{text!a} is not a model's name but a tag's: use {meant!a}"
+                raise UsageError(msg)
             msg = (
                 f"{text!a} is not a model's name: use NAME, NAME@VERSION or "
                 "NAME#STAGE, with 'DIR:' before it if DIR/dvc.yaml annotates it"
@@ -107,6 +113,15 @@ class ModelRef:
     def folder(self) -> str:
         """Folder of the ``dvc.yaml`` that annotates it, ``""`` for the Git root."""
         return self.name.rpartition(":")[0]
+
+
+def _meant_by_tag(text: str) -> str | None:
+    """Spell what the name of a GTO tag is of; None where it is no such name."""
+    match = _TAG.fullmatch(text)
+    if match is None:
+        return None
+    meant = f"{match['folder']}:{match['rest']}" if match["folder"] else match["rest"]
+    return meant if meant != text and _REF.fullmatch(meant) else None
 
 
 def _qualify(folder: str, name: str) -> str | None:

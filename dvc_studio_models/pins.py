@@ -167,8 +167,7 @@ def check_lockable(
         if not version:
             raise _unknown(answer.ref, registry)
         if not version.registered:
-            why = "its stage lies on a commit without a version"
-            raise VersionUnknownError(answer.ref, why)
+            raise VersionUnknownError.unregistered(answer.ref, version.commit)
     if not path.parent.is_dir():
         raise LocalDiskError(path, "no such folder")
     if path.exists():

@@ -74,10 +74,11 @@ def ask(
         return source, source.answer(refs, pins)
 
 
-def held(answer: Answer, pins: Mapping[str, Pin]) -> Answer:
+def held(answer: Answer, pins: Mapping[str, Pin], options: PullOptions) -> Answer:
     """Hold a model that is pinned to its pin, see :func:`ask.hold_to`."""
+    lock = None if isinstance(options.locked, bool) else str(options.locked)
     pinned = pins.get(answer.ref.name)
-    return hold_to(answer, pinned) if pinned else answer
+    return hold_to(answer, pinned, lock=lock) if pinned else answer
 
 
 def narrow(answers: Sequence[Answer], options: PullOptions) -> list[Answer]:
@@ -138,7 +139,7 @@ def prepare(
     workspace = Workspace(_root(here, options))
     paths = [f.path for answer in answers for f in answer.files if not f.git_oid]
     check_targets(workspace, paths, source=_whose(source, pins))
-    answers = [held(answer, pins) for answer in answers]
+    answers = [held(answer, pins, options) for answer in answers]
     store = source.open_store(workspace.root, paths)
     receipts = Receipts(store.receipts)
     known = receipts.load(workspace.root)

@@ -12,38 +12,36 @@ import contextlib
 import errno
 import hashlib
 import logging
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsspec import Callback
-
+from dvc_studio_models.beside import Count, run_beside
 from dvc_studio_models.errors import DvcRemoteError, RemoteConfigError, disk_errors
 from dvc_studio_models.model import MD5_DOS2UNIX
-from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dvc_studio_models.model import Digest
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
+NOT_THERE = "it is not there; was it pushed with 'dvc push'?"
+
 _MD5_LETTERS = 32  # what follows them marks a directory
-_TICK_S = 0.1
-_GRACE_S = 0.5
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
 
 
 class DvcRemote:
     """One remote of a DVC project."""
 
-    def __init__(self, repo: Any, name: str | None) -> None:
+    def __init__(self, repo: Any, name: str | None, path: str) -> None:
         """Find it in DVC's config.
 
         Args:
             repo: DVC's own object; stays the caller's.
             name: None for the project's default one.
+            path: Of what it keeps, for messages.
 
         Raises:
             RemoteConfigError: There is none, or not the package for its kind, or it
@@ -52,7 +50,7 @@ class DvcRemote:
         self._repo = repo
         self.name = name or repo.config["core"].get("remote") or ""
         if not self.name:
-            reason = "DVC's config has no default one"
+            reason = f"DVC's config has no default one, and '{path}' names none"
             raise RemoteConfigError(reason)
         with self._config_errors():
             self._remote = repo.cloud.get_remote(name=name, command="fetch")
@@ -74,7 +72,7 @@ class DvcRemote:
         try:
             raw: bytes = odb.fs.cat_file(odb.oid_to_path(digest.value))
         except Exception as error:  # noqa: BLE001 - each cloud has its own
-            raise DvcRemoteError(self.name, [(path, _reason(error))]) from None
+            raise DvcRemoteError(self.name, [(path, reason_of(error))]) from None
         actual = hashlib.md5(raw, usedforsecurity=False).hexdigest()
         if actual != digest.value[:_MD5_LETTERS]:
             reason = "its list of files has another hash there"
@@ -104,7 +102,7 @@ class DvcRemote:
         paths = {digest.value: path for path, digest in files.items()}
         failed: dict[str, BaseException] = {}
         source = self._odb(next(iter(files.values())))
-        count = _Count()
+        count = Count()
 
         def work() -> None:
             with disk_errors(odb.path):  # what fails at the remote is in ``failed``
@@ -122,12 +120,12 @@ class DvcRemote:
                     if not failed:
                         raise
 
-        _watch(work, count, tell)
+        run_beside(work, count, tell)
         with disk_errors(odb.path):
             for error in failed.values():
                 if _is_of_disk(error, odb.path):
                     raise error
-        problems = [(paths[value], _reason(error)) for value, error in failed.items()]
+        problems = [(paths[value], reason_of(error)) for value, error in failed.items()]
         if problems:
             raise DvcRemoteError(self.name, problems)
 
@@ -153,72 +151,18 @@ class DvcRemote:
             raise RemoteConfigError(reason) from None
 
 
-def configured_remote(repo: Any, names: Sequence[str | None]) -> str | None:
-    """Name the remote of the first output; None unless DVC's config has them all."""
+def configured_remotes(repo: Any, names: Iterable[str | None]) -> list[str]:
+    """Name the remotes of outputs; none unless DVC's config has them all."""
     default = repo.config["core"].get("remote")
-    known = set(repo.config["remote"])
-    wanted = [name or default for name in names]
-    return wanted[0] if wanted and known.issuperset(wanted) else None
+    wanted = {name or default for name in names}
+    return sorted(wanted) if wanted <= set(repo.config["remote"]) else []
 
 
-class _Count(Callback):  # type: ignore[misc]  # fsspec is untyped
-    """Counts the bytes of all files; from the threads of a file system."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-        self.stopped = False
-        self._lock = threading.Lock()
-
-    def branched(self, path_1: str, path_2: str, **kwargs: Any) -> Callback:  # noqa: ARG002
-        """Count what one file's transfer tells."""
-        return _FileCount(self)
-
-    def add(self, count: int) -> None:
-        if self.stopped:
-            raise InterruptedError
-        with self._lock:
-            self.bytes += count
-
-
-class _FileCount(Callback):  # type: ignore[misc]
-    def __init__(self, total: _Count) -> None:
-        super().__init__()
-        self._total = total
-
-    def relative_update(self, inc: int = 1) -> None:
-        self.value += inc
-        self._total.add(inc)
-
-    def absolute_update(self, value: int) -> None:
-        self.relative_update(value - self.value)
-
-
-def _watch(
-    work: Callable[[], None], count: _Count, tell: Callable[[int], None]
-) -> None:
-    """Run ``work`` beside us, so that bytes are told, and Ctrl-C heard, in between.
-
-    Whose bytes still arrive removes its temporary files at the end. A remote that
-    stalls holds its thread for minutes, and nobody waits for that, not even the end of
-    the process.
-    """
-    workers = Workers(1)
-
-    def work_and_end() -> None:
-        work()
-        workers.end()
-
-    workers.add_beside(work_and_end)
-    try:
-        while not workers.ended:
-            workers.pause(_TICK_S)
-            tell(count.bytes)
-    finally:
-        count.stopped = True
-        workers.join(_GRACE_S)
-    if workers.error:
-        raise workers.error
+def is_folder(repo: Any, name: str | None) -> bool:
+    """Whether a remote is a folder of this machine, by DVC's config."""
+    config = repo.config
+    remote = config["remote"].get(name or config["core"].get("remote"), {})
+    return bool(remote.get("url")) and "://" not in remote["url"]
 
 
 def _is_of_disk(error: BaseException, folder: str) -> bool:
@@ -229,10 +173,10 @@ def _is_of_disk(error: BaseException, folder: str) -> bool:
     return inside or error.errno in _DISK_ERRNOS
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Say why, in no words of the library's: they may hold an address with secrets."""
     if isinstance(error, FileNotFoundError):
-        return "it is not there; was it pushed with 'dvc push'?"
+        return NOT_THERE
     if isinstance(error, PermissionError):
         return "its credentials may not read it"
     if isinstance(error, (ConnectionError, TimeoutError)):

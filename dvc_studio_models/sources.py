@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
+    ModelNotFoundError,
     StudioAuthError,
     StudioFailedError,
     StudioModelsError,
@@ -67,12 +68,14 @@ def pointing_elsewhere(
 ) -> Iterator[None]:
     """Where Studio fails within, let its error say which other source would do.
 
-    That is none where ``options`` forbid the cache, or name another repo.
+    That is none where ``options`` forbid the cache, or name another repo. What Studio
+    does not know, another source has only where another repo keeps it.
     """
     try:
         yield
-    except _STUDIO_FAILS as error:
-        if way := _find_way(here, refs, pins, options):
+    except (*_STUDIO_FAILS, ModelNotFoundError) as error:
+        is_unknown = isinstance(error, ModelNotFoundError)
+        if way := _find_way(here, refs, pins, options, imports_only=is_unknown):
             error.suggest(way)
         raise
 
@@ -82,12 +85,14 @@ def _find_way(
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
     options: PullOptions,
+    *,
+    imports_only: bool,
 ) -> str | None:
     if not options.cache:
         return None
     try:
         source = LocalSource(here, CACHE, options)
         with contextlib.closing(source):
-            return source.find_way(refs, pins)
+            return source.find_way(refs, pins, imports_only=imports_only)
     except StudioModelsError:  # then there is none
         return None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-FORMAT = 3
+FORMAT = 4
 
 
 def load(cache: Path | None) -> dict[str, Any]:

@@ -148,10 +148,18 @@ def _origin(out: Output) -> Import | None:
     if not stage.is_import or stage.is_db_import:
         return None
     dep = stage.deps[0]
+    file = stage.path.lstrip("/")
     if not stage.is_repo_import:
-        return Import(str(dep.def_path))
+        return Import(str(dep.def_path), file=file)
     repo = dep.def_repo
-    return Import(repo["url"], dep.def_path, repo.get("rev_lock") or repo.get("rev"))
+    return Import(
+        repo["url"],
+        dep.def_path,
+        repo.get("rev_lock"),
+        file,
+        repo.get("config"),
+        repo.get("remote"),
+    )
 
 
 def _listed(out: Output, folder: str) -> Iterator[RecordedFile]:

@@ -7,7 +7,7 @@ Git's own files, or nothing but what Git keeps itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.model import Digest, is_tree
 
@@ -34,7 +34,17 @@ class Import:
     """In the source repo; None for ``dvc import-url``."""
 
     rev: str | None = None
-    """The source repo's commit."""
+    """The source repo's commit; None where DVC never looked."""
+
+    file: str = ""
+    """DVC's file that records it, relative to the Git root."""
+
+    config: Any = None
+    """What ``dvc import --config`` gave: the path of a DVC config, or its content."""
+
+    remote: Any = None
+    """What ``dvc import --remote`` or ``--remote-config`` gave: the source repo's DVC
+    remote, or its settings."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,11 @@ class RecordedOutput:
     def is_folder(self) -> bool:
         """Whether it is a folder, whose listing is an object of its own."""
         return is_tree(self.digest)
+
+    @property
+    def is_of_another_repo(self) -> bool:
+        """Whether ``dvc import`` brought it, so that ``dvc push`` leaves it out."""
+        return self.origin is not None and self.origin.path is not None
 
     def holds(self, path: str) -> bool:
         """Whether ``path`` is this output or lies in it."""

@@ -22,6 +22,7 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.model import MD5, ModelRef
+from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.registry.records import Records
@@ -318,15 +319,16 @@ def _why_not_stored(record: Record, version: ModelVersion) -> str | None:
             return f"'{record.path}' is not tracked by DVC"
         return (
             f"'{record.path}' is kept in Git itself, not in DVC; run "
-            f"'git checkout {version.commit} -- {record.path}' in a clone"
+            f"'{git_checkout(version.commit, [record.path])}' in a clone"
         )
     for output in record.outputs:
         origin = output.origin
         source = f" from '{strip_secrets(origin.url)}'" if origin else ""
-        if origin and (origin.path is not None or output.digest is None):
+        if output.is_of_another_repo or (origin and output.digest is None):
             return (
                 f"'{output.path}' is imported{source}, and DVC pushes no such file to "
-                f"this repo's remote; run 'dvc pull {output.path}' in a clone"
+                f"this repo's remote; run '{dvc_import(output, version.commit)}' in a "
+                "clone"
             )
         if output.digest is None:
             return f"DVC recorded no hash for '{output.path}'"

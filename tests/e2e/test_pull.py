@@ -15,6 +15,8 @@ import pytest
 from projects import BERT, CHURN, FRAUD, git, lock_held, read_tree
 from servers import free_port
 
+from dvc_studio_models.errors import REFRESH_TAGS
+
 if TYPE_CHECKING:
     from conftest import RunDvc
 
@@ -381,7 +383,7 @@ def test_tags_that_lag_behind_are_told(
     done = run_dvc("models", "pull", "churn#prod", cwd=clone, env=registry.environ)
 
     assert done.returncode == 0
-    assert "'git fetch --prune --prune-tags --force --tags'" in done.stderr
+    assert REFRESH_TAGS in done.stderr
     assert done.stdout.startswith("churn#prod from ")
     assert "verified by the hash in the URL" in done.stdout
 

@@ -1,0 +1,60 @@
+"""What to run for what no DVC remote of a repo has. No I/O.
+
+Each command works as it stands in any folder of a clone, and gets the version that is
+meant, whatever is checked out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dvc_studio_models.registry.recorded import RecordedOutput
+
+_PLAIN = re.compile(r"[\w./@+-]+", re.ASCII)
+
+
+def git_checkout(commit: str, paths: Iterable[str]) -> str:
+    """Write the command that gets files out of a commit.
+
+    Args:
+        commit: Its id.
+        paths: Relative to the Git root.
+    """
+    return f"git checkout {commit} -- {shlex.join(map(_from_top, paths))}"
+
+
+def _from_top(path: str) -> str:
+    """Write a path for Git, for which ``*`` and ``!`` mean something."""
+    return f":/{path}" if _PLAIN.fullmatch(path) else f":(top,literal){path}"
+
+
+def dvc_import(output: RecordedOutput, commit: str) -> str:
+    """Write the command that gets what was imported without its hash.
+
+    ``dvc pull`` gets what a repo had at the import. Where DVC knows no commit, as of
+    data that is of no repo, it fails, and ``dvc update`` gets what there is now.
+
+    Args:
+        output: With its origin.
+        commit: That records it.
+    """
+    assert output.origin  # noqa: S101 - else it is no import
+    file = output.origin.file
+    folder, name = posixpath.split(file)
+    is_known = output.origin.rev is not None
+    at = posixpath.relpath(output.path, folder or ".") if is_known else name
+    verb = "pull" if is_known else "update"
+    where = f"--cd {_in_root(folder)} " if folder else ""
+    option = "-- " if at.startswith("-") else ""
+    command = f"dvc {where}{verb} {option}{shlex.quote(at)}"
+    return f"{git_checkout(commit, [file])} && {command}"
+
+
+def _in_root(folder: str) -> str:
+    return f'"$(git rev-parse --show-toplevel)"/{shlex.quote(folder)}'
