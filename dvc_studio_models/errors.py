@@ -177,13 +177,14 @@ class UnreadableRepoError(StudioModelsError):
     """There is a Git repository, and its files or their owner are refused."""
 
     exit_code = 253
-    hint = "Run 'git status' there, which may say how to fix it"
+    hint: str | None = None
+    """What to do, where Git's own reason does not say it."""
 
     def __init__(self, folder: str, reason: str) -> None:
         self.folder, self.reason = folder, reason
-        super().__init__(
-            f"cannot read the Git repository at '{folder}': {reason}\n{self.hint}"
-        )
+        super().__init__(f"cannot read the Git repository at '{folder}': {reason}")
+        if self.hint:
+            self.suggest(self.hint)
 
 
 class ForeignRepoError(UnreadableRepoError):
