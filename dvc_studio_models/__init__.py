@@ -22,7 +22,10 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     sizes                HTTP to storage             sizes alone
     parts, part, verify  part files                  claim, record, hash
     follow, disk         copies and flushes          what survives a power cut
+    keepers, location    no I/O of its own           who keeps the files of models
+    imports              repos of imports            contents, at the import's commit
     remote               the user's DVC remote       contents by their hashes
+    beside               a thread                    what cannot be interrupted
     cache, linking       DVC's cache                 taking in, linking out
     locking              DVC's lock                  holding it, or why not
     project              DVC's own object            opening it, or why not

@@ -196,7 +196,7 @@ class SourceRepo:
         settings = remote if isinstance(remote, dict) else None
         _refuse_files({"remote": {"": settings or {}}})
         return DVCFileSystem(
-            repo=self._place,
+            url=self._place,  # DVC 3.50 takes no other name
             rev=self._origin.rev,
             subrepos=True,
             repo_factory=_open_inner,
