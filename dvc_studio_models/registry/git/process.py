@@ -59,32 +59,35 @@ def run(
     command: Sequence[str],
     *,
     cwd: Path,
-    what: str,
     given: str = "",
     codes: Iterable[int] = (0,),
     protocols: str | None = None,
+    silent_s: float = SILENT_S,
 ) -> Answer:
     """Run Git to its end.
 
     Args:
         command: The program and its arguments.
-        cwd: Where it runs.
-        what: The repository, for errors.
+        cwd: Where it runs: the repository, or a folder of it.
         given: What it reads from its standard input.
         codes: Its exit codes that are no failure.
         protocols: By which it may fetch; None for none.
+        silent_s: The longest that it may take, in seconds.
 
     Raises:
         UnreadableRepoError: It failed, or did not end in time.
     """
+    what = os.fspath(cwd)
     with tempfile.TemporaryFile() as err:
-        process = start(command, cwd=cwd, what=what, err=err, protocols=protocols)
+        process = start(command, cwd=cwd, err=err, protocols=protocols)
+        is_done = False
         try:
-            out, _ = process.communicate(os.fsencode(given), SILENT_S)
+            out, _ = process.communicate(os.fsencode(given), silent_s)
+            is_done = True
         except subprocess.TimeoutExpired:
-            raise _silent(what, SILENT_S) from None
+            raise _silent(what, silent_s) from None
         finally:
-            end(process)
+            end(process, is_done=is_done)
         err.seek(0)
         answer = Answer(out, err.read())
     if process.returncode not in codes:
@@ -96,7 +99,6 @@ def start(
     command: Sequence[str],
     *,
     cwd: Path,
-    what: str,
     err: IO[bytes],
     protocols: str | None,
 ) -> subprocess.Popen[bytes]:
@@ -122,16 +124,21 @@ def start(
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UnreadableRepoError(what, reason) from None
+        raise UnreadableRepoError(os.fspath(cwd), reason) from None
     _running.add(process)
     return process
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End Git, and what it runs, if it has not ended."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        # Not asked whether it has ended: then what it has left running would stay.
-        if process.returncode is None:
+def end(process: subprocess.Popen[bytes], *, is_done: bool = False) -> None:
+    """End Git.
+
+    Args:
+        process: As :func:`start` returned it.
+        is_done: Whether it said all that it had to say. Otherwise what it runs is ended
+            too, which may hold its pipes when it has ended itself.
+    """
+    if not is_done:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout):
         with contextlib.suppress(OSError):  # what it has not read is lost

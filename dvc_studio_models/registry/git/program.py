@@ -75,7 +75,6 @@ class ProgramReader:
                 *("--absolute-git-dir", "--show-toplevel"),
             ],
             cwd=folder,
-            what=os.fspath(folder),
             codes={0, 128},
         )
         lines = os.fsdecode(answer.out).split("\n", 3)
@@ -192,7 +191,6 @@ class ProgramReader:
         return run(
             [*self._command, *before, *args],
             cwd=self.root or self.common_dir,
-            what=self._what,
             given=given,
             codes=codes,
             protocols=self._protocols if args[0] == "cat-file" else None,
@@ -206,7 +204,6 @@ class ProgramReader:
         return start(
             [*self._command, *args],
             cwd=self.root or self.common_dir,
-            what=self._what,
             err=err,
             protocols=self._protocols,
         )
