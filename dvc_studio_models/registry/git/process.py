@@ -72,39 +72,42 @@ def run(
     command: Sequence[str],
     *,
     cwd: Path,
-    what: str,
     given: str = "",
     codes: Iterable[int] = (0,),
     protocols: str | None = None,
+    silent_s: float = SILENT_S,
 ) -> Answer:
     """Run Git to its end.
 
     Args:
         command: The program and its arguments.
-        cwd: Where it runs.
-        what: The repository, for errors.
+        cwd: Where it runs: the repository, or a folder of it.
         given: What it reads from its standard input.
         codes: Its exit codes that are no failure.
         protocols: By which it may fetch; None for none.
+        silent_s: The longest that it may take, in seconds.
 
     Raises:
         UnreadableRepoError: It failed, or did not end in time.
         LocalDiskError: The system does not let it run.
     """
-    process = start(command, cwd=cwd, what=what, protocols=protocols)
+    what = os.fspath(cwd)
+    process = start(command, cwd=cwd, protocols=protocols)
+    is_done = False
     try:
-        out, err = process.communicate(os.fsencode(given), SILENT_S)
+        out, err = process.communicate(os.fsencode(given), silent_s)
+        is_done = True
     except subprocess.TimeoutExpired:
-        raise UnreadableRepoError(what, _silence(SILENT_S)) from None
+        raise UnreadableRepoError(what, _silence(silent_s)) from None
     finally:
-        end(process)
+        end(process, is_done=is_done)
     if process.returncode not in codes:
         raise UnreadableRepoError(what, reason_of(err))
     return Answer(out, err)
 
 
 def start(
-    command: Sequence[str], *, cwd: Path, what: str, protocols: str | None
+    command: Sequence[str], *, cwd: Path, protocols: str | None
 ) -> subprocess.Popen[bytes]:
     """Start Git, see :func:`run`; the caller ends it.
 
@@ -118,7 +121,7 @@ def start(
     allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
     with _starting:
         if _is_over.is_set():
-            raise UnreadableRepoError(what, "this process ends")
+            raise UnreadableRepoError(os.fspath(cwd), "this process ends")
         try:
             process = subprocess.Popen(  # noqa: S603 - the arguments are our own
                 [command[0], *settings, *command[1:]],
@@ -135,16 +138,21 @@ def start(
             reason = (error.strerror or str(error)).lower()
             if error.errno in _EXHAUSTED:
                 raise LocalDiskError(command[0], reason, action="run") from None
-            raise UnreadableRepoError(what, reason) from None
+            raise UnreadableRepoError(os.fspath(cwd), reason) from None
         _running.add(process)
     return process
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End Git, and what it runs, if it has not ended."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        # Not asked whether it has ended: then what it has left running would stay.
-        if process.returncode is None:
+def end(process: subprocess.Popen[bytes], *, is_done: bool = False) -> None:
+    """End Git.
+
+    Args:
+        process: As :func:`start` returned it.
+        is_done: Whether it said all that it had to say. Otherwise what it runs is ended
+            too, which may hold its pipes when it has ended itself.
+    """
+    if not is_done:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout, process.stderr):
         with contextlib.suppress(OSError):  # what it has not read is lost

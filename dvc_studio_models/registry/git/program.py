@@ -77,7 +77,6 @@ class ProgramReader:
                 *("--absolute-git-dir", "--show-toplevel"),
             ],
             cwd=folder,
-            what=os.fspath(folder),
             codes={0, 128},
         )
         lines = os.fsdecode(answer.out).split("\n", 3)
@@ -132,7 +131,6 @@ class ProgramReader:
         process = start(
             [*self._command, "cat-file", "--batch"],
             cwd=self._cwd,
-            what=os.fspath(self._cwd),
             protocols=self._protocols,
         )
         try:
@@ -197,7 +195,6 @@ class ProgramReader:
         return run(
             [*self._command, *before, *args],
             cwd=self._cwd,
-            what=os.fspath(self._cwd),
             given=given,
             codes=codes,
             protocols=self._protocols if args[0] == "cat-file" else None,

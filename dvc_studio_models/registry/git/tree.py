@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 """A path, split; empty for the root."""
 
-LINK = stat.S_IFLNK
 SUBMODULE = 0o160000  # Git's own kind; no file system has it
 
 
@@ -141,7 +140,8 @@ class CommitTree:
         from scmrepo.utils import LazyDict
 
         entry = self._require(key)
-        size: Any = lambda: len(self.read(entry)) if entry.is_file else 0  # noqa: E731
+        has_content = not entry.is_folder and entry.mode != SUBMODULE
+        size: Any = lambda: len(self.read(entry)) if has_content else 0  # noqa: E731
         kind = "directory" if entry.is_folder else "file"
         return LazyDict[str, Any](
             {"size": size, "type": kind, "sha": entry.oid, "mode": entry.mode}
