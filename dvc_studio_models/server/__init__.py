@@ -9,6 +9,7 @@
     patience     threads                    how long a request waits, and for whom
     catalog      Git remotes                a request's ``repo`` -> a served repo
     storage      tags and remotes           name, version, stage -> stored objects
+    stored       DVC remotes                what DVC recorded -> files and objects
     remotes      DVC's config               a name -> a DVC remote
     configs      files, Git                 a DVC project -> its config as it is now
     shared       threads                    one read of Git for all who ask for it

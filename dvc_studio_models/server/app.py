@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.remotes import Store
     from dvc_studio_models.server.settings import Settings
     from dvc_studio_models.server.signing import Link
-    from dvc_studio_models.server.storage import StoredFile
+    from dvc_studio_models.server.stored import StoredFile
 
 logger = logging.getLogger(f"dvc.{__name__}")
 

@@ -67,7 +67,7 @@ class Configs:
         self._kept: Kept[ProjectConfig] = Kept(
             KEPT, size=lambda _: 1, silent=GitSilentError
         )
-        self._files: tuple[Path, ...] = ()
+        self._files = _config_files(reader, "")
 
     def stamp(self) -> tuple[object, ...]:
         """Give what is another one when a config that was read has changed.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dvc_studio_models.server.remotes import Store
-    from dvc_studio_models.server.storage import StoredFile
+    from dvc_studio_models.server.stored import StoredFile
 
 
 def missing(files: Iterable[StoredFile]) -> list[StoredFile]:

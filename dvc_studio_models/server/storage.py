@@ -10,10 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from dvc_objects.errors import ObjectFormatError
+from typing import TYPE_CHECKING, NamedTuple
 
 from dvc_studio_models.errors import (
     LocalDiskError,
@@ -21,10 +18,8 @@ from dvc_studio_models.errors import (
     StudioConfigError,
     UnreadableRepoError,
 )
-from dvc_studio_models.model import MD5, ModelRef
+from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.commands import dvc_import, git_checkout
-from dvc_studio_models.registry.outputs import digest_of
-from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.registry.records import Records
 from dvc_studio_models.registry.tags import fingerprint, read_registry
 from dvc_studio_models.registry.urls import strip_secrets
@@ -43,6 +38,7 @@ from dvc_studio_models.server.refusals import (
 )
 from dvc_studio_models.server.remotes import LOCAL, Remotes
 from dvc_studio_models.server.shared import SharedRead
+from dvc_studio_models.server.stored import UntoldError, folders_of, list_files
 from dvc_studio_models.server.watch import Refs
 
 if TYPE_CHECKING:
@@ -55,16 +51,14 @@ if TYPE_CHECKING:
         Sequence,
     )
 
-    from dvc_studio_models.model import Digest, ModelVersion
+    from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.registry.recorded import (
-        Listing,
         Record,
-        RecordedFile,
-        RecordedOutput,
     )
     from dvc_studio_models.registry.tags import Registry
     from dvc_studio_models.server.catalog import ServedRepo
     from dvc_studio_models.server.remotes import Store
+    from dvc_studio_models.server.stored import StoredFile
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -73,25 +67,12 @@ KEPT_CHECKS = 10_000
 WARM_FOLDERS = 50  # whose models are looked at before the first request
 
 
-class UntoldError(Exception):
-    """Why the files of a version cannot be told."""
+class _Found(NamedTuple):
+    """What a request means by the tags, and where its files are."""
 
-
-@dataclass(frozen=True)
-class StoredFile:
-    """One file of a version, and the object that holds its content."""
-
-    path: str
-    """Relative to the Git root, with ``/``."""
-
-    store: Store
-    digest: Digest
-    size: int | None
-    """In bytes, where DVC recorded it."""
-
-    object: str
-    """Relative to the store: ``files/md5/ab/cdef...``, of DVC 2 ``ab/cdef...``; where
-    it is cloud-versioned, the file's own path and ``?versionId=...``."""
+    version: ModelVersion
+    record: Record
+    stores: dict[str | None, Store]
 
 
 class Storage:
@@ -146,12 +127,13 @@ class Storage:
                 told.add(str(error))
 
     def _warm_up(self, ref: ModelRef) -> None:
-        _, _, stores = self._look_up(ref)
-        far = [one for one in stores.values() if one.protocol != LOCAL]
+        key = self._key(ref)
+        found = self._look_up(ref)
+        far = [store for store in found.stores.values() if store.protocol != LOCAL]
         if far:
             threading.Thread(target=_open, args=(far,), daemon=True).start()
         else:
-            self.find(ref)
+            self._keep(key, self._settle(ref, found))
 
     def recall(self, ref: ModelRef) -> tuple[StoredFile, ...] | None:
         """Give what :meth:`find` found, if nothing has changed since. Takes no time."""
@@ -174,10 +156,7 @@ class Storage:
             GitSilentError, StorageSilentError, BusyError: See :class:`Patience`.
         """
         key = self._key(ref)  # of before: what changes while this runs is not missed
-        files = self._find(ref)
-        if key is not None:
-            self._answers.get(key, lambda: files)
-        return files
+        return self._keep(key, self._settle(ref, self._look_up(ref)))
 
     def known_store(self, project: str, name: str, version: str | None) -> Store | None:
         """Give a store that was found before. Takes no time."""
@@ -204,8 +183,14 @@ class Storage:
         """Number the times for which what was verified is believed."""
         return int(time.monotonic() // self._verify_s) if self._verify_s else 0
 
-    def _find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
-        version, recorded, stores = self._look_up(ref)
+    def _keep(
+        self, key: object, files: tuple[StoredFile, ...]
+    ) -> tuple[StoredFile, ...]:
+        return files if key is None else self._answers.get(key, lambda: files)
+
+    def _settle(self, ref: ModelRef, found: _Found) -> tuple[StoredFile, ...]:
+        """List the files of what was found, and look for them where that is wanted."""
+        version, recorded, stores = found
         key = (version.commit, ref.name, *stores.values())
         kept_back = [each for each in recorded.outputs if not each.is_pushed]
         try:
@@ -235,10 +220,10 @@ class Storage:
         """List the files of a version, which may have to be read from a remote."""
         if (known := self._files.peek(key)) is not None:
             return known
-        if not _folders(record):
-            return self._files.get(key, lambda: _list(record, stores))
+        if not folders_of(record):
+            return self._files.get(key, lambda: list_files(record, stores))
         with asking_remotes():
-            return self._files.get(key, lambda: _list(record, stores))
+            return self._files.get(key, lambda: list_files(record, stores))
 
     def _verify(
         self,
@@ -264,9 +249,7 @@ class Storage:
             self._registry = (stamp, read_registry(self._repo.reader, tags))
         return self._registry[1]
 
-    def _look_up(
-        self, ref: ModelRef
-    ) -> tuple[ModelVersion, Record, dict[str | None, Store]]:
+    def _look_up(self, ref: ModelRef) -> _Found:
         """Find the version, what Git says of it, and the stores of its remotes."""
         with self._git_errors():
             registry = self._tags.get()
@@ -280,7 +263,7 @@ class Storage:
                 name: self._remotes.find(recorded.project, name, commit=version.commit)
                 for name in recorded.remotes
             }
-        return version, recorded, stores
+        return _Found(version, recorded, stores)
 
     def _read(self, version: ModelVersion, name: str) -> Record:
         """Read what a commit records.
@@ -342,11 +325,6 @@ def _kept_back(path: str) -> str:
     )
 
 
-def _folders(record: Record) -> list[RecordedOutput]:
-    """Give the outputs whose listing is an object on a remote."""
-    return [each for each in record.outputs if each.is_folder and not each.files]
-
-
 def _count_files(record: Record) -> int:
     outputs = sum(1 + len(output.files) for output in record.outputs)
     return outputs + len(record.git_files)
@@ -360,63 +338,6 @@ def _open(stores: Iterable[Store]) -> None:
                 _ = store.remote.fs.fs
             except Exception:  # requests are answered with what is wrong
                 logger.exception("cannot open the DVC remote '%s'", store.name)
-
-
-def _list(record: Record, stores: Mapping[str | None, Store]) -> tuple[StoredFile, ...]:
-    """List the files of a version, by path, reading listings where there are some."""
-    listings = {
-        output.digest: _listing(stores[output.remote], output)
-        for output in _folders(record)
-        if output.digest
-    }
-    files = expand(record, listings)
-    if not files:
-        reason = f"there is no '{record.path}' in what DVC tracks"
-        raise UntoldError(reason)
-    return tuple(_stored(file, stores[file.remote], record.project) for file in files)
-
-
-def _listing(store: Store, output: RecordedOutput) -> Listing:
-    """Read what is in a folder from the DVC remote."""
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    assert output.digest  # noqa: S101 - a folder has the hash of its listing
-    path, digest = output.path, output.digest
-    try:
-        try:
-            odb = store.objects(digest.algorithm)
-            tree = Tree.load(odb, HashInfo(digest.algorithm, digest.value))
-            return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
-        except FileNotFoundError:
-            presence.doubt(store, digest.algorithm, digest.value)
-            reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
-        except (ObjectFormatError, KeyError, TypeError):
-            reason = f"the listing of '{path}' on the DVC remote is broken"
-    except Exception as exc:  # every service has errors of its own
-        logger.exception("cannot read from the DVC remote '%s'", store.name)
-        raise RemoteUnreadableError(store.name, exc) from None
-    raise UntoldError(reason)
-
-
-def _stored(file: RecordedFile, store: Store, project: str) -> StoredFile:
-    if store.is_versioned:
-        name = _versioned_object(file, store, project)
-    else:
-        folder = "files/md5/" if file.digest.algorithm == MD5 else ""
-        name = f"{folder}{file.digest.value[:2]}/{file.digest.value[2:]}"
-    return StoredFile(file.path, store, file.digest, file.size, name)
-
-
-def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
-    if file.version is None or file.version.remote not in {store.name, ""}:
-        reason = (
-            f"Git does not know which version '{file.path}' has on the cloud-versioned "
-            f"DVC remote '{store.name}'; run 'dvc push', commit, and register that"
-        )
-        raise UntoldError(reason)
-    inside = file.path.removeprefix(f"{project}/") if project else file.path
-    return f"{inside}?versionId={file.version.id}"
 
 
 def _missing(files: Sequence[StoredFile]) -> list[StoredFile]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -83,16 +82,15 @@ def test_an_object_that_does_not_come_is_waited_for_so_long_and_once(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     script = script_of(tmp_path, monkeypatch, HANGS[how])
-    with tempfile.TemporaryFile() as err:
-        process = start([script], cwd=repo, err=err, protocols=None)
-        objects = RunningObjects(process, err, what="here", silent_s=BOUND_S)
-        began = time.monotonic()
-        try:
-            for _ in range(5):
-                with pytest.raises(UnreadableRepoError):
-                    objects.read("1" * 40)
-        finally:
-            end(process)
+    process = start([script], cwd=repo, protocols=None)
+    objects = RunningObjects(process, is_partial=False, what="here", silent_s=BOUND_S)
+    began = time.monotonic()
+    try:
+        for _ in range(5):
+            with pytest.raises(UnreadableRepoError):
+                objects.read("1" * 40)
+    finally:
+        end(process)
 
     assert time.monotonic() - began < 3 * BOUND_S
     assert_ended(tmp_path / "pids")
@@ -103,17 +101,16 @@ def test_an_answer_that_comes_late_is_not_taken_for_another_object(
 ) -> None:
     late = 'read oid; sleep 1; echo "$oid blob 3"; echo one; exec cat'
     script = script_of(tmp_path, monkeypatch, late)
-    with tempfile.TemporaryFile() as err:
-        process = start([script], cwd=repo, err=err, protocols=None)
-        objects = RunningObjects(process, err, what="here", silent_s=0.2)
-        try:
-            with pytest.raises(UnreadableRepoError):
-                objects.read("1" * 40)
-            time.sleep(1.5)
-            with pytest.raises(UnreadableRepoError):
-                objects.read("2" * 40)
-        finally:
-            end(process)
+    process = start([script], cwd=repo, protocols=None)
+    objects = RunningObjects(process, is_partial=False, what="here", silent_s=0.2)
+    try:
+        with pytest.raises(UnreadableRepoError):
+            objects.read("1" * 40)
+        time.sleep(1.5)
+        with pytest.raises(UnreadableRepoError):
+            objects.read("2" * 40)
+    finally:
+        end(process)
 
 
 def test_git_that_ends_amid_an_answer_is_an_error_with_its_reason(
@@ -121,15 +118,14 @@ def test_git_that_ends_amid_an_answer_is_an_error_with_its_reason(
 ) -> None:
     dies = 'read oid; echo "$oid blob 30"; echo one; echo fatal: no room >&2; exit 128'
     script = script_of(tmp_path, monkeypatch, dies)
-    with tempfile.TemporaryFile() as err:
-        process = start([script], cwd=repo, err=err, protocols=None)
-        objects = RunningObjects(process, err, what="here", silent_s=10)
-        try:
-            for _ in range(2):
-                with pytest.raises(UnreadableRepoError, match="no room"):
-                    objects.read("1" * 40)
-        finally:
-            end(process)
+    process = start([script], cwd=repo, protocols=None)
+    objects = RunningObjects(process, is_partial=False, what="here", silent_s=10)
+    try:
+        for _ in range(2):
+            with pytest.raises(UnreadableRepoError, match="no room"):
+                objects.read("1" * 40)
+    finally:
+        end(process)
 
 
 def test_an_object_that_is_too_large_is_refused_and_the_next_one_read(
