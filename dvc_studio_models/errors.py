@@ -331,10 +331,10 @@ class StudioFailedError(StudioError):
         if status < 500:  # noqa: PLR2004 - an HTTP status
             hint = "Try again later"
         elif is_known:
-            hint = "It was reached: its operator can mend that, and its log says more"
+            hint = "It was reached: its operator can fix that, and its log says more"
         else:
             hint = (
-                "It was reached, or a proxy in front of it was: its operator can mend "
+                "It was reached, or a proxy in front of it was: its operator can fix "
                 "that"
             )
         super().__init__(f"Studio at '{url}' failed: {reason}\n{hint}")

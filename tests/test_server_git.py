@@ -241,7 +241,7 @@ def test_a_partial_mirror_whose_remote_is_gone_is_the_servers_fault(
 
     assert status == 500
     assert detail.startswith(REFUSAL)
-    assert detail.endswith("; its operator can mend that")
+    assert detail.endswith("; its operator can fix that")
     assert str(project.root) not in detail
     assert missing[0] == 404
 
@@ -492,7 +492,7 @@ def test_a_remote_that_was_chosen_and_is_not_there_is_the_servers_fault(
 
     told = (
         "this server was told to serve from the DVC remote 'nowhere', which the config "
-        "of 'acme/models' does not have; its operator can mend that"
+        "of 'acme/models' does not have; its operator can fix that"
     )
     assert refused == (500, told)
     assert f"repo 'models': {told}" in caplog.text

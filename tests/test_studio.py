@@ -551,19 +551,19 @@ def test_it_is_asked_three_times_and_no_more(
             json_reply({"detail": "this server cannot read its copy of 'x'"}, 500),
             "it answered 500 Internal Server Error, this server cannot read its copy "
             "of 'x'",
-            "It was reached: its operator can mend that, and its log says more",
+            "It was reached: its operator can fix that, and its log says more",
             id="500",
         ),
         pytest.param(
             json_reply({"detail": "silent"}, 504),
             "it answered 504 Gateway Timeout, silent",
-            "It was reached: its operator can mend that, and its log says more",
+            "It was reached: its operator can fix that, and its log says more",
             id="504",
         ),
         pytest.param(
             body(b"<html>", HTML, 502),
             "it answered 502 Bad Gateway",
-            "It was reached, or a proxy in front of it was: its operator can mend that",
+            "It was reached, or a proxy in front of it was: its operator can fix that",
             id="proxy",
         ),
         pytest.param(

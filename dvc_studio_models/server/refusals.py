@@ -74,7 +74,7 @@ class RepoUnreadableError(RefusedError):
         self.repo, self.reason = repo, reason
         super().__init__(
             f"this server cannot read its copy of '{repo}': {reason}; its operator can "
-            "mend that"
+            "fix that"
         )
 
 
@@ -141,7 +141,7 @@ class GitSilentError(RefusedError):
     def __init__(self, seconds: float) -> None:
         super().__init__(
             f"this server has not read its copy of the repo within {seconds:.0f} s; "
-            "its operator can mend that, or try again later"
+            "its operator can fix that, or try again later"
         )
 
 
@@ -265,7 +265,7 @@ class ChosenRemoteMissingError(RefusedError):
         self.repo, self.remote = repo, remote
         super().__init__(
             f"this server was told to serve from the DVC remote '{remote}', which the "
-            f"config of '{repo}' does not have; its operator can mend that"
+            f"config of '{repo}' does not have; its operator can fix that"
         )
 
 

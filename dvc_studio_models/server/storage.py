@@ -19,10 +19,8 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.model import ModelRef
-from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.records import Records
 from dvc_studio_models.registry.tags import fingerprint, read_registry
-from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.server import presence
 from dvc_studio_models.server.configs import unreadable
 from dvc_studio_models.server.kept import Kept
@@ -38,7 +36,13 @@ from dvc_studio_models.server.refusals import (
 )
 from dvc_studio_models.server.remotes import LOCAL, Remotes
 from dvc_studio_models.server.shared import SharedRead
-from dvc_studio_models.server.stored import UntoldError, folders_of, list_files
+from dvc_studio_models.server.stored import (
+    UntoldError,
+    folders_of,
+    list_files,
+    why_not_pushed,
+    why_not_stored,
+)
 from dvc_studio_models.server.watch import Refs
 
 if TYPE_CHECKING:
@@ -196,13 +200,13 @@ class Storage:
         try:
             files = self._list(key, recorded, stores)
         except UntoldError as exc:
-            reason = _kept_back(kept_back[0].path) if kept_back else str(exc)
+            reason = why_not_pushed(kept_back[0].path) if kept_back else str(exc)
             raise NotStoredError(ref.name, version, reason) from None
         doubtful = [f for f in files if any(each.holds(f.path) for each in kept_back)]
         if doubtful:  # it may have been pushed before
 
             def refuse(lost: Sequence[StoredFile]) -> RefusedError:
-                return NotStoredError(ref.name, version, _kept_back(lost[0].path))
+                return NotStoredError(ref.name, version, why_not_pushed(lost[0].path))
 
             self._verify(("kept back", *key, self._period()), doubtful, refuse)
         if self._verify_s:
@@ -281,7 +285,7 @@ class Storage:
             raise NotStoredError(name, version, reason) from None
         if record is None:
             raise NotStoredError(name, version, "no 'dvc.yaml' annotates it there")
-        if why := _why_not_stored(record, version):
+        if why := why_not_stored(record, version):
             raise NotStoredError(name, version, why)
         return record
 
@@ -293,36 +297,6 @@ class Storage:
         except (LocalDiskError, UnreadableRepoError) as exc:
             logger.error("%s", str(exc).partition("\n")[0])  # noqa: TRY400 - it is known
             raise RepoUnreadableError(self._repo.label, exc.reason) from None
-
-
-def _why_not_stored(record: Record, version: ModelVersion) -> str | None:
-    """Say why no DVC remote of this repo has the files, None where one should."""
-    if not record.outputs:
-        if not record.git_files:
-            return f"'{record.path}' is not tracked by DVC"
-        return (
-            f"'{record.path}' is kept in Git itself, not in DVC; run "
-            f"'{git_checkout(version.commit, [record.path])}' in a clone"
-        )
-    for output in record.outputs:
-        origin = output.origin
-        source = f" from '{strip_secrets(origin.url)}'" if origin else ""
-        if output.is_of_another_repo or (origin and output.digest is None):
-            return (
-                f"'{output.path}' is imported{source}, and DVC pushes no such file to "
-                f"this repo's remote; run '{dvc_import(output, version.commit)}' in a "
-                "clone"
-            )
-        if output.digest is None:
-            return f"DVC recorded no hash for '{output.path}'"
-    return None
-
-
-def _kept_back(path: str) -> str:
-    return (
-        f"'{path}' has 'push: false', so 'dvc push' leaves it out; remove that, and "
-        "run 'dvc push' where it was trained"
-    )
 
 
 def _count_files(record: Record) -> int:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from dvc_objects.errors import ObjectFormatError
 
 from dvc_studio_models.model import MD5
+from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.registry.recorded import expand
+from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.server import presence
 from dvc_studio_models.server.refusals import RemoteUnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dvc_studio_models.model import Digest
+    from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry.recorded import (
         Listing,
         Record,
@@ -112,3 +114,34 @@ def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
         raise UntoldError(reason)
     inside = file.path.removeprefix(f"{project}/") if project else file.path
     return f"{inside}?versionId={file.version.id}"
+
+
+def why_not_stored(record: Record, version: ModelVersion) -> str | None:
+    """Say why no DVC remote of this repo has the files, None where one should."""
+    if not record.outputs:
+        if not record.git_files:
+            return f"'{record.path}' is not tracked by DVC"
+        return (
+            f"'{record.path}' is kept in Git itself, not in DVC; run "
+            f"'{git_checkout(version.commit, [record.path])}' in a clone"
+        )
+    for output in record.outputs:
+        origin = output.origin
+        source = f" from '{strip_secrets(origin.url)}'" if origin else ""
+        if output.is_of_another_repo or (origin and output.digest is None):
+            return (
+                f"'{output.path}' is imported{source}, and DVC pushes no such file to "
+                f"this repo's remote; run '{dvc_import(output, version.commit)}' in a "
+                "clone"
+            )
+        if output.digest is None:
+            return f"DVC recorded no hash for '{output.path}'"
+    return None
+
+
+def why_not_pushed(path: str) -> str:
+    """Say why an output that is not pushed is on no remote."""
+    return (
+        f"'{path}' has 'push: false', so 'dvc push' leaves it out; remove that, and "
+        "run 'dvc push' where it was trained"
+    )
