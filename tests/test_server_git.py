@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -273,6 +274,49 @@ def test_a_lost_blob_stops_only_what_needs_it(project: Project) -> None:
     assert all(d.startswith(f"{REFUSAL}it has no object ") for _, d in refused)
     assert served == (CHURN["v2.0.0"], CHURN["v2.0.0"])
     assert other.status_code == 200
+
+
+def test_a_lost_blob_is_back_after_the_command_of_the_documentation(
+    project: Project,
+) -> None:
+    mirror = lose_blob(project, "churn@v1.0.0:models/churn.pkl.dvc")
+
+    with serving(named(mirror)) as url:
+        before = ask(url, version="v1.0.0").status_code
+        git(mirror, "fetch", "--quiet", "--refetch")
+        after = content(url, version="v1.0.0")
+
+    assert (before, after) == (500, CHURN["v1.0.0"])
+
+
+def test_a_partial_mirror_runs_no_program_that_its_config_names(
+    project: Project, tmp_path: Path
+) -> None:
+    mirror = clone(project, "--mirror", "--filter=blob:none")
+    ran = tmp_path / "ran"
+    git(mirror, "config", "remote.origin.uploadpack", f"touch {ran}; git-upload-pack")
+
+    with serving(named(mirror)) as url:
+        status, detail = refusal(ask(url))
+
+    assert (status, detail.startswith(REFUSAL)) == (500, True)
+    assert not ran.exists()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # dulwich leaves packs open
+@pytest.mark.parametrize("partial", [False, True], ids=["whole", "partial"])
+def test_without_the_program_a_whole_mirror_is_served_and_a_partial_one_told(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, partial: bool
+) -> None:
+    mirror = clone(project, "--mirror", *(["--filter=blob:none"] if partial else []))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with serving(named(mirror)) as url:
+        reply = ask(url)
+
+    assert reply.status_code == (500 if partial else 200)
+    assert reply.text.startswith(f'{{"detail":"{REFUSAL}') == partial
+    gc.collect()
 
 
 def test_a_clone_with_a_sparse_index_is_served_with_the_config_of_its_commit(
