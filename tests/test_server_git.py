@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import shutil
 import signal
@@ -303,22 +302,6 @@ def test_a_partial_mirror_runs_no_program_that_its_config_names(
     assert not ran.exists()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # dulwich leaves packs open
-@pytest.mark.parametrize("partial", [False, True], ids=["whole", "partial"])
-def test_without_the_program_a_whole_mirror_is_served_and_a_partial_one_told(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, partial: bool
-) -> None:
-    mirror = clone(project, "--mirror", *(["--filter=blob:none"] if partial else []))
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    with serving(named(mirror)) as url:
-        reply = ask(url)
-
-    assert reply.status_code == (500 if partial else 200)
-    assert reply.text.startswith(f'{{"detail":"{REFUSAL}') == partial
-    gc.collect()
-
-
 def test_a_clone_with_a_sparse_index_is_served_with_the_config_of_its_commit(
     project: Project,
 ) -> None:
@@ -579,6 +562,24 @@ def children_left(spy: SpyGit) -> list[str]:
         ["ps", "-eo", "args"], capture_output=True, text=True, check=True
     ).stdout
     return [line for line in told.splitlines() if str(spy.folder) in line]
+
+
+@pytest.mark.parametrize("partial", [False, True], ids=["whole", "partial"])
+def test_without_the_program_a_whole_mirror_is_served_and_a_partial_one_told(
+    project: Project,
+    tmp_path: Path,
+    serve: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    partial: bool,
+) -> None:
+    mirror = clone(project, "--mirror", *(["--filter=blob:none"] if partial else []))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    reply = ask(url_of(serve(named(mirror))))
+
+    assert reply.status_code == (500 if partial else 200)
+    assert reply.text.startswith(f'{{"detail":"{REFUSAL}') == partial
 
 
 @pytest.mark.clock
