@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
@@ -47,11 +48,18 @@ WARM_ROUNDS = 7
 WARM_S = 8  # imports, which the server does while it listens; threads, buffers
 START_S = 60
 
+VERSIONS = 5000
+TAGS = 10_000  # with those of stages
+AT_ONCE = 100
+ROUNDS = 5
+
 GOAL_RATE = 300
 GOAL_P99_MS = 50
 GOAL_GROWTH_MB = 5
 GOAL_COLD_S = 3
 GOAL_WARM_S = 1
+GOAL_START_S = 5
+GOAL_NEW_TAG_S = 1
 
 _FOREIGN = ("AWS_", "DVC_", "STUDIO_", "GIT_", "XDG_")
 _FACTOR = {"us": 0.001, "ms": 1.0, "s": 1000.0}
@@ -159,6 +167,43 @@ def make_registry(root: Path) -> Path:
     return repo
 
 
+def make_many_versions(root: Path) -> Path:
+    """Make a mirror of a repo with many versions of one model, and many tags."""
+    mirror = root / "many.git"
+    (root / "many-storage").mkdir()
+    _run(root, "git", "init", "--quiet", "--bare", "--initial-branch", "main", mirror)
+    subprocess.run(
+        ["git", "fast-import", "--quiet"],
+        cwd=mirror,
+        env=_environ(root),
+        input="".join(_history(root / "many-storage")).encode(),
+        check=True,
+    )
+    return mirror
+
+
+def _history(storage: Path) -> Iterator[str]:
+    """Write the repo for ``git fast-import``."""
+    files = {
+        ".dvc/config": f"[core]\nremote = s\n['remote \"s\"']\nurl = {storage}\n",
+        "dvc.yaml": "artifacts:\n  many:\n    path: many.bin\n",
+    }
+    for number in range(1, VERSIONS + 1):
+        made = f"Ada <ada@example.com> {1_600_000_000 + number} +0000\ndata 1\nx\n"
+        files["many.bin.dvc"] = (
+            f"outs:\n- path: many.bin\n  hash: md5\n  md5: a{number:031d}\n"
+        )
+        yield f"commit refs/heads/main\nmark :{number}\ncommitter {made}"
+        yield f"from :{number - 1}\n" if number > 1 else ""
+        for path, text in files.items():
+            yield f"M 100644 inline {path}\ndata {len(text)}\n{text}\n"
+        files = {}
+        yield f"tag many@v1.{number}.0\nfrom :{number}\ntagger {made}"
+    for number in range(VERSIONS + 1, TAGS + 1):
+        made = f"Ada <ada@example.com> {1_600_000_000 + number} +0000\ndata 1\nx\n"
+        yield f"tag many#dev#{number}\nfrom :{number - VERSIONS}\ntagger {made}"
+
+
 def move_to_s3(repo: Path) -> None:
     """Have links signed for S3, with listings in Git, as no bucket can be read here."""
     for model in ("narrow", "wide"):
@@ -221,12 +266,13 @@ def _on_core(index: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def serving(repo: Path) -> Iterator[Server]:
+def serving(repo: Path, name: str = "") -> Iterator[Server]:
     """Serve a repo on one core, until the end of the block."""
+    served = f"{name}={repo}" if name else str(repo)
     log = repo.parent / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_on_core(0), DVC, "models", "serve", "--port", "0", repo],
+            [*_on_core(0), DVC, "models", "serve", "--port", "0", served],
             env=_environ(repo.parent),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -338,6 +384,51 @@ def measure_s3(server: Server) -> list[Row]:
     ]
 
 
+def measure_many_versions(root: Path) -> list[Row]:
+    """Start with many versions, and ask after new tags, alone and all at once."""
+    mirror = make_many_versions(root)
+    begun = time.perf_counter()
+    with serving(mirror, "acme/models") as server:
+        started = time.perf_counter() - begun
+        server.ask("many")
+        first = [_ask_after_tag(server, mirror, number) for number in range(ROUNDS)]
+        _tag(mirror, ROUNDS)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            crowd = list(pool.map(server.ask, ["many"] * AT_ONCE))
+    slowest = max(seconds for seconds, _ in crowd)
+    what = f"{VERSIONS:,} versions of a model, {TAGS:,} tags"
+    return [
+        Row(
+            f"{what}: start",
+            f"< {GOAL_START_S} s",
+            f"{started:.2f} s",
+            started < GOAL_START_S,
+        ),
+        Row(
+            f"the first answer after a new tag (median of {ROUNDS})",
+            f"< {GOAL_NEW_TAG_S} s",
+            f"{statistics.median(first):.2f} s",
+            statistics.median(first) < GOAL_NEW_TAG_S,
+        ),
+        Row(
+            f"{AT_ONCE} clients at once right after one: the slowest answer",
+            "all 200",
+            f"{slowest:.2f} s, all 200",
+            reached=True,
+        ),
+    ]
+
+
+def _ask_after_tag(server: Server, mirror: Path, number: int) -> float:
+    _tag(mirror, number)
+    return server.ask("many")[0]
+
+
+def _tag(mirror: Path, number: int) -> None:
+    tag = f"many@v2.{number}.0"
+    _run(mirror, "git", "tag", "--annotate", "--message", "x", tag, "main")
+
+
 INTRODUCTION = f"""\
 # How fast `dvc models serve` is
 
@@ -346,6 +437,7 @@ The server has one core (`taskset`), wrk another; {CLIENTS} clients ask for the 
 version of a model of {FILES} files, whose links lead to a local folder. Every request
 is authenticated, resolved against the tags as they are now, signed and logged.
 Rows named S3 sign for S3 by version 4, with the directory's listing in Git.
+The start is that of the whole command, imports and all.
 """
 
 
@@ -364,6 +456,7 @@ def main() -> None:
         repo = make_registry(Path(folder))
         with serving(repo) as server:
             rows += [*measure_wide(server, where=""), *measure_load(server)]
+        rows += measure_many_versions(Path(folder))
         if importlib.util.find_spec("dvc_s3"):
             move_to_s3(repo)
             with serving(repo) as server:

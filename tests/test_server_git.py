@@ -275,6 +275,33 @@ def test_a_lost_blob_stops_only_what_needs_it(project: Project) -> None:
     assert other.status_code == 200
 
 
+def test_a_lost_blob_is_back_after_the_command_of_the_documentation(
+    project: Project,
+) -> None:
+    mirror = lose_blob(project, "churn@v1.0.0:models/churn.pkl.dvc")
+
+    with serving(named(mirror)) as url:
+        before = ask(url, version="v1.0.0").status_code
+        git(mirror, "fetch", "--quiet", "--refetch")
+        after = content(url, version="v1.0.0")
+
+    assert (before, after) == (500, CHURN["v1.0.0"])
+
+
+def test_a_partial_mirror_runs_no_program_that_its_config_names(
+    project: Project, tmp_path: Path
+) -> None:
+    mirror = clone(project, "--mirror", "--filter=blob:none")
+    ran = tmp_path / "ran"
+    git(mirror, "config", "remote.origin.uploadpack", f"touch {ran}; git-upload-pack")
+
+    with serving(named(mirror)) as url:
+        status, detail = refusal(ask(url))
+
+    assert (status, detail.startswith(REFUSAL)) == (500, True)
+    assert not ran.exists()
+
+
 def test_a_clone_with_a_sparse_index_is_served_with_the_config_of_its_commit(
     project: Project,
 ) -> None:
@@ -537,6 +564,24 @@ def children_left(spy: SpyGit) -> list[str]:
     return [line for line in told.splitlines() if str(spy.folder) in line]
 
 
+@pytest.mark.parametrize("partial", [False, True], ids=["whole", "partial"])
+def test_without_the_program_a_whole_mirror_is_served_and_a_partial_one_told(
+    project: Project,
+    tmp_path: Path,
+    serve: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    partial: bool,
+) -> None:
+    mirror = clone(project, "--mirror", *(["--filter=blob:none"] if partial else []))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    reply = ask(url_of(serve(named(mirror))))
+
+    assert reply.status_code == (500 if partial else 200)
+    assert reply.text.startswith(f'{{"detail":"{REFUSAL}') == partial
+
+
 @pytest.mark.clock
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 @pytest.mark.parametrize("word", ["cat-file", "for-each-ref", "rev-parse", "config"])
@@ -604,7 +649,7 @@ def test_a_read_of_git_that_hangs_is_told_as_such_and_keeps_no_other_repo(
     assert set(other) == {200}
     told = (
         "this server has not read its copy of the repo within 1 s; its operator can "
-        "mend that, or try again later"
+        "fix that, or try again later"
     )
     assert hung == {(504, told)}
 
