@@ -94,13 +94,22 @@ class LibraryReader:
         """Read an object."""
         with self._errors():
             try:
-                found = self._repo[oid.encode()]
+                found = self._repo[self._replaced(oid)]
             except KeyError:
                 return None
             if found.raw_length() > MAX_OBJECT_BYTES:
                 reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
                 raise UnreadableRepoError(os.fspath(self._where), reason)
             return GitObject(found.type_name.decode(), found.as_raw_string())
+
+    def _replaced(self, oid: str) -> bytes:
+        """Return the object that ``git replace`` put in the place of another."""
+        seen = set()
+        here = oid.encode()
+        while here not in seen:
+            seen.add(here)
+            here = self._repo.refs.read_ref(b"refs/replace/" + here) or here
+        return here
 
     def kinds(self, oids: Sequence[str]) -> list[str | None]:
         """Return what each object is."""

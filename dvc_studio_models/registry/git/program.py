@@ -67,6 +67,7 @@ class ProgramReader:
         """Find the repository that a folder is in, see :func:`open_reader`."""
         if not folder.is_dir():
             raise NotGitRepoError(os.fspath(folder))
+        folder = folder.absolute()
         place = ["-C", os.fspath(folder)]
         if trusted:  # of a repository that is named, Git does not ask whose it is
             folder, named = _look_around(folder)
@@ -79,16 +80,20 @@ class ProgramReader:
             cwd=folder,
             codes={0, 128},
         )
-        lines = os.fsdecode(answer.out).split("\n", 3)
+        lines = os.fsdecode(answer.out).removesuffix("\n").split("\n")
         if len(lines) < 3:  # noqa: PLR2004 - nothing was found
             raise _no_repo(folder, answer.err)
-        is_bare, common_dir, git_dir, root = (*lines, "")[:4]
+        has_top = b"fatal: " not in answer.err
+        if len(lines) != (4 if has_top else 3):
+            reason = "there is a line break in its path"
+            raise UnreadableRepoError(os.fspath(folder), reason)
+        is_bare, common_dir, git_dir = lines[:3]
         common = Path(os.path.normpath(folder / common_dir))
         if is_bare == "true" or (trusted and named == folder):
             return cls(git, [f"--git-dir={git_dir}"], root=None, common_dir=common)
-        if not root:
+        if not has_top:
             raise NotGitRepoError(os.fspath(folder), "inside the folder '.git'")
-        top = Path(root.removesuffix("\n"))
+        top = Path(lines[3])
         if trusted:
             place = [f"--git-dir={git_dir}", f"--work-tree={top}"]
             return cls(git, place, root=top, common_dir=common)
