@@ -146,11 +146,11 @@ def _collect(tags: Sequence[CountedTag]) -> list[_Version]:
             else:
                 version.registered = max(version.registered, tag.time)
     versions = list(found.values())
+    likeliest = {commit: _likeliest(there) for commit, there in at_commit.items()}
     for tag in tags:
         if tag.what.stage:
-            there = at_commit.get(tag.commit)
-            if there:
-                version = _likeliest(there)
+            if tag.commit in likeliest:
+                version = likeliest[tag.commit]
             else:  # GTO makes one of its own for each tag of such a commit
                 version = _Version(tag.commit, tag.commit)
                 versions.append(version)

@@ -205,7 +205,10 @@ def _read_annotated(
             else:  # `git tag -a b a` makes a tag of a tag: the commit behind it counts
                 inner.append((what, target, time))
         left = inner
-    return counted
+    commits = list(dict.fromkeys(tag.commit for tag in counted))
+    there = dict(zip(commits, reader.kinds(commits), strict=True)) if commits else {}
+    odd.update(t.what.tag for t in counted if there[t.commit] != COMMIT)
+    return [tag for tag in counted if there[tag.commit] == COMMIT]
 
 
 def _parse_object(data: bytes) -> tuple[str, str, int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from dvc_studio_models.registry.git.reader import open_reader
 from dvc_studio_models.registry.tags import parse_tag, read_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 ORDER = {
@@ -325,3 +326,45 @@ def test_a_tags_name_is_read_as_gto_reads_it(name: str) -> None:
 )
 def test_versions_are_ordered_as_gto_orders_them(versions: list[str]) -> None:
     assert sorted(versions, key=semver_key) == sorted(versions, key=SemVer)
+
+
+SHAPES = {
+    "versions, each on its commit": lambda n: (f"m@v1.{n}.0", n),
+    "versions, all on one commit": lambda n: (f"m@v1.{n}.0", 0),
+    "as many models": lambda n: (f"m{n}@v1.0.0", n),
+    "stages of one version": lambda n: (f"m#prod#{n}" if n else "m@v1.0.0", 0),
+    "stages of many versions of one commit": lambda n: (
+        f"m@v1.{n}.0" if n % 2 else f"m#prod#{n}",
+        0,
+    ),
+    "stages where no version is": lambda n: (f"m#prod#{n}", n),
+    "many stages": lambda n: (f"m#s{n}" if n % 2 else f"m@v1.{n}.0", n // 2),
+    "registered and deregistered": lambda n: (f"m@v1.{n // 2}.0{'!' * (n % 2)}", 0),
+}
+
+
+def calls_of_counting(shape: Callable[[int], tuple[str, int]], size: int) -> int:
+    """Count the calls of functions that it takes to count so many tags."""
+    named = [(parse_tag(name), at) for name, at in map(shape, range(size))]
+    tags = [CountedTag(what, f"{at:040}", at) for what, at in named if what]
+    calls = 0
+
+    def note(_frame: object, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(note)
+    try:
+        count(tags)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_twice_as_many_tags_take_twice_as_long(
+    shape: Callable[[int], tuple[str, int]],
+) -> None:
+    once, twice = calls_of_counting(shape, 1000), calls_of_counting(shape, 2000)
+
+    assert once < twice < 2.2 * once

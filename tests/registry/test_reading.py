@@ -284,7 +284,7 @@ MOVED_WHEN_PACKED: list[tuple[str | int, ...]] = [
 
 
 @settings(
-    max_examples=6,
+    max_examples=5,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
