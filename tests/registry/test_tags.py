@@ -530,7 +530,7 @@ def test_an_object_that_git_cannot_read_either_is_an_error(history: Project) -> 
 @pytest.mark.parametrize(
     "message",
     [
-        pytest.param("f\xfcr Produktion".encode("latin-1"), id="Latin-1"),
+        pytest.param("f\xfcr immer".encode("latin-1"), id="Latin-1"),
         pytest.param(b"\x00\xff\xfe", id="binary"),
         pytest.param(b"object " + b"1" * 40 + b"\ntype blob", id="like a header"),
         pytest.param(b"", id="empty"),
