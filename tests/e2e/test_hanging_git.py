@@ -166,8 +166,11 @@ def test_a_command_that_reads_a_commit_ends_soon_when_it_is_told_to(
 
 @pytest.mark.clock
 @pytest.mark.parametrize(
-    ("command", "how"),
-    [("list", "silent"), ("pull --source remote", "half an answer")],
+    ("command", "how", "kind", "code"),
+    [
+        ("list", "silent", "WARNING", 0),
+        ("pull --source remote", "half an answer", "ERROR", 253),
+    ],
 )
 def test_a_read_of_a_partial_clone_ends_by_itself_with_one_sentence(
     project: Project,
@@ -175,6 +178,8 @@ def test_a_read_of_a_partial_clone_ends_by_itself_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     command: str,
     how: str,
+    kind: str,
+    code: int,
 ) -> None:
     """An object of a partial clone comes over the network, which may be silent."""
     git(project.repo, "config", "remote.origin.promisor", "true")
@@ -185,8 +190,8 @@ def test_a_read_of_a_partial_clone_ends_by_itself_with_one_sentence(
         wait_for(pids, process)
         _, err = process.communicate(timeout=FETCH_S + SOON_S)
 
-    assert process.returncode == 253
-    assert err.startswith("ERROR: cannot read the Git repository at")
+    assert process.returncode == code
+    assert err.startswith(f"{kind}: cannot read the Git repository at")
     assert f": git did not answer within {FETCH_S:.0f} s\n" in err
     assert "Traceback" not in err
     assert left(pids) == []
