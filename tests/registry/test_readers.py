@@ -327,7 +327,7 @@ def test_a_repository_of_another_user_is_refused_unless_it_is_named(
         subprocess.run(["chown", "-R", "4242", str(folder)], check=True)
 
     for folder in (repo, repo / "in", tmp_path / "bare.git"):
-        with pytest.raises(UnreadableRepoError, match="dubious ownership"):
+        with pytest.raises(UnreadableRepoError, match="it belongs to another user"):
             open_reader(folder)
         reader = open_reader(folder, trusted=True)
         assert reader.head() == ask_as_owner(repo)
