@@ -252,7 +252,8 @@ class NotDvcProjectError(StudioModelsError):
         self.folder = folder
         super().__init__(
             f"'{folder}' is in no DVC project, whose cache and remotes are needed\n"
-            "Run 'dvc init', or leave out '--source'"
+            "If Git has its '.dvc' folder, run 'git checkout HEAD -- :/.dvc', or 'git "
+            "sparse-checkout add .dvc' in a sparse clone; or leave out '--source'"
         )
 
 
@@ -393,6 +394,15 @@ class VersionUnknownError(StudioModelsError):
             "its stage lies on a commit without a version",
             hint=f"Register one there with 'gto register {ref.name} {commit}', or pull "
             "without '--lock'",
+        )
+
+    @classmethod
+    def unread(cls, ref: ModelRef, tags: Sequence[str]) -> VersionUnknownError:
+        """Make the error of tags that Git cannot read, and that would matter."""
+        return cls(
+            ref,
+            f"Git cannot read {', '.join(tags)}, or lacks the commit",
+            hint="Run 'git fetch --refetch --tags --force'",
         )
 
     @classmethod

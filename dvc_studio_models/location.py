@@ -60,8 +60,8 @@ def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
     """
     if pin:
         return _locate_pinned(ref, pin, registry)
-    if tags := registry.tags.doubtful(ref):
-        raise VersionUnknownError.lightweight(ref, tags)
+    if doubt := registry.tags.doubt(ref):
+        raise doubt
     version = registry.resolve(ref)
     if version is None:
         raise VersionUnknownError(ref, registry.tags.describe_missing(ref))

@@ -161,8 +161,8 @@ def check_lockable(
         UnsafePathError: It names paths that must not be written.
     """
     for answer in answers:
-        if registry and (tags := registry.tags.doubtful(answer.ref)):
-            raise VersionUnknownError.lightweight(answer.ref, tags)
+        if registry and (doubt := registry.tags.doubt(answer.ref)):
+            raise doubt
         version = answer.version or (answer.unverified and answer.unverified[0])
         if not version:
             raise _unknown(answer.ref, registry)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import VersionUnknownError
 from dvc_studio_models.model import FOLDER, NAME, SEMVER, ModelRef
 from dvc_studio_models.registry.counting import (
     CountedTag,
@@ -43,7 +45,10 @@ _TARGET = re.compile(
 )
 """How each tag object begins; Git takes no other."""
 
-_TAGGER = re.compile(rb"tagger (?:.*\S) <[^<>]+> (?P<time>-?[0-9]+) [+-][0-9]{4}")
+_YEAR_10000 = 253_402_300_800  # in seconds; Python has no later date
+_TAGGER = re.compile(
+    rb"tagger (?:.*\S) <[^<>]+> (?P<time>-?[0-9]+) [+-](?:[01][0-9]|2[0-3])[0-5][0-9]"
+)
 """A name, an address, seconds since 1970; GTO reads no other."""
 
 
@@ -56,6 +61,9 @@ class Registry:
 
     lightweight: tuple[RegistryTag, ...] = ()
     """Tags that GTO does not count, as they are not annotated."""
+
+    unread: tuple[RegistryTag, ...] = ()
+    """Tags that Git cannot read, or whose commit it does not have."""
 
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The counter of the tag that put a stage where it is, by model and stage."""
@@ -95,10 +103,25 @@ class Registry:
         CI systems replace the annotated tag that they run for by a lightweight one, so
         what GTO drops may be the tag that matters.
         """
+        return self._may_matter(self.lightweight, ref)
+
+    def unread_of(self, ref: ModelRef) -> list[str]:
+        """List tags that Git cannot read, and that may change what ``ref`` means."""
+        return self._may_matter(self.unread, ref)
+
+    def doubt(self, ref: ModelRef) -> VersionUnknownError | None:
+        """Return the error of tags that may change what ``ref`` means, None of none."""
+        if tags := self.unread_of(ref):
+            return VersionUnknownError.unread(ref, tags)
+        if tags := self.doubtful(ref):
+            return VersionUnknownError.lightweight(ref, tags)
+        return None
+
+    def _may_matter(self, tags: Iterable[RegistryTag], ref: ModelRef) -> list[str]:
         now = self.resolve(ref)
         return [
             tag.tag
-            for tag in self.lightweight
+            for tag in tags
             if tag.name == ref.name and self._may_change(tag, ref, now)
         ]
 
@@ -176,19 +199,38 @@ def read_registry(
         for (found, _), kind in zip(ours, kinds, strict=True)
         if kind not in {TAG, None}
     ]
-    odd = {f.tag for (f, _), kind in zip(ours, kinds, strict=True) if kind is None}
-    counted = _read_annotated(reader, annotated, odd)
-    if odd:
-        names = listed("ignored Git tags that GTO cannot count", sorted(odd))
-        logger.warning(names)
-    models, counters = count(counted)
-    return Registry(models, tuple(lightweight), counters)
+    unread = {f for (f, _), kind in zip(ours, kinds, strict=True) if kind is None}
+    odd: set[str] = set()
+    counted = _read_annotated(reader, annotated, odd, unread)
+    commits = list(dict.fromkeys(tag.commit for tag in counted))
+    there = dict(zip(commits, reader.kinds(commits), strict=True)) if commits else {}
+    unread.update(tag.what for tag in counted if there[tag.commit] is None)
+    odd.update(t.what.tag for t in counted if there[t.commit] not in {COMMIT, None})
+    _warn("ignored Git tags that GTO cannot count", odd)
+    _warn("Git cannot read tags, or lacks their commits", {t.tag for t in unread})
+    models, counters = count([t for t in counted if there[t.commit] == COMMIT])
+    return Registry(models, tuple(lightweight), tuple(unread), counters)
+
+
+def _warn(what: str, names: Iterable[str]) -> None:
+    if names := sorted(names):
+        logger.warning("%s", listed(what, names))
 
 
 def _read_annotated(
-    reader: GitReader, annotated: Sequence[tuple[RegistryTag, str]], odd: set[str]
+    reader: GitReader,
+    annotated: Sequence[tuple[RegistryTag, str]],
+    odd: set[str],
+    unread: set[RegistryTag],
 ) -> list[CountedTag]:
-    """Read when tags were made and of which commits; add to ``odd`` what is unclear."""
+    """Read when tags were made and of which commits.
+
+    Args:
+        reader: The repository.
+        annotated: The tags, and the ids of their objects.
+        odd: Gets the names of those that nobody can count.
+        unread: Gets those that Git cannot read.
+    """
     counted = []
     left: list[tuple[RegistryTag, str, int | None]]
     left = [(what, oid, None) for what, oid in annotated]
@@ -196,19 +238,20 @@ def _read_annotated(
         objects = reader.read_all([oid for _, oid, _ in left])
         inner: list[tuple[RegistryTag, str, int | None]] = []
         for (what, _, outer), found in zip(left, objects, strict=True):
-            target, kind, made = _parse_object(found.data if found else b"")
+            if found is None:
+                unread.add(what)
+                continue
+            target, kind, made = _parse_object(found.data)
             time = made if outer is None else outer
-            if time is None or kind not in {COMMIT, TAG}:
+            is_named = outer is not None or _is_named(found.data, what.tag)
+            if time is None or kind not in {COMMIT, TAG} or not is_named:
                 odd.add(what.tag)
             elif kind == COMMIT:
                 counted.append(CountedTag(what, target, time))
             else:  # `git tag -a b a` makes a tag of a tag: the commit behind it counts
                 inner.append((what, target, time))
         left = inner
-    commits = list(dict.fromkeys(tag.commit for tag in counted))
-    there = dict(zip(commits, reader.kinds(commits), strict=True)) if commits else {}
-    odd.update(t.what.tag for t in counted if there[t.commit] != COMMIT)
-    return [tag for tag in counted if there[tag.commit] == COMMIT]
+    return counted
 
 
 def _parse_object(data: bytes) -> tuple[str, str, int | None]:
@@ -219,8 +262,19 @@ def _parse_object(data: bytes) -> tuple[str, str, int | None]:
     return (
         target["oid"].decode() if target else "",
         target["kind"].decode() if target else "",
-        int(tagger["time"]) if tagger else None,
+        _time_of(tagger["time"]) if tagger else None,
     )
+
+
+def _time_of(seconds: bytes) -> int | None:
+    """Read a time, None for one that no calendar has."""
+    time = int(seconds)
+    return time if abs(time) < _YEAR_10000 else None
+
+
+def _is_named(data: bytes, tag: str) -> bool:
+    """Whether a tag object has the name of its ref; GTO goes by the object's."""
+    return b"\ntag %s\n" % os.fsencode(tag) in data.partition(b"\n\n")[0] + b"\n"
 
 
 def listed(what: str, names: Sequence[str]) -> str:

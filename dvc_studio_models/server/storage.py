@@ -257,6 +257,9 @@ class Storage:
         """Find the version, what Git says of it, and the stores of its remotes."""
         with self._git_errors():
             registry = self._tags.get()
+            if tags := registry.unread_of(ref):
+                reason = f"Git cannot read {', '.join(tags)}, or lacks the commit"
+                raise RepoUnreadableError(self._repo.label, reason)
             version = registry.resolve(ref)
             if version is None:
                 raise ModelMissingError(registry.describe_missing(ref))

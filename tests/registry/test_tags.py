@@ -11,7 +11,7 @@ import pytest
 from projects import Project, copy_project, git
 from tagging import NewTag, count_git, import_tags, write_ref, write_tag
 
-from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.errors import UnreadableRepoError, VersionUnknownError
 from dvc_studio_models.model import ModelRef, ModelVersion
 from dvc_studio_models.registry.git.reader import open_reader
 from dvc_studio_models.registry.tags import Registry, read_registry
@@ -451,12 +451,9 @@ def odd_tags(repo: Path, commit: str) -> dict[str, list[str | bytes]]:
         "a blob": [f"object {blob}", "type blob", "tag x@v2.0.0", tagger, *end],
         "a tree": [f"object {tree}", "type tree", "tag x@v2.0.0", tagger, *end],
         "not an id": ["object main", "type commit", "tag x@v2.0.0", tagger, *end],
-        "a tag that is missing": [
-            *(f"object {'1' * 40}", "type tag", "tag x@v2.0.0", tagger, *end)
-        ],
-        "a commit that is missing": [
-            *(f"object {'2' * 40}", "type commit", "tag x@v2.0.0", tagger, *end)
-        ],
+        "another name": [*head[:2], "tag x@v3.0.0", tagger, *end],
+        "no such hour": [*head, tagger.replace("+0000", "+9999"), *end],
+        "no such year": [*head, tagger.replace("17", "99999999999999"), *end],
         "a blob that is called a commit": [
             *(f"object {blob}", "type commit", "tag x@v2.0.0", tagger, *end)
         ],
@@ -467,7 +464,7 @@ def odd_tags(repo: Path, commit: str) -> dict[str, list[str | bytes]]:
 
 ODD = (
     *("no address", "no brackets", "no time", "no tagger", "a blob", "a tree"),
-    *("not an id", "a tag that is missing", "a commit that is missing"),
+    *("not an id", "another name", "no such hour", "no such year"),
     *("a blob that is called a commit", "binary", "empty"),
 )
 
@@ -501,8 +498,39 @@ def test_all_odd_tags_are_named_in_one_warning(
 
     assert [model.name for model in read(history).models] == ["churn"]
     assert caplog.messages == [
-        "ignored Git tags that GTO cannot count: x@v1.0.0, y@v1.0.0, z@v1.0.0"
+        "ignored Git tags that GTO cannot count: x@v1.0.0, y@v1.0.0",
+        "Git cannot read tags, or lacks their commits: z@v1.0.0",
     ]
+
+
+LOST = {
+    "a tag": ["type tag", "1" * 40],
+    "a commit": ["type commit", "2" * 40],
+}
+
+
+@pytest.mark.parametrize("what", [*LOST, "the tag itself"])
+def test_a_tag_that_git_cannot_read_is_never_taken_for_none(
+    history: Project, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    history.tag("churn@v1.0.0")
+    if what in LOST:
+        kind, oid = LOST[what]
+        tagger = "tagger Ada <ada@example.com> 1700000000 +0000"
+        head = [f"object {oid}", kind, "tag churn@v2.0.0", tagger, "", "m", ""]
+        write_tag(history.repo, "churn@v2.0.0", head)
+    else:
+        history.tag("churn@v2.0.0")
+        oid = git(history.repo, "rev-parse", "churn@v2.0.0").strip()
+        loose = history.repo / ".git/objects" / oid[:2] / oid[2:]
+        loose.chmod(0o644)
+        loose.write_bytes(b"")
+
+    registry = read(history)
+
+    assert "Git cannot read tags, or lacks their commits: churn@v2.0.0" in caplog.text
+    assert isinstance(registry.doubt(CHURN), VersionUnknownError)
+    assert registry.doubt(ModelRef("churn", version="v1.0.0")) is None
 
 
 @pytest.mark.parametrize("content", ["garbage", "", "ref: refs/tags/nowhere"])
@@ -578,9 +606,8 @@ def test_a_tag_of_a_tag_of_a_tag_counts_when_the_outer_one_was_made(
     assert found == ModelVersion("v1.0.0", history.commit("main~1"))
 
 
-def test_a_lightweight_tag_of_a_tag_is_that_tag(history: Project) -> None:
-    history.tag("release", "main~1")
-    git(history.repo, "tag", "churn@v1.0.0", "release")
+def test_a_tag_goes_by_the_name_in_its_object_as_gto_has_it(history: Project) -> None:
+    history.tag("churn@v1.0.0", "main~1")
+    git(history.repo, "tag", "churn@v4.0.0", "churn@v1.0.0")
 
-    found = read(history).resolve(CHURN)
-    assert found == ModelVersion("v1.0.0", history.commit("main~1"))
+    assert resolved(history, CHURN) == "v1.0.0"
