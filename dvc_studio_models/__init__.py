@@ -9,7 +9,7 @@ The rooms of the house, each with one kind of I/O, importing only downwards:
     placed               no I/O of its own           receipts, hashes for DVC
     survey               no I/O of its own           what is there, what it needs
     sources              no I/O of its own           Studio, or the clone by itself
-    ask                  no I/O of its own           an answer, held to lock and Git
+    ask, verification    no I/O of its own           an answer, held to lock and Git
     pins, lockfile       the lock file               what is asked for, and pinned
     registry             Git, by git or scmrepo      tags, DVC files at a commit
     git_files            the clone                   files that Git itself keeps

@@ -6,7 +6,9 @@ stalls, not even the end of the process.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from fsspec import Callback
@@ -59,7 +61,11 @@ class _FileCount(Callback):  # type: ignore[misc]
 
 
 def run_beside(
-    work: Callable[[], None], count: Count, tell: Callable[[int], None]
+    work: Callable[[], None],
+    count: Count,
+    tell: Callable[[int], None],
+    *,
+    silent_s: float = math.inf,
 ) -> None:
     """Run ``work`` on a thread, so that bytes are told, and Ctrl-C heard, in between.
 
@@ -70,6 +76,10 @@ def run_beside(
         work: What it raises is raised here.
         count: Of the bytes that arrive; stopped at the end.
         tell: Told of all bytes so far, from this thread.
+        silent_s: For how long, in seconds, no byte may arrive.
+
+    Raises:
+        TimeoutError: None arrived for so long.
     """
     workers = Workers(1)
 
@@ -78,10 +88,15 @@ def run_beside(
         workers.end()
 
     workers.add_beside(work_and_end)
+    before, since = count.bytes, time.monotonic()
     try:
         while not workers.ended:
             workers.pause(_TICK_S)
             tell(count.bytes)
+            if count.bytes != before:
+                before, since = count.bytes, time.monotonic()
+            if time.monotonic() - since > silent_s:
+                raise TimeoutError
     finally:
         count.stopped = True
         workers.join(_GRACE_S)

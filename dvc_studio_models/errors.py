@@ -32,6 +32,13 @@ REFRESH_TAGS = "git fetch --prune --prune-tags --force --tags"
 _DEFAULT_LOCK = "models.lock"
 
 
+def fetching_from(command: str, remote: str | None) -> str:
+    """Name in a command of Git the remote that it is to fetch from; None names none."""
+    if remote is None:
+        return command
+    return command.replace("git fetch", f"git fetch {shlex.quote(remote)}", 1)
+
+
 class StudioModelsError(DvcException):
     """Base of all errors of this package."""
 
@@ -200,6 +207,10 @@ class ObjectMissingError(UnreadableRepoError):
     """A clone lacks objects: it is partial or shallow, or damaged."""
 
     hint = "Run 'git fetch --refetch --no-filter' there to make the clone complete"
+
+
+class ObjectTooLargeError(UnreadableRepoError):
+    """An object is larger than any that this project reads."""
 
 
 class CommitMissingError(ObjectMissingError):
@@ -381,10 +392,10 @@ class VersionUnknownError(StudioModelsError):
         )
 
     @classmethod
-    def outdated(cls, ref: ModelRef) -> VersionUnknownError:
+    def outdated(cls, ref: ModelRef, remote: str | None) -> VersionUnknownError:
         """Make the error of tags that say something else than Studio."""
         why = "Studio serves other content than the local tags say"
-        return cls(ref, why, hint=f"Run '{REFRESH_TAGS}'")
+        return cls(ref, why, hint=f"Run '{fetching_from(REFRESH_TAGS, remote)}'")
 
     @classmethod
     def unregistered(cls, ref: ModelRef, commit: str) -> VersionUnknownError:

@@ -13,7 +13,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import verify_downloads_with_git
 from dvc_studio_models.errors import (
     GitFilesDifferError,
     NotGitRepoError,
@@ -48,6 +47,7 @@ from dvc_studio_models.preparation import ask, held, narrow, prepare, stand
 from dvc_studio_models.progress import SilentProgress
 from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.survey import find_leftovers, settled
+from dvc_studio_models.verification import verify_downloads_with_git
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -103,7 +103,7 @@ def pull(
         if not options.is_partial:
             ready = _verify(ready, arrived)
         if lock:
-            check_verified(ready.answers)
+            check_verified(ready.answers, ready.registry)
         _place(ready, arrived, options)
         result = tell(source, ready, arrived, began)
         if lock:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.part import Part
     from dvc_studio_models.registry.recorded import Import, Listing, RecordedOutput
 
+SILENT_S = 300.0
+"""For how long, in seconds, a source repo may send nothing; to clone one takes time."""
+
 _SCHEMES = {"file", "git", "git+ssh", "http", "https", "ssh"}
 _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")  # Git would run git-remote-NAME
 _NAMES_A_FILE = {"configpath", "credentialpath"}  # of AWS: they can name programs
@@ -83,7 +86,7 @@ class SourceRepo:
                 found[inner] = self._hash(path, algorithm)
 
         with self._errors(output.path):
-            run_beside(work, Count(), lambda _: None)
+            run_beside(work, Count(), lambda _: None, silent_s=SILENT_S)
         if not found or tree_digest(found) != output.digest:
             self._refuse({output.path: "it has other files there than were imported"})
         return found
@@ -125,7 +128,7 @@ class SourceRepo:
 
         with _discarding(parts.values()):
             with self._errors(next(iter(files))):
-                run_beside(work, count, tell)
+                run_beside(work, count, tell, silent_s=SILENT_S)
             self._refuse(problems)
         return parts
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, tell_repo, with_git_files
+from dvc_studio_models.ask import Answer, tell_repo
 from dvc_studio_models.cache import DvcStore, memo_of, open_store
 from dvc_studio_models.errors import (
     GitRemoteError,
@@ -28,6 +28,7 @@ from dvc_studio_models.model import REMOTE, ModelFile
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.source import common_folder
+from dvc_studio_models.verification import with_git_files
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

@@ -180,11 +180,11 @@ def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError
         why = "a pin needs the tags of its repo, and this is no clone of it"
         return VersionUnknownError(ref, why, hint="Lock it in a clone of that repo")
     if registry.resolve(ref):
-        return VersionUnknownError.outdated(ref)
+        return VersionUnknownError.outdated(ref, registry.remote)
     return VersionUnknownError(ref, "no local tag says so, and a pin needs one")
 
 
-def check_verified(answers: Iterable[Answer]) -> None:
+def check_verified(answers: Iterable[Answer], registry: GitRegistry | None) -> None:
     """Refuse, before anything is placed, models that no tag could be found for.
 
     Raises:
@@ -193,7 +193,8 @@ def check_verified(answers: Iterable[Answer]) -> None:
     for answer in answers:
         if answer.version is None:
             if answer.unverified is None:
-                raise VersionUnknownError.outdated(answer.ref)
+                remote = registry.remote if registry else None
+                raise VersionUnknownError.outdated(answer.ref, remote)
             version, record = answer.unverified
             raise VersionUnknownError(
                 answer.ref,

@@ -90,7 +90,7 @@ def make_plan(
         here = held.get(file.path)
         if here and file.digest and here.digest == file.digest:
             steps.append(Step(file, UNCHANGED, here.size))
-        elif file.path in tracked or (here and not here.recoverable and not force):
+        elif here and (file.path in tracked or not (here.recoverable or force)):
             steps.append(Step(file, CONFLICT, file.size))
         # Asked last: it may mean to hash a large object.
         elif file.digest and (cached := cached_size(file.digest)) is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import Answer, hold_to, object_of, verify_with_git
+from dvc_studio_models.ask import Answer, hold_to, object_of
 from dvc_studio_models.config import load_settings
 from dvc_studio_models.errors import NotGitRepoError
 from dvc_studio_models.listings import listing_reader
@@ -23,6 +23,7 @@ from dvc_studio_models.selection import check_globs, select_files
 from dvc_studio_models.source import Here
 from dvc_studio_models.sources import open_source, pointing_elsewhere
 from dvc_studio_models.survey import check_targets, survey
+from dvc_studio_models.verification import verify_with_git
 from dvc_studio_models.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ def prepare(
     registry = None
     read_listing = listing_reader(store, source.kind, options)
     if source.clone:
-        registry = GitRegistry(source.clone.reader, cache=store.memo)
+        named = options.git_remote or here.settings.git_remote
+        remote = source.clone.other_remote(named)
+        reader = source.clone.reader
+        registry = GitRegistry(reader, cache=store.memo, remote=remote)
         stack.enter_context(contextlib.closing(registry))
         answers = [verify_with_git(a, registry, read_listing) for a in answers]
         _check_git_files(answers, workspace)

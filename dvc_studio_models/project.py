@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.errors import (
     LocalDiskError,
     SiteCacheError,
+    StudioConfigError,
     config_errors,
 )
 
@@ -55,6 +56,11 @@ def open_project(root: Path | str, **options: object) -> Any:
             return Repo(os.fspath(root), scm=scm, **options)
         except sqlite3.OperationalError as error:
             raise SiteCacheError(_site_cache_of(root), str(error)) from None
+        except UnicodeDecodeError:
+            msg = (
+                f"DVC cannot read a file of '{root}', as '.dvcignore': it is not UTF-8"
+            )
+            raise StudioConfigError(msg) from None
         except OSError as error:
             kind = SiteCacheError if _is_of_site_cache(error, root) else LocalDiskError
             reason = (error.strerror or str(error)).lower()
@@ -71,8 +77,11 @@ def open_project_to_read(root: Path | str, **options: object) -> Any:
     """
     try:
         return open_project(root, **options)
-    except SiteCacheError:
-        spare = tempfile.TemporaryDirectory()
+    except SiteCacheError as refused:
+        try:
+            spare = tempfile.TemporaryDirectory()
+        except OSError:  # nor is there any other folder
+            raise refused from None
         with _environ(_SITE_CACHE, spare.name):
             project = open_project(root, **options)
         weakref.finalize(project, spare.cleanup)
@@ -146,5 +155,8 @@ def _site_cache_of(root: Path | str) -> str:
     from dvc.config import Config
     from dvc.dirs import site_cache_dir
 
-    configured = Config(os.fspath(Path(root, ".dvc")))["core"].get("site_cache_dir")
+    try:
+        configured = Config(os.fspath(Path(root, ".dvc")))["core"].get("site_cache_dir")
+    except OSError:  # it is the config that cannot be read
+        configured = None
     return str(os.environ.get(_SITE_CACHE) or configured or site_cache_dir())

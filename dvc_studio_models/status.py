@@ -11,7 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.ask import differences_of, verify_with_git
+from dvc_studio_models.ask import differences_of
 from dvc_studio_models.inventory import Inventory
 from dvc_studio_models.local_source import LocalSource
 from dvc_studio_models.lockfile import read_pins
@@ -26,6 +26,7 @@ from dvc_studio_models.outcome import tell
 from dvc_studio_models.pins import lock_path, read_names
 from dvc_studio_models.preparation import ask, prepare, stand
 from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.verification import verify_with_git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

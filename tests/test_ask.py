@@ -28,8 +28,6 @@ from dvc_studio_models.ask import (
     make_renewal,
     object_of,
     tell_repo,
-    verify_downloads_with_git,
-    verify_with_git,
 )
 from dvc_studio_models.config import Settings
 from dvc_studio_models.errors import (
@@ -49,6 +47,10 @@ from dvc_studio_models.model import (
 )
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.verification import (
+    verify_downloads_with_git,
+    verify_with_git,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -102,6 +102,13 @@ class Clone:
             raise GitRemoteError.unknown(strip_secrets(name), self._remotes)
         return strip_secrets(self._absolute(name))
 
+    def other_remote(self, name: str | None) -> str | None:
+        """Return the name of a remote, unless ``git fetch`` takes it by itself."""
+        default = self._upstream() or "origin"
+        if len(self._remotes) == 1:
+            default = self._remotes[0]
+        return name if name in self._remotes and name != default else None
+
     @cached_property
     def _config(self) -> Mapping[str, str]:
         """Each setting's last value."""

@@ -8,6 +8,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import (
+    RecordUnreadableError,
+    StudioConfigError,
+    UnreadableRepoError,
+)
 from dvc_studio_models.registry.records import Records
 from dvc_studio_models.registry.tags import read_registry
 
@@ -24,14 +29,22 @@ if TYPE_CHECKING:
 class GitRegistry:
     """One repository, asked about many models."""
 
-    def __init__(self, reader: GitReader, *, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        reader: GitReader,
+        *,
+        cache: Path | None = None,
+        remote: str | None = None,
+    ) -> None:
         """Read nothing yet.
 
         Args:
             reader: Stays the caller's.
+            remote: The Git remote of the models, where ``git fetch`` takes another.
             cache: File for what is read of commits, which ``close`` completes.
         """
         self._reader = reader
+        self.remote = remote
         self._records = Records(reader, cache=cache)
 
     @cached_property
@@ -55,6 +68,14 @@ class GitRegistry:
     def record(self, name: str, version: ModelVersion) -> Record | None:
         """Read what Git recorded of a model, see :meth:`Records.read`."""
         return self._records.read(version.commit, name)
+
+    def head_record(self, name: str) -> Record | None:
+        """Read what the commit that is checked out records; None if it cannot be."""
+        commit = self._reader.head()
+        try:
+            return self._records.read(commit, name) if commit else None
+        except (RecordUnreadableError, StudioConfigError, UnreadableRepoError):
+            return None
 
     def read_blob(self, oid: str) -> bytes | None:
         """Read the content of a file that Git keeps, see :meth:`Records.read_blob`."""

@@ -116,7 +116,8 @@ class GitFile:
     """Of its content in Git."""
 
     digest: Digest | None = None
-    """None where the content was not read, or is a pointer of Git LFS."""
+    """None where the content was not read, as that of a huge file, is a pointer of Git
+    LFS, or where this is a link or a submodule."""
 
     size: int | None = None
     """In bytes."""

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
+    ObjectTooLargeError,
     RecordUnreadableError,
     StudioConfigError,
     StudioModelsError,
@@ -43,20 +44,27 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 CACHED_RECORDS = 5000  # the newest ones; one takes some 300 bytes
 
+_NO_CACHE = f"{os.devnull}/cache"  # DVC asks for a folder, and does not use it
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class Records:
     """Records of many models of one repository."""
 
-    def __init__(self, reader: GitReader, *, cache: Path | None = None) -> None:
+    def __init__(
+        self, reader: GitReader, *, cache: Path | None = None, contents: bool = True
+    ) -> None:
         """Read nothing yet.
 
         Args:
             reader: The repository.
             cache: File for what was read, which ``close`` completes.
+            contents: Whether the hashes of files that Git keeps are wanted.
         """
+        self._contents = contents
         self._reader = reader
+        if cache and reader.replaces():  # then a commit does not say the same for ever
+            cache = None
         self._cache = cache
         self._known: dict[str, Any] = caches.load(cache).get("records", {})
         self._new: dict[str, Any] = {}
@@ -143,12 +151,16 @@ class Records:
         self, key: Key, entry: TreeEntry, *, content: bool
     ) -> Iterator[GitFile]:
         path = "/".join(key)
-        if not entry.is_file or path_problem(path):
+        if path_problem(path):
+            return
+        if not entry.is_file:
+            yield GitFile(path, entry.oid)
             return
         is_executable = bool(entry.mode & 0o100)
         data = None
-        if content:
-            data = self.read_blob(entry.oid)
+        if content and self._contents:
+            with contextlib.suppress(ObjectTooLargeError):
+                data = self.read_blob(entry.oid)
         if data is None or data.startswith(_LFS_POINTER):
             yield GitFile(path, entry.oid, is_executable=is_executable)
             return
@@ -179,7 +191,13 @@ class Records:
             scm = NoSCM(os.fspath(self._reader.root or self._reader.common_dir))
             fs = open_commit(tree)
             with _config_errors():
-                repo = Repo(f"/{root}", fs=fs, scm=scm, uninitialized=True)
+                repo = Repo(
+                    f"/{root}",
+                    fs=fs,
+                    scm=scm,
+                    uninitialized=True,
+                    config={"cache": {"dir": _NO_CACHE}},
+                )
                 _ = repo.config
             self._projects[commit, root] = repo
         return self._projects[commit, root]
@@ -197,7 +215,10 @@ class Records:
         # Templates read other files of the commit too.
         key = (commit, path) if b"${" in content else content
         if key not in self._artifacts:
-            self._artifacts[key] = dvc_yaml.artifacts
+            # To resolve templates, DVC reads params.yaml, where there are none too.
+            is_plain = b"${" not in content
+            found = dvc_yaml.load().get("artifacts") if is_plain else dvc_yaml.artifacts
+            self._artifacts[key] = found or {}
         return self._artifacts[key]
 
 

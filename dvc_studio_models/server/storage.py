@@ -20,7 +20,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.records import Records
-from dvc_studio_models.registry.tags import fingerprint, read_registry
+from dvc_studio_models.registry.tags import fingerprint, listed, read_registry
 from dvc_studio_models.server import presence
 from dvc_studio_models.server.configs import unreadable
 from dvc_studio_models.server.kept import Kept
@@ -250,7 +250,13 @@ class Storage:
         tags = self._repo.reader.tags()
         stamp = fingerprint(tags)
         if self._registry is None or self._registry[0] != stamp:
-            self._registry = (stamp, read_registry(self._repo.reader, tags))
+            registry = read_registry(self._repo.reader, tags)
+            if tags_in_doubt := registry.all_doubtful():
+                names = listed("lightweight Git tags are ignored", tags_in_doubt)
+                logger.warning("repo '%s': %s", self._repo.key, names)
+            if registry.unread:  # what Git lacks now, it may have in a moment
+                return registry
+            self._registry = (stamp, registry)
         return self._registry[1]
 
     def _look_up(self, ref: ModelRef) -> _Found:
@@ -279,7 +285,9 @@ class Storage:
             NotStoredError: Nothing that DVC has stored.
         """
         try:
-            with contextlib.closing(Records(self._repo.reader)) as records:
+            with contextlib.closing(
+                Records(self._repo.reader, contents=False)
+            ) as records:
                 record = records.read(version.commit, name)
         except StudioConfigError as exc:
             raise unreadable(exc) from None

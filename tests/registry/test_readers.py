@@ -14,7 +14,7 @@ from projects import git, write
 from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
 from dvc_studio_models.registry.git.library import LibraryReader
 from dvc_studio_models.registry.git.program import ProgramReader
-from dvc_studio_models.registry.git.reader import is_oid, open_reader
+from dvc_studio_models.registry.git.reader import NO_OID, is_oid, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,7 @@ def test_a_detached_head_is_on_no_branch(reading: Open, repo: Path) -> None:
     assert reader.current_branch() is None
 
 
-def test_broken_refs_are_left_out_and_symbolic_ones_followed(
+def test_broken_refs_have_no_id_and_symbolic_ones_are_followed(
     reading: Open, repo: Path
 ) -> None:
     git(repo, "tag", "one")
@@ -178,7 +178,12 @@ def test_broken_refs_are_left_out_and_symbolic_ones_followed(
     (tags / "same").write_text("ref: refs/tags/one\n")
     oid = ask(repo, "rev-parse", "one").strip()
 
-    assert reading(repo).tags() == [("one", oid), ("same", oid)]
+    found = reading(repo).tags()
+    assert [pair for pair in found if pair[1] != NO_OID] == [
+        ("one", oid),
+        ("same", oid),
+    ]
+    assert {name for name, none in found if none == NO_OID} <= {"empty", "garbage"}
 
 
 def test_only_an_id_in_full_is_one() -> None:

@@ -323,6 +323,7 @@ def test_a_folder_may_have_files_of_dvc_and_of_git(empty: Project) -> None:
     ]
     assert {f.path: (f.digest, f.size, f.is_executable) for f in record.git_files} == {
         "llm/config.json": (Digest("md5", md5_of(b"{}\n")), 3, False),
+        "llm/link": (None, None, False),
         "llm/run.sh": (Digest("md5", md5_of(b"#!/bin/sh\n")), 10, True),
     }
     assert (record.output, record.digest, record.size) == (None, None, None)

@@ -12,7 +12,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
+from dvc_studio_models.errors import (
+    NotGitRepoError,
+    ObjectTooLargeError,
+    UnreadableRepoError,
+)
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject, is_oid
 
 if TYPE_CHECKING:
@@ -99,7 +103,7 @@ class LibraryReader:
                 return None
             if found.raw_length() > MAX_OBJECT_BYTES:
                 reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
-                raise UnreadableRepoError(os.fspath(self._where), reason)
+                raise ObjectTooLargeError(os.fspath(self._where), reason)
             return GitObject(found.type_name.decode(), found.as_raw_string())
 
     def _replaced(self, oid: str) -> bytes:
@@ -119,6 +123,10 @@ class LibraryReader:
         """Read many small objects at once."""
         with self.objects():
             return [self.read(oid) for oid in oids]
+
+    def replaces(self) -> bool:
+        """Whether objects stand in for others."""
+        return bool(self._refs(b"refs/replace"))
 
     # The clone
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import (
     LocalDiskError,
     ObjectMissingError,
+    ObjectTooLargeError,
     UnreadableRepoError,
 )
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
@@ -221,7 +222,7 @@ class RunningObjects:
             raise
         if len(content) <= int(size):
             reason = f"object {oid} is larger than {MAX_OBJECT_BYTES >> 20} MiB"
-            raise UnreadableRepoError(self._what, reason)
+            raise ObjectTooLargeError(self._what, reason)
         return GitObject(kind, content[:-1])
 
     def _ask(self, oid: str) -> bytes:

@@ -29,10 +29,13 @@ from dvc_studio_models.registry.git.process import (
     run,
     start,
 )
-from dvc_studio_models.registry.git.reader import GitObject
+from dvc_studio_models.registry.git.reader import NO_OID, GitObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+_READS_OBJECTS = {"cat-file", "ls-files"}
+"""What may miss objects in a partial clone: ``ls-files`` reads ``.gitignore`` files."""
 
 _FETCH_PROTOCOLS = "file:git:http:https:ssh"
 _NAMES_A_PROGRAM = re.compile(
@@ -107,14 +110,18 @@ class ProgramReader:
 
     def branches(self) -> list[tuple[str, str]]:
         """List the local branches by name."""
-        return self._refs("refs/heads")
+        return [each for each in self._refs("refs/heads") if each[1] != NO_OID]
 
     def _refs(self, folder: str) -> list[tuple[str, str]]:
-        listed = self._ask(
-            "for-each-ref", "--format=%(objectname) %(refname:strip=2)", folder
+        listed = "--format=%(objectname) %(refname:strip=2)"
+        answer = run([*self._command, "for-each-ref", listed, folder], cwd=self._cwd)
+        lines = os.fsdecode(answer.out).split("\n")  # a name may have any other break
+        pairs = (line.split(" ", 1) for line in lines if line)
+        broken = re.findall(
+            rb"ignoring broken ref %s/(.+)" % folder.encode(), answer.err
         )
-        pairs = (line.split(" ", 1) for line in os.fsdecode(listed).splitlines())
-        return [(name, oid) for oid, name in pairs]
+        found = [(name, oid) for oid, name in pairs]
+        return found + [(os.fsdecode(name), NO_OID) for name in broken]
 
     def head(self) -> str | None:
         """Return the commit that HEAD is at."""
@@ -161,6 +168,10 @@ class ProgramReader:
         content = self._ask("cat-file", "--batch", given="\n".join(oids))
         return list(_split(content))
 
+    def replaces(self) -> bool:
+        """Whether objects stand in for others."""
+        return bool(self._ask("for-each-ref", "--count=1", "refs/replace"))
+
     # The clone
 
     def config(self) -> list[tuple[str, str]]:
@@ -181,7 +192,13 @@ class ProgramReader:
         """Find files of the working tree that Git does not ignore."""
         patterns = [f":(glob,top)**/{name}" for name in names]
         which = ("--cached", "--others", "--exclude-standard")
-        return self._files("ls-files", "-z", *which, "--", *patterns, literal=False)
+        try:
+            return self._files("ls-files", "-z", *which, "--", *patterns, literal=False)
+        except UnreadableRepoError:
+            if not self._is_partial:
+                raise
+        # It lacks a `.gitignore`, without which only what is tracked can be told.
+        return self._files("ls-files", "-z", "--", *patterns, literal=False)
 
     def _files(self, *args: str, literal: bool = True) -> list[str]:
         before = ["--literal-pathspecs"] if literal else []
@@ -202,7 +219,7 @@ class ProgramReader:
             cwd=self._cwd,
             given=given,
             codes=codes,
-            protocols=self._protocols if args[0] == "cat-file" else None,
+            protocols=self._protocols if args[0] in _READS_OBJECTS else None,
         ).out
 
     @property

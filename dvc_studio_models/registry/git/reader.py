@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 COMMIT, TREE, BLOB, TAG = "commit", "tree", "blob", "tag"
 """What an object of Git can be."""
 
+NO_OID = "0" * 40
+"""The id of nothing, for a ref that Git cannot read."""
+
 MAX_OBJECT_BYTES = 64 << 20
 """The largest object that is read; DVC's files and tags take kilobytes."""
 
@@ -71,7 +74,7 @@ class GitReader(Protocol):
     def tags(self) -> list[tuple[str, str]]:
         """List the tags by name: the part after ``refs/tags/``, and the object's id.
 
-        A tag that Git cannot read is left out, as ``git for-each-ref`` does.
+        A ref that ``git`` calls broken comes last, with :data:`NO_OID`.
         """
 
     def head(self) -> str | None:
@@ -91,6 +94,9 @@ class GitReader(Protocol):
 
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
         """Read many small objects at once; None for each that is missing."""
+
+    def replaces(self) -> bool:
+        """Whether objects stand in for others (``git replace``)."""
 
     def config(self) -> list[tuple[str, str]]:
         """List the settings, in Git's order, with all that is included."""
