@@ -29,6 +29,7 @@ from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.recorded import expand, is_inside
 from dvc_studio_models.registry.records import from_root
 from dvc_studio_models.registry.tags import listed
+from dvc_studio_models.survey import is_same_text
 from dvc_studio_models.trees import tree_digest
 
 if TYPE_CHECKING:
@@ -207,10 +208,11 @@ class Inventory:
         """Whether the workspace has that content; None where no hash tells."""
         verdicts = [self._holds_output(record, output) for output in record.outputs]
         verdicts += [
-            self._holds_file(file.path, file.digest, file.size)
+            self._holds_text(file.path, file.digest)
             if file.digest
             else self._holds_blob(file)
             for file in record.git_files
+            if file.digest or not record.outputs  # links and huge files are not pulled
         ]
         if False in verdicts or not verdicts:
             return False if verdicts else None
@@ -239,6 +241,11 @@ class Inventory:
         elif not target.is_dir():  # a device or a pipe, which might never end
             return False
         return self._digest(path, digest.algorithm) == digest
+
+    def _holds_text(self, path: str, digest: Digest) -> bool:
+        """Whether a file is there that Git keeps, whatever its line ends."""
+        target = self._clone.root / path
+        return target.is_file() and is_same_text(target, digest)
 
     def _holds_blob(self, file: GitFile) -> bool:
         """Whether a file is there as Git keeps it."""

@@ -34,6 +34,9 @@ class Held:
 
     size: int
 
+    is_same_text: bool = False
+    """Whether it is what Git keeps, but for the line ends that Git checks out."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -88,7 +91,8 @@ def make_plan(
     steps = []
     for file in files:
         here = held.get(file.path)
-        if here and file.digest and here.digest == file.digest:
+        is_same = here and (here.is_same_text or here.digest == file.digest)
+        if here and file.digest and is_same:
             steps.append(Step(file, UNCHANGED, here.size))
         elif here and (file.path in tracked or not (here.recoverable or force)):
             steps.append(Step(file, CONFLICT, file.size))

@@ -6,11 +6,12 @@ Changes nothing. The decisions themselves are ``plan``'s.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError, UnsafePathError
+from dvc_studio_models.errors import NotGitRepoError, UnsafePathError, disk_errors
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.plan import Held, Plan, make_plan
 from dvc_studio_models.registry.clone import Clone
@@ -104,11 +105,26 @@ def _hold(
         return Held(None, recoverable=True, size=0)
     if here == file.digest:
         return Held(here, recoverable=True, size=size)
+    if file.git_oid and file.digest and is_same_text(root / file.path, file.digest):
+        return Held(here, recoverable=True, size=size, is_same_text=True)
     recoverable = store.size_of(here) is not None
     before = placed.get(file.path)
     if before and not recoverable:
         recoverable = store.digest_of(root / file.path, before.algorithm) == before
     return Held(here, recoverable=recoverable, size=size)
+
+
+def is_same_text(path: Path, digest: Digest) -> bool:
+    """Whether a file has this hash where its line ends are those that Git stores.
+
+    Git may check out text with CRLF (``core.autocrlf``, ``eol`` in ``.gitattributes``).
+
+    Raises:
+        LocalDiskError: It cannot be read.
+    """
+    with disk_errors(path, action="read"):
+        text = path.read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.md5(text, usedforsecurity=False).hexdigest() == digest.value
 
 
 def find_leftovers(

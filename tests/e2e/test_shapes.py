@@ -397,3 +397,102 @@ def test_a_locked_mixed_folder_needs_the_commit_for_what_git_keeps(
     done = run_dvc(*locked, cwd=shallow, env=shapes.environ | repo)
     assert done.returncode == 0, done.stderr
     assert read_tree(tmp_path / "out/bert") == bert_of("v1.0.0")
+
+
+def test_git_may_check_out_text_with_other_line_ends(
+    run_dvc: RunDvc, shapes: Registry, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "--no-checkout", str(shapes.project.repo), "lap")
+    clone = tmp_path / "lap"
+    git(clone, "remote", "set-url", "origin", ORIGIN_URL)
+    git(clone, "config", "core.autocrlf", "true")
+    git(clone, "checkout", "--quiet", "main")
+    assert b"\r\n" in (clone / "bert/config.json").read_bytes()
+
+    done = run_dvc("models", "pull", "bert", cwd=clone, env=shapes.environ)
+    listed = run_dvc("models", "list", "--json", cwd=clone)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("verified against Git\n")
+    found = {entry["name"]: entry["workspace"] for entry in json.loads(listed.stdout)}
+    assert found["bert"]["version"] == "v2.0.0"
+
+
+@pytest.mark.parametrize("index", ["--no-sparse-index", "--sparse-index"])
+def test_a_sparse_clone_gets_the_whole_of_a_mixed_folder(
+    run_dvc: RunDvc, shapes: Registry, clone: Path, index: str
+) -> None:
+    git(clone, "sparse-checkout", "set", "--cone", index, ".dvc")
+    assert not (clone / "bert").exists()
+
+    done = run_dvc("models", "pull", "bert@v2.0.0", cwd=clone, env=shapes.environ)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert contents(clone / "bert") == bert_of("v2.0.0")
+    assert git(clone, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("name", ["bert", "bert@v1.0.0"])
+def test_files_of_git_are_named_where_no_tag_tells_the_version(
+    run_dvc: RunDvc, shapes: Registry, tmp_path: Path, name: str
+) -> None:
+    git(tmp_path, "clone", "--no-tags", str(shapes.project.repo), "lap")
+    clone = tmp_path / "lap"
+    repo = {"DVC_STUDIO_REPO_URL": ORIGIN_URL}
+
+    done = run_dvc("models", "pull", name, cwd=clone, env=shapes.environ | repo)
+
+    assert done.returncode == 0
+    assert "bert/config.json, bert/nested/run.sh" in done.stderr
+    git(clone, *done.stderr.partition("Run 'git ")[2].partition("'")[0].split())
+    done = run_dvc("models", "pull", "bert", cwd=clone, env=shapes.environ | repo)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert contents(clone / "bert") == bert_of("v2.0.0")
+
+
+def test_a_locked_file_of_git_keeps_its_executable_bit(
+    run_dvc: RunDvc, shapes: Registry, clone: Path, tmp_path: Path
+) -> None:
+    run_dvc("models", "pull", "bert", "--lock", cwd=clone, env=shapes.environ)
+
+    pull = ("models", "pull", "--locked", "-o", tmp_path / "out")
+    done = run_dvc(*pull, cwd=clone, env=shapes.environ)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/bert/nested/run.sh").stat().st_mode & 0o100
+
+
+def test_links_in_a_mixed_folder_are_named(run_dvc: RunDvc, tmp_path: Path) -> None:
+    project = init_project(tmp_path / "project")
+    write(project.repo, {"dvc.yaml": b"artifacts:\n  m: {path: m}\n", "m/w": b"w"})
+    write(project.repo, {"shared.json": b"{}"})
+    (project.repo / "m/link.json").symlink_to("../shared.json")
+    track(project.repo, "m/w")
+    commit_all(project, "Train")
+    project.tag("m@v1.0.0")
+    pull = ("models", "pull", "m", "--source", "remote", "-o", tmp_path / "out")
+
+    done = run_dvc(*pull, cwd=project.repo)
+
+    assert done.returncode == 0
+    assert "m/link.json. Run 'git checkout" in done.stderr
+    assert read_tree(tmp_path / "out") == {"m/w": b"w"}
+
+
+@pytest.mark.parametrize("params", [b"<<<<<<< HEAD\na: 1\n", b"\xff\xfe"])
+def test_a_broken_file_of_parameters_is_no_part_of_a_model(
+    run_dvc: RunDvc, tmp_path: Path, params: bytes
+) -> None:
+    project = init_project(tmp_path / "project")
+    model = b"artifacts:\n  m: {path: m.bin}\n"
+    write(project.repo, {"dvc.yaml": model, "m.bin": b"m"})
+    track(project.repo, "m.bin")
+    write(project.repo, {"params.yaml": params})
+    commit_all(project, "Train")
+    project.tag("m@v1.0.0")
+    pull = ("models", "pull", "m", "--source", "remote", "-o", tmp_path / "out")
+
+    done = run_dvc(*pull, cwd=project.repo)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out/m.bin").read_bytes() == b"m"
