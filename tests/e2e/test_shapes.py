@@ -496,3 +496,29 @@ def test_a_broken_file_of_parameters_is_no_part_of_a_model(
 
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out/m.bin").read_bytes() == b"m"
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_list_works_in_a_sparse_and_partial_clone(
+    run_dvc: RunDvc, shapes: Registry, tmp_path: Path, *, reachable: bool
+) -> None:
+    """Git fetches even the ``.gitignore`` files of folders that are not checked out."""
+    source = shapes.project.repo
+    git(source, "config", "uploadpack.allowFilter", "true")
+    options = ("--filter=blob:none", "--sparse")
+    git(tmp_path, "clone", "--quiet", *options, f"file://{source}", "lap")
+    clone = tmp_path / "lap"
+    git(clone, "sparse-checkout", "set", "--cone", ".dvc")
+    repo = {"DVC_STUDIO_REPO_URL": ORIGIN_URL}
+    pull = ("models", "pull", "best@v1.0.0")
+    done = run_dvc(*pull, cwd=clone, env=shapes.environ | repo)
+    assert done.returncode == 0, done.stderr
+    write(clone, {"bert/mine": b"m"})
+    if not reachable:
+        git(clone, "remote", "set-url", "origin", f"file://{tmp_path}/nowhere")
+
+    listed = run_dvc("models", "list", cwd=clone)
+
+    assert listed.returncode == 0, listed.stderr
+    assert "best" in listed.stdout
+    assert "Traceback" not in listed.stderr

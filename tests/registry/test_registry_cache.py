@@ -228,3 +228,18 @@ def test_only_so_many_records_are_kept_and_the_newest_ones(
     kept = list(json.loads(cache.read_bytes())["records"])
     assert len(kept) == CACHED_RECORDS
     assert kept[-1] == f"{project.commit('main')} churn"
+
+
+def test_what_stands_in_for_a_commit_is_not_remembered(
+    project: Project, cache: Path
+) -> None:
+    """``git replace`` can be taken back at any time."""
+    old, new = read(project, cache, rev="churn@v1.0.0"), read(project, cache)
+    cache.unlink()
+    commits = (project.commit("main"), project.commit("churn@v1.0.0"))
+    git(project.repo, "replace", *commits)
+
+    assert read(project, cache) == old
+
+    git(project.repo, "replace", "--delete", commits[0])
+    assert read(project, cache) == new
