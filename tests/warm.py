@@ -34,10 +34,8 @@ SHARED = (
     "dvc.repo",
     "dvc_studio_models.flow",
     "dvc_studio_models.server.command",
-    "gto.tag",
     "platformdirs.unix",
     "psutil",
-    "pygit2",
     "scmrepo.git",
     "zc.lockfile",
 )
