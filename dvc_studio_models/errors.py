@@ -413,7 +413,8 @@ class VersionUnknownError(StudioModelsError):
         return cls(
             ref,
             f"Git cannot read {', '.join(tags)}, or lacks the commit",
-            hint="Run 'git fetch --refetch --tags --force'",
+            hint="Run 'git fetch --refetch --tags --force'; if Git calls an object "
+            "corrupt, clone anew",
         )
 
     @classmethod

@@ -167,6 +167,19 @@ def test_a_tag_that_is_lightweight_in_the_clone(user: User) -> None:
     assert (user.clone / PATH).read_bytes() == CHURN["v2.0.0"]
 
 
+def test_a_tag_whose_object_the_clone_lacks(user: User) -> None:
+    oid = git(user.clone, "rev-parse", "churn#prod#3").strip()
+    (user.clone / ".git/objects" / oid[:2] / oid[2:]).unlink()
+
+    refused = user.pull("churn#prod", "--source", "remote")
+    user.run(command_in(refused.stderr))
+    done = user.pull("churn#prod", "--source", "remote")
+
+    assert refused.returncode == 4
+    assert done.returncode == 0, done.stderr
+    assert (user.clone / PATH).read_bytes() == CHURN["v2.0.0"]
+
+
 def test_a_pin_that_no_local_tag_tells(user: User) -> None:
     new_version(user.project)
     user.project.tag("churn@v3.0.0")
