@@ -142,13 +142,13 @@ def find_leftovers(
     """
     now = {path for answer in answers for path in answer.paths}
     names = {answer.ref.name for answer in answers}
-    others = {path for r in known if r.model not in names for path in r.files}
+    wanted = now | {path for r in known if r.model not in names for path in r.files}
     gone = {
         path: receipt.model
         for receipt in known
         if receipt.model in names
         for path, digest in receipt.files.items()
-        if path not in now | others
+        if path not in wanted
         and workspace.look(path)
         and _is_still(workspace.root / path, digest, store)
     }
