@@ -10,10 +10,10 @@ import resource
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.cli.progress import SilentProgress
 from dvc_studio_models.model import MD5, Digest, ModelFile
-from dvc_studio_models.parts import PartStore
-from dvc_studio_models.progress import SilentProgress
-from dvc_studio_models.transfer import Fetched, Tuning, fetch
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.transfer.engine import Fetched, Tuning, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from servers import FileServer
 
-    from dvc_studio_models.progress import Progress
+    from dvc_studio_models.cli.progress import Progress
 
 RANGE = 1 << 20
 EVEN = Tuning(range_bytes=RANGE, first_bytes=RANGE, ramp=1)

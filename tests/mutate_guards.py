@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "dvc_studio_models"
 MODULES = {
-    "disk": ["test_disk.py", "test_cache.py"],
-    "owner": ["test_scratch.py", "test_parts.py"],
-    "paths": ["test_paths.py"],
-    "tree": ["test_workspace.py"],
-    "placing": ["test_workspace.py"],
-    "receipts": ["test_receipts.py"],
-    "scratch": ["test_scratch.py", "test_workspace.py", "test_cache.py"],
-    "workspace": ["test_workspace.py"],
+    "files/durable": ["test_disk.py", "test_cache.py"],
+    "files/owner": ["test_scratch.py", "test_parts.py"],
+    "files/paths": ["test_paths.py"],
+    "files/folders": ["test_workspace.py"],
+    "files/transaction": ["test_workspace.py"],
+    "files/receipts": ["test_receipts.py"],
+    "files/scratch": ["test_scratch.py", "test_workspace.py", "test_cache.py"],
+    "files/workspace": ["test_workspace.py"],
 }
 HEAVY = ("hypothesis", "pygit2", "requests", "dvc.repo", "dvc.exceptions", "servers")
 FIGURES = TESTS / "mutants.txt"
@@ -53,9 +53,12 @@ MEMORY_BYTES = 4 << 30  # of address space; a mutant may not take the machine's
 SMALL = "if size < PIECE_BYTES"
 SUBVOLUMES = "if self._scratch.stat().st_dev != os.fstat(folder).st_dev"
 EXCUSED = {
-    ("tree", "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"): "only macOS says it",
-    ("placing", SUBVOLUMES): "only btrfs needs it",
-    ("disk", SMALL): "without it copies are as right, and slower",
+    (
+        "files/folders",
+        "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}",
+    ): "only macOS says it",
+    ("files/transaction", SUBVOLUMES): "only btrfs needs it",
+    ("files/durable", SMALL): "without it copies are as right, and slower",
 }
 
 

@@ -294,7 +294,8 @@ def serving(
         open_s: How long the start waits for Git, in seconds.
         limits: Those of ``make_server``.
     """
-    from dvc_studio_models.server import app, catalog, service
+    from dvc_studio_models.server import app, service
+    from dvc_studio_models.server.catalog import repos as catalog
     from dvc_studio_models.server.settings import Settings
 
     accepted = None if no_auth else tokens or {TOKEN: "tests"}

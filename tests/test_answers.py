@@ -13,11 +13,11 @@ from fetching import IMPATIENT, md5
 from servers import object_path, signed
 from servers.raw import RawServer, asked_range
 
+from dvc_studio_models.cli.progress import SilentProgress
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.model import MD5, Digest, ModelFile
-from dvc_studio_models.parts import PartStore
-from dvc_studio_models.progress import SilentProgress
-from dvc_studio_models.transfer import fetch
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.transfer.engine import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -355,9 +355,9 @@ import sys
 from pathlib import Path
 from dvc_studio_models.errors import IntegrityError
 from dvc_studio_models.model import Digest, ModelFile
-from dvc_studio_models.parts import PartStore
-from dvc_studio_models.progress import SilentProgress
-from dvc_studio_models.transfer import fetch
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.cli.progress import SilentProgress
+from dvc_studio_models.transfer.engine import fetch
 
 file = ModelFile("m", sys.argv[1], Digest("md5", sys.argv[2]))
 store = PartStore(Path(sys.argv[3]))

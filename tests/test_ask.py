@@ -22,14 +22,6 @@ from projects import (
 )
 from servers import PLANTED_TOKEN, StudioServer, object_path, signed
 
-from dvc_studio_models.ask import (
-    Answer,
-    connect,
-    make_renewal,
-    object_of,
-    tell_repo,
-)
-from dvc_studio_models.config import Settings
 from dvc_studio_models.errors import (
     GitRemoteError,
     IntegrityError,
@@ -47,7 +39,15 @@ from dvc_studio_models.model import (
 )
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.verification import (
+from dvc_studio_models.sources.resolve import (
+    Answer,
+    connect,
+    make_renewal,
+    object_of,
+    tell_repo,
+)
+from dvc_studio_models.sources.settings import Settings
+from dvc_studio_models.sources.verification import (
     verify_downloads_with_git,
     verify_with_git,
 )
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from dvc_studio_models.http.studio import StudioClient
     from dvc_studio_models.registry.recorded import RecordedOutput
-    from dvc_studio_models.studio import StudioClient
 
 HOSTED = "https://studio.example.com"
 SETTINGS = Settings(HOSTED, None, offline=False, repo_url=None, git_remote=None)

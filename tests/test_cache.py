@@ -21,19 +21,19 @@ from dvc.repo import Repo
 from needs import need_program, other_file_system
 from projects import BERT, CHURN, Project, copy_project, git, init_project, write
 
-from dvc_studio_models.cache import DvcStore, open_store
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
+from dvc_studio_models.files.owner import process
+from dvc_studio_models.files.scratch import waiting_name
+from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.owner import process
-from dvc_studio_models.scratch import waiting_name
-from dvc_studio_models.store import PlainStore, take_parts
-from dvc_studio_models.trees import tree_digest
-from dvc_studio_models.workspace import Workspace
+from dvc_studio_models.store.base import PlainStore, take_parts
+from dvc_studio_models.store.dvc import DvcStore, open_store
+from dvc_studio_models.store.trees import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dvc_studio_models.store import Store
+    from dvc_studio_models.store.base import Store
 
 MODEL = {
     "models/churn.pkl": CHURN["v2.0.0"],

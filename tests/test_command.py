@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from argparse import Namespace
 
-from dvc_studio_models.command import CmdModels
+from dvc_studio_models.cli.base import CmdModels
 
 
 class Looking(CmdModels):

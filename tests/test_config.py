@@ -11,8 +11,8 @@ from dvc_studio_client.config import get_studio_config
 from environments import DVC
 from servers import PLANTED_TOKEN
 
-from dvc_studio_models.config import DEFAULT_URL, Settings, load_settings
 from dvc_studio_models.errors import StudioConfigError, TokenMissingError
+from dvc_studio_models.sources.settings import DEFAULT_URL, Settings, load_settings
 
 URLS = {
     "system": "https://system.example.com",

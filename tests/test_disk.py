@@ -14,7 +14,7 @@ import pytest
 from fetching import noise
 from needs import need_program, other_file_system
 
-from dvc_studio_models.disk import (
+from dvc_studio_models.files.durable import (
     PIECE_BYTES,
     copy,
     copy_aside,
@@ -134,7 +134,7 @@ def test_a_file_system_that_cannot_flush_is_no_error(
     tmp_path: Path, answer: str
 ) -> None:
     need_program("strace")
-    code = "from dvc_studio_models.disk import flush_open; flush_open(1)"
+    code = "from dvc_studio_models.files.durable import flush_open; flush_open(1)"
     inject = ["-e", "trace=fsync", "-e", f"inject=fsync:error={answer}"]
 
     done = subprocess.run(

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from fetching import noise
 
-from dvc_studio_models.disk import PIECE_BYTES
-from dvc_studio_models.follow import Follower
-from dvc_studio_models.parts import PartStore
+from dvc_studio_models.files.durable import PIECE_BYTES
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.transfer.mirror import Follower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dvc_studio_models.part import Part
+    from dvc_studio_models.store.part import Part
 
 SIZE = 2 * PIECE_BYTES + 12_345
 _MIB = noise(1 << 20)

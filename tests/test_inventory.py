@@ -30,9 +30,9 @@ from projects import (
     write,
 )
 
-from dvc_studio_models.inventory import Entry, Holding, Inventory
+from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.model import Digest
-from dvc_studio_models.receipts import Receipt, Receipts
+from dvc_studio_models.operations.inventory import Entry, Holding, Inventory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -592,7 +592,8 @@ def test_taking_the_inventory_changes_nothing_but_dvc_s_own_files(clone: Path) -
 @pytest.mark.parametrize("package", ["gto", "pygit2"])
 def test_an_inventory_loads_no_second_reader_of_git(clone: Path, package: str) -> None:
     code = (
-        "import sys, pathlib; from dvc_studio_models.inventory import Inventory;"
+        "import sys, pathlib;"
+        "from dvc_studio_models.operations.inventory import Inventory;"
         f"Inventory(pathlib.Path.cwd()).entries(); print({package!r} in sys.modules)"
     )
     command = [sys.executable, "-c", code]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from servers import FileServer, http_date
 
-from dvc_studio_models.answer import Wanted
-from dvc_studio_models.links import MARGIN_S, Links, death_of
+from dvc_studio_models.http.response import Wanted
+from dvc_studio_models.http.signed_urls import MARGIN_S, Links, death_of
+from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
-from dvc_studio_models.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

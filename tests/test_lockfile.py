@@ -14,7 +14,6 @@ from dvc_studio_models.errors import (
     UnsafePathError,
     UsageError,
 )
-from dvc_studio_models.lockfile import MAX_BYTES, check_name, read_pins, update_pins
 from dvc_studio_models.model import (
     MD5,
     MD5_DOS2UNIX,
@@ -23,6 +22,12 @@ from dvc_studio_models.model import (
     ModelVersion,
     Pin,
     PinnedFile,
+)
+from dvc_studio_models.registry.lockfile import (
+    MAX_BYTES,
+    check_name,
+    read_pins,
+    update_pins,
 )
 
 if TYPE_CHECKING:

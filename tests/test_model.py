@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from servers import PLANTED_TOKEN, object_path, signed
 
-from dvc_studio_models.config import Settings
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.model import Digest, ModelFile, ModelRef, PullOptions
+from dvc_studio_models.sources.settings import Settings
 
 HASH = "86bd02376ac675568ba2fac566169ef9"
 DVC3 = f"files/md5/{HASH[:2]}/{HASH[2:]}"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from fetching import largest_file, noise
 
+from dvc_studio_models.files.owner import machine, process
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.owner import machine, process
-from dvc_studio_models.parts import (
+from dvc_studio_models.store.parts import (
     ABANDONED_AFTER_S,
     STALE_AFTER_S,
     TOUCH_EVERY_S,
@@ -25,7 +25,7 @@ from dvc_studio_models.parts import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dvc_studio_models.part import Part
+    from dvc_studio_models.store.part import Part
 
 KEY = "86bd02376ac675568ba2fac566169ef9"
 MIB = 1 << 20
@@ -261,7 +261,7 @@ def test_of_several_parts_the_largest_is_claimed(
 LEAVE_AND_DIE = """
 import os, sys
 from pathlib import Path
-from dvc_studio_models.parts import PartStore
+from dvc_studio_models.store.parts import PartStore
 part = PartStore(Path(sys.argv[1])).fresh(sys.argv[2])
 part.describe(3 << 20, None)
 with part.open() as file:

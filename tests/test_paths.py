@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvc_studio_models.paths import clashes, outside, path_problem
+from dvc_studio_models.files.paths import clashes, outside, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

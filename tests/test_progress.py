@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from dvc_studio_models.progress import (
+from dvc_studio_models.cli.progress import (
     LINE_EVERY_S,
     BarProgress,
     LineProgress,

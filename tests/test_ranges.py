@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvc_studio_models.ranges import Ranges, divide
+from dvc_studio_models.store.ranges import Ranges, divide
 
 SIZE = 40
 spans = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(sorted)

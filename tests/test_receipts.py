@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dvc_studio_models.errors import LocalDiskError
+from dvc_studio_models.files.owner import process
+from dvc_studio_models.files.receipts import Receipt, Receipts
+from dvc_studio_models.files.scratch import waiting_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.owner import process
-from dvc_studio_models.receipts import Receipt, Receipts
-from dvc_studio_models.scratch import waiting_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

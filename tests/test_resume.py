@@ -14,8 +14,8 @@ import pytest
 from fetching import RANGE, SMALL, Fetcher, largest_file, md5, noise
 from servers import OK, Behaviour, FileServer, wait_until
 
-from dvc_studio_models.answer import CHUNK_BYTES
 from dvc_studio_models.errors import LocalDiskError
+from dvc_studio_models.http.response import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,9 +34,9 @@ CHILD = """
 import json, signal, sys
 from pathlib import Path
 from dvc_studio_models.model import Digest, ModelFile
-from dvc_studio_models.parts import PartStore
-from dvc_studio_models.progress import SilentProgress
-from dvc_studio_models.transfer import Tuning, fetch
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.cli.progress import SilentProgress
+from dvc_studio_models.transfer.engine import Tuning, fetch
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # may be inherited as ignored
 folder, jobs, range_bytes, *files = json.loads(sys.argv[1])

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from needs import mount_namespace, need_program
 
-from dvc_studio_models import scratch
-from dvc_studio_models.owner import is_gone, machine, process
-from dvc_studio_models.scratch import (
+from dvc_studio_models.files import scratch
+from dvc_studio_models.files.owner import is_gone, machine, process
+from dvc_studio_models.files.scratch import (
     STALE_AFTER_S,
     is_left,
     remove_hidden,
@@ -90,7 +90,7 @@ def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
     python.symlink_to(sys.executable)
     code = (
         "import sys\n"
-        "from dvc_studio_models.owner import process\n"
+        "from dvc_studio_models.files.owner import process\n"
         "print(process(), flush=True)\n"
         "sys.stdin.read()\n"
     )
@@ -179,7 +179,7 @@ def without_proc(code: str, *args: Path) -> subprocess.CompletedProcess[str]:
 def test_without_proc_a_process_is_known_by_its_number() -> None:
     code = (
         "import os\n"
-        "from dvc_studio_models.owner import is_gone, machine, process\n"
+        "from dvc_studio_models.files.owner import is_gone, machine, process\n"
         "print(process() == str(os.getpid()), is_gone(process(), machine()))\n"
     )
 
@@ -211,7 +211,7 @@ def test_a_flushed_file_survives_a_power_cut(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from dvc_studio_models.scratch import write_anew\n"
+        "from dvc_studio_models.files.scratch import write_anew\n"
         "write_anew(Path(sys.argv[1]), 'new', flushed=True)\n"
     )
     strace = ["strace", "-f", "-y", "-o", log, "-e", "trace=fsync,/^rename"]
@@ -232,7 +232,7 @@ def test_where_no_file_is_without_a_name_a_link_is_not_written_through(
     (linked / ".gitignore").symlink_to(tmp_path / "outside")
     code = (
         "import os, sys\n"
-        "from dvc_studio_models.scratch import ignore_all\n"
+        "from dvc_studio_models.files.scratch import ignore_all\n"
         "ignore_all(os.open(sys.argv[1], os.O_RDONLY))\n"
     )
     *done, refused = (without_proc(code, folder) for folder in folders)

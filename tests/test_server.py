@@ -42,9 +42,11 @@ from projects import (
 )
 from servers import free_port
 
+from dvc_studio_models.cli import serve as command
 from dvc_studio_models.errors import StudioConfigError, UsageError
-from dvc_studio_models.server import command, service, signing
-from dvc_studio_models.server.catalog import Identity
+from dvc_studio_models.server import service
+from dvc_studio_models.server.catalog.repos import Identity
+from dvc_studio_models.server.links import local as signing
 from dvc_studio_models.server.patience import Patience
 
 if TYPE_CHECKING:

@@ -26,14 +26,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from projects import ORIGIN_URL, TOKEN, Project, age, copy_project, serving
 
-from dvc_studio_models.server.patience import Patience, asking_remotes
-from dvc_studio_models.server.refusals import (
+from dvc_studio_models.server.catalog.errors import (
     BusyError,
     GitBusyError,
     GitSilentError,
     RefusedError,
     StorageSilentError,
 )
+from dvc_studio_models.server.patience import Patience, asking_remotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

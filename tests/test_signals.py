@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dvc_studio_models.signals import put_off
+from dvc_studio_models.files.signals import put_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

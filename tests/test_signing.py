@@ -23,12 +23,12 @@ from needs import need_package
 from projects import ORIGIN_URL, TOKEN, Project, copy_project, git, serving
 from servers import free_port
 
-from dvc_studio_models.server import clouds
-from dvc_studio_models.server.clouds import CloudSigner, PlainSigner
-from dvc_studio_models.server.kept import Kept
+from dvc_studio_models.server.catalog.errors import SigningError, StorageSilentError
+from dvc_studio_models.server.catalog.memo import Kept
+from dvc_studio_models.server.catalog.remotes import Store
+from dvc_studio_models.server.links import clouds
+from dvc_studio_models.server.links.clouds import CloudSigner, PlainSigner
 from dvc_studio_models.server.patience import Patience
-from dvc_studio_models.server.refusals import SigningError, StorageSilentError
-from dvc_studio_models.server.remotes import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from fetching import LARGE, SMALL, Fetcher
 from servers import Behaviour, FileServer
 
 from dvc_studio_models.errors import StudioUnreachableError
-from dvc_studio_models.sizes import ask_sizes
+from dvc_studio_models.transfer.sizes import ask_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,8 @@ from servers import (
     s3_error,
 )
 
-from dvc_studio_models.answer import (
+from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.http.response import (
     CHUNK_BYTES,
     Extent,
     Refused,
@@ -30,10 +31,9 @@ from dvc_studio_models.answer import (
     StartOver,
     Wanted,
 )
-from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.links import Links
+from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
-from dvc_studio_models.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -41,8 +41,8 @@ from dvc_studio_models.errors import (
     StudioResponseError,
     StudioUnreachableError,
 )
+from dvc_studio_models.http.studio import StudioClient
 from dvc_studio_models.model import Digest, ModelFile, ModelRef
-from dvc_studio_models.studio import StudioClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -27,17 +27,17 @@ from servers import (
     wait_until,
 )
 
+from dvc_studio_models.cli.progress import SilentProgress
 from dvc_studio_models.errors import (
     DownloadError,
     IntegrityError,
     LocalDiskError,
     ModelMovedError,
 )
-from dvc_studio_models.links import Links
+from dvc_studio_models.http.signed_urls import Links
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef
-from dvc_studio_models.parts import PartStore
-from dvc_studio_models.progress import SilentProgress
-from dvc_studio_models.transfer import _Transfer
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.transfer.engine import _Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

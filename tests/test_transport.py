@@ -17,8 +17,8 @@ from servers import Behaviour, FileServer, Redirect, free_port, http_date
 from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
 
-from dvc_studio_models import transport
-from dvc_studio_models.transport import (
+from dvc_studio_models.http import session as transport
+from dvc_studio_models.http.session import (
     is_final,
     is_metadata_host,
     is_unresolved,

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.parts import PartStore
-from dvc_studio_models.verify import HASH_BYTES, PrefixHash, verdict
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.transfer.hashing import HASH_BYTES, PrefixHash, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dvc_studio_models.part import Part
+    from dvc_studio_models.store.part import Part
 
 CONTENT = noise(3 * HASH_BYTES + 77)
 STEP = 100_000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from projects import Project, git
 
-from dvc_studio_models.server.watch import RECENT_NS, Refs
+from dvc_studio_models.server.catalog.refs import RECENT_NS, Refs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,12 +14,12 @@ from fetching import noise
 from gate import NOW, Authority, Gate
 from servers import Behaviour, FileServer, Redirect, wait_until
 
-from dvc_studio_models.answer import Wanted
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.links import Links
+from dvc_studio_models.http.pool import Wire, translated
+from dvc_studio_models.http.response import Wanted
+from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
-from dvc_studio_models.storage import Storage
-from dvc_studio_models.wire import Wire, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

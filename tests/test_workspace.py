@@ -28,9 +28,9 @@ from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
 )
-from dvc_studio_models.scratch import ignore_all
-from dvc_studio_models.tree import FOLDER, Tree
-from dvc_studio_models.workspace import Workspace
+from dvc_studio_models.files.folders import FOLDER, Tree
+from dvc_studio_models.files.scratch import ignore_all
+from dvc_studio_models.files.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -345,7 +345,7 @@ def test_a_name_that_the_system_cannot_encode_is_refused(bench: Bench) -> None:
     (bench.root / "m").mkdir()
     code = (
         "import sys; from pathlib import Path;"
-        "from dvc_studio_models.workspace import Workspace;"
+        "from dvc_studio_models.files.workspace import Workspace;"
         "Workspace(Path(sys.argv[1])).check(['m/mod\\u00e8le'])"
     )
     ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -1213,7 +1213,7 @@ def test_two_mounts_of_one_file_system_are_told_apart(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from dvc_studio_models.workspace import Workspace
+from dvc_studio_models.files.workspace import Workspace
 
 root, scratch = map(Path, sys.argv[1:])
 workspace = Workspace(root)

@@ -11,6 +11,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.files.scratch import write_anew
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.recorded import (
     CloudVersion,
@@ -20,7 +21,6 @@ from dvc_studio_models.registry.recorded import (
     RecordedFile,
     RecordedOutput,
 )
-from dvc_studio_models.scratch import write_anew
 
 if TYPE_CHECKING:
     from pathlib import Path

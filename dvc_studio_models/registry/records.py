@@ -24,8 +24,8 @@ from dvc_studio_models.errors import (
     config_errors,
     without_quotes,
 )
+from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.paths import path_problem
 from dvc_studio_models.registry import cache as caches
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.registry.outputs import describe, find_outputs

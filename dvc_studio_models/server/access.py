@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from starlette.responses import JSONResponse
 
-from dvc_studio_models.server.refusals import StoppingError, TokenRefusedError
+from dvc_studio_models.server.catalog.errors import StoppingError, TokenRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,11 +28,8 @@ from starlette.routing import Route
 
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.model import ModelRef
-from dvc_studio_models.server import signing
 from dvc_studio_models.server.access import AccessLog, Tokens, note
-from dvc_studio_models.server.clouds import SIGNERS
-from dvc_studio_models.server.patience import Patience, asking_remotes
-from dvc_studio_models.server.refusals import (
+from dvc_studio_models.server.catalog.errors import (
     BadRequestError,
     LinkError,
     ObjectChangedError,
@@ -41,9 +38,12 @@ from dvc_studio_models.server.refusals import (
     RemoteFolderMissingError,
     TokenRefusedError,
 )
-from dvc_studio_models.server.remotes import LOCAL, is_folder_gone
-from dvc_studio_models.server.signing import FolderSigner, Signer
-from dvc_studio_models.server.storage import Storage
+from dvc_studio_models.server.catalog.index import Storage
+from dvc_studio_models.server.catalog.remotes import LOCAL, is_folder_gone
+from dvc_studio_models.server.links import local as signing
+from dvc_studio_models.server.links.clouds import SIGNERS
+from dvc_studio_models.server.links.local import FolderSigner, Signer
+from dvc_studio_models.server.patience import Patience, asking_remotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-    from dvc_studio_models.server.catalog import Catalog, ServedRepo
-    from dvc_studio_models.server.remotes import Store
+    from dvc_studio_models.server.catalog.recorded import StoredFile
+    from dvc_studio_models.server.catalog.remotes import Store
+    from dvc_studio_models.server.catalog.repos import Catalog, ServedRepo
+    from dvc_studio_models.server.links.local import Link
     from dvc_studio_models.server.settings import Settings
-    from dvc_studio_models.server.signing import Link
-    from dvc_studio_models.server.stored import StoredFile
 
 logger = logging.getLogger(f"dvc.{__name__}")
 

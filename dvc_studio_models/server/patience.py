@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from dvc_studio_models.server.refusals import (
+from dvc_studio_models.server.catalog.errors import (
     BusyError,
     GitBusyError,
     GitSilentError,

@@ -13,9 +13,9 @@ import uvicorn
 from dvc.ui import ui
 
 from dvc_studio_models.errors import StudioConfigError
-from dvc_studio_models.server import connections
+from dvc_studio_models.server import limits as connections
 from dvc_studio_models.server.app import create_app
-from dvc_studio_models.server.catalog import Catalog
+from dvc_studio_models.server.catalog.repos import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

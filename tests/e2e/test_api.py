@@ -15,12 +15,13 @@ import pytest
 from projects import BERT, CHURN
 
 import dvc_studio_models
-from dvc_studio_models import api, download_urls, pull
+from dvc_studio_models import download_urls, pull
 from dvc_studio_models.errors import (
     ModelNotFoundError,
     TargetChangedError,
     UsageError,
 )
+from dvc_studio_models.operations import api
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from dvc_studio_models.model import Digest
-from dvc_studio_models.registry.comparison import is_recorded
 from dvc_studio_models.registry.recorded import (
     GitFile,
     Listing,
@@ -17,7 +16,8 @@ from dvc_studio_models.registry.recorded import (
     RecordedOutput,
     expand,
 )
-from dvc_studio_models.trees import tree_digest
+from dvc_studio_models.sources.comparison import is_recorded
+from dvc_studio_models.store.trees import tree_digest
 
 
 def digest(content: bytes) -> Digest:

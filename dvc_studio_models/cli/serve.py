@@ -1,0 +1,227 @@
+"""``dvc models serve``: argv in; what must not be served is refused here."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc.cli import completion
+
+from dvc_studio_models.cli.base import CmdModels
+from dvc_studio_models.cli.options import add_command
+from dvc_studio_models.errors import StudioConfigError, UsageError
+from dvc_studio_models.server.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
+LAST_PORT = (1 << 16) - 1
+LONGEST_S = 7 * 24 * 3600  # what S3 signs at most
+
+DESCRIPTION = """\
+Serve Studio's model registry API from local clones or bare repos.
+
+Clients set DVC_STUDIO_URL to this server's address, and DVC_STUDIO_TOKEN to one of its
+tokens. A repo is known by the URLs of its Git remotes, by its own path, and by NAME in
+NAME=PATH. New tags are seen while the server runs. The files come from each DVC
+project's default remote: S3, Azure, Google Cloud, http without a password, or a local
+folder. Credentials are those of DVC's config and of the environment, and stay here.
+"""
+
+
+class CmdModelsServe(CmdModels):
+    """Run the server until it is stopped."""
+
+    def run(self) -> int:
+        """Serve."""
+        args = self.args
+        tokens = choose_tokens(args.token_file, no_auth=args.no_auth)
+        check_exposure(args.host, behind_proxy=args.behind_proxy, no_auth=args.no_auth)
+        settings = Settings(
+            tokens,
+            args.expires,
+            args.remote,
+            verify_objects=args.verify_objects,
+            behind_proxy=args.behind_proxy,
+        )
+        try:
+            from dvc_studio_models.server import service
+        except ImportError as exc:
+            if (exc.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
+                raise
+            msg = (
+                f"'dvc models serve' needs the package '{exc.name}'\n"
+                "Install it with: pip install 'dvc-studio-models[serve]'"
+            )
+            raise StudioConfigError(msg) from None
+        service.run(args.repo or ["."], settings, host=args.host, port=args.port)
+        return 0
+
+
+def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str] | None:
+    """Give the accepted tokens with their owners' names, None to ask for none.
+
+    Raises:
+        UsageError: A token file, although nobody shall be asked.
+        StudioConfigError: There is no token, or one that no client can send.
+    """
+    if no_auth:
+        if token_file:
+            msg = "'--token-file' and '--no-auth' exclude each other"
+            raise UsageError(msg)
+        return None
+    if token_file:
+        tokens = read_tokens(Path(token_file))
+    else:
+        token = os.environ.get(TOKEN_VARIABLE, "").strip()
+        tokens = {token: ""} if token else {}
+    if not tokens:
+        where = f"in '{token_file}'" if token_file else f"in {TOKEN_VARIABLE}"
+        msg = (
+            f"no token {where} to ask clients for\nSet {TOKEN_VARIABLE}, or use "
+            "'--token-file FILE', or '--no-auth' to serve to this machine's users"
+        )
+        raise StudioConfigError(msg)
+    if not all(map(_can_be_sent, tokens)):
+        where = f"'{token_file}'" if token_file else TOKEN_VARIABLE
+        msg = f"{where} holds a token that cannot be sent: use printable ASCII alone"
+        raise StudioConfigError(msg)
+    return tokens
+
+
+def _can_be_sent(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def read_tokens(path: Path) -> dict[str, str]:
+    """Read ``TOKEN [NAME]`` lines; a ``#`` that begins a word starts a comment.
+
+    Raises:
+        StudioConfigError: The file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        msg = f"cannot read the token file '{path}': {reason}"
+        raise StudioConfigError(msg) from None
+    entries = (re.sub(r"(^|\s)#.*", "", line).split(maxsplit=1) for line in lines)
+    return {
+        entry[0]: entry[1].strip() if entry[1:] else "" for entry in entries if entry
+    }
+
+
+def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
+    """Refuse to send tokens and links in clear text over a network.
+
+    Raises:
+        UsageError: The host is not this machine's own, and nobody vouches for it.
+    """
+    if _is_loopback(host):
+        return
+    if no_auth:
+        msg = f"'--no-auth' is for loopback only, not for '{host}'"
+        raise UsageError(msg)
+    if not behind_proxy:
+        msg = (
+            f"'{host}' is not loopback, and this server speaks no TLS\n"
+            "Put a TLS proxy in front of it, and say so with '--behind-proxy'"
+        )
+        raise UsageError(msg)
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _within(least: int, most: int) -> Callable[[str], int]:
+    """Make the reader of a number within bounds."""
+
+    def read(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if least <= int(text) <= most:
+                return int(text)
+        msg = f"{text!a} is not a number from {least} to {most}"
+        raise argparse.ArgumentTypeError(msg)
+
+    return read
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    parent_parser: argparse.ArgumentParser,
+) -> None:
+    """Add ``serve`` to the commands of ``dvc models``."""
+    parser = add_command(
+        commands,
+        parent_parser,
+        "serve",
+        summary="Serve Studio's model registry API from local repos.",
+        description=DESCRIPTION,
+    )
+    parser.add_argument(
+        "repo",
+        nargs="*",
+        metavar="<repo>",
+        help="Path of a clone or a bare repo, or NAME=PATH. Default: the current repo.",
+    ).complete = completion.DIR  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="<address>",
+        help="Address to listen on (default: 127.0.0.1).",
+    )
+    parser.add_argument(
+        "--port",
+        type=_within(0, LAST_PORT),
+        default=8501,
+        metavar="<number>",
+        help="Port to listen on; 0 for a free one (default: 8501).",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="<path>",
+        help="Accepted tokens, one a line, optionally followed by a name; "
+        f"'#' at a word's start begins a comment. Default: {TOKEN_VARIABLE}.",
+    ).complete = completion.FILE  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--expires",
+        type=_within(1, LONGEST_S),
+        default=3600,
+        metavar="<seconds>",
+        help=f"Life of a link, {LONGEST_S} at most (default: 3600).",
+    )
+    parser.add_argument(
+        "-r",
+        "--remote",
+        metavar="<name>",
+        help="DVC remote to serve from. Default: each project's default remote.",
+    )
+    parser.add_argument(
+        "--verify-objects",
+        action="store_true",
+        help="Look for the files on the DVC remote before giving links to them, and "
+        "answer 404 if they were not pushed.",
+    )
+    parser.add_argument(
+        "--no-auth",
+        action="store_true",
+        help="Ask for no token; only on loopback.",
+    )
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="Allow another host than loopback: a TLS proxy is in front.",
+    )
+    parser.set_defaults(func=CmdModelsServe)

@@ -1,0 +1,1 @@
+"""The local file system, safely: paths, folders, placing, receipts."""

@@ -1,0 +1,113 @@
+"""What earlier pulls placed: so that it may be replaced, and removed when it is gone.
+
+Owns one folder of small JSON files, one for each model and root. A receipt proves that
+a file's content came from Studio and can come again. One that cannot be read, or that
+no pull can have written, counts as absent: then a pull asks for ``--force`` where it
+need not have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import UsageError, disk_errors
+from dvc_studio_models.files.paths import path_problem
+from dvc_studio_models.files.scratch import sweep, write_anew
+from dvc_studio_models.model import Digest, ModelRef, is_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one pull of one model left in the workspace."""
+
+    model: str
+    """The name, without version or stage."""
+
+    root: str
+    """The folder that the paths are relative to."""
+
+    version: str | None
+    commit: str | None
+    files: Mapping[str, Digest]
+    selector: str = ""
+    """What it was asked by, see :attr:`ModelRef.selector`."""
+
+    objects: Mapping[str, str] = field(default_factory=dict)
+    """Path to the object that it came from, see :func:`ask.object_of`."""
+
+
+class Receipts:
+    """The folder of receipts; None as the folder keeps none."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def load(self, root: Path) -> list[Receipt]:
+        """Read all receipts for a root."""
+        if self._folder is None:
+            return []
+        read = (_read(path) for path in sorted(self._folder.glob("*.json")))
+        return [receipt for receipt in read if receipt and receipt.root == str(root)]
+
+    def save(self, receipt: Receipt) -> None:
+        """Keep a receipt, in place of the model's last one.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
+        if self._folder is None:
+            return
+        text = json.dumps(_to_json(receipt), indent=1, sort_keys=True)
+        name = _file_name(receipt)
+        with disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            sweep(self._folder)
+            write_anew(self._folder / name, text)
+
+
+def _file_name(receipt: Receipt) -> str:
+    identity = f"{receipt.model}\n{receipt.root}".encode()
+    return f"{hashlib.sha256(identity).hexdigest()[:32]}.json"
+
+
+def _to_json(receipt: Receipt) -> dict[str, Any]:
+    files = {path: [d.algorithm, d.value] for path, d in receipt.files.items()}
+    return {**vars(receipt), "files": files}
+
+
+def _read(path: Path) -> Receipt | None:
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+        files = {name: Digest(*digest) for name, digest in raw.pop("files").items()}
+        receipt = Receipt(**raw, files=files)
+        return receipt if _is_ours(receipt, path) else None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return None
+
+
+def _is_ours(receipt: Receipt, path: Path) -> bool:
+    """Whether a pull can have written it: its paths may be removed one day."""
+    texts = (receipt.model, receipt.root, receipt.version or "", receipt.commit or "")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and path.name == _file_name(receipt)
+        and _is_selector(receipt.selector)
+        and not any(path_problem(name) for name in receipt.files)
+        and not any(map(is_tree, receipt.files.values()))
+        and receipt.objects.keys() <= receipt.files.keys()
+        and all(isinstance(name, str) for name in receipt.objects.values())
+    )
+
+
+def _is_selector(text: str) -> bool:
+    try:
+        return ModelRef.parse(f"name{text}").selector == text
+    except UsageError:
+        return False

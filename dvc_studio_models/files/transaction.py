@@ -1,0 +1,305 @@
+"""Giving verified files their names, and taking that back.
+
+Each target is its old content or its new, never torn and never without a name: a new
+file is linked to a free name, or renamed over what is there. What was there keeps a
+second name until the end. Whatever is found that was not there when the plan was made
+is somebody's work, and stays; in a roll-back too. An interrupt is let through between
+steps only, and not at all in a roll-back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import posixpath
+import secrets
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import (
+    TargetChangedError,
+    UnsafePathError,
+    WorkspaceError,
+)
+from dvc_studio_models.files.durable import each_at_once, flush_open
+from dvc_studio_models.files.folders import Seen, Tree, look
+from dvc_studio_models.files.paths import HIDDEN
+from dvc_studio_models.files.scratch import (
+    WAITING,
+    ignore_all,
+    remove_hidden,
+    waiting_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """Where a file lies that is on its way."""
+
+    name: str
+    near: str | None
+    """The hidden folder beside the target; None for the scratch folder."""
+
+
+@dataclass
+class _Change:
+    """One target: what was done, or is about to be."""
+
+    path: str
+    before: Seen | None
+    """What was there."""
+
+    old: _Spot | None
+    """The second name of it; None if nothing was there."""
+
+    ours: Seen | None
+    """What is there since; None after a removal."""
+
+
+class Placing:
+    """One run of changes to a tree, all of which can be taken back."""
+
+    def __init__(self, tree: Tree, scratch: Path, pause: Callable[[], None]) -> None:
+        """Change nothing yet.
+
+        Args:
+            tree: The folders of the targets.
+            scratch: An empty folder.
+            pause: Lets an interrupt through, if one waits. Called only where all that
+                was done is noted.
+        """
+        self._tree = tree
+        self._scratch = scratch
+        self._pause = pause
+        self._changes: list[_Change] = []
+        self._made: list[str] = []
+        self._near: dict[str, set[str]] = {}
+        self._apart: dict[str, bool] = {}
+
+    def put(self, path: str, new: Path, before: Seen | None) -> None:
+        """Give a file its name.
+
+        Args:
+            path: Of the target.
+            new: The file; moved, or copied to another file system.
+            before: What was at the target when the plan was made.
+
+        Raises:
+            TargetChangedError: Something else is there now.
+            UnsafePathError: A parent is a link, or no folder.
+            OSError: The file system refused.
+        """
+        self._pause()
+        parent = posixpath.dirname(path)
+        with self._tree.open(parent, made=self._made) as folder:
+            near = parent if self._is_apart(parent, folder) else None
+            old = self._set_aside(path, folder, near, before)
+            change = _Change(path, before, old, look(new))
+            self._changes.append(change)
+            if near is None:
+                _name(os.fspath(new), None, path, folder, free=before is None)
+                return
+            with self._at(self._spot(near)) as (copy, at):
+                self._copy(os.fspath(new), None, copy, at)
+                change.ours = look(copy, at)
+                _name(copy, at, path, folder, free=before is None)
+
+    def remove(self, path: str, before: Seen | None) -> None:
+        """Take a file away.
+
+        Raises:
+            TargetChangedError: Something else is there than there was.
+            UnsafePathError: A parent is a link, or no folder.
+            OSError: The file system refused.
+        """
+        self._pause()
+        parent, name = posixpath.split(path)
+        with self._tree.open(parent) as folder:
+            near = parent if self._is_apart(parent, folder) else None
+            old = self._set_aside(path, folder, near, before)
+            self._changes.append(_Change(path, before, old, None))
+            os.unlink(name, dir_fd=folder)
+
+    def flush(self) -> None:
+        """Let the new names survive a power cut."""
+        folders = {posixpath.dirname(folder) for folder in self._made}
+        folders.update(posixpath.dirname(change.path) for change in self._changes)
+        each_at_once(self._flush_folder, folders)
+        self._pause()
+
+    def roll_back(self) -> None:
+        """Bring back what was there, the last change first."""
+        for change in reversed(self._changes):
+            try:
+                self._take_back(change)
+            except (OSError, WorkspaceError):
+                self._give_up(change)
+        self.clean()
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError, UnsafePathError):
+                self._tree.remove(folder)
+
+    def clean(self) -> None:
+        """Remove what was made beside targets for the time of placing."""
+        for parent, names in self._near.items():
+            with (
+                contextlib.suppress(OSError, UnsafePathError),
+                self._tree.open(parent) as folder,
+            ):
+                remove_hidden(HIDDEN, parent=folder, ours=names)
+
+    # One target
+
+    def _set_aside(
+        self, path: str, folder: int, near: str | None, before: Seen | None
+    ) -> _Spot | None:
+        """Give what is at a target a second name, if it is what it was."""
+        if before is None:
+            return None
+        name = posixpath.basename(path)
+        spot = self._spot(near)
+        with self._at(spot) as (aside, at):
+            try:
+                _link(name, folder, aside, at)
+                kept = look(aside, at)
+            except OSError:  # it is gone, or no hard link may be made of it
+                kept = look(name, folder)
+                if kept == before:
+                    self._copy(name, folder, aside, at)
+        if kept != before:
+            raise TargetChangedError([path])
+        return spot
+
+    def _take_back(self, change: _Change) -> None:
+        parent, name = posixpath.split(change.path)
+        with self._tree.open(parent) as folder:
+            here = look(name, folder)
+            if here == change.before:  # it was not done yet
+                return
+            if here != change.ours:
+                raise TargetChangedError([change.path])
+            if change.old is None:
+                os.unlink(name, dir_fd=folder)
+                return
+            with self._at(change.old) as (old, at):
+                _name(old, at, change.path, folder, free=here is None)
+
+    def _give_up(self, change: _Change) -> None:
+        """Leave a target as it is, and what was there where its owner finds it."""
+        if change.old is None:
+            logger.warning("'%s' could not be removed again", change.path)
+            return
+        try:
+            kept = self._keep(change.old)
+        except (OSError, UnsafePathError):
+            message = "'%s' could not be put back, nor could what was there be kept"
+            logger.warning(message, change.path)
+        else:
+            message = "'%s' could not be put back; what was there is in '%s'"
+            logger.warning(message, change.path, kept)
+
+    def _keep(self, spot: _Spot) -> str:
+        """Spare what could not be brought back, and tell where it is."""
+        name = spot.name.replace(WAITING, "kept-")
+        if spot.near is None:
+            kept = self._scratch.with_name(name)
+            (self._scratch / spot.name).rename(kept)
+            return os.fspath(kept)
+        with self._at(spot) as (old, at):
+            os.rename(old, name, src_dir_fd=at, dst_dir_fd=at)
+        return posixpath.join(spot.near, HIDDEN, name)
+
+    def _flush_folder(self, path: str) -> None:
+        with self._tree.open(path) as folder:
+            flush_open(folder)
+
+    def _copy(self, name: str, folder: int | None, new: str, at: int | None) -> None:
+        """Copy a file or a link with its mode and time, and flush it."""
+        if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+            os.symlink(os.readlink(name, dir_fd=folder), new, dir_fd=at)
+            return
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        with os.fdopen(source, "rb") as old:
+            made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
+            with os.fdopen(made, "wb") as copy:
+                while block := old.read(_COPY_BYTES):
+                    self._pause()
+                    copy.write(block)
+                copy.flush()
+                found = os.fstat(source)
+                os.fchmod(made, stat.S_IMODE(found.st_mode))
+                os.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
+                flush_open(made)
+
+    # Where files are on their way
+
+    def _is_apart(self, path: str, folder: int) -> bool:
+        """Whether files of the scratch folder cannot be renamed into an open folder."""
+        if path not in self._apart:
+            self._apart[path] = self._is_on_another_mount(folder)
+        return self._apart[path]
+
+    def _is_on_another_mount(self, folder: int) -> bool:
+        if self._scratch.stat().st_dev != os.fstat(folder).st_dev:
+            return True
+        nothing = secrets.token_hex(8)
+        try:  # of two mounts of one file system only such a call can tell
+            os.rename(self._scratch / nothing, nothing, dst_dir_fd=folder)
+        except OSError as error:
+            return error.errno == errno.EXDEV
+        return False
+
+    def _spot(self, near: str | None) -> _Spot:
+        spot = _Spot(waiting_name(), near)
+        if near is not None:
+            self._near.setdefault(near, set()).add(spot.name)
+        return spot
+
+    @contextlib.contextmanager
+    def _at(self, spot: _Spot) -> Iterator[tuple[str, int | None]]:
+        """Give the name of a spot, and the open folder that it is relative to."""
+        if spot.near is None:
+            yield os.fspath(self._scratch / spot.name), None
+            return
+        with self._tree.open(posixpath.join(spot.near, HIDDEN), made=[]) as folder:
+            ignore_all(folder)
+            yield spot.name, folder
+
+
+def _link(name: str, folder: int | None, new: str, at: int | None) -> None:
+    os.link(name, new, src_dir_fd=folder, dst_dir_fd=at, follow_symlinks=False)
+
+
+def _name(new: str, at: int | None, path: str, folder: int, *, free: bool) -> None:
+    """Give a file the name of a target.
+
+    Args:
+        new: The file.
+        at: The open folder that it is relative to, if any.
+        path: Of the target.
+        folder: The open folder of the target.
+        free: Whether the name is to be free; else what is there is replaced.
+    """
+    name = posixpath.basename(path)
+    if free:
+        try:
+            _link(new, at, name, folder)
+        except FileExistsError:
+            raise TargetChangedError([path]) from None
+        except OSError:  # the name is free, but no hard link may be made of it
+            pass
+        else:
+            os.unlink(new, dir_fd=at)
+            return
+    os.replace(new, name, src_dir_fd=at, dst_dir_fd=folder)

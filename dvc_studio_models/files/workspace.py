@@ -1,0 +1,256 @@
+"""The user's files: what is there, and putting new ones in their place.
+
+Owns every write below the root. Promises that nothing outside the root and nothing that
+another hand put there meanwhile is touched, and that a failure leaves the workspace as
+it was. How one target is changed and taken back is ``placing``'s, how folders are
+opened ``tree``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import posixpath
+import secrets
+import stat
+import unicodedata
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import (
+    TargetChangedError,
+    UnsafePathError,
+    disk_errors,
+)
+from dvc_studio_models.files.durable import make_executable
+from dvc_studio_models.files.folders import Seen, Tree, existing, look
+from dvc_studio_models.files.paths import HIDDEN, clashes, path_problem
+from dvc_studio_models.files.scratch import remove_hidden
+from dvc_studio_models.files.signals import put_off
+from dvc_studio_models.files.transaction import Placing
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Seen", "Workspace"]
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+class Workspace:
+    """The tree below one root: the Git root, or the folder given with ``--out``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def check(self, paths: Sequence[str], *, source: str | None = None) -> None:
+        """Refuse even one path that must not be written.
+
+        Args:
+            paths: Of the targets.
+            source: Who names them, for the error.
+
+        Raises:
+            UnsafePathError: All bad paths, each with its reason.
+            LocalDiskError: A folder cannot be looked into.
+        """
+        bad = {path: why for path in paths if (why := path_problem(path))}
+        safe = [path for path in paths if path not in bad]
+        bad.update(clashes(safe, folding=self._is_folding(safe)))
+        bad.update(self._obstacles(safe))
+        if bad:
+            raise UnsafePathError(bad.items(), source=source)
+
+    def look(self, path: str) -> Seen | None:
+        """Tell what is at a target; see :meth:`look_at`."""
+        return self.look_at([path])[path]
+
+    def look_at(self, paths: Iterable[str]) -> dict[str, Seen | None]:
+        """Tell what is at targets; None if nothing is, or only behind a link.
+
+        Raises:
+            LocalDiskError: A folder cannot be looked into.
+        """
+        seen: dict[str, Seen | None] = dict.fromkeys(paths)
+        for folder, inside in _by_folder(seen).items():
+            with (
+                disk_errors(self.root / folder, action="read"),
+                contextlib.suppress(FileNotFoundError, UnsafePathError),
+                Tree(self.root) as tree,
+                tree.open(folder) as opened,
+            ):
+                seen.update(
+                    (path, look(posixpath.basename(path), opened)) for path in inside
+                )
+        return seen
+
+    def sweep(self, paths: Iterable[str]) -> None:
+        """Remove what killed pulls left beside targets."""
+        with contextlib.suppress(OSError), Tree(self.root) as tree:
+            for folder in {posixpath.dirname(path) for path in paths}:
+                with (
+                    contextlib.suppress(OSError, UnsafePathError),
+                    tree.open(folder) as opened,
+                ):
+                    remove_hidden(HIDDEN, parent=opened)
+
+    def place(
+        self,
+        staged: Mapping[str, Path],
+        *,
+        remove: Sequence[str],
+        seen: Mapping[str, Seen | None],
+        backups: Path,
+        executable: Container[str] = (),
+    ) -> None:
+        """Put files in their places and remove others: all of it, or nothing.
+
+        Args:
+            staged: Target to the file, flushed, that is to have its name; it is moved.
+            remove: Files to remove; folders that they leave empty go too.
+            seen: What was at each target when the plan was made.
+            backups: An empty folder, for what is replaced until the end.
+            executable: Targets that their owner may run, see :meth:`make_executable`.
+
+        Raises:
+            TargetChangedError: A target changed since the plan was made.
+            UnsafePathError: A parent is a link, or is no folder.
+            LocalDiskError: The file system refused.
+        """
+        now = self.look_at(seen)
+        changed = [path for path in seen if now[path] != seen[path]]
+        if changed:
+            raise TargetChangedError(changed)
+        for path in filter(executable.__contains__, staged):
+            with _warning_of_mode(path):
+                make_executable(staged[path])
+        with disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            tree = Tree(self.root)
+        with tree, put_off() as answer_signals:
+            placing = Placing(tree, backups, answer_signals)
+            try:
+                self._change(placing, staged, remove, seen)
+            except BaseException:
+                placing.roll_back()
+                raise
+            placing.clean()
+            _prune(tree, remove)
+
+    def make_executable(self, paths: Iterable[str]) -> None:
+        """Let the owner run files, as DVC does; warn where that is refused."""
+        for path in paths:
+            parent, name = posixpath.split(path)
+            with (
+                _warning_of_mode(path),
+                Tree(self.root) as tree,
+                tree.open(parent) as folder,
+            ):
+                make_executable(name, folder)
+
+    def _change(
+        self,
+        placing: Placing,
+        staged: Mapping[str, Path],
+        remove: Sequence[str],
+        seen: Mapping[str, Seen | None],
+    ) -> None:
+        for path, new in staged.items():
+            with disk_errors(self.root / path):
+                placing.put(path, new, seen[path])
+        for path in remove:
+            with disk_errors(self.root / path, action="remove"):
+                placing.remove(path, seen[path])
+        with disk_errors(self.root):
+            placing.flush()
+
+    # Looking
+
+    def _is_folding(self, paths: Sequence[str]) -> bool:
+        """Whether the file system takes some of these names for one."""
+        if not any(clashes(paths, folding=True)):
+            return False
+        probe = f"{HIDDEN}-{secrets.token_hex(8)}-a\u0308"
+        others = (probe.upper(), unicodedata.normalize("NFC", probe))
+        try:
+            # What is still to be made will be as the folder is that it is made in.
+            with Tree(existing(self.root)) as tree, tree.open("") as root:
+                os.mkdir(probe, dir_fd=root)  # Git shows no empty folder
+                try:
+                    return any(look(other, root) for other in others)
+                finally:
+                    os.rmdir(probe, dir_fd=root)
+        except OSError:  # read-only: then it stays unknown
+            return True
+
+    def _obstacles(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Find targets that cannot be written here, each with the reason."""
+        long = {path: why for path in paths if (why := self._too_long(path))}
+        yield from long.items()
+        short = [path for path in paths if path not in long]
+        for folder, inside in _by_folder(short).items():
+            yield from self._in_the_way(folder, inside)
+
+    def _too_long(self, path: str) -> str | None:
+        limit = os.pathconf("/", "PC_PATH_MAX") - 1  # a byte ends it
+        try:
+            length = len(os.fsencode(self.root / path))
+        except UnicodeEncodeError:
+            return "it has characters that file names cannot have here"
+        return f"with the root it is over {limit} bytes" if length > limit else None
+
+    def _in_the_way(
+        self, folder: str, paths: Iterable[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Find what is no file at targets in one folder, or that this is no folder."""
+        with disk_errors(self.root / folder, action="read"):
+            try:
+                with Tree(self.root) as tree, tree.open(folder) as opened:
+                    for path in paths:
+                        if kind := _what_is_no_file(posixpath.basename(path), opened):
+                            yield path, f"{kind} is in its place"
+            except FileNotFoundError:
+                pass
+            except UnsafePathError as error:
+                why = f"{error.problems[0][0]!r} is a link, or no folder"
+                yield from ((path, why) for path in paths)
+
+
+@contextlib.contextmanager
+def _warning_of_mode(path: str) -> Iterator[None]:
+    """Go on, as DVC does, where a file cannot be made executable, and say so."""
+    try:
+        yield
+    except UnsafePathError as error:
+        logger.warning("'%s' could not be made executable: %s", path, error)
+    except OSError as error:
+        logger.warning("'%s' could not be made executable: %s", path, error.strerror)
+
+
+def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Group paths by their folders, which need not be opened for each."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(posixpath.dirname(path), []).append(path)
+    return groups
+
+
+def _what_is_no_file(name: str, folder: int) -> str | None:
+    try:
+        mode = os.lstat(name, dir_fd=folder).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "something that is no file"
+
+
+def _prune(tree: Tree, removed: Iterable[str]) -> None:
+    """Remove the folders that removed files left empty."""
+    for path in removed:
+        folder = posixpath.dirname(path)
+        with contextlib.suppress(OSError, UnsafePathError):  # not empty
+            while folder:
+                tree.remove(folder)
+                folder = posixpath.dirname(folder)

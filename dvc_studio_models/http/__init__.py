@@ -1,0 +1,1 @@
+"""Every byte of HTTP that the client speaks: Studio, storage, sockets."""

@@ -1,0 +1,217 @@
+"""An answer of storage: which bytes it holds, of which object, and the bytes.
+
+Owns the reading of heads and bodies. Promises that the bytes handed on are those that
+were asked for, of the object that was asked for before. Whatever else comes is one of
+the signals below, which say what can be done about it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import requests
+
+from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.http.pool import translated
+from dvc_studio_models.http.session import is_final, reason, status_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from urllib3 import BaseHTTPResponse
+
+CHUNK_BYTES = 1 << 18  # fewer, larger writes; what a killed process can lose
+CHUNK_S = 0.5  # a slow link's bytes are written, and shown, at least so often
+_DIGITS = "([0-9]{1,19})"  # Python refuses to read a number of thousands
+_NUMBER = re.compile(_DIGITS)
+_CONTENT_RANGE = re.compile(f"bytes {_DIGITS}-{_DIGITS}/{_DIGITS}")
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
+_local = threading.local()
+
+
+class Retry(Exception):  # noqa: N818 - a signal between two rooms, never shown
+    """This try failed; another may succeed."""
+
+    def __init__(self, why: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(why)
+        self.headers = headers
+
+
+class Refused(Exception):  # noqa: N818
+    """Storage refused the link."""
+
+    def __init__(self, status: int, generation: int) -> None:
+        super().__init__(status_text(status))
+        self.generation = generation
+
+
+class StartOver(Exception):  # noqa: N818
+    """What has arrived does not fit what is coming; ranges are not to be trusted."""
+
+
+class NotEncoded(StartOver):
+    """The body is not encoded as its headers say: as it is, it may be right."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to ask for: bytes of a file, and what is known of the file by now."""
+
+    path: str
+    start: int
+    stop: int | None
+    """Exclusive, in bytes; None asks for the whole file in one answer."""
+
+    size: int | None = None
+    etag: str | None = None
+    decode: bool = True
+    """Whether a ``Content-Encoding`` is undone."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Which bytes an answer holds."""
+
+    start: int
+    stop: int | None
+    """Exclusive, in bytes; None where only the end of the body tells."""
+
+    size: int | None
+    """Of the whole file, in bytes."""
+
+
+class Answer:
+    """Bytes on their way, checked to be those that were asked for."""
+
+    def __init__(self, response: BaseHTTPResponse, wanted: Wanted, url: str) -> None:
+        self.whole = response.status == requests.codes.ok
+        self.etag = _strong_etag(response)
+        self.extent = (_whole if self.whole else _range)(response, wanted)
+        # In an answer to a range, Content-MD5 may be that of the range.
+        name = "Content-MD5" if self.whole else "x-ms-blob-content-md5"
+        self.content_md5 = response.headers.get(name)
+        self._response = response
+        self._decode = wanted.decode and _is_encoded(response)
+        self._wanted = wanted
+        self._url = url
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._response.close()
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Read the body as it comes, in chunks that are worth a write.
+
+        Yields:
+            Bytes that are overwritten when the next chunk is asked for.
+
+        Raises:
+            Retry: The connection failed; what came before was yielded.
+            NotEncoded: See there.
+        """
+        buffer = _buffer()
+        size, due = 0, time.monotonic() + CHUNK_S
+        try:
+            with told_apart(self._wanted.path, self._url):
+                while count := self._read_into(buffer[size:]):
+                    size += count
+                    if size == CHUNK_BYTES or time.monotonic() >= due:
+                        yield buffer[:size]
+                        size, due = 0, time.monotonic() + CHUNK_S
+        except (Retry, StartOver):
+            if size:
+                yield buffer[:size]
+            raise
+        if size:
+            yield buffer[:size]
+
+    def _read_into(self, buffer: memoryview) -> int:
+        """Read what one system call brings."""
+        piece = self._response.read1(len(buffer), decode_content=self._decode)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _buffer() -> memoryview:
+    """Give this thread's own: new memory for each chunk takes as long as reading."""
+    if not hasattr(_local, "buffer"):
+        _local.buffer = memoryview(bytearray(CHUNK_BYTES))
+    buffer: memoryview = _local.buffer
+    return buffer
+
+
+def _whole(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
+    """Read what a 200 holds."""
+    if wanted.stop is not None and (wanted.start or wanted.size is not None):
+        why = "storage knows no ranges"
+        raise StartOver(why)
+    size = _content_length(response)
+    if _is_encoded(response) and wanted.decode:
+        size = None
+    _check_same(response, wanted, size)
+    return Extent(0, size, size)
+
+
+def _range(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
+    """Read what a 206 holds: the range, or the beginning of it."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if not match or wanted.stop is None or (_is_encoded(response) and wanted.decode):
+        why = "storage's answer fits no range"
+        raise StartOver(why)
+    start, last, size = map(int, match.groups())
+    length = _content_length(response)
+    fits = start == wanted.start <= last < min(wanted.stop, size)
+    if not fits or length not in {None, last + 1 - start}:
+        why = "storage sent another range than the one asked for"
+        raise StartOver(why)
+    _check_same(response, wanted, size)
+    return Extent(start, last + 1, size)
+
+
+def _check_same(response: BaseHTTPResponse, wanted: Wanted, size: int | None) -> None:
+    """Refuse an answer of another object than the one before."""
+    etag = _strong_etag(response)
+    if (wanted.size is not None and size not in {None, wanted.size}) or (
+        wanted.etag and etag not in {None, wanted.etag}
+    ):
+        why = "the object changed in storage"
+        raise StartOver(why)
+
+
+@contextlib.contextmanager
+def told_apart(path: str, url: str) -> Iterator[None]:
+    """Turn the failures of a connection into the next step."""
+    try:
+        with translated():
+            yield
+    except requests.exceptions.ContentDecodingError:
+        why = "storage's answer cannot be decoded"
+        raise NotEncoded(why) from None
+    except requests.RequestException as error:
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        why = f"storage at '{host}': {reason(error)}"
+        if is_final(error):
+            raise DownloadError(path, why) from None
+        raise Retry(why) from None
+
+
+def _strong_etag(response: BaseHTTPResponse) -> str | None:
+    etag = response.headers.get("ETag", "")
+    return etag if _STRONG_ETAG.fullmatch(etag) else None
+
+
+def _content_length(response: BaseHTTPResponse) -> int | None:
+    value = response.headers.get("Content-Length", "")
+    return int(value) if _NUMBER.fullmatch(value) else None
+
+
+def _is_encoded(response: BaseHTTPResponse) -> bool:
+    return response.headers.get("Content-Encoding", "identity") != "identity"

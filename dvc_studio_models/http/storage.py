@@ -1,0 +1,176 @@
+"""One request to storage: a range of a file in, its bytes out, or the next step.
+
+Owns what is said to storage, and where it may redirect to. What to do about a refusal
+is ``download``'s to decide; here, and in ``answer``, it is only told apart:
+
+    206 as asked, 200   the bytes, or the first of them
+    412, other 206      StartOver: the object changed, or the answer is wrong
+    416, 200 to a later range   StartOver: storage knows no ranges, or of no such one
+    408 425 429 5xx     Retry; so does a connection that fails
+    401 403 expired     Refused: the link has to be renewed
+    any other status    DownloadError
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.http.pool import Wire
+from dvc_studio_models.http.response import (
+    Answer,
+    Refused,
+    Retry,
+    StartOver,
+    Wanted,
+    told_apart,
+)
+from dvc_studio_models.http.session import (
+    MAX_REDIRECTS,
+    RETRY_STATUSES,
+    is_metadata_host,
+    pause_s,
+    shown,
+    status_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from urllib3 import BaseHTTPResponse
+
+    from dvc_studio_models.http.signed_urls import Links
+    from dvc_studio_models.workers import Workers
+
+_GRACE_S = 1.0  # for threads that are in a system call when all ends
+_ERROR_BYTES = 4096  # of an error's body, enough to find its code
+_EXPIRED = re.compile(
+    rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
+)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How storage is asked; tests take smaller bites, and are less patient."""
+
+    range_bytes: int = 16 << 20
+    """What one request asks for: less costs round trips, more leaves threads idle."""
+
+    first_bytes: int = 4 << 20
+    """The same of the first request to a file, whose size nobody knows yet."""
+
+    ramp: int = 16
+    """Over how many ranges their size grows to the full one, see ``ranges.divide``."""
+
+    idle_s: float = 30.0
+    """The longest silence, in seconds."""
+
+    tries: int = 6
+    """For each range, in a row without a byte of the file."""
+
+    pause_s: Callable[[int, Mapping[str, str] | None], float] = pause_s
+    """How long to wait after the n-th of them, with the refusal's headers."""
+
+
+class Storage:
+    """Asks for bytes, from any number of threads."""
+
+    def __init__(self, links: Links, *, connections: int, idle_s: float) -> None:
+        self.links = links
+        self._wire = Wire(connections=connections, idle_s=idle_s)
+
+    def ask(self, wanted: Wanted) -> Answer:
+        """Ask for bytes; whoever gets the answer closes it.
+
+        Raises:
+            Retry, Refused, StartOver: See ``answer``.
+            DownloadError: Trying again cannot help.
+            StudioModelsError: What asking Studio for new links raises.
+        """
+        headers = {}
+        if wanted.stop is not None:
+            headers["Range"] = f"bytes={wanted.start}-{wanted.stop - 1}"
+            if wanted.etag:
+                headers["If-Match"] = wanted.etag
+        url, generation = self.links.get(wanted.path)
+        response, url = self._get(wanted.path, url, headers)
+        try:
+            self.links.hear(response.headers.get("Date"))
+            with told_apart(wanted.path, url):
+                _check_status(response, wanted, generation)
+            return Answer(response, wanted, url)
+        except BaseException:
+            response.close()
+            raise
+
+    def cut_silent(self) -> None:
+        """End the wait for answers that are overdue; to be called now and then."""
+        self._wire.cut_silent()
+
+    def end(self, workers: Workers) -> None:
+        """End all requests, the threads that send them, and the connections."""
+        workers.end()
+        self._wire.cut_all()
+        workers.join(_GRACE_S)
+        self.close()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._wire.close()
+
+    def _get(
+        self, path: str, url: str, headers: Mapping[str, str]
+    ) -> tuple[BaseHTTPResponse, str]:
+        """Send one GET; follow redirects by hand, looking at each first."""
+        for _ in range(MAX_REDIRECTS + 1):
+            with told_apart(path, url):
+                response = self._wire.get(url, headers)
+            location = response.get_redirect_location()
+            if not location:
+                return response, url
+            response.close()
+            url = _redirected(path, url, location)
+        raise DownloadError(path, f"more than {MAX_REDIRECTS} redirects")
+
+
+def _check_status(response: BaseHTTPResponse, wanted: Wanted, generation: int) -> None:
+    """Turn every status but 200 and 206 into the next step."""
+    status, codes = response.status, requests.codes
+    if status in {codes.ok, codes.partial_content}:
+        return
+    if status in RETRY_STATUSES:
+        why = f"storage answered {status_text(status)}"
+        raise Retry(why, response.headers)
+    if status == codes.precondition_failed:
+        why = "the object changed in storage"
+        raise StartOver(why)
+    if status == codes.requested_range_not_satisfiable and wanted.stop is not None:
+        why = "storage has no such range"
+        raise StartOver(why)
+    body = response.read(_ERROR_BYTES, decode_content=True)
+    expired = status == codes.bad_request and _EXPIRED.search(body)
+    if status in {codes.unauthorized, codes.forbidden} or expired:
+        raise Refused(status, generation)
+    if status == codes.not_found:
+        why = "it is not in storage; was it pushed with 'dvc push'?"
+        raise DownloadError(wanted.path, why)
+    raise DownloadError(wanted.path, f"storage answered {status_text(status)}")
+
+
+def _redirected(path: str, url: str, location: str) -> str:
+    """Check where storage redirects to: http(s) only, never from https to http."""
+    try:
+        target = urljoin(url, location)
+        old, new = urlsplit(url), urlsplit(target)
+        kept = new.scheme == "https" or new.scheme == "http" == old.scheme
+        usable = new.hostname and new.port != 0 and target.isascii()
+    except ValueError:
+        raise DownloadError(path, "storage redirects to an unreadable URL") from None
+    if not (kept and usable) or is_metadata_host(new.hostname or ""):
+        raise DownloadError(path, f"storage redirects to '{shown(target)}', refused")
+    return target

@@ -1,0 +1,346 @@
+"""Studio's answer: a model's name in, its files with signed URLs out.
+
+Owns the requests to ``get-download-uris`` (docs of the API: README, "Studio"). Promises
+that a reply was checked for form and size before anyone sees it, that the token goes to
+Studio's own scheme, host and port only and into no message, that every refusal is told
+apart, and that no answer, however slow, is waited for without end. Whether the paths
+are safe to write is ``workspace``'s to say.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import queue
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import requests
+
+from dvc_studio_models.errors import (
+    ModelNotFoundError,
+    StudioAuthError,
+    StudioFailedError,
+    StudioRedirectError,
+    StudioResponseError,
+    StudioUnreachableError,
+)
+from dvc_studio_models.http.session import (
+    CONNECT_TIMEOUT_S,
+    MAX_REDIRECTS,
+    RETRY_STATUSES,
+    is_final,
+    is_metadata_host,
+    is_unresolved,
+    make_session,
+    pause_s,
+    printable,
+    reason,
+    shown,
+    status_text,
+)
+from dvc_studio_models.model import Digest, ModelFile, ModelRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+ENDPOINT = "/api/model-registry/get-download-uris"
+TRIES = 3
+READ_TIMEOUT_S = 60  # a directory of thousands of files takes Studio long to sign
+REPLY_TIMEOUT_S = 300  # for the whole reply, however slowly it drips
+RESOLVE_TIMEOUT_S = 5  # what a dead resolver takes at least, each time
+MAX_REPLY_BYTES = 64 << 20
+_CHUNK_BYTES = 1 << 16
+_DETAIL_CHARS = 500
+_SERVER_ERROR = 500
+_PATH = re.compile(r"[/?#]")  # where it starts, or what comes instead of it
+
+
+class _Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _ReplyTooSlowError(Exception):
+    """Bytes came all the time, but not the last one."""
+
+
+class StudioClient:
+    """Asks one Studio, with one token."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
+    ) -> None:
+        self.url = url
+        self._token = token
+        self._sleep = sleep
+        self._clock = clock
+        self._reply_timeout_s = reply_timeout_s
+        self._session = make_session(token=token)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def files(self, repo_url: str, ref: ModelRef) -> tuple[ModelFile, ...]:
+        """Ask for the files of a model, in the order of their paths.
+
+        Raises:
+            StudioUnreachableError: No answer in three tries.
+            StudioFailedError: Studio failed three times.
+            StudioAuthError: The token was refused.
+            ModelNotFoundError: Studio does not know the repo, model, version or stage.
+            StudioResponseError: The answer is not what the API promises.
+        """
+        query = {"repo": repo_url, "name": ref.name}
+        if ref.version:
+            query["version"] = ref.version
+        if ref.stage:
+            query["stage"] = ref.stage
+        logger.debug("asking Studio at '%s' for '%s' of '%s'", self.url, ref, repo_url)
+        reply = self._get(query)
+        if reply.status != requests.codes.ok:
+            raise self._refusal(reply, ref, repo_url)
+        urls = self._read(reply)
+        if not urls:
+            raise ModelNotFoundError(ref, repo_url, "Studio returned no files for it")
+        return tuple(
+            ModelFile(path, url, Digest.from_url(url))
+            for path, url in sorted(urls.items())
+        )
+
+    def _get(self, query: dict[str, str]) -> _Reply:
+        """Send one question, again where that can help."""
+        began = self._clock()
+        for attempt in range(1, TRIES + 1):
+            headers: Mapping[str, str] = {}
+            reply = None
+            try:
+                reply = self._get_in_time(query)
+            except requests.RequestException as error:
+                why = reason(error)
+                slow = self._clock() - began > RESOLVE_TIMEOUT_S
+                if is_final(error) or (slow and is_unresolved(error)):
+                    raise StudioUnreachableError(self.url, why) from None
+            except _ReplyTooSlowError:
+                why = f"the reply took more than {self._reply_timeout_s} s"
+                raise StudioUnreachableError(self.url, why) from None
+            else:
+                if not _is_busy(reply.status):
+                    return reply
+                why, headers = self._sentence(reply), reply.headers
+            if attempt == TRIES:
+                raise self._failure(reply, f"{why} ({TRIES} tries)")
+            pause = pause_s(attempt, headers)
+            logger.warning("Studio: %s; trying again in %.1f s", why, pause)
+            self._sleep(pause)
+        raise AssertionError
+
+    def _failure(self, reply: _Reply | None, why: str) -> Exception:
+        """Tell a Studio that answered with a failure from one out of reach."""
+        if reply is None:
+            return StudioUnreachableError(self.url, why)
+        is_known = _is_json(reply)
+        return StudioFailedError(self.url, reply.status, why, is_known=is_known)
+
+    def _get_in_time(self, query: dict[str, str]) -> _Reply:
+        """Send one question, beside us: a socket's timeout starts anew at each byte."""
+        outcome: queue.SimpleQueue[_Reply | BaseException] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                outcome.put(self._get_once(query))
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                outcome.put(error)
+
+        threading.Thread(target=work, name="studio", daemon=True).start()
+        try:
+            got = outcome.get(timeout=self._reply_timeout_s)
+        except queue.Empty:
+            raise _ReplyTooSlowError from None
+        if isinstance(got, BaseException):
+            raise got
+        return got
+
+    def _get_once(self, query: dict[str, str]) -> _Reply:
+        url = f"{self.url}{ENDPOINT}?{urlencode(query)}"
+        for _ in range(MAX_REDIRECTS + 1):
+            with self._session.get(
+                url,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                stream=True,
+            ) as response:
+                if not response.is_redirect:
+                    body = self._read_body(response)
+                    return _Reply(response.status_code, response.headers, body)
+                url = self._redirected(response)
+        raise StudioResponseError(self.url, f"more than {MAX_REDIRECTS} redirects")
+
+    def _redirected(self, response: requests.Response) -> str:
+        """Follow within Studio's own origin only: the token goes nowhere else."""
+        location = response.headers["Location"]
+        try:
+            target = urljoin(response.url, location)
+            same = _origin(target) == _origin(self.url)
+        except ValueError:
+            raise StudioRedirectError(self.url, "an unreadable URL") from None
+        if not same:
+            raise StudioRedirectError(self.url, self._redact(shown(target)))
+        return target
+
+    def _read_body(self, response: requests.Response) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > MAX_REPLY_BYTES:
+                raise StudioResponseError(
+                    self.url, f"larger than {MAX_REPLY_BYTES >> 20} MiB"
+                )
+        return bytes(body)
+
+    def _refusal(self, reply: _Reply, ref: ModelRef, repo_url: str) -> Exception:
+        status, detail = reply.status, self._redact(_detail(reply.body))
+        if status in {401, 403}:
+            return StudioAuthError(self.url, status, detail or status_text(status))
+        if status in {400, 404, 422} and (detail or _is_json(reply)):
+            return ModelNotFoundError(ref, repo_url, detail or status_text(status))
+        return StudioResponseError(self.url, self._sentence(reply))
+
+    def _sentence(self, reply: _Reply) -> str:
+        """Say what Studio refused with: its own words, or that it was not Studio."""
+        detail = self._redact(_detail(reply.body))
+        if not (detail or _is_json(reply) or _is_busy(reply.status)):
+            detail = f"{_not_json(reply)}; check studio.url"
+        text = f"it answered {status_text(reply.status)}"
+        return f"{text}, {detail}" if detail else text
+
+    def _redact(self, text: str) -> str:
+        return text.replace(self._token, "***")
+
+    def _read(self, reply: _Reply) -> dict[str, str]:
+        try:
+            urls = json.loads(
+                reply.body.decode(),
+                object_pairs_hook=_unique,
+                parse_constant=_no_constant,
+            )
+        except _ReplyError as error:
+            raise StudioResponseError(self.url, str(error)) from None
+        except (ValueError, RecursionError):
+            why = f"{_not_json(reply)}; check studio.url"
+            raise StudioResponseError(self.url, why) from None
+        if not isinstance(urls, dict):
+            kind = type(urls).__name__
+            why = f"a JSON object was expected, not {kind}"
+            raise StudioResponseError(self.url, why)
+        problems = [
+            f"{path!a}: {problem}"
+            for path, url in urls.items()
+            if (problem := _url_problem(url))
+        ]
+        if problems:
+            raise StudioResponseError(self.url, "; ".join(problems))
+        return urls
+
+
+class _ReplyError(ValueError):
+    """JSON that can be read but must not be trusted."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    reply = dict(pairs)
+    if len(reply) != len(pairs):
+        msg = "the same path stands in it twice"
+        raise _ReplyError(msg)
+    return reply
+
+
+def _no_constant(name: str) -> None:
+    msg = f"{name} is not JSON"
+    raise _ReplyError(msg)
+
+
+def _url_problem(url: object) -> str | None:
+    """Say why a file's URL cannot be used; never quotes it."""
+    if not isinstance(url, str):
+        return "its URL is not a string"
+    # Programs differ in what a backslash means, and so in which host they see.
+    if not url.isascii() or not url.isprintable() or {" ", "\\"} & set(url):
+        return "its URL holds characters that no URL has"
+    scheme, colon, rest = url.partition("://")
+    return _origin_problem(scheme + colon + _PATH.split(rest, maxsplit=1)[0])
+
+
+@functools.lru_cache(maxsize=16)  # of thousands of files, most lie in one place
+def _origin_problem(origin: str) -> str | None:
+    try:
+        parts = urlsplit(origin)
+        port_ok = parts.port != 0
+    except ValueError:
+        return "its URL cannot be read"
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
+        return "its URL is not of the form http(s)://host[:port]/..."
+    if is_metadata_host(parts.hostname):
+        return "its URL points to a link-local address"
+    return None
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        parts.hostname,
+        parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0),
+    )
+
+
+def _is_busy(status: int) -> bool:
+    return status in RETRY_STATUSES or status >= _SERVER_ERROR
+
+
+def _not_json(reply: _Reply) -> str:
+    kind = reply.headers.get("Content-Type", "no content type").partition(";")[0]
+    return f"not JSON ({printable(kind)[:_DETAIL_CHARS]})"
+
+
+def _is_json(reply: _Reply) -> bool:
+    return _parse(reply.body) is not None
+
+
+def _parse(body: bytes) -> Any:
+    """Read an error's body; None where it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _detail(body: bytes) -> str:
+    """Find the sentence in an error's body: ``detail``, ``message`` or field lists."""
+    reply = _parse(body)
+    if isinstance(reply, list):  # Django REST framework's bare ValidationError
+        reply = {"": reply}
+    if not isinstance(reply, dict):
+        return ""
+    for key in ("detail", "message"):
+        if isinstance(reply.get(key), str):
+            return printable(reply[key])[:_DETAIL_CHARS]
+    fields = (
+        f"{name}: {' '.join(map(str, value))}".removeprefix(": ")
+        for name, value in reply.items()
+        if isinstance(value, list)
+    )
+    return printable("; ".join(fields))[:_DETAIL_CHARS]

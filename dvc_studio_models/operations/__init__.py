@@ -1,0 +1,1 @@
+"""The order of things: pull, status, list, lock. No I/O of its own."""

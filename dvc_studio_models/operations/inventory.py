@@ -1,0 +1,323 @@
+"""What the clone has got: its models, and which version of each lies in the workspace.
+
+Joins what is on disk: GTO tags, the ``dvc.yaml`` files of the working tree, receipts.
+Asks no network, and changes nothing. What lies in the workspace is told by its content,
+as DVC hashes it; a receipt only decides between versions of one content, and where Git
+recorded no hash.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import (
+    FORCE_TAGS,
+    RecordUnreadableError,
+    UnreadableRepoError,
+    disk_errors,
+)
+from dvc_studio_models.model import MD5
+from dvc_studio_models.operations.project import LocalProject
+from dvc_studio_models.operations.survey import is_same_text
+from dvc_studio_models.registry.clone import Clone
+from dvc_studio_models.registry.counting import KnownModel
+from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.registry.recorded import expand, is_inside
+from dvc_studio_models.registry.records import from_root
+from dvc_studio_models.registry.tags import listed
+from dvc_studio_models.store.dvc import project_around
+from dvc_studio_models.store.trees import tree_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from dvc_studio_models.files.receipts import Receipt
+    from dvc_studio_models.model import Digest, ModelVersion
+    from dvc_studio_models.registry.recorded import GitFile, Record, RecordedOutput
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+REGISTERED = "registered"
+PARTIAL = "partial"
+MODIFIED = "modified"
+PRESENT = "present"
+ABSENT = "absent"
+
+_DVC_DIR = ".dvc"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What lies where a model belongs."""
+
+    state: str
+    """``registered``: the content of ``version``; ``partial``: as much of it as was
+    pulled; ``modified``: the content of no version; ``present``: something, and no
+    recorded hash to compare it with, or parts of several versions; ``absent``."""
+
+    version: str | None = None
+    """As in the tags; a commit, where a stage lies on one without a version."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model, as far as the clone knows it."""
+
+    name: str
+    """As Studio spells it: ``churn`` or ``dir:churn``."""
+
+    path: str | None
+    """Where it lies, or would: relative to the Git root. None if nothing tells."""
+
+    workspace: Holding
+    latest: str | None = None
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """Stage -> version, or commit where none is registered there."""
+
+    versions: tuple[str, ...] = ()
+    """Greatest SemVer first."""
+
+
+class Inventory:
+    """The models of the clone that a folder is in."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the clone.
+
+        Raises:
+            NotGitRepoError: There is none around ``folder``.
+        """
+        self._folder = folder
+        self._clone = Clone.find(folder)
+        self._projects: dict[Path, LocalProject] = {}
+        self._unreadable: set[str] = set()
+
+    def close(self) -> None:
+        """Release what is open."""
+        if "_registry" in vars(self):
+            self._registry.close()
+        for project in self._projects.values():
+            project.close()
+
+    def entries(self) -> list[Entry]:
+        """List the models by name: registered, annotated, or pulled."""
+        annotated = self._annotated()
+        receipts = {receipt.model: receipt for receipt in self.receipts()}
+        models = {model.name: model for model in self.registered()}
+        return [
+            self._describe(
+                models.get(name) or KnownModel(name, ()),
+                annotated.get(name),
+                receipts.get(name),
+            )
+            for name in sorted({*models, *annotated, *receipts})
+        ]
+
+    def registered(self) -> tuple[KnownModel, ...]:
+        """List what the local tags know, with a warning if they may be incomplete."""
+        if tags := self._registry.tags.all_doubtful():
+            names = listed("lightweight Git tags, which GTO does not count", tags)
+            logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
+        return self._registry.models
+
+    def receipts(self) -> list[Receipt]:
+        """List what pulls have left in this working tree, by the models' names."""
+        found = {
+            receipt.model: receipt
+            for root in self._scanned[1]
+            for receipt in self._project(root).receipts
+        }
+        return [found[name] for name in sorted(found)]
+
+    def _describe(
+        self, model: KnownModel, annotated: str | None, receipt: Receipt | None
+    ) -> Entry:
+        path, holding = self._look(model, annotated, receipt)
+        versions = tuple(version.version for version in model.versions)
+        return Entry(
+            model.name,
+            path,
+            holding,
+            versions[0] if versions else None,
+            {stage: at.version for stage, at in model.stages.items()},
+            versions,
+        )
+
+    # What lies there
+
+    def _look(
+        self, model: KnownModel, annotated: str | None, receipt: Receipt | None
+    ) -> tuple[str | None, Holding]:
+        """Tell where the model lies, and what of it."""
+        path = annotated or self._recorded_path(model)
+        placed = receipt and receipt.files and os.path.commonpath(receipt.files)
+        places = [place for place in (path, placed) if place]
+        there = next(filter(self._exists, places), None)
+        if there is None:
+            return (places[0] if places else None), Holding(ABSENT)
+        hashes = receipt is not None
+        for version in _likeliest_first(model, receipt):
+            record = self._record(model.name, version)
+            is_there = self._holds_all(record) if record else None
+            hashes = hashes or is_there is not None
+            if record and is_there:
+                return record.path, Holding(REGISTERED, version.version)
+        if receipt and self._is_intact(receipt):
+            state = self._judge_part(model, receipt)
+            return there, Holding(state, None if state == MODIFIED else receipt.version)
+        return there, Holding(MODIFIED if hashes else PRESENT)
+
+    def _judge_part(self, model: KnownModel, receipt: Receipt) -> str:
+        """Tell what files are that a pull placed, and that are no whole version."""
+        pulled = (v for v in model.versions if v.version == receipt.version)
+        record = next((self._record(model.name, version) for version in pulled), None)
+        if record is None or record.digest is None:
+            return PRESENT
+        at = len(record.path) + 1
+        placed = tree_digest({path[at:]: d for path, d in receipt.files.items()})
+        there = self._digest(record.path, placed.algorithm)
+        return PARTIAL if there == placed else MODIFIED
+
+    def _record(self, name: str, version: ModelVersion) -> Record | None:
+        """Read what a version is; one that cannot be read is passed over, and named."""
+        try:
+            return self._registry.record(name, version)
+        except (RecordUnreadableError, UnreadableRepoError) as error:
+            reason = str(error).partition("\n")[0]
+            if reason not in self._unreadable:
+                self._unreadable.add(reason)
+                logger.warning("%s", reason)
+            return None
+
+    def _recorded_path(self, model: KnownModel) -> str | None:
+        records = (self._record(model.name, v) for v in _likeliest_first(model, None))
+        record = next(records, None)
+        return record.path if record else None
+
+    def _exists(self, path: str) -> bool:
+        target = self._clone.root / path
+        with disk_errors(target, action="read"):
+            return target.exists()
+
+    def _holds_all(self, record: Record) -> bool | None:
+        """Whether the workspace has that content; None where no hash tells."""
+        verdicts = [self._holds_output(record, output) for output in record.outputs]
+        verdicts += [
+            self._holds_text(file.path, file.digest)
+            if file.digest
+            else self._holds_blob(file)
+            for file in record.git_files
+            if file.digest or not record.outputs  # links and huge files are not pulled
+        ]
+        if False in verdicts or not verdicts:
+            return False if verdicts else None
+        return None if None in verdicts else True
+
+    def _holds_output(self, record: Record, output: RecordedOutput) -> bool | None:
+        if output.digest is None:
+            return None
+        if is_inside(output.path, record.path):
+            return self._holds_file(output.path, output.digest, output.size)
+        listing = self._project_of(output.path).read_tree(output.digest)
+        if listing is None:
+            return None
+        part = replace(record, outputs=(output,), git_files=())
+        files = expand(part, {output.digest: listing})
+        found = [self._holds_file(f.path, f.digest, f.size) for f in files]
+        return bool(found) and all(found)
+
+    def _holds_file(self, path: str, digest: Digest, size: int | None) -> bool:
+        """Whether a file or folder is there, without hashing what cannot be it."""
+        target = self._clone.root / path
+        if target.is_file():
+            sizes = {None, target.stat().st_size}
+            if digest.algorithm == MD5 and size not in sizes:
+                return False
+        elif not target.is_dir():  # a device or a pipe, which might never end
+            return False
+        return self._digest(path, digest.algorithm) == digest
+
+    def _holds_text(self, path: str, digest: Digest) -> bool:
+        """Whether a file is there that Git keeps, whatever its line ends."""
+        target = self._clone.root / path
+        return target.is_file() and is_same_text(target, digest)
+
+    def _holds_blob(self, file: GitFile) -> bool:
+        """Whether a file is there as Git keeps it."""
+        target = self._clone.root / file.path
+        if not target.is_file():
+            return False
+        with disk_errors(target, action="read"):
+            content = target.read_bytes()
+        return content == self._registry.read_blob(file.oid)
+
+    def _is_intact(self, receipt: Receipt) -> bool:
+        return all(
+            (self._clone.root / path).is_file()
+            and self._digest(path, digest.algorithm) == digest
+            for path, digest in receipt.files.items()
+        )
+
+    def _digest(self, path: str, algorithm: str) -> Digest | None:
+        target = self._clone.root / path
+        return self._project_of(path).digest_of(target, algorithm)
+
+    def _project_of(self, path: str) -> LocalProject:
+        return self._project((self._clone.root / path).parent)
+
+    # Where to look
+
+    @cached_property
+    def _registry(self) -> GitRegistry:
+        return GitRegistry(self._clone.reader, cache=self._memo)
+
+    @cached_property
+    def _memo(self) -> Path | None:
+        roots = [self._folder.resolve(), *self._scanned[1]]
+        memos = (self._project(root).memo for root in roots)
+        return next((memo for memo in memos if memo), None)
+
+    def _project(self, folder: Path) -> LocalProject:
+        """Find the DVC project around a folder, as a pull into it would."""
+        root = self._clone.root
+        found = project_around(folder, root) or root
+        if found not in self._projects:
+            self._projects[found] = LocalProject(found, root)
+        return self._projects[found]
+
+    def _annotated(self) -> dict[str, str | None]:
+        """Read the models of all ``dvc.yaml`` files: name -> path."""
+        found: dict[str, str | None] = {}
+        for dvc_yaml in self._scanned[0]:
+            folder = dvc_yaml.parent.relative_to(self._clone.root).as_posix()
+            prefix = "" if folder == "." else f"{folder}:"
+            models = self._project(dvc_yaml.parent).annotated(dvc_yaml)
+            found.update(
+                (prefix + name, from_root(path, folder)) for name, path in models
+            )
+        return found
+
+    @cached_property
+    def _scanned(self) -> tuple[list[Path], list[Path]]:
+        """Find all ``dvc.yaml`` files and DVC projects of the working tree."""
+        root = self._clone.root
+        config = f"{_DVC_DIR}/config"
+        found = self._clone.reader.find_files("dvc.yaml", config)
+        there = [root / path for path in found if (root / path).is_file()]
+        dvc_yamls = [path for path in there if path.name == "dvc.yaml"]
+        projects = [path.parents[1] for path in there if path.name != "dvc.yaml"]
+        return dvc_yamls, projects
+
+
+def _likeliest_first(
+    model: KnownModel, receipt: Receipt | None
+) -> Iterator[ModelVersion]:
+    """Give what was pulled, then the versions, then what only stages have."""
+    every = dict.fromkeys([*model.versions, *model.stages.values()])
+    pulled = receipt.commit if receipt else None
+    return iter(sorted(every, key=lambda version: version.commit != pulled))

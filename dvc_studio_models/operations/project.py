@@ -1,0 +1,124 @@
+"""One DVC project of the working tree: what it annotates, and what its files hold.
+
+Reads as DVC reads, through DVC's state, and changes nothing.
+"""
+# ruff: noqa: TID251 - the working tree is read as DVC reads it
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import StudioConfigError, disk_errors
+from dvc_studio_models.files.receipts import Receipt, Receipts
+from dvc_studio_models.model import MD5_DOS2UNIX
+from dvc_studio_models.registry.outputs import digest_of
+from dvc_studio_models.store.dvc import memo_of, project_around, receipts_of
+from dvc_studio_models.store.objects import Objects
+from dvc_studio_models.store.project import open_project_to_read
+from dvc_studio_models.store.trees import parse_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dvc_studio_models.model import Digest
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+class LocalProject:
+    """A DVC project of the clone, or the clone itself where DVC has none."""
+
+    def __init__(self, root: Path, git_root: Path) -> None:
+        """Read the receipts.
+
+        A project whose config DVC cannot read counts as none, with a warning.
+
+        Args:
+            root: Of the DVC project.
+            git_root: Nothing above it counts.
+        """
+        self.memo: Path | None = None
+        self.receipts: list[Receipt] = []
+        self._root = root
+        self._known: dict[tuple[Path, str], Digest | None] = {}
+        if project_around(root, git_root) is None:
+            return
+        try:
+            self._repo = open_project_to_read(root, uninitialized=True)
+        except StudioConfigError as error:
+            logger.warning("ignored the DVC project '%s': %s", root, error)
+            self._repo = None
+        else:
+            self.memo = memo_of(root, git_root)
+            self.receipts = Receipts(receipts_of(root, git_root)).load(git_root)
+
+    def close(self) -> None:
+        """Close DVC's databases."""
+        if vars(self).get("_repo"):
+            self._repo.close()
+
+    @cached_property
+    def _repo(self) -> Any:
+        return open_project_to_read(self._root, uninitialized=True)
+
+    def annotated(self, dvc_yaml: Path) -> Iterator[tuple[str, object]]:
+        """Give the models of one ``dvc.yaml`` with their paths as they stand there."""
+        from dvc.dvcfile import load_file
+        from dvc.exceptions import DvcException
+
+        if self._repo is None:
+            return
+        try:
+            artifacts = load_file(self._repo, os.fspath(dvc_yaml)).artifacts
+        except (DvcException, OSError) as exc:
+            logger.warning("ignored '%s': %s", dvc_yaml, exc)
+            return
+        for name, artifact in artifacts.items():
+            if artifact.get("type") in {None, "model"}:
+                yield name, artifact.get("path")
+
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
+        """Read what is in a folder from the cache, None if it does not know."""
+        if not (self._repo and self._repo.cache.local):
+            return None
+        objects = Objects(self._repo)
+        if objects.size_of(digest) is None:
+            return None
+        return parse_tree(Path(objects.path_of(digest)).read_bytes(), digest)
+
+    def digest_of(self, path: Path, algorithm: str) -> Digest | None:
+        """Hash a file or a directory as ``dvc add`` would, through DVC's state."""
+        if (path, algorithm) not in self._known:
+            self._known[path, algorithm] = self._hash(path, algorithm)
+        return self._known[path, algorithm]
+
+    def _hash(self, path: Path, algorithm: str) -> Digest | None:
+        from dvc_data.hashfile.build import IgnoreInCollectedDirError, build
+        from dvc_objects.fs import localfs
+
+        with disk_errors(path, action="read"):
+            try:
+                _, _, content = build(
+                    self._odb(algorithm),
+                    os.fspath(path),
+                    localfs,
+                    algorithm,
+                    dry_run=True,
+                    ignore=self._repo and self._repo.dvcignore,
+                )
+            except (FileNotFoundError, IgnoreInCollectedDirError):
+                return None  # a link to nothing within, or what `dvc add` refuses
+        return digest_of(content.hash_info)
+
+    def _odb(self, algorithm: str) -> Any:
+        """Give the cache, which is not written to; without one a stand-in."""
+        from dvc_data.hashfile.db import HashFileDB
+        from dvc_objects.fs import MemoryFileSystem
+
+        cache = self._repo and self._repo.cache
+        odb = cache and (cache.legacy if algorithm == MD5_DOS2UNIX else cache.local)
+        return odb or HashFileDB(MemoryFileSystem(), "/none", hash_name=algorithm)

@@ -1,0 +1,220 @@
+"""Pins: which content of which version each model is to have, in a file for Git.
+
+Owns the reading, checking and writing of one lock file, ``models.lock``. It is YAML,
+written by DVC's own serializer, and spells files as ``dvc.lock`` spells outputs. It may
+come from anybody who can open a pull request: nothing in it is believed unchecked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import (
+    LockFileError,
+    UnsafePathError,
+    UsageError,
+    disk_errors,
+)
+from dvc_studio_models.files.paths import path_problem
+from dvc_studio_models.files.scratch import write_anew
+from dvc_studio_models.model import (
+    MD5,
+    MD5_DOS2UNIX,
+    Digest,
+    ModelRef,
+    ModelVersion,
+    Pin,
+    PinnedFile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+DEFAULT_NAME = "models.lock"
+SUFFIXES = (".lock", ".yaml", ".yml")
+SCHEMA = "1.0"
+MAX_BYTES = 64 << 20  # as for a reply of Studio's
+_LATEST = "@latest"  # how GTO spells that nothing was selected
+_OBJECT_ID = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"  # SHA-1 or SHA-256
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is more likely a model's.
+
+    Raises:
+        UsageError: It ends like no lock file.
+    """
+    if not name.endswith(SUFFIXES):
+        endings = ", ".join(SUFFIXES)
+        msg = (
+            f"{name!a} is not the name of a lock file ({endings})\n"
+            "A model's NAME goes before '--lock' and '--locked'"
+        )
+        raise UsageError(msg)
+
+
+def read_pins(path: Path) -> dict[str, Pin]:
+    """Read a lock file: model's name to pin, in the order of the names.
+
+    Raises:
+        LockFileError: It cannot be read, or is not of the form that is written here.
+        UnsafePathError: It names paths that must not be written.
+    """
+    models = _check(path, _parse(path, _read(path)))
+    try:
+        pins = {name: _to_pin(name, models[name]) for name in sorted(models)}
+    except UsageError as error:
+        raise LockFileError(path, str(error)) from None
+    problems = [
+        (file.path, problem)
+        for pin in pins.values()
+        for file in pin.files
+        if (problem := path_problem(file.path))
+    ]
+    if problems:
+        raise UnsafePathError(problems, source=f"'{path}'")
+    return pins
+
+
+def update_pins(path: Path, pins: Mapping[str, Pin]) -> None:
+    """Put pins into a lock file; those of other models stay.
+
+    The file is replaced as a whole, and left alone where nothing changes.
+
+    Raises:
+        LockFileError: There is one, and it cannot be read.
+        LocalDiskError: The file system refused.
+    """
+    before = read_pins(path) if path.exists() else {}
+    after = {**before, **pins}
+    if after == before:
+        return
+    with disk_errors(path):
+        write_anew(path, _dump(after), flushed=True)
+
+
+# Reading
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise LockFileError(path, f"it is larger than {MAX_BYTES >> 20} MiB")
+        return raw.decode()
+    except OSError as error:
+        raise LockFileError(path, (error.strerror or str(error)).lower()) from None
+    except UnicodeDecodeError:
+        raise LockFileError(path, "it is not UTF-8") from None
+
+
+def _parse(path: Path, text: str) -> object:
+    from dvc.utils.serialize import ParseError, parse_yaml
+
+    try:
+        return parse_yaml(text, str(path))
+    except (ParseError, ValueError, RecursionError) as error:
+        mark = getattr(error.__cause__, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise LockFileError(path, f"it is not YAML{where}") from None
+
+
+def _check(path: Path, content: object) -> Mapping[str, Any]:
+    """Let pass what has the form of a lock file, field by field."""
+    from voluptuous import (
+        All,
+        Any,
+        Length,
+        Match,
+        MultipleInvalid,
+        Range,
+        Required,
+        Schema,
+    )
+
+    file = {
+        Required("path"): str,
+        Required("hash"): Any(MD5, MD5_DOS2UNIX),
+        Required("md5"): All(str, Match(r"[0-9a-f]{32}\Z")),
+        Required("size"): All(int, Range(min=0)),
+        "git": All(str, Match(_OBJECT_ID)),
+    }
+    model = {
+        Required("requested"): str,
+        Required("version"): str,
+        Required("commit"): All(str, Match(_OBJECT_ID)),
+        Required("files"): All([file], Length(min=1)),
+    }
+    schema = Schema({Required("schema"): SCHEMA, Required("models"): {str: model}})
+    try:
+        checked: Mapping[str, Mapping[str, Any]] = schema(content)
+    except MultipleInvalid as error:
+        where = "".join(f"[{key!r:.80}]" for key in error.errors[0].path)
+        reason = f"{error.errors[0].msg} at {where or 'the top'}"
+        raise LockFileError(path, reason) from None
+    return checked["models"]
+
+
+def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
+    """Make the pin.
+
+    Raises:
+        UsageError: The name, the selector or the version is none.
+    """
+    pinned = ModelRef.parse(f"{name}@{entry['version']}")
+    ref = ModelRef.parse(f"{name}{entry['requested']}")
+    paths = [file["path"] for file in entry["files"]]
+    if pinned.name != name or ref.name != name or pinned.version != entry["version"]:
+        msg = (
+            f"{name!a} is not the full name of a model, or its version is not of the "
+            "form v1.2.3"
+        )
+        raise UsageError(msg)
+    if len(set(paths)) < len(paths):
+        msg = f"{name!a} has a path twice"
+        raise UsageError(msg)
+    files = (
+        PinnedFile(
+            file["path"],
+            Digest(file["hash"], file["md5"]),
+            file["size"],
+            file.get("git"),
+        )
+        for file in sorted(entry["files"], key=lambda file: str(file["path"]))
+    )
+    version = ModelVersion(entry["version"], entry["commit"])
+    return Pin(ref, version, tuple(files))
+
+
+# Writing
+
+
+def _dump(pins: Mapping[str, Pin]) -> str:
+    from dvc.utils.serialize import dumps_yaml
+
+    models = {name: _from_pin(pins[name]) for name in sorted(pins)}
+    text: str = dumps_yaml({"schema": SCHEMA, "models": models})
+    return text
+
+
+def _from_pin(pin: Pin) -> dict[str, object]:
+    return {
+        "requested": pin.ref.selector or _LATEST,
+        "version": pin.version.version,
+        "commit": pin.version.commit,
+        "files": list(_from_files(pin.files)),
+    }
+
+
+def _from_files(files: Iterable[PinnedFile]) -> Iterable[dict[str, object]]:
+    for file in sorted(files, key=lambda file: file.path):
+        kept_in_git = {"git": file.git_oid} if file.git_oid else {}
+        yield {
+            "path": file.path,
+            "hash": file.digest.algorithm,
+            "md5": file.digest.value,
+            "size": file.size,
+            **kept_in_git,
+        }

@@ -1,0 +1,1 @@
+"""Repos and versions to files: what a served repo has."""

@@ -1,0 +1,57 @@
+"""Whether objects are on their DVC remotes: asks the stores, through DVC."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.server.catalog.remotes import LOCAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dvc_studio_models.server.catalog.recorded import StoredFile
+    from dvc_studio_models.server.catalog.remotes import Store
+
+
+def missing(files: Iterable[StoredFile]) -> list[StoredFile]:
+    """Find the files whose object is not there, in their order.
+
+    A store that cannot be asked raises an error of its own kind.
+    """
+    grouped = itertools.groupby(files, lambda file: (file.store, file.digest.algorithm))
+    return [
+        file
+        for (store, algorithm), group in grouped
+        for file in _missing(store, algorithm, list(group))
+    ]
+
+
+def _missing(
+    store: Store, algorithm: str, files: Sequence[StoredFile]
+) -> list[StoredFile]:
+    if store.is_versioned:
+        folder = store.remote.path.rstrip("/")
+        found = store.remote.fs.exists([f"{folder}/{file.object}" for file in files])
+        return [
+            file for file, is_there in zip(files, found, strict=True) if not is_there
+        ]
+    odb = store.objects(algorithm)
+    wanted = [file.digest.value for file in files]
+    # For a folder, DVC's `oids_exist` would read all files, and remove broken ones.
+    ask = odb.list_oids_exists if store.protocol == LOCAL else odb.oids_exist
+    there = set(ask(list(dict.fromkeys(wanted))))
+    lost = [file for file in files if file.digest.value not in there]
+    if lost:
+        doubt(store, algorithm, lost[0].digest.value)
+    return lost
+
+
+def doubt(store: Store, algorithm: str, oid: str) -> None:
+    """Raise what keeps a store from telling whether the object is really not there.
+
+    To fsspec an http server that is down, or refuses, is one that has no such file.
+    """
+    if store.protocol in {"http", "https"}:
+        path = store.objects(algorithm).oid_to_path(oid)
+        store.remote.fs.fs.exists(path, strict=True)

@@ -1,0 +1,147 @@
+"""The files of a version, and the objects that hold them: a record in, objects out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dvc_objects.errors import ObjectFormatError
+
+from dvc_studio_models.model import MD5
+from dvc_studio_models.registry.commands import dvc_import, git_checkout
+from dvc_studio_models.registry.outputs import digest_of
+from dvc_studio_models.registry.recorded import expand
+from dvc_studio_models.registry.urls import strip_secrets
+from dvc_studio_models.server.catalog import presence
+from dvc_studio_models.server.catalog.errors import RemoteUnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dvc_studio_models.model import Digest, ModelVersion
+    from dvc_studio_models.registry.recorded import (
+        Listing,
+        Record,
+        RecordedFile,
+        RecordedOutput,
+    )
+    from dvc_studio_models.server.catalog.remotes import Store
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+class UntoldError(Exception):
+    """Why the files of a version cannot be told."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of a version, and the object that holds its content."""
+
+    path: str
+    """Relative to the Git root, with ``/``."""
+
+    store: Store
+    digest: Digest
+    size: int | None
+    """In bytes, where DVC recorded it."""
+
+    object: str
+    """Relative to the store: ``files/md5/ab/cdef...``, of DVC 2 ``ab/cdef...``; where
+    it is cloud-versioned, the file's own path and ``?versionId=...``."""
+
+
+def folders_of(record: Record) -> list[RecordedOutput]:
+    """Give the outputs whose listing is an object on a remote."""
+    return [each for each in record.outputs if each.is_folder and not each.files]
+
+
+def list_files(
+    record: Record, stores: Mapping[str | None, Store]
+) -> tuple[StoredFile, ...]:
+    """List the files of a version, by path, reading listings where there are some."""
+    listings = {
+        output.digest: _listing(stores[output.remote], output)
+        for output in folders_of(record)
+        if output.digest
+    }
+    files = expand(record, listings)
+    if not files:
+        reason = f"there is no '{record.path}' in what DVC tracks"
+        raise UntoldError(reason)
+    return tuple(_stored(file, stores[file.remote], record.project) for file in files)
+
+
+def _listing(store: Store, output: RecordedOutput) -> Listing:
+    """Read what is in a folder from the DVC remote."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    assert output.digest  # noqa: S101 - a folder has the hash of its listing
+    path, digest = output.path, output.digest
+    try:
+        try:
+            odb = store.objects(digest.algorithm)
+            tree = Tree.load(odb, HashInfo(digest.algorithm, digest.value))
+            return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
+        except FileNotFoundError:
+            presence.doubt(store, digest.algorithm, digest.value)
+            reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
+        except (ObjectFormatError, KeyError, TypeError):
+            reason = f"the listing of '{path}' on the DVC remote is broken"
+    except Exception as exc:  # every service has errors of its own
+        logger.exception("cannot read from the DVC remote '%s'", store.name)
+        raise RemoteUnreadableError(store.name, exc) from None
+    raise UntoldError(reason)
+
+
+def _stored(file: RecordedFile, store: Store, project: str) -> StoredFile:
+    if store.is_versioned:
+        name = _versioned_object(file, store, project)
+    else:
+        folder = "files/md5/" if file.digest.algorithm == MD5 else ""
+        name = f"{folder}{file.digest.value[:2]}/{file.digest.value[2:]}"
+    return StoredFile(file.path, store, file.digest, file.size, name)
+
+
+def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
+    if file.version is None or file.version.remote not in {store.name, ""}:
+        reason = (
+            f"Git does not know which version '{file.path}' has on the cloud-versioned "
+            f"DVC remote '{store.name}'; run 'dvc push', commit, and register that"
+        )
+        raise UntoldError(reason)
+    inside = file.path.removeprefix(f"{project}/") if project else file.path
+    return f"{inside}?versionId={file.version.id}"
+
+
+def why_not_stored(record: Record, version: ModelVersion) -> str | None:
+    """Say why no DVC remote of this repo has the files, None where one should."""
+    if not record.outputs:
+        if not record.git_files:
+            return f"'{record.path}' is not tracked by DVC"
+        return (
+            f"'{record.path}' is kept in Git itself, not in DVC; run "
+            f"'{git_checkout(version.commit, [record.path])}' in a clone"
+        )
+    for output in record.outputs:
+        origin = output.origin
+        source = f" from '{strip_secrets(origin.url)}'" if origin else ""
+        if output.is_of_another_repo or (origin and output.digest is None):
+            return (
+                f"'{output.path}' is imported{source}, and DVC pushes no such file to "
+                f"this repo's remote; run '{dvc_import(output, version.commit)}' in a "
+                "clone"
+            )
+        if output.digest is None:
+            return f"DVC recorded no hash for '{output.path}'"
+    return None
+
+
+def why_not_pushed(path: str) -> str:
+    """Say why an output that is not pushed is on no remote."""
+    return (
+        f"'{path}' has 'push: false', so 'dvc push' leaves it out; remove that, and "
+        "run 'dvc push' where it was trained"
+    )

@@ -1,0 +1,190 @@
+"""The DVC remotes of a served repo, as its DVC config says now."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from dvc.config import Config, ConfigError, RemoteNotFoundError
+from dvc_objects.fs.errors import RemoteMissingDepsError
+
+from dvc_studio_models.model import MD5
+from dvc_studio_models.server.catalog.configs import Configs, ProjectConfig, unreadable
+from dvc_studio_models.server.catalog.errors import (
+    ChosenRemoteMissingError,
+    RemoteFolderMissingError,
+    RemoteMissingError,
+    RemotePackageError,
+    RemoteSecretError,
+    RemoteTypeError,
+    RemoteVersionsError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from dvc.data_cloud import Remote
+    from dvc_data.hashfile.db import HashFileDB
+
+    from dvc_studio_models.server.catalog.repos import ServedRepo
+
+LOCAL = "local"
+"""DVC's name for a folder of this machine."""
+
+VERSIONED = ("s3",)
+"""Kinds of cloud-versioned remotes for which links can be signed."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A DVC remote, as one of the repo's DVC projects names it."""
+
+    repo: str
+    """Key of the served repo."""
+
+    project: str
+    """Folder of the DVC project, relative to the Git root; empty for the root."""
+
+    name: str
+    protocol: str
+    """As DVC calls it: ``local``, ``s3``, ..."""
+
+    remote: Remote = field(repr=False)
+    """DVC's own object: the file system, and the path in it. Holds credentials."""
+
+    version: str | None = None
+    """The commit whose config says so, where no branch says it; else None."""
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether files lie there by their own paths, in all their versions."""
+        return bool(self.remote.fs.version_aware)
+
+    def objects(self, algorithm: str) -> HashFileDB:
+        """Give DVC's access to the objects that are named by this hash."""
+        remote = self.remote
+        return remote.odb if algorithm == MD5 else remote.legacy_odb
+
+
+class Remotes:
+    """The stores of one repo, read anew when the config changes."""
+
+    def __init__(
+        self, repo: ServedRepo, *, default: str | None, protocols: Collection[str]
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            repo: The served repo.
+            default: Name of the remote to use; None for each project's default.
+            protocols: Kinds of remotes that can be signed.
+        """
+        self._repo = repo
+        self._default = default
+        self._protocols = protocols
+        self._configs = Configs(repo.reader, default=default)
+        self._stores: WeakKeyDictionary[ProjectConfig, dict[str, Store]] = (
+            WeakKeyDictionary()
+        )
+        self._newest: dict[tuple[str, str, str | None], Store] = {}
+        self._lock = threading.Lock()
+
+    def stamp(self) -> tuple[object, ...]:
+        """Give what is another one when a config that was read has changed.
+
+        Bare repos' own configs lie in Git, whose refs are not looked at here.
+        """
+        return self._configs.stamp()
+
+    def known(self, project: str, name: str, version: str | None) -> Store | None:
+        """Give a store without looking whether the config changed."""
+        return self._newest.get((project, name, version))
+
+    def find(
+        self, project: str, name: str | None, *, commit: str | None = None
+    ) -> Store:
+        """Find a store.
+
+        Args:
+            project: Folder of the DVC project, empty for the root.
+            name: None for the default.
+            commit: Of the version, see :class:`Configs`.
+
+        Raises:
+            ConfigUnreadableError: DVC cannot read its config.
+            RemoteMissingError: There is no such remote.
+            RemoteTypeError: It is of a kind that cannot be signed.
+            RemoteFolderMissingError: It is a folder that is not there.
+            GitSilentError: Another thread has been reading the config for too long.
+            UnreadableRepoError: Git cannot read the repo.
+        """
+        config = self._configs.find(project, commit)
+        name = name or config.settings["core"].get("remote")
+        if not name:
+            reason = (
+                "it has no default one; run 'dvc remote default NAME' in it, "
+                "or serve it with '--remote NAME'"
+            )
+            raise RemoteMissingError(self._repo.key, reason)
+        with self._lock:  # where nothing is asked of anybody
+            opened = self._stores.setdefault(config, {})
+            if name not in opened:
+                opened[name] = self._open(config, project, name)
+            store = self._newest[project, name, config.version] = opened[name]
+        if is_folder_gone(store):
+            raise RemoteFolderMissingError(store.name, store.remote.path)
+        return store
+
+    def _open(self, config: ProjectConfig, project: str, name: str) -> Store:
+        from dvc.data_cloud import Remote
+
+        fs_class, settings, path = self._describe(config.settings, name)
+        protocol = fs_class.protocol
+        self._check_protocol(name, protocol)
+        if protocol in {"http", "https"} and _asks_for_password(path, settings):
+            raise RemoteSecretError(name, protocol)
+        if settings.get("worktree"):  # which is cloud-versioned, as DVC has it
+            settings.setdefault("version_aware", True)
+        if settings.get("version_aware") and protocol not in VERSIONED:
+            raise RemoteVersionsError(name, protocol, VERSIONED)
+        try:
+            fs = fs_class(**settings)
+        except RemoteMissingDepsError:
+            raise RemotePackageError(name, protocol) from None
+        remote = Remote(name, path, fs, **settings)
+        return Store(self._repo.key, project, name, protocol, remote, config.version)
+
+    def _describe(self, config: Config, name: str) -> tuple[Any, dict[str, Any], str]:
+        """Read a remote's kind, settings and path."""
+        from dvc.fs import get_cloud_fs
+
+        try:
+            return get_cloud_fs(config, name=name)  # type: ignore[no-any-return]
+        except RemoteNotFoundError as exc:
+            if name == self._default:  # which the repo knows nothing of
+                raise ChosenRemoteMissingError(self._repo.label, name) from None
+            raise RemoteMissingError(self._repo.key, str(exc)) from None
+        except ConfigError as exc:
+            raise unreadable(exc) from None
+        except ImportError:  # a kind whose package, e.g. dvc-s3, is not installed
+            scheme = urlsplit(config["remote"][name.lower()]["url"]).scheme
+            self._check_protocol(name, scheme)
+            raise RemotePackageError(name, scheme) from None
+
+    def _check_protocol(self, name: str, protocol: str) -> None:
+        if protocol not in self._protocols:
+            raise RemoteTypeError(name, protocol, self._protocols)
+
+
+def is_folder_gone(store: Store) -> bool:
+    """Say whether a store is a folder that this machine does not have."""
+    return store.protocol == LOCAL and not Path(store.remote.path).is_dir()
+
+
+def _asks_for_password(url: str, settings: Mapping[str, Any]) -> bool:
+    """Say whether an http remote does, in a header or in its URL."""
+    return bool(settings.get("auth")) or "@" in urlsplit(url).netloc

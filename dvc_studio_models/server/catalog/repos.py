@@ -1,0 +1,286 @@
+"""Which served repo a request means. Only those named at the start are ever opened.
+
+A request's ``repo`` may be spelled as any Git URL. Two spellings are the same repo if
+host, owner and name are, see :func:`dvc_studio_models.registry.urls.identity`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import posixpath
+import re
+import threading
+import time
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import (
+    NotGitRepoError,
+    StudioModelsError,
+    UsageError,
+)
+from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.urls import LOCAL, identity
+from dvc_studio_models.server.catalog.errors import RepoNotOpenError, RepoNotServedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from dvc_studio_models.registry.git.reader import GitReader
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+OPEN_S = 5.0
+"""How long the start may wait for Git; a cold network file system is slow."""
+
+AGAIN_S = 10.0
+"""How long to wait, in seconds, before a repo that Git cannot read is tried again."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two spellings of one repo have in common."""
+
+    host: str
+    """Lower case; ``LOCAL`` for a path, empty for ``owner/name`` alone."""
+
+    path: str
+    """Without the outer slashes and ``.git``."""
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.path}" if self.host else self.path
+
+    def is_like(self, other: Identity) -> bool:
+        """Say whether both may be one repo: a name without a host fits any host.
+
+        ``host/owner/name`` has none either, as it may be a group within a group.
+        """
+        if LOCAL in {self.host, other.host} or "" not in {self.host, other.host}:
+            return False
+        host, _, path = other.path.partition("/")
+        whole = f"{host.lower()}/{path}"
+        return other.path == self.path or (not other.host and whole == str(self))
+
+    @classmethod
+    def of(cls, url: str) -> Identity:
+        """Read a URL, an scp-like address, a path or ``owner/name``."""
+        return cls(*identity(url))
+
+
+@dataclass(frozen=True)
+class ServedRepo:
+    """One clone or bare repo on this machine."""
+
+    key: str
+    """Its name in links: unique, and the same in every process with the same repos."""
+
+    reader: GitReader = field(compare=False)
+    """May be used by several threads at once."""
+
+    label: str
+    """What to call it before a client: never a path of this machine."""
+
+    @property
+    def path(self) -> Path:
+        """Absolute: the working tree's root, or the bare repo."""
+        return self.reader.root or self.reader.common_dir
+
+
+class Catalog:
+    """The served repos, by everything that a request may call them.
+
+    A repo whose Git is silent is waited for no longer than the start may take, and
+    joins the others as soon as it has answered.
+    """
+
+    def __init__(self, repos: Sequence[str], *, open_s: float = OPEN_S) -> None:
+        """Open the repos.
+
+        Args:
+            repos: ``PATH`` or ``NAME=PATH``, where NAME is ``owner/name`` or a URL.
+            open_s: The longest, in seconds, to wait for Git.
+
+        Raises:
+            NotGitRepoError: A path is no Git repo.
+            UnreadableRepoError: There is one that Git refuses.
+            UsageError: There is none at all.
+        """
+        if not repos:
+            msg = "no repo to serve"
+            raise UsageError(msg)
+        self._by_key: dict[str, ServedRepo] = {}
+        self._ranked: list[tuple[int, Identity, ServedRepo]] = []
+        self._by_identity: dict[Identity, ServedRepo] = {}
+        self._silent: dict[int, _Opening] = {}
+        self._lock = threading.Lock()
+        openings = [_Opening(argument) for argument in repos]
+        deadline = time.monotonic() + open_s
+        for number, opening in enumerate(openings):
+            found = opening.wait(max(0.0, deadline - time.monotonic()))
+            if found:
+                self._add(found)
+            else:
+                self._silent[number] = opening
+                logger.warning("Git is silent about the repo '%s'", opening.path)
+                self._add_later(number, opening)
+
+    def __iter__(self) -> Iterator[ServedRepo]:
+        return iter(tuple(self._by_key.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_key) + len(self._silent)
+
+    def _add(self, opened: _Opened) -> None:
+        with self._lock:
+            found = sorted(opened.identities, key=lambda one: one[0])
+            named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
+            key = self._new_key(named[0])
+            label = key if named[0].host == LOCAL else str(named[0])
+            repo = ServedRepo(key, opened.reader, label)
+            self._by_key[key] = repo
+            self._ranked += ((rank, who, repo) for rank, who in found)
+            self._ranked.sort(key=lambda entry: entry[0])
+            by_identity: dict[Identity, ServedRepo] = {}
+            for _, who, each in self._ranked:
+                by_identity.setdefault(who, each)
+            self._by_identity = by_identity  # others may be looking at the old one
+
+    def _add_later(self, number: int, opening: _Opening) -> None:
+        """Add a repo as soon as Git has told what it is."""
+
+        def work() -> None:
+            tried = opening
+            while True:
+                try:
+                    if found := tried.wait(None):
+                        break
+                except StudioModelsError as error:
+                    logger.error("%s", str(error).partition("\n")[0])  # noqa: TRY400
+                    time.sleep(AGAIN_S)
+                    tried = _Opening(opening.argument)
+            self._add(found)
+            del self._silent[number]
+            logger.warning("Git has told of the repo '%s'", opening.path)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    def find(self, url: str) -> ServedRepo:
+        """Find the repo that a request calls ``url``.
+
+        Raises:
+            RepoNotServedError: None, or more than one, is called so.
+            RepoNotOpenError: It is, or may be, one that Git has not told of yet.
+        """
+        silent = tuple(self._silent.values())  # of before: one may be added meanwhile
+        wanted = Identity.of(url)
+        repo = self._by_identity.get(wanted)
+        if silent and (repo is None or any(wanted in each.names for each in silent)):
+            raise RepoNotOpenError(each.called for each in silent)
+        if repo:
+            return repo
+        alike = {
+            repo.key: repo
+            for identity, repo in self._by_identity.items()
+            if identity.is_like(wanted)
+        }
+        if len(alike) != 1:
+            raise RepoNotServedError(url, [repo.label for repo in self])
+        return alike.popitem()[1]
+
+    def _new_key(self, identity: Identity) -> str:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", posixpath.basename(identity.path))
+        key = stem = stem.strip("-") or "repo"
+        number = 1
+        while key in self._by_key:
+            number += 1
+            key = f"{stem}-{number}"
+        return key
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A repo, and what it is called, the surest names with the lowest rank."""
+
+    reader: GitReader
+    identities: list[tuple[int, Identity]]
+
+
+class _Opening:
+    """One repo that is being opened, in a thread of its own."""
+
+    def __init__(self, argument: str) -> None:
+        self.argument = argument
+        self.name, self.path = _split(argument)
+        self._opened: Future[_Opened] = Future()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    @property
+    def called(self) -> str:
+        """What to call it before a client: never a path of this machine."""
+        return self.name or Path(self.path).resolve().name
+
+    @property
+    def names(self) -> set[Identity]:
+        """What it is called for sure, whatever Git says."""
+        place = Path(self.path)
+        paths = (os.fspath(place.resolve()), os.path.normpath(place.absolute()))
+        return {Identity.of(each) for each in (self.name, *paths) if each}
+
+    def wait(self, seconds: float | None) -> _Opened | None:
+        """Give the repo; None if that takes longer."""
+        if seconds is not None and not wait([self._opened], seconds).done:
+            return None
+        return self._opened.result()
+
+    def _work(self) -> None:
+        try:
+            reader = _open(self.path)
+            found = list(_identities(reader, self.name, self.path))
+            self._opened.set_result(_Opened(reader, found))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._opened.set_exception(error)
+
+
+def _split(argument: str) -> tuple[str, str]:
+    name, equals, path = argument.partition("=")
+    return (name, path) if equals and not Path(argument).exists() else ("", argument)
+
+
+def _open(path: str) -> GitReader:
+    if not Path(path).is_dir():
+        raise NotGitRepoError(path, "not a folder")
+    # A mirror may be another user's; the operator has named it.
+    try:
+        return open_reader(Path(path).resolve(), trusted=True)
+    except NotGitRepoError:
+        raise NotGitRepoError(path, "not a Git repository") from None
+
+
+def _identities(
+    reader: GitReader, name: str, path: str
+) -> Iterator[tuple[int, Identity]]:
+    """List what the repo is called, the surest names with the lowest rank.
+
+    A fork may have its parent as second remote, so that is what is believed last.
+    """
+    if name:
+        yield 0, Identity.of(name)
+    # As it was given, too: who clones through a symlink calls it by that.
+    place = os.fspath(reader.root or reader.common_dir)
+    for each in (place, os.path.normpath(Path(path).absolute())):
+        yield 1, Identity.of(each)
+    for remote, url in _remotes(reader):
+        yield (2 if remote == "origin" else 3), Identity.of(url)
+
+
+def _remotes(reader: GitReader) -> Iterable[tuple[str, str]]:
+    """List the remotes' names and URLs, as configured and as Git rewrites them."""
+    for key, url in reader.config():
+        name, _, setting = key.removeprefix("remote.").rpartition(".")
+        if key.startswith("remote.") and setting == "url":
+            yield name, url
+            if rewritten := reader.remote_url(name):
+                yield name, rewritten

@@ -1,0 +1,1 @@
+"""Files to URLs: links that this server or a cloud signs."""

@@ -1,0 +1,136 @@
+"""Links to stored objects: who holds one may fetch that object until it expires.
+
+Those here lead to this server's own ``/objects``; :mod:`clouds` has the signers of
+stores whose service knows signed links itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, unquote
+
+from dvc_studio_models.server.catalog.errors import LinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dvc_studio_models.server.catalog.remotes import Store
+
+    Link = Callable[[str], str]
+    """An object's path in its store -> a link to it."""
+
+KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
+"""Set to one secret for several processes behind one address; else random."""
+
+OBJECTS = "/objects"
+"""Where :mod:`app` serves the objects of local folders."""
+
+_STORE = re.compile(r"(?:@(?P<version>[0-9a-f]{40,64}):)?(?P<said>.*)", re.DOTALL)
+_OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
+
+
+class Signer(Protocol):
+    """Makes links for one kind of store."""
+
+    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link | None:
+        """Give how to make links now, None if :meth:`sign` has to ask somebody."""
+
+    def sign(
+        self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
+    ) -> list[str]:
+        """Make a link to each of the objects, which may take long.
+
+        Args:
+            store: Where they are.
+            objects: Their paths in it, at least one.
+            base_url: How the client reached this server, without the final slash.
+            expires_s: Life of the links, in seconds.
+
+        Raises:
+            RemoteUnreadableError: The store's service cannot be asked.
+            SigningError: The server has no credentials that allow it.
+        """
+
+
+class FolderSigner:
+    """Links to this server's own ``/objects``, for stores that are local folders."""
+
+    def __init__(self, key: bytes, *, now: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._now = now
+
+    @classmethod
+    def from_environment(cls) -> FolderSigner:
+        """Take the key from the environment, else a random one."""
+        key = os.fsencode(os.environ.get(KEY_VARIABLE, ""))
+        return cls(key or secrets.token_bytes(32))
+
+    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link:
+        """Make links whose path ends in the object's id, as on any DVC remote."""
+        folder = f"{OBJECTS}/{store.repo}/{store_segment(store)}"
+        expires = str(int(self._now()) + expires_s)
+
+        def make(name: str) -> str:
+            path = f"{folder}/{name}"
+            signature = self._mac(path, expires)
+            return f"{base_url}{path}?expires={expires}&signature={signature}"
+
+        return make
+
+    def sign(
+        self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
+    ) -> list[str]:
+        """Make links at once: the key is here."""
+        make = self.at_once(store, base_url=base_url, expires_s=expires_s)
+        return [*map(make, objects)]
+
+    def check(self, path: str, *, expires: str, signature: str) -> None:
+        """Refuse what this signer, or one with the same key, did not sign.
+
+        Args:
+            path: From ``/objects`` on, quoted as :meth:`sign` quotes it.
+            expires: As the link says, not yet trusted.
+            signature: The same.
+
+        Raises:
+            LinkError: The link is none of ours, or its time is over.
+        """
+        expected = self._mac(path, expires).encode()
+        if not hmac.compare_digest(expected, signature.encode()):
+            msg = "the link's signature is wrong"
+            raise LinkError(msg)
+        if self._now() >= int(expires):
+            msg = "the link has expired"
+            raise LinkError(msg)
+
+    def _mac(self, path: str, expires: str) -> str:
+        return hmac.new(
+            self._key, f"{path}\n{expires}".encode(), hashlib.sha256
+        ).hexdigest()
+
+
+def store_segment(store: Store) -> str:
+    """Name a store in one segment of a path. Quoted twice: servers unquote once."""
+    said = f"{store.project}:{store.name}" if store.project else store.name
+    if store.version:
+        said = f"@{store.version}:{said}"
+    return quote(quote(said, safe=""), safe="")
+
+
+def parse_segment(segment: str) -> tuple[str, str, str | None]:
+    """Read a segment, unquoted once, back into project, name and version."""
+    match = _STORE.fullmatch(unquote(segment))
+    assert match  # noqa: S101 - it fits any text
+    project, _, name = match["said"].rpartition(":")
+    return project, name, match["version"]
+
+
+def is_object(path: str) -> bool:
+    """Say whether a path can be that of an object, and nothing else on the disk."""
+    return _OBJECT.fullmatch(path) is not None

@@ -1,0 +1,1 @@
+"""The source that is the clone by itself: Git, its DVC remotes, its imports."""

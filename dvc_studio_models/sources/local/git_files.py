@@ -1,0 +1,54 @@
+"""Brings the files of a model that Git keeps itself, out of the clone."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import GitFileMissingError, IntegrityError, disk_errors
+from dvc_studio_models.sources.base import Arrival
+from dvc_studio_models.store.parts import PartStore, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.registry.git_registry import GitRegistry
+    from dvc_studio_models.store.base import Store
+
+
+def deliver_git_files(
+    files: Sequence[ModelFile], registry: GitRegistry | None, store: Store
+) -> Iterator[list[Arrival]]:
+    """Write files from Git to parts, each with the hash that it is to have.
+
+    Args:
+        files: Each with its ``git_oid`` and its digest.
+        registry: Of the clone; None where there is none.
+        store: Where parts are kept.
+
+    Raises:
+        GitFileMissingError: The clone does not have one.
+        IntegrityError: Git has other content than a lock file says.
+        LocalDiskError: The file system refused.
+    """
+    if not files:
+        return
+    parts = PartStore(store.parts)
+    for file in files:
+        assert file.git_oid  # noqa: S101 - else storage has it
+        assert file.digest  # noqa: S101 - Git's content was hashed, or is pinned
+        data = registry.read_blob(file.git_oid) if registry else None
+        if data is None:
+            raise GitFileMissingError(file.path, file.git_oid)
+        actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if actual != file.digest.value:
+            raise IntegrityError(
+                file.path, expected=file.digest, actual=actual, source="the lock file"
+            )
+        part = parts.fresh(key_of(file.digest))
+        with disk_errors(part.path):
+            part.describe(len(data), None)
+            with part.open() as opened:
+                part.write(opened, 0, data)
+        yield [Arrival(file, file.digest, len(data), "git", part)]

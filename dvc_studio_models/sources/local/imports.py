@@ -1,0 +1,346 @@
+"""Brings what ``dvc import`` brought, from the repo and the commit that it came from.
+
+Owns the talking to such a repo, through DVC's own ``DVCFileSystem``, as ``dvc pull``
+does it. A committed file names the repo's URL: one that would run a program is refused,
+and so are settings that name files in which programs can be named. What arrives counts
+only with the hash that this repo's Git recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import posixpath
+import re
+import threading
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dvc_studio_models.beside import Count, run_beside
+from dvc_studio_models.errors import ImportSourceError, StudioModelsError, disk_errors
+from dvc_studio_models.model import Digest
+from dvc_studio_models.registry.urls import strip_secrets
+from dvc_studio_models.store.parts import PartStore, key_of
+from dvc_studio_models.store.remote import reason_of
+from dvc_studio_models.store.trees import tree_digest
+from dvc_studio_models.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from dvc_studio_models.registry.recorded import Import, Listing, RecordedOutput
+    from dvc_studio_models.store.part import Part
+
+SILENT_S = 300.0
+"""For how long, in seconds, a source repo may send nothing; to clone one takes time."""
+
+_SCHEMES = {"file", "git", "git+ssh", "http", "https", "ssh"}
+_HELPER = re.compile(r"[A-Za-z0-9+.-]+::")  # Git would run git-remote-NAME
+_NAMES_A_FILE = {"configpath", "credentialpath"}  # of AWS: they can name programs
+_SPEAK_OF_URLS = ("dvc.repo", "dvc.scm", "dvc.fs")  # and of passwords in them
+_CHUNK_BYTES = 1 << 20
+_TICK_S = 0.1
+
+
+class SourceRepo:
+    """A repo that something was imported from, at the commit of the import."""
+
+    def __init__(self, repo: Any, origin: Import, folders: Sequence[Path]) -> None:
+        """Contact nobody yet.
+
+        Args:
+            repo: DVC's own object of the project that imports; stays the caller's.
+            origin: What DVC recorded.
+            folders: Where a relative path may start; the first that exists counts.
+
+        Raises:
+            ImportSourceError: A program would be run to reach it.
+        """
+        self._repo = repo
+        self._origin = origin
+        self._url = strip_secrets(origin.url)
+        if why := _why_refused(origin.url):
+            raise ImportSourceError(self._url, [(origin.file, why)])
+        self._place = _place_of(origin.url, folders)
+
+    def read_listing(self, output: RecordedOutput) -> Listing:
+        """Tell what is in a folder, as it was imported.
+
+        Raises:
+            ImportSourceError: The repo does not tell, or has another content.
+        """
+        assert output.digest  # noqa: S101 - only what has a hash has a listing
+        algorithm = output.digest.algorithm
+        found: Listing = {}
+
+        def work() -> None:
+            self._open()
+            root = self._path_of(output, output.path)
+            for path in self._fs.find(root):
+                inner = posixpath.relpath(path.lstrip("/"), root)
+                found[inner] = self._hash(path, algorithm)
+
+        with self._errors(output.path):
+            run_beside(work, Count(), lambda _: None, silent_s=SILENT_S)
+        if not found or tree_digest(found) != output.digest:
+            self._refuse({output.path: "it has other files there than were imported"})
+        return found
+
+    def fetch(
+        self,
+        files: Mapping[str, Digest],
+        output: RecordedOutput,
+        store: PartStore,
+        *,
+        tell: Callable[[int], None],
+        jobs: int,
+    ) -> dict[str, Part]:
+        """Bring contents to parts, verified.
+
+        Args:
+            files: Path to digest, of files of ``output``.
+            output: What was imported.
+            store: Where parts are kept.
+            tell: Told of all bytes so far, from this thread.
+            jobs: The most files at a time.
+
+        Raises:
+            ImportSourceError: The repo did not deliver, or has another content.
+            LocalDiskError: The disk is full, or refuses to be written.
+        """
+        parts = {path: store.fresh(key_of(files[path])) for path in files}
+        problems: dict[str, str] = {}
+        count = Count()
+
+        def bring(path: str) -> None:
+            source = self._path_of(output, path)
+            if why := self._try(source, parts[path], files[path], count):
+                problems[path] = why
+
+        def work() -> None:
+            self._open()
+            _run_all([functools.partial(bring, path) for path in files], count, jobs)
+
+        with _discarding(parts.values()):
+            with self._errors(next(iter(files))):
+                run_beside(work, count, tell, silent_s=SILENT_S)
+            self._refuse(problems)
+        return parts
+
+    def close(self) -> None:
+        """Close what DVC has opened."""
+        if "_fs" in vars(self):
+            self._fs.close()
+
+    def _refuse(self, problems: Mapping[str, str]) -> None:
+        if problems:
+            raise ImportSourceError(self._url, sorted(problems.items()))
+
+    def _try(self, source: str, part: Part, digest: Digest, count: Count) -> str | None:
+        """Copy a file to a part, and tell why it failed if it did."""
+        try:
+            is_right = self._copy(source, part, digest, count)
+        except (InterruptedError, StudioModelsError):
+            raise
+        except Exception as error:  # noqa: BLE001 - each host has its own
+            return _why(error)
+        return None if is_right else "it has another hash there"
+
+    def _copy(self, source: str, part: Part, digest: Digest, count: Count) -> bool:
+        """Copy a file to a part, and tell whether it has its hash."""
+        from dvc_data.hashfile.hash import fobj_md5
+
+        with self._fs.open(source, "rb") as stream:
+            with disk_errors(part.path):
+                part_file = part.open()
+            with part_file:
+                tee = _Tee(stream, part, part_file, count)
+                actual = fobj_md5(tee, chunk_size=_CHUNK_BYTES, name=digest.algorithm)
+        part.describe(tee.position, None)
+        return bool(actual == digest.value)
+
+    def _hash(self, path: str, algorithm: str) -> Digest:
+        from dvc_data.hashfile.hash import file_md5
+
+        known = self._fs.info(path).get(algorithm)
+        return Digest(algorithm, known or file_md5(path, self._fs, name=algorithm))
+
+    def _open(self) -> None:
+        """Reach the repo, and look at what it says of its DVC remotes.
+
+        Raises:
+            _RefusedError: It names files in which programs can be named.
+        """
+        _refuse_files(_committed(self._fs.repo))
+
+    def _path_of(self, output: RecordedOutput, path: str) -> str:
+        """Name a file as the source repo does."""
+        assert self._origin.path is not None  # noqa: S101 - it is of a repo
+        inner = path[len(output.path) + 1 :]
+        return posixpath.normpath(posixpath.join(self._origin.path, inner)).lstrip("/")
+
+    @functools.cached_property
+    def _fs(self) -> Any:
+        """Open the repo, as DVC opens it for an import (``dvc.dependency.repo``)."""
+        from dvc.config import Config
+        from dvc.fs import DVCFileSystem
+
+        given = self._origin.config or {}
+        config = Config.load_file(given) if isinstance(given, str) else deepcopy(given)
+        _refuse_files(config)
+        cache = {**self._repo.config["cache"], "dir": self._repo.cache.local_cache_dir}
+        config["cache"] = cache
+        remote = self._origin.remote
+        settings = remote if isinstance(remote, dict) else None
+        _refuse_files({"remote": {"": settings or {}}})
+        return DVCFileSystem(
+            url=self._place,  # DVC 3.50 takes no other name
+            rev=self._origin.rev,
+            subrepos=True,
+            repo_factory=_open_inner,
+            config=config,
+            remote=None if settings else remote,
+            remote_config=settings,
+        )
+
+    @contextlib.contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        """Say why the repo failed, in no words of the library's, and no address."""
+        try:
+            with _quiet():
+                yield
+        except StudioModelsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each host has its own
+            raise ImportSourceError(self._url, [(path, _why(error))]) from None
+
+
+class _Tee:
+    """Reads a file, and writes what is read to a part."""
+
+    def __init__(self, stream: Any, part: Part, file: Any, count: Count) -> None:
+        self._stream, self._part, self._file = stream, part, file
+        self._count = count
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._stream.read(size)
+        self._count.add(len(data))
+        with disk_errors(self._part.path):
+            self._part.write(self._file, self.position, data)
+        self.position += len(data)
+        return data
+
+
+@contextlib.contextmanager
+def _discarding(parts: Iterable[Part]) -> Iterator[None]:
+    """Remove parts where not all of them came."""
+    try:
+        yield
+    except BaseException:
+        for part in parts:
+            part.discard()
+        raise
+
+
+class _RefusedError(Exception):
+    """What would be used could run a program."""
+
+
+def _why_refused(url: str) -> str | None:
+    """Say why a repo is not contacted, None where it may be."""
+    parts = urlsplit(url)
+    if _HELPER.match(url) or (parts.scheme not in _SCHEMES and "://" in url):
+        return "its address is not one of a file, git, http or ssh, and is refused"
+    host = parts.netloc or url.partition(":")[0]
+    if url.startswith("-") or host.rpartition("@")[2].startswith("-"):
+        return "its address starts with '-', which programs take for an option"
+    return None
+
+
+def _place_of(url: str, folders: Sequence[Path]) -> str:
+    """Make a relative path absolute, where one of the folders has it."""
+    if "://" in url or posixpath.isabs(url):
+        return url
+    found = (folder / url for folder in folders if (folder / url).exists())
+    return os.path.normpath(next(found, url))
+
+
+def _refuse_files(config: Mapping[str, Any]) -> None:
+    """Refuse settings of DVC remotes that no repo may choose for its readers."""
+    for name, remote in config.get("remote", {}).items():
+        if named := _NAMES_A_FILE.intersection(remote):
+            msg = f"its DVC remote '{name}' sets '{min(named)}', which is refused"
+            raise _RefusedError(msg)
+
+
+def _committed(repo: Any) -> Mapping[str, Any]:
+    """Read the config that a repo's commit has, without this machine's."""
+    return repo.config.read("repo") if repo.dvc_dir else {}
+
+
+def _open_inner(*args: Any, **kwargs: Any) -> Any:
+    """Open a DVC project inside a source repo."""
+    from dvc.repo import Repo
+
+    repo = Repo(*args, **kwargs)
+    _refuse_files(_committed(repo))
+    return repo
+
+
+def _run_all(tasks: Sequence[Callable[[], None]], count: Count, jobs: int) -> None:
+    """Run tasks on threads, until all are done or nobody waits any more."""
+    workers = Workers(jobs)
+    left = [len(tasks)]
+    lock = threading.Lock()
+
+    def run(task: Callable[[], None]) -> None:
+        task()
+        with lock:
+            left[0] -= 1
+            if not left[0]:
+                workers.end()
+
+    workers.add(functools.partial(run, task) for task in tasks)
+    while not workers.ended:
+        workers.pause(_TICK_S)
+        if count.stopped:
+            workers.end(InterruptedError())
+    if workers.error:
+        raise workers.error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let DVC tell no addresses: with ``-v`` it would, with passwords in them."""
+    loggers = [logging.getLogger(name) for name in _SPEAK_OF_URLS]
+    before = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, before, strict=True):
+            each.setLevel(level)
+
+
+def _why(error: BaseException) -> str:
+    """Say why a source repo failed."""
+    from dvc.config import ConfigError
+    from dvc.scm import CloneError, RevError, SCMError
+
+    if isinstance(error, _RefusedError):
+        return str(error)
+    if isinstance(error, CloneError):
+        return "it cannot be cloned"
+    if isinstance(error, RevError):
+        return "it no longer has the commit of the import"
+    if isinstance(error, SCMError):
+        return "it is no Git repository that DVC can read"
+    if isinstance(error, ConfigError):
+        return "its DVC config has no remote that can be used"
+    return reason_of(error)

@@ -1,0 +1,77 @@
+"""What is in a folder that DVC tracks: from the cache, else from the DVC remote."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import LocalDiskError, StudioModelsError
+from dvc_studio_models.model import CACHE, REMOTE
+from dvc_studio_models.store.dvc import DvcStore
+from dvc_studio_models.store.remote import DvcRemote, is_folder
+from dvc_studio_models.store.trees import parse_tree
+
+if TYPE_CHECKING:
+    from dvc_studio_models.model import PullOptions
+    from dvc_studio_models.registry.recorded import Listing, RecordedOutput
+    from dvc_studio_models.sources.comparison import ReadListing
+    from dvc_studio_models.store.base import Store
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing:
+    """Make the function that reads what is in a folder, None where nobody can.
+
+    Beside Studio, a DVC remote is a second opinion: one that is a folder is read, and
+    one in a cloud only for a pin, since most users of Studio have no access to it.
+
+    Args:
+        store: Of the DVC project.
+        kind: Which source is asked, one of :data:`model.SOURCES`.
+        options: Whether a pin is wanted.
+    """
+
+    def read(output: RecordedOutput) -> Listing | None:
+        if output.digest is None:
+            return None
+        found = store.read_tree(output.digest)
+        if found is not None or kind == CACHE or not isinstance(store, DvcStore):
+            return found
+        if not (options.lock or kind == REMOTE or is_folder(store.repo, output.remote)):
+            return None
+        try:
+            return read_remote_listing(store, output, keep=not options.dry_run)
+        except StudioModelsError as error:
+            reason = str(error).replace("\n", " ")
+            logger.debug("cannot list '%s': %s", output.path, reason)
+            return None
+
+    return read
+
+
+def read_remote_listing(
+    store: DvcStore, output: RecordedOutput, *, keep: bool
+) -> Listing:
+    """Read from the DVC remote what is in a folder.
+
+    Args:
+        store: Of the DVC project.
+        output: The folder.
+        keep: Whether the cache gets the listing, too.
+
+    Raises:
+        RemoteConfigError: There is no remote that can be used.
+        DvcRemoteError: It did not deliver.
+        IntegrityError: It delivered no listing.
+    """
+    assert output.digest  # noqa: S101 - only what has a hash has a listing
+    remote = DvcRemote(store.repo, output.remote, output.path)
+    raw = remote.read_tree(output.digest, output.path)
+    listing = parse_tree(raw, output.digest)
+    if keep:
+        try:
+            store.keep_tree(listing, output.digest)
+        except LocalDiskError as error:  # it is read again the next time
+            logger.debug("%s", error)
+    return listing

@@ -1,0 +1,113 @@
+"""Models from Studio: its answers, and the bytes behind its signed links."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.model import MD5, STUDIO, Digest
+from dvc_studio_models.sources.base import Arrival, common_folder
+from dvc_studio_models.sources.resolve import Answer, connect, make_renewal, tell_repo
+from dvc_studio_models.store.dvc import open_store
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.transfer.engine import fetch
+from dvc_studio_models.transfer.sizes import ask_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from pathlib import Path
+
+    from dvc_studio_models.cli.progress import Progress
+    from dvc_studio_models.model import ModelFile, ModelRef, Pin, PullOptions
+    from dvc_studio_models.sources.base import Here
+    from dvc_studio_models.store.base import Store
+    from dvc_studio_models.transfer.engine import Fetched
+
+
+class StudioSource:
+    """Asks Studio, and downloads from storage."""
+
+    kind = STUDIO
+
+    def __init__(self, here: Here, options: PullOptions) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            StudioConfigError: Settings forbid it, lack a token, or tell no repo.
+        """
+        self.repo = tell_repo(here.clone, here.settings, options)
+        is_of_repo = here.clone and (
+            options.repo is None or here.clone.has_remote(self.repo)
+        )
+        self.clone = here.clone if is_of_repo else None
+        self._options = options
+        self._client = connect(here.settings)
+        self._answers: list[Answer] = []
+        self._stores: dict[Path, Store] = {}
+
+    def answer(
+        self,
+        refs: Sequence[ModelRef],
+        pins: Mapping[str, Pin],  # noqa: ARG002 - Studio knows of none
+    ) -> list[Answer]:
+        """Ask Studio for each.
+
+        Raises:
+            StudioError: It did not say.
+        """
+        answers = [Answer(ref, self._client.files(self.repo, ref)) for ref in refs]
+        self._answers += answers
+        return answers
+
+    def open_store(self, root: Path, paths: Sequence[str]) -> Store:
+        """Open that of the DVC project that holds all targets, once."""
+        folder = root / common_folder(paths)
+        if folder not in self._stores:
+            self._stores[folder] = open_store(
+                folder,
+                root,
+                use_cache=self._options.cache,
+                wait_for_lock=self._options.wait_for_lock,
+            )
+        return self._stores[folder]
+
+    def foresee(
+        self, files: Sequence[ModelFile], options: PullOptions
+    ) -> Mapping[Digest | str, int]:
+        """Ask storage for sizes, where that is wished."""
+        unknown = [file for file in files if file.size is None]
+        if not unknown or not options.ask_sizes:
+            return {}
+        sizes = ask_sizes(unknown, renew=self._renew(), jobs=options.jobs)
+        return {f.content: sizes[f.path] for f in unknown if f.path in sizes}
+
+    def fetch(
+        self,
+        files: Sequence[ModelFile],
+        store: Store,
+        progress: Progress,
+        *,
+        jobs: int,
+    ) -> Generator[list[Arrival]]:
+        """Download to parts."""
+        parts = PartStore(store.parts, copied=store.copies)
+        stream = fetch(
+            files, store=parts, renew=self._renew(), progress=progress, jobs=jobs
+        )
+        with contextlib.closing(stream):
+            for batch in stream:
+                yield [_arrival(done) for done in batch]
+
+    def _renew(self) -> Callable[[], dict[str, str]]:
+        return make_renewal(self._client, self.repo, self._answers)
+
+    def close(self) -> None:
+        """Close the stores and the connections."""
+        for store in self._stores.values():
+            store.close()
+        self._client.close()
+
+
+def _arrival(done: Fetched) -> Arrival:
+    digest = done.file.digest or Digest(MD5, done.md5)
+    return Arrival(done.file, digest, done.size, done.verified_by, done.part, done.copy)

@@ -1,0 +1,1 @@
+"""DVC's cache, state and remotes; part files."""

@@ -1,0 +1,238 @@
+"""Where contents come from and go to: what the flow asks of it, and the plain one.
+
+A *store* tells which contents are at hand, takes verified parts in, and makes files of
+them that are ready to get their names. :class:`PlainStore` keeps nothing; the one with
+DVC's cache is ``cache``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.files.durable import copy, flush
+from dvc_studio_models.files.paths import HIDDEN
+from dvc_studio_models.files.scratch import (
+    hide,
+    lend,
+    make_folder,
+    remove_hidden,
+    sweep,
+    waiting_name,
+)
+from dvc_studio_models.model import Digest
+from dvc_studio_models.store.parts import PartStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+PARTS = "parts"
+
+
+class Store(Protocol):
+    """Where contents come from and go to."""
+
+    @property
+    def parts(self) -> Path:
+        """Folder for parts, made and out of Git's sight."""
+
+    @property
+    def receipts(self) -> Path | None:
+        """Folder for receipts, None where none are kept."""
+
+    @property
+    def memo(self) -> Path | None:
+        """File for what was read from Git, None where none is kept."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether a content is in the cache and in the workspace as two files."""
+
+    def sweep(self) -> None:
+        """Remove what killed pulls left and no pull needs."""
+
+    def size_of(self, digest: Digest) -> int | None:
+        """Tell the size of a content in the cache, None if it is not there, whole."""
+
+    def digest_of(self, path: Path, algorithm: str) -> Digest:
+        """Hash a file of the workspace, or remember its hash.
+
+        Raises:
+            FileNotFoundError: There is no file: nothing, a link to nothing or to a
+                folder, a device.
+            LocalDiskError: It cannot be read.
+        """
+
+    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
+        """Take verified parts into the cache."""
+
+    def stage(
+        self,
+        cached: Mapping[str, Digest],
+        parts: Mapping[str, Path],
+        folder: Path,
+    ) -> dict[str, Path]:
+        """Make a file in ``folder`` for every target, from the cache or from a part.
+
+        Their content survives a power cut.
+        """
+
+    def remember(self, placed: Mapping[Path, Digest]) -> None:
+        """Note the hashes of files that were placed."""
+
+    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
+        """Take the list of a directory's files into the cache, if its hash fits."""
+
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
+        """Read the list of a directory's files from the cache, None if it lacks it."""
+
+    def lock(self) -> contextlib.AbstractContextManager[Path]:
+        """Hold the project's lock; lend a scratch folder in the root's file system."""
+
+    def close(self) -> None:
+        """Release what is open, and leave nothing behind that is not for later."""
+
+
+class PlainStore:
+    """No cache: parts lie in a hidden folder of the root until they are placed."""
+
+    def __init__(self, root: Path) -> None:
+        self._own = root / HIDDEN
+        self._made: list[Path] = []
+
+    @property
+    def parts(self) -> Path:
+        """In the hidden folder."""
+        self._make()
+        make_folder(self._own / PARTS)
+        return self._own / PARTS
+
+    @property
+    def receipts(self) -> Path | None:
+        """None are kept: nothing of ours stays in a folder that is not DVC's."""
+        return None
+
+    @property
+    def memo(self) -> Path | None:
+        """None is kept."""
+        return None
+
+    @property
+    def copies(self) -> bool:
+        """There is no cache."""
+        return False
+
+    def sweep(self) -> None:
+        """Remove what lies in the hidden folder, if there is one."""
+        sweep(self._own)
+        sweep_parts(self._own / PARTS, self)
+
+    def size_of(self, digest: Digest) -> int | None:  # noqa: ARG002 - there is no cache
+        """Find nothing."""
+        return None
+
+    def digest_of(self, path: Path, algorithm: str) -> Digest:
+        """Hash the file.
+
+        Raises:
+            FileNotFoundError: There is no file.
+            LocalDiskError: It cannot be read.
+        """
+        from dvc_data.hashfile.hash import file_md5
+
+        with reading(path):
+            return Digest(algorithm, file_md5(os.fspath(path), name=algorithm))
+
+    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
+        """Do nothing: there is no cache."""
+
+    def stage(
+        self,
+        cached: Mapping[str, Digest],  # noqa: ARG002 - there is no cache
+        parts: Mapping[str, Path],
+        folder: Path,
+    ) -> dict[str, Path]:
+        """Take the parts themselves."""
+        return take_parts(parts, folder)
+
+    def remember(self, placed: Mapping[Path, Digest]) -> None:
+        """Do nothing: there is no state database."""
+
+    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
+        """Do nothing: there is no cache."""
+
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:  # noqa: ARG002
+        """Find nothing."""
+        return None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[Path]:
+        """Lend a scratch folder; there is no DVC command to keep out."""
+        self._make()
+        with lend(self._own) as folder:
+            yield folder
+
+    def close(self) -> None:
+        """Remove the hidden folder, unless something in it is for later, or another's.
+
+        The folders that were made for it go too, where no file came into them.
+        """
+        remove_hidden(self._own / PARTS)
+        remove_hidden(self._own)
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
+
+    def _make(self) -> None:
+        missing = [at for at in self._own.parents if not at.exists()]
+        self._made = self._made or missing
+        hide(self._own)
+
+
+def sweep_parts(folder: Path, store: Store) -> None:
+    """Remove parts that nobody will finish, or that a store has the content of."""
+    if folder.is_dir():
+        PartStore(folder).sweep(lambda digest: store.size_of(digest) is not None)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let only files be read within, and tell what the file system refuses.
+
+    Raises:
+        FileNotFoundError: There is no file: nothing, a link to nothing or to a folder,
+            a device that would never end.
+        LocalDiskError: It cannot be read.
+    """
+    with disk_errors(path, action="read"):
+        is_file = path.is_file()
+    if not is_file:
+        raise FileNotFoundError(errno.ENOENT, "no file", os.fspath(path))
+    with disk_errors(path, action="read"):
+        yield
+
+
+def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Move each part, or copy it while another target needs it too; flush them.
+
+    Raises:
+        LocalDiskError: The file system refused.
+    """
+    left = Counter(parts.values())
+    staged = {}
+    with disk_errors(folder.parent):
+        for path, part in parts.items():
+            staged[path] = folder / waiting_name()
+            left[part] -= 1
+            if left[part]:
+                copy(part, staged[path])
+            else:
+                shutil.move(part, staged[path])
+        flush(staged.values())
+    return staged

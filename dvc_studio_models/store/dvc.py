@@ -1,0 +1,350 @@
+"""The DVC cache, its links and the state database.
+
+Owns all that is DVC's on disk, through DVC's own parts: :class:`DvcStore` is the store
+of a DVC project. Which objects of the cache count is ``objects``'s to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import (
+    CacheRefusedError,
+    DvcRemoteError,
+    LocalDiskError,
+    disk_errors,
+)
+from dvc_studio_models.files.durable import flush
+from dvc_studio_models.files.folders import existing
+from dvc_studio_models.files.scratch import hide, lend, sweep, waiting_name
+from dvc_studio_models.model import Digest
+from dvc_studio_models.store.base import (
+    PARTS,
+    PlainStore,
+    sweep_parts,
+    take_parts,
+)
+from dvc_studio_models.store.linking import can_reflink, link_or_copy, link_types
+from dvc_studio_models.store.locking import hold_lock
+from dvc_studio_models.store.objects import Objects, by_algorithm, database_errors
+from dvc_studio_models.store.project import (
+    REFUSALS,
+    open_project,
+    refuse_read_only,
+    refused_path,
+)
+from dvc_studio_models.store.trees import build_tree, parse_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.remote import DvcRemote
+
+_OWN = (".dvc", "tmp", "models")
+_MEMO = "registry.json"
+_RECEIPTS = "receipts"
+
+
+def memo_of(folder: Path, root: Path) -> Path | None:
+    """Tell where the DVC project around a folder keeps what was read from Git.
+
+    Args:
+        folder: Need not exist.
+        root: Nothing above it counts.
+    """
+    project = project_around(folder, root)
+    return project and project.joinpath(*_OWN, _MEMO)
+
+
+def receipts_of(folder: Path, root: Path) -> Path | None:
+    """Tell where that project keeps receipts, see :func:`memo_of`."""
+    project = project_around(folder, root)
+    return project and project.joinpath(*_OWN, _RECEIPTS)
+
+
+def open_store(
+    folder: Path, root: Path, *, use_cache: bool = True, wait_for_lock: bool = False
+) -> Store:
+    """Open the store for files that are to lie in ``folder``.
+
+    Args:
+        folder: The deepest folder that holds all of them; need not exist.
+        root: Nothing above it counts.
+        use_cache: Whether downloaded files are kept in the DVC cache.
+        wait_for_lock: Whether to wait for another DVC process without end.
+
+    Raises:
+        StudioConfigError: DVC cannot read the project's config.
+        LocalDiskError: The file system refused.
+    """
+    project = project_around(folder, root)
+    if project is None:
+        return PlainStore(root)
+    return DvcStore(project, use_cache=use_cache, wait_for_lock=wait_for_lock)
+
+
+def project_around(folder: Path, root: Path) -> Path | None:
+    """Find the DVC project around a folder, see :func:`open_store`."""
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".dvc").is_dir():
+            return candidate
+        if candidate == root:
+            break
+    return None
+
+
+class DvcStore:
+    """The cache of a DVC project."""
+
+    def __init__(self, root: Path, *, use_cache: bool, wait_for_lock: bool) -> None:
+        # DVC finds its databases by the real path, and what is in them too.
+        real = os.path.realpath(root)
+        waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
+        self._repo: Any = open_project(real, **waiting)
+        self._objects = Objects(self._repo)
+        self._use_cache = use_cache
+        self._waits = wait_for_lock
+        self._own = Path(real).joinpath(*_OWN)
+        self._staged: set[tuple[object, ...]] = set()
+
+    @property
+    def repo(self) -> Any:
+        """DVC's own object of the project, for rooms that talk to hosts."""
+        return self._repo
+
+    @property
+    def parts(self) -> Path:
+        """In the cache folder beside ``files/``; without cache in the project's own.
+
+        Made as DVC makes folders of its cache: a shared one is for the whole group.
+        """
+        if not self._use_cache:
+            return self._own / PARTS
+        cache = self._repo.cache.local
+        folder = Path(self._objects.folder) / PARTS
+        with self._writing():
+            cache.makedirs(os.fspath(folder))
+            for needed in (folder, existing(Path(cache.path))):
+                refuse_read_only(needed)
+        return folder
+
+    @property
+    def receipts(self) -> Path | None:
+        """In the project's own folder, which Git ignores."""
+        return self._own / _RECEIPTS
+
+    @property
+    def memo(self) -> Path | None:
+        """Beside the receipts."""
+        return self._own / _MEMO
+
+    @functools.cached_property
+    def copies(self) -> bool:
+        """Whether cache and workspace lie where nothing but a copy can be made.
+
+        Not where a file system lies between them: then a part cannot be moved either.
+        """
+        links = link_types(self._repo.cache.local)
+        if not self._use_cache or set(links) - {"reflink"}:
+            return False
+        hide(self._own)
+        here, there = self._own.stat(), self.parts.stat()
+        if (here.st_dev, here.st_gid) != (there.st_dev, there.st_gid):
+            return False  # a file would not be the user's as others are
+        return not (links and can_reflink(self._own))
+
+    def sweep(self) -> None:
+        """Remove it from the cache folder and from the project's own."""
+        sweep(self._own)
+        for folder in (Path(self._objects.folder), self._own):
+            sweep_parts(folder / PARTS, self)
+
+    def size_of(self, digest: Digest) -> int | None:
+        """Tell the size of an object whose content has its hash."""
+        return self._objects.size_of(digest)
+
+    def digest_of(self, path: Path, algorithm: str) -> Digest:
+        """Hash through DVC's state, which remembers by inode, mtime and size.
+
+        Raises:
+            FileNotFoundError: There is no file.
+            LocalDiskError: It cannot be read.
+        """
+        return Digest(algorithm, self._objects.hash_of(_key(path), algorithm))
+
+    @contextlib.contextmanager
+    def _writing(self, *, needed: bool = False) -> Iterator[None]:
+        """Tell what refuses to be written of the cache, and of DVC's databases.
+
+        Args:
+            needed: Whether nothing goes without the cache.
+        """
+        with database_errors(self._repo):
+            try:
+                yield
+            except OSError as error:
+                folder = self._objects.folder
+                path = refused_path(error, folder)
+                reason = (error.strerror or str(error)).lower()
+                if error.errno in REFUSALS and path.is_relative_to(folder):
+                    raise CacheRefusedError(path, reason, needed=needed) from None
+                raise LocalDiskError(folder, reason) from None
+
+    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
+        """Link parts into the cache as its objects.
+
+        They are flushed first: DVC takes a read-only object for whole, also after a
+        power cut that tore it.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
+        if self._use_cache:
+            with self._writing():
+                flush(part for _, part in fetched)
+                self._objects.add(fetched)
+
+    def stage(
+        self,
+        cached: Mapping[str, Digest],
+        parts: Mapping[str, Path],
+        folder: Path,
+    ) -> dict[str, Path]:
+        """Link from the cache with the project's ``cache.type``.
+
+        Raises:
+            LocalDiskError: The file system refused, or an object is gone.
+        """
+        from dvc_objects.fs import localfs
+
+        self._objects.refuse_gone(set(cached.values()))
+        linked: dict[str, Path] = {}
+        for group in by_algorithm((digest, path) for path, digest in cached.items()):
+            made = {path: folder / waiting_name() for _, path in group}
+            pairs = [
+                (self._objects.path_of(digest), os.fspath(made[path]))
+                for digest, path in group
+            ]
+            with disk_errors(folder.parent):
+                link_or_copy(self._objects.odb(group[0][0]), pairs)
+            linked.update(made)
+        staged = {**take_parts(parts, folder), **linked}
+        infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
+        with disk_errors(folder.parent):
+            flush(
+                new
+                for new in linked.values()
+                if not self._objects.is_flushed(infos[new])
+            )
+        self._staged.update(map(_identity, infos.values()))
+        return staged
+
+    def remember(self, placed: Mapping[Path, Digest]) -> None:
+        """Save the hashes to DVC's state, so that ``dvc status`` need not hash.
+
+        What was staged is known by its inode, mtime and size. Anything else is hashed,
+        unless the state knows it: it may have been edited since.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
+        from dvc_objects.fs import localfs
+
+        known = []
+        for path, digest in placed.items():
+            with contextlib.suppress(FileNotFoundError):
+                info = localfs.info(_key(path))
+                if _identity(info) in self._staged:
+                    known.append((_key(path), digest, info))
+                else:
+                    self.digest_of(path, digest.algorithm)
+        self._objects.save_hashes(known)
+
+    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
+        """Save the ``.dir`` object that DVC wants for a directory.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
+        from dvc_data.hashfile.db import add_update_tree
+
+        tree = build_tree(files)
+        if self._use_cache and tree.hash_info.value == digest.value:
+            with self._writing():
+                self._objects.drop_damaged(digest)
+                add_update_tree(self._objects.odb(digest), tree)
+
+    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
+        """Read a ``.dir`` object of the cache."""
+        if self.size_of(digest) is None:
+            return None
+        return parse_tree(Path(self._objects.path_of(digest)).read_bytes(), digest)
+
+    def fetch(
+        self,
+        remote: DvcRemote,
+        files: Mapping[str, Digest],
+        *,
+        tell: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Bring contents from a remote into the cache.
+
+        Args:
+            remote: Of this project.
+            files: Path, for messages, to digest.
+            tell: Told of all bytes so far, from this thread.
+            jobs: The most connections at a time.
+
+        Raises:
+            DvcRemoteError: The remote did not deliver what was asked for.
+            LocalDiskError: The disk is full, or refuses to be written.
+        """
+        before = 0
+        for group in by_algorithm((digest, path) for path, digest in files.items()):
+            wanted = {path: digest for digest, path in group}
+            odb = self._objects.odb(group[0][0])
+            with self._writing(needed=True):
+                refuse_read_only(existing(Path(odb.path)))
+                for digest in wanted.values():
+                    self._objects.drop_damaged(digest)
+
+            def tell_all(count: int, before: int = before) -> None:
+                tell(before + count)
+
+            remote.fetch(wanted, odb, tell=tell_all, jobs=jobs)
+            damaged = [path for path in wanted if self.size_of(wanted[path]) is None]
+            if damaged:
+                reason = "it has another hash there"
+                raise DvcRemoteError(remote.name, [(path, reason) for path in damaged])
+            before += sum(self.size_of(digest) or 0 for digest in wanted.values())
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[Path]:
+        """Hold DVC's own lock of the project.
+
+        Raises:
+            LocalDiskError: It cannot be written.
+            LockHeldError: Another process has it.
+            LockUnsupportedError: The file system has no such locks.
+        """
+        with hold_lock(self._repo, waits=self._waits), lend(self._own) as folder:
+            yield folder
+
+    def close(self) -> None:
+        """Close DVC's databases."""
+        self._repo.close()
+
+
+def _key(path: Path) -> str:
+    """Name a file of the workspace as DVC does, which works in the real folder."""
+    return f"{os.path.realpath(path.parent)}{os.sep}{path.name}"
+
+
+def _identity(info: Mapping[str, object]) -> tuple[object, ...]:
+    return info["ino"], info["mtime"], info["size"]

@@ -1,0 +1,204 @@
+"""The objects of a DVC cache, and the hashes that DVC's state knows.
+
+Owns the reading, adding and removing of objects, through DVC's own parts. An object
+counts only while its content has the hash that it is named after; DVC's state remembers
+that, so that each is read once. One that is damaged stays as it is until its right
+content is at hand: it may be all there is of somebody's edit through a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dvc_studio_models.errors import LocalDiskError, SiteCacheError
+from dvc_studio_models.model import MD5_DOS2UNIX
+from dvc_studio_models.store.base import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from dvc_studio_models.model import Digest
+
+    Info = Mapping[str, object]
+
+_MD5_LETTERS = 32  # what follows them marks a directory
+
+T = TypeVar("T")
+
+
+class Objects:
+    """The objects of one DVC project, in its cache and in that of DVC 2's hashes."""
+
+    def __init__(self, repo: Any) -> None:
+        """Look at the cache of a project.
+
+        Args:
+            repo: DVC's own object; stays the caller's.
+        """
+        self._repo = repo
+        self._whole: dict[str, tuple[int, ...]] = {}
+        self._flushed: set[int] = set()
+
+    @property
+    def folder(self) -> str:
+        """The folder of the cache."""
+        return str(self._repo.cache.local_cache_dir)
+
+    def odb(self, digest: Digest) -> Any:
+        """Give DVC's own object for the cache of a digest's algorithm."""
+        cache = self._repo.cache
+        return cache.legacy if digest.algorithm == MD5_DOS2UNIX else cache.local
+
+    def path_of(self, digest: Digest) -> str:
+        """Tell where an object lies, if it is there."""
+        path: str = self.odb(digest).oid_to_path(digest.value)
+        return path
+
+    def size_of(self, digest: Digest) -> int | None:
+        """Tell the size of an object whose content has its hash, in bytes."""
+        path = self.path_of(digest)
+        try:
+            found = os.stat(path)  # noqa: PTH116 - of thousands of files
+            now = _version_of(found)
+            if self._whole.get(path) != now:
+                if self.hash_of(path, digest.algorithm) != _hash(digest):
+                    return None
+                self._whole[path] = now
+        except (OSError, LocalDiskError):
+            return None
+        return found.st_size
+
+    def refuse_gone(self, digests: Iterable[Digest]) -> None:
+        """Check that all are there.
+
+        Raises:
+            LocalDiskError: One is not.
+        """
+        for digest in digests:
+            if self.size_of(digest) is None:
+                reason = "it left the DVC cache, or was damaged, while the pull ran"
+                raise LocalDiskError(self.path_of(digest), reason, action="read")
+
+    def drop_damaged(self, digest: Digest) -> None:
+        """Remove an object whose content has another hash than its name.
+
+        Raises:
+            LocalDiskError: It cannot be read, so that nobody can tell.
+        """
+        path = self.path_of(digest)
+        try:
+            damaged = self.hash_of(path, digest.algorithm) != _hash(digest)
+        except FileNotFoundError:
+            damaged = Path(path).is_symlink()  # to nothing
+        if damaged:
+            Path(path).unlink(missing_ok=True)
+
+    def add(self, parts: Sequence[tuple[Digest, Path]]) -> None:
+        """Link verified, flushed parts into the cache.
+
+        DVC, which then finds them there, would try a reflink first, and empty for it
+        what another pull has put there since it looked (``dvc_objects.fs.system``).
+        """
+        from dvc_objects.fs import localfs
+        from dvc_objects.fs.generic import transfer
+
+        for group in by_algorithm(parts):
+            odb = self.odb(group[0][0])
+            sources = [os.fspath(part) for _, part in group]
+            targets = [self.path_of(digest) for digest, _ in group]
+            for digest, _ in group:
+                self.drop_damaged(digest)
+            for folder in set(map(os.path.dirname, targets)):
+                odb.makedirs(folder)
+            transfer(localfs, sources, odb.fs, targets, links=["hardlink", "copy"])
+            odb.add(sources, localfs, [digest.value for digest, _ in group])
+            for digest, part in group:
+                self._know_linked(self.path_of(digest), part)
+
+    def is_flushed(self, info: Info) -> bool:
+        """Whether a file, as DVC's file system describes it, is such a part."""
+        return info["ino"] in self._flushed
+
+    def hash_of(self, path: str, algorithm: str) -> str:
+        """Hash a file through DVC's state, which remembers by inode, mtime and size.
+
+        Returns:
+            The hash in hex, without what marks a directory.
+
+        Raises:
+            FileNotFoundError: There is no file.
+            LocalDiskError: It cannot be read.
+        """
+        from dvc_data.hashfile.hash import file_md5
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_objects.fs import localfs
+
+        with reading(Path(path)), database_errors(self._repo):
+            # Before it is read: what it becomes meanwhile is not taken for known.
+            info = localfs.info(path)
+            _, known = self._repo.state.get(path, localfs, info)
+            if known and known.name == algorithm:
+                return str(known.value)[:_MD5_LETTERS]
+            value: str = file_md5(path, name=algorithm)
+            self._repo.state.save(path, localfs, HashInfo(algorithm, value), info)
+        return value
+
+    def save_hashes(self, known: Iterable[tuple[str, Digest, Info]]) -> None:
+        """Tell DVC's state the hashes of files: path, digest, what the file is.
+
+        Raises:
+            LocalDiskError: The file system refused.
+        """
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_objects.fs import localfs
+
+        state = self._repo.state
+        entries = [
+            (path, HashInfo(digest.algorithm, digest.value), info)
+            for path, digest, info in known
+        ]
+        with database_errors(self._repo):
+            if hasattr(state, "save_many"):
+                state.save_many(entries, localfs)
+                return
+            for path, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
+                state.save(path, localfs, hash_info, info)
+
+    def _know_linked(self, path: str, part: Path) -> None:
+        """Take an object for whole that is a verified, flushed part's very file."""
+        found = os.stat(path)  # noqa: PTH116 - of thousands of files
+        if found.st_ino == os.stat(part).st_ino:  # noqa: PTH116
+            self._whole[path] = _version_of(found)
+            self._flushed.add(found.st_ino)
+
+
+@contextlib.contextmanager
+def database_errors(repo: Any) -> Iterator[None]:
+    """Tell what the file system refuses a project's databases, which are SQLite's."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise SiteCacheError(repo.site_cache_dir, str(error)) from None
+
+
+def by_algorithm(pairs: Iterable[tuple[Digest, T]]) -> list[list[tuple[Digest, T]]]:
+    """Group by the cache that a digest belongs to."""
+    groups: dict[str, list[tuple[Digest, T]]] = defaultdict(list)
+    for digest, value in pairs:
+        groups[digest.algorithm].append((digest, value))
+    return list(groups.values())
+
+
+def _hash(digest: Digest) -> str:
+    """Give the hash alone, without what marks a directory."""
+    return digest.value[:_MD5_LETTERS]
+
+
+def _version_of(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,161 @@
+"""DVC's own object for a project, opened wherever the file system allows it.
+
+DVC asks for the user's name, and writes databases into its *site cache*, a folder that
+users of a machine may share. A container may have neither; what is refused is named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import getpass
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import (
+    LocalDiskError,
+    SiteCacheError,
+    StudioConfigError,
+    config_errors,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What a file system says that will not be written, however much space it has."""
+
+_SITE_CACHE = "DVC_SITE_CACHE_DIR"
+
+
+def open_project(root: Path | str, **options: object) -> Any:
+    """Open a DVC project.
+
+    Args:
+        root: Of the project.
+        options: Of DVC's own object.
+
+    Raises:
+        StudioConfigError: DVC cannot read the project's config.
+        SiteCacheError: DVC's site cache cannot be written.
+        LocalDiskError: The file system refused.
+    """
+    import sqlite3
+
+    from dvc.repo import Repo
+    from scmrepo.noscm import NoSCM
+
+    # DVC is not to open Git itself, which it does through libgit2.
+    scm = NoSCM(os.fspath(root))
+    with config_errors(), named_user():
+        try:
+            return Repo(os.fspath(root), scm=scm, **options)
+        except sqlite3.OperationalError as error:
+            raise SiteCacheError(_site_cache_of(root), str(error)) from None
+        except UnicodeDecodeError:
+            msg = (
+                f"DVC cannot read a file of '{root}', as '.dvcignore': it is not UTF-8"
+            )
+            raise StudioConfigError(msg) from None
+        except OSError as error:
+            kind = SiteCacheError if _is_of_site_cache(error, root) else LocalDiskError
+            reason = (error.strerror or str(error)).lower()
+            raise kind(refused_path(error, root), reason) from None
+
+
+def open_project_to_read(root: Path | str, **options: object) -> Any:
+    """Open a DVC project; where DVC's site cache cannot be written, without it.
+
+    Then DVC hashes files anew: what it knows of them is in the site cache.
+
+    Raises:
+        StudioConfigError, LocalDiskError: See :func:`open_project`.
+    """
+    try:
+        return open_project(root, **options)
+    except SiteCacheError as refused:
+        try:
+            spare = tempfile.TemporaryDirectory()
+        except OSError:  # nor is there any other folder
+            raise refused from None
+        with _environ(_SITE_CACHE, spare.name):
+            project = open_project(root, **options)
+        weakref.finalize(project, spare.cleanup)
+        return project
+
+
+@contextlib.contextmanager
+def named_user() -> Iterator[None]:
+    """Give a user whom the password file does not know a name, which DVC asks for."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        with _environ("LOGNAME", f"uid-{os.getuid()}"):
+            yield
+    else:
+        yield
+
+
+def refused_path(error: OSError, default: Path | str) -> Path:
+    """Tell what refused: a file, or the deepest folder that is there to hold it.
+
+    Args:
+        error: What the file system said.
+        default: Where it names no path.
+    """
+    path = Path(_named(error) or default)
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
+def refuse_read_only(folder: Path) -> None:
+    """Check that files can be made in a folder, as far as its mode tells.
+
+    Raises:
+        PermissionError: They cannot.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def _named(error: OSError) -> str | None:
+    """Give the path that an error names; of two that of the target."""
+    named = error.filename2 or error.filename
+    return os.fsdecode(named) if isinstance(named, (str, bytes)) else None
+
+
+def _is_of_site_cache(error: OSError, root: Path | str) -> bool:
+    """Whether an error is of DVC's site cache, or of a folder that it is to lie in."""
+    named = Path(_named(error) or root)
+    site_cache = Path(_site_cache_of(root))
+    return named.is_relative_to(site_cache) or site_cache.is_relative_to(named)
+
+
+@contextlib.contextmanager
+def _environ(name: str, value: str) -> Iterator[None]:
+    """Set a variable of the environment for as long as the context lasts."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _site_cache_of(root: Path | str) -> str:
+    """Tell where DVC has its site cache."""
+    from dvc.config import Config
+    from dvc.dirs import site_cache_dir
+
+    try:
+        configured = Config(os.fspath(Path(root, ".dvc")))["core"].get("site_cache_dir")
+    except OSError:  # it is the config that cannot be read
+        configured = None
+    return str(os.environ.get(_SITE_CACHE) or configured or site_cache_dir())

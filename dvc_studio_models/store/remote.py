@@ -1,0 +1,186 @@
+"""The user's own DVC remote: contents by their hashes, with the user's credentials.
+
+Owns the talking to a remote, all of it through DVC: its config, its file systems, its
+way of adding to a cache. Each cloud's library fails in its own way; here it becomes an
+error of ours, with a reason and without an address, which may hold a password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.beside import Count, run_beside
+from dvc_studio_models.errors import DvcRemoteError, RemoteConfigError, disk_errors
+from dvc_studio_models.model import MD5_DOS2UNIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from dvc_studio_models.model import Digest
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+NOT_THERE = "it is not there; was it pushed with 'dvc push'?"
+
+_MD5_LETTERS = 32  # what follows them marks a directory
+_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
+
+
+class DvcRemote:
+    """One remote of a DVC project."""
+
+    def __init__(self, repo: Any, name: str | None, path: str) -> None:
+        """Find it in DVC's config.
+
+        Args:
+            repo: DVC's own object; stays the caller's.
+            name: None for the project's default one.
+            path: Of what it keeps, for messages.
+
+        Raises:
+            RemoteConfigError: There is none, or not the package for its kind, or it
+                keeps no files by their hashes.
+        """
+        self._repo = repo
+        self.name = name or repo.config["core"].get("remote") or ""
+        if not self.name:
+            reason = f"DVC's config has no default one, and '{path}' names none"
+            raise RemoteConfigError(reason)
+        with self._config_errors():
+            self._remote = repo.cloud.get_remote(name=name, command="fetch")
+        if self._remote.worktree or getattr(self._remote.fs, "version_aware", False):
+            reason = f"'{self.name}' is cloud-versioned; use 'dvc pull' for it"
+            raise RemoteConfigError(reason)
+
+    def read_tree(self, digest: Digest, path: str) -> bytes:
+        """Read the list of a directory's files.
+
+        Args:
+            digest: The ``.dir`` hash.
+            path: The directory, for messages.
+
+        Raises:
+            DvcRemoteError: It is not there, is damaged, or the remote does not answer.
+        """
+        odb = self._odb(digest)
+        try:
+            raw: bytes = odb.fs.cat_file(odb.oid_to_path(digest.value))
+        except Exception as error:  # noqa: BLE001 - each cloud has its own
+            raise DvcRemoteError(self.name, [(path, reason_of(error))]) from None
+        actual = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+        if actual != digest.value[:_MD5_LETTERS]:
+            reason = "its list of files has another hash there"
+            raise DvcRemoteError(self.name, [(path, reason)])
+        return raw
+
+    def fetch(
+        self,
+        files: Mapping[str, Digest],
+        odb: Any,
+        *,
+        tell: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Bring contents into a cache; DVC keeps only those with the right hash.
+
+        Args:
+            files: Path, for messages, to digest; all of one algorithm.
+            odb: The cache.
+            tell: Told of all bytes so far, from this thread.
+            jobs: The most connections at a time.
+
+        Raises:
+            DvcRemoteError: The remote did not deliver.
+            LocalDiskError: The disk is full, or refuses to be written.
+        """
+        paths = {digest.value: path for path, digest in files.items()}
+        failed: dict[str, BaseException] = {}
+        source = self._odb(next(iter(files.values())))
+        count = Count()
+
+        def work() -> None:
+            with disk_errors(odb.path):  # what fails at the remote is in ``failed``
+                try:
+                    odb.add(
+                        [source.oid_to_path(value) for value in paths],
+                        source.fs,
+                        list(paths),
+                        on_error=failed.__setitem__,
+                        callback=count,
+                        batch_size=jobs,
+                        verify=True,
+                    )
+                except FileNotFoundError:
+                    if not failed:
+                        raise
+
+        run_beside(work, count, tell)
+        with disk_errors(odb.path):
+            for error in failed.values():
+                if _is_of_disk(error, odb.path):
+                    raise error
+        problems = [(paths[value], reason_of(error)) for value, error in failed.items()]
+        if problems:
+            raise DvcRemoteError(self.name, problems)
+
+    def _odb(self, digest: Digest) -> Any:
+        is_old = digest.algorithm == MD5_DOS2UNIX
+        return self._remote.legacy_odb if is_old else self._remote.odb
+
+    @contextlib.contextmanager
+    def _config_errors(self) -> Iterator[None]:
+        from dvc.config import ConfigError
+        from dvc_objects.fs.errors import RemoteMissingDepsError
+
+        try:
+            yield
+        except ConfigError as error:
+            reason = str(error).splitlines()[0].removeprefix("config file error: ")
+            raise RemoteConfigError(reason) from None
+        except (ImportError, RemoteMissingDepsError):
+            reason = f"the package for '{self.name}' is missing, as dvc[s3] is for S3"
+            raise RemoteConfigError(reason) from None
+        except Exception as error:  # noqa: BLE001 - each cloud has its own
+            reason = f"'{self.name}': {type(error).__name__}"
+            raise RemoteConfigError(reason) from None
+
+
+def configured_remotes(repo: Any, names: Iterable[str | None]) -> list[str]:
+    """Name the remotes of outputs; none unless DVC's config has them all."""
+    default = repo.config["core"].get("remote")
+    wanted = {name or default for name in names}
+    return sorted(wanted) if wanted <= set(repo.config["remote"]) else []
+
+
+def is_folder(repo: Any, name: str | None) -> bool:
+    """Whether a remote is a folder of this machine, by DVC's config."""
+    config = repo.config
+    remote = config["remote"].get(name or config["core"].get("remote"), {})
+    return bool(remote.get("url")) and "://" not in remote["url"]
+
+
+def _is_of_disk(error: BaseException, folder: str) -> bool:
+    """Whether it is the disk of the cache that failed, and not the remote."""
+    if not isinstance(error, OSError):
+        return False
+    inside = Path(str(error.filename)).is_relative_to(folder)
+    return inside or error.errno in _DISK_ERRNOS
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why, in no words of the library's: they may hold an address with secrets."""
+    if isinstance(error, FileNotFoundError):
+        return NOT_THERE
+    if isinstance(error, PermissionError):
+        return "its credentials may not read it"
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return "it cannot be reached"
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return f"it answered with HTTP status {status}"
+    return f"it failed with {type(error).__name__}"

@@ -1,0 +1,1 @@
+"""Signed URLs to verified files: threads, ranges, retries, hashing."""

@@ -1,0 +1,104 @@
+"""One try at a whole file: its part, its hash, and the ranges to ask for.
+
+A further range is asked for only while the hash waits for bytes. Where it does not,
+hashing is the limit, and more connections would only take its processor away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.transfer.hashing import PrefixHash
+from dvc_studio_models.transfer.mirror import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dvc_studio_models.store.part import Part
+    from dvc_studio_models.store.parts import PartStore
+
+    Span = tuple[int, int]
+
+FIRST_WIDTH = 2
+AHEAD = 2  # times the ranges that are asked for at a time
+_TICK_S = 0.1
+
+
+class Attempt:
+    """A part and its hash; requests that serve an earlier attempt are void."""
+
+    def __init__(self, part: Part, store: PartStore) -> None:
+        self.part = part
+        self.hash = PrefixHash(part)
+        self.follower = Follower(part, store)
+        self.content_md5: str | None = None
+        self.met = False
+        """Whether its size is what storage says."""
+        self.judged = False
+        self.beside = False
+        """Whether a thread of its own hashes it."""
+        self.arrived = threading.Event()
+        self._spans: deque[Span] = deque()
+        self._most = 0
+        self._queued = 0
+        self._asked = 0
+        self._width = FIRST_WIDTH
+        self._lock = threading.Lock()
+
+    def feed(self, position: int, chunk: memoryview) -> None:
+        """Hash bytes that have just been written, here or beside."""
+        if self.beside:
+            self.arrived.set()
+        else:
+            self.hash.feed(position, chunk)
+
+    def wait(self) -> None:
+        """Wait for bytes, but not for ever: all may have ended."""
+        self.arrived.wait(_TICK_S)
+        self.arrived.clear()
+
+    def plan(self, spans: Iterable[Span], *, most: int) -> None:
+        """Take down which ranges are still to be asked for; hash them beside.
+
+        Args:
+            spans: In their order.
+            most: How large one is, in bytes.
+        """
+        with self._lock:
+            self._spans, self._most = deque(spans), most
+            self.beside = bool(self._spans)
+
+    def due(self) -> int:
+        """Tell how many more ranges are to be asked for now; each is told once.
+
+        No range starts far beyond what is hashed: its bytes would leave the memory,
+        and have to be read back from the disk.
+        """
+        with self._lock:
+            before = self._queued
+            while self._asked < self._width and self._queued < len(self._spans):
+                lead = self._spans[self._queued][0] - self.hash.position
+                if lead > AHEAD * self._width * self._most:
+                    break
+                self._queued += 1
+                self._asked += 1
+            return self._queued - before
+
+    def take(self) -> Span:
+        """Give the first of the ranges that are to be asked for."""
+        with self._lock:
+            self._queued -= 1
+            return self._spans.popleft()
+
+    def settle(self) -> None:
+        """Take down that a range which was asked for is here."""
+        with self._lock:
+            self._asked -= 1
+
+    def widen(self) -> None:
+        """Allow twice as many ranges at a time."""
+        with self._lock:
+            if self._spans:
+                self._width *= 2

@@ -1,0 +1,344 @@
+"""One content on its way: a part that grows until its hash is right.
+
+Owns what happens to one file, from any number of threads. Promises that a part is
+delivered only when its hash is the promised one, that no byte which has arrived is
+asked for again, and that what is given up is never written to a file that is delivered.
+
+    claim a part -> first range -> size known -> other ranges -> hash right -> deliver
+    Retry       wait, and go on at the same offset, while bytes keep coming in between
+    Refused     ask Studio for new links, once for all files, and go on
+    StartOver   drop the part and ask for the whole file in one answer
+    wrong hash  drop the part and begin again, once
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.http.response import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.store.parts import key_of
+from dvc_studio_models.store.ranges import divide
+from dvc_studio_models.transfer.attempt import Attempt
+from dvc_studio_models.transfer.hashing import Fetched, verdict
+from dvc_studio_models.transfer.ledger import Entry
+from dvc_studio_models.transfer.retries import Budget, Setbacks, WrongError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dvc_studio_models.http.response import Answer
+    from dvc_studio_models.http.storage import Storage, Tuning
+    from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.store.parts import PartStore
+    from dvc_studio_models.transfer.ledger import Ledger
+    from dvc_studio_models.workers import Workers
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+_END = sys.maxsize
+
+
+@dataclass(frozen=True)
+class Means:
+    """What all downloads of a pull share."""
+
+    store: PartStore
+    storage: Storage
+    workers: Workers
+    ledger: Ledger
+    tuning: Tuning
+    deliver: Callable[[Download, Fetched], None]
+
+
+class Download:
+    """One content to fetch."""
+
+    def __init__(self, file: ModelFile, means: Means) -> None:
+        self.file = file
+        self._means = means
+        self._key = key_of(file.digest) if file.digest else None
+        self._entry = Entry()
+        self._attempt: Attempt | None = None
+        self._lock = threading.Lock()
+        self._setbacks = Setbacks(file)
+
+    @property
+    def received(self) -> int:
+        """How many bytes are on disk."""
+        attempt = self._attempt
+        return attempt.part.received if attempt else 0
+
+    def foresee(self) -> None:
+        """Count in what is known before the first request.
+
+        Raises:
+            LocalDiskError: The disk is too small.
+        """
+        if self.file.size is not None:
+            held = self._means.store.held_bytes(self._key) if self._key else 0
+            missing = max(0, self.file.size - held)
+            self._means.ledger.update(self._entry, self.file.size, missing=missing)
+
+    def begin(self) -> None:
+        """Go on with what an earlier pull left, or ask for the first range."""
+        store = self._means.store
+        part = store.claim(self._key) if self._key else store.fresh(None)
+        attempt = self._attempt = Attempt(part, store)
+        if part.size is not None:
+            name, received = self.file.path, part.received
+            logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
+        self._bring_first(attempt)
+
+    def follow(self) -> None:
+        """Let the disk do meanwhile what it can.
+
+        Raises:
+            LocalDiskError: It refuses.
+        """
+        attempt = self._attempt
+        if attempt:
+            with (
+                disk_errors(self._means.store.folder),
+                contextlib.suppress(FileNotFoundError),  # it was given up
+            ):
+                attempt.follower.advance()
+
+    def leave(self) -> int:
+        """Keep what has arrived for the next pull; how many bytes."""
+        if self._attempt is None:
+            return 0
+        self._attempt.follower.leave()
+        return self._attempt.part.release()
+
+    # Requests
+
+    def _bring_first(self, attempt: Attempt) -> None:
+        """Fetch the first range that is missing; the others follow from its answer."""
+        start, stop = next(iter(attempt.part.missing(0, _END)), (0, 0))
+        self._bring(attempt, start, min(stop, start + self._means.tuning.first_bytes))
+
+    def _bring(self, attempt: Attempt, start: int, stop: int) -> None:
+        """Fetch a range, however many requests it takes."""
+        budget = Budget(self.file.path, self._means.tuning.tries)
+        with self._guarded(attempt):
+            while self._serves(attempt) and (gap := self._gap(attempt, start, stop)):
+                try:
+                    self._request(attempt, *gap)
+                except Refused as refused:
+                    self._renew(refused)
+                except Retry as again:
+                    self._wait(attempt, budget, again)
+            self._finish(attempt)
+
+    def _gap(self, attempt: Attempt, start: int, stop: int) -> tuple[int, int] | None:
+        stop = _END if self._setbacks.whole else stop
+        return next(iter(attempt.part.missing(start, stop)), None)
+
+    def _go_on(self, attempt: Attempt) -> bool:
+        """Ask for what is due by now, if anybody still waits for it."""
+        self._ask_on(attempt)
+        return self._serves(attempt)
+
+    def _serves(self, attempt: Attempt) -> bool:
+        """Whether anybody still waits for what is done."""
+        return self._attempt is attempt and not self._means.workers.ended
+
+    def _request(self, attempt: Attempt, start: int, stop: int) -> None:
+        """Send one request and write what comes."""
+        wanted = Wanted(
+            self.file.path,
+            start,
+            None if self._setbacks.whole else stop,
+            attempt.part.size,
+            attempt.part.etag,
+            self._setbacks.decode,
+        )
+        with self._means.storage.ask(wanted) as answer:
+            if not attempt.met or attempt.part.size is None:
+                self._meet(attempt, answer, stop)
+            self._receive(attempt, answer)
+
+    def _meet(self, attempt: Attempt, answer: Answer, stop: int) -> None:
+        """Learn from the first answer how large the file is; queue its other ranges."""
+        attempt.met = True
+        self._setbacks.whole = answer.whole
+        part, size = attempt.part, answer.extent.size
+        attempt.content_md5 = answer.content_md5
+        if size is None:
+            return
+        self._learn(size, missing=size - part.received)
+        part.describe(size, answer.etag)
+        if not answer.whole:
+            self._spread(attempt, stop)
+
+    def _learn(self, size: int, *, missing: int) -> None:
+        """Take down a size; refuse what the disk cannot take before its first byte."""
+        if self.file.size not in {None, size}:
+            why = f"{size} bytes instead of {self.file.size}"
+            raise WrongError(why)
+        self._means.ledger.update(self._entry, size, missing=missing)
+
+    def _spread(self, attempt: Attempt, beyond: int) -> None:
+        """Divide what is missing of a file into ranges, and ask for the first ones."""
+        tuning, missing = self._means.tuning, attempt.part.missing(beyond, _END)
+        most = tuning.range_bytes
+        attempt.plan(divide(missing, most=most, ramp=tuning.ramp), most=most)
+        if attempt.beside:
+            beside = functools.partial(self._hash_beside, attempt)
+            self._means.workers.add_beside(beside)
+        self._ask_on(attempt)
+
+    def _ask_on(self, attempt: Attempt) -> None:
+        """Queue as many ranges as keep the hashing busy."""
+        if count := attempt.due():
+            bring = functools.partial(self._bring_next, attempt)
+            self._means.workers.add([bring] * count, first=True)
+
+    def _bring_next(self, attempt: Attempt) -> None:
+        self._bring(attempt, *attempt.take())
+        attempt.settle()
+        self._ask_on(attempt)
+
+    def _receive(self, attempt: Attempt, answer: Answer) -> None:
+        """Write a body into the part at its offset, and hash what fits on."""
+        position = answer.extent.start
+        with attempt.part.open() as file:
+            for chunk in answer.chunks():
+                if self._attempt is not attempt:
+                    return
+                stop = position + len(chunk)
+                self._check_room(answer, stop)
+                start = attempt.part.write(file, position, chunk)
+                attempt.feed(start, chunk[start - position :])
+                position = stop
+                self._setbacks.forget_refusal()
+                if attempt.hash.is_starving():
+                    attempt.widen()
+                    self._ask_on(attempt)
+                if self._means.workers.ended:
+                    return
+        if answer.extent.stop is None:
+            self._end(attempt, answer, position)
+        elif position < answer.extent.stop:
+            why = "the connection was cut"
+            raise Retry(why)
+
+    def _check_room(self, answer: Answer, position: int) -> None:
+        """Stop a body that is longer than it may be, however it is framed."""
+        limit, promised = answer.extent.stop, self.file.size
+        if limit is not None and position > limit:
+            why = "storage sent more than it announced"
+            raise StartOver(why)
+        if promised is not None and position > promised:
+            why = f"more than {promised} bytes"
+            raise WrongError(why)
+        if limit is None and promised is None:
+            self._means.ledger.update(self._entry, None, missing=position)
+
+    def _end(self, attempt: Attempt, answer: Answer, size: int) -> None:
+        """Take the end of a body for the end of the file: nothing else tells it."""
+        if attempt.part.received > size:
+            why = "storage sent less than before"
+            raise StartOver(why)
+        self._learn(size, missing=size)
+        attempt.part.describe(size, answer.etag)
+
+    # After a request
+
+    def _wait(self, attempt: Attempt, budget: Budget, again: Retry) -> None:
+        """Pause before the next try, while the budget lasts."""
+        if not self._serves(attempt):
+            return
+        tries = budget.spend(attempt.part.received, again)
+        pause_s = self._means.tuning.pause_s(tries, again.headers)
+        logger.warning(
+            "'%s': %s; trying again in %.1f s", self.file.path, again, pause_s
+        )
+        self._means.workers.pause(pause_s)
+
+    def _renew(self, refused: Refused) -> None:
+        """Ask for new links; what refuses those too will refuse any."""
+        with self._lock:
+            self._setbacks.refuse(refused)
+        self._means.storage.links.renew(refused.generation)
+
+    @contextlib.contextmanager
+    def _guarded(self, attempt: Attempt) -> Iterator[None]:
+        """Begin again where that helps; fail in our own words."""
+        with disk_errors(self._means.store.folder):
+            try:
+                yield
+            except (StartOver, WrongError, FileNotFoundError) as setback:
+                self._start_over(attempt, setback)
+            except OSError:
+                if self._serves(attempt):
+                    raise
+
+    def _start_over(self, attempt: Attempt, setback: Exception) -> None:
+        """Drop a part and begin with a new one, or fail.
+
+        Requests that still write to the old part write to nobody's file.
+        """
+        store = self._means.store
+        with self._lock:
+            if not self._serves(attempt):
+                return  # another request of the file noticed it first
+            self._setbacks.start_over(setback, resumed=attempt.part.resumed > 0)
+            self._attempt = again = Attempt(store.fresh(self._key), store)
+        attempt.follower.leave()
+        attempt.part.discard()
+        self._means.ledger.regain(attempt.part.resumed)
+        self._means.ledger.update(self._entry, self._entry.size, missing=0)
+        if self._setbacks.is_final:
+            raise self._setbacks.failure(setback, attempt.content_md5)
+        logger.debug("starting '%s' over: %s", self.file.path, setback)
+        bring = functools.partial(self._bring_first, again)
+        self._means.workers.add([bring], first=True)
+
+    # When bytes are there
+
+    def _hash_beside(self, attempt: Attempt) -> None:
+        """Hash a large file as it arrives, so that no connection waits for the hash."""
+        with self._guarded(attempt):
+            while self._go_on(attempt) and not attempt.judged:
+                attempt.wait()
+                self._judge(attempt)
+
+    def _finish(self, attempt: Attempt) -> None:
+        """Hash what has arrived, or let that be done beside."""
+        if attempt.beside:
+            attempt.arrived.set()
+        else:
+            self._judge(attempt)
+
+    def _judge(self, attempt: Attempt) -> None:
+        """Deliver a part that is complete, and is what was promised."""
+        md5 = attempt.hash.catch_up(is_given_up=lambda: not self._go_on(attempt))
+        with self._lock:
+            if md5 is None or attempt.judged or not self._serves(attempt):
+                return
+            attempt.judged = True
+        part = attempt.part
+        verified_by = verdict(
+            self.file.digest,
+            md5,
+            part.path,
+            etag=part.etag,
+            content_md5=attempt.content_md5,
+        )
+        if verified_by is None:
+            self._setbacks.decode = not self._setbacks.decode
+            raise WrongError(md5)
+        part.close()
+        size = part.size or 0
+        self._means.ledger.update(self._entry, size, missing=self._entry.missing)
+        copy = attempt.follower.finish()
+        done = Fetched(self.file, size, md5, verified_by, part, copy)
+        self._means.deliver(self, done)

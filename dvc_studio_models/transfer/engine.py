@@ -1,0 +1,178 @@
+"""Verified bytes: files with signed URLs in, parts whose hash is right out.
+
+Owns what the downloads of one pull share: the threads and their connections, the disk
+space, the progress. Large files are fetched in concurrent ranges straight into their
+parts, and hashed beside. Promises that memory is bounded by the number of connections,
+not by the size of files, and that what was not finished stays for the next pull.
+
+    transfer    all files: start, watch, stop
+    download    one file: requests, retries, the verdict
+    attempt     one try at a file: which ranges to ask for, and when
+    setbacks    what went wrong: what is tried next
+    storage     one request
+    answer      what comes back
+    wire        sockets
+    parts       files on disk
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.cli.progress import format_bytes
+from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.storage import Storage, Tuning
+from dvc_studio_models.model import DEFAULT_JOBS
+from dvc_studio_models.transfer.download import Download, Means
+from dvc_studio_models.transfer.hashing import Fetched
+from dvc_studio_models.transfer.ledger import Ledger
+from dvc_studio_models.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    from dvc_studio_models.cli.progress import Progress
+    from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.store.parts import PartStore
+
+__all__ = ["Fetched", "Tuning", "fetch"]
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+_TICK_S = 0.1
+
+
+def fetch(
+    files: Sequence[ModelFile],
+    *,
+    store: PartStore,
+    renew: Callable[[], Mapping[str, str]],
+    progress: Progress,
+    jobs: int = DEFAULT_JOBS,
+    tuning: Tuning | None = None,
+) -> Generator[list[Fetched]]:
+    """Download files and yield them as they are verified, several at a time.
+
+    Closing the generator, or an error, stops all connections and leaves the unfinished
+    parts for the next pull.
+
+    Args:
+        files: Each content once.
+        store: Where parts are kept.
+        renew: Asks Studio for new links of the same content: path to URL.
+        progress: Told of bytes from this thread only.
+        jobs: The most connections at a time.
+        tuning: How storage is asked.
+
+    Raises:
+        DownloadError: Storage did not deliver a file within the retry budget.
+        IntegrityError: The content of a file is not what was promised, twice.
+        LocalDiskError: The disk is full, too small, or refuses to be written.
+        StudioModelsError: What ``renew`` raises.
+    """
+    links = Links(files, renew)
+    transfer = _Transfer(links, store, tuning or Tuning(), jobs=jobs)
+    try:
+        transfer.start(files)
+        yield from transfer.results(progress)
+    finally:
+        transfer.stop()
+
+
+class _Transfer:
+    """All files of one pull."""
+
+    def __init__(
+        self, links: Links, store: PartStore, tuning: Tuning, *, jobs: int
+    ) -> None:
+        self._store = store
+        self._tuning = tuning
+        self._storage = Storage(links, connections=jobs, idle_s=tuning.idle_s)
+        self._workers = Workers(jobs)
+        self._lock = threading.Lock()
+        self._active: set[Download] = set()
+        self._ready: list[Fetched] = []
+        self._waiting = 0
+        self._verified = 0
+        self._all_ready = threading.Event()
+
+    def start(self, files: Sequence[ModelFile]) -> None:
+        with disk_errors(self._store.folder):
+            free = self._store.free_bytes()
+        store, copied = self._store, self._store.copied
+        self._ledger = Ledger(store.folder, free=free, files=len(files), copied=copied)
+        means = Means(
+            store,
+            self._storage,
+            self._workers,
+            self._ledger,
+            self._tuning,
+            self._deliver,
+        )
+        downloads = [Download(file, means) for file in files]
+        for download in downloads:
+            download.foresee()
+        self._waiting = len(downloads)
+        self._workers.add(functools.partial(self._begin, each) for each in downloads)
+        self._workers.add_beside(self._follow)
+
+    def results(self, progress: Progress) -> Iterator[list[Fetched]]:
+        """Yield what is verified, watching over the rest meanwhile."""
+        waiting = 1
+        while waiting:
+            self._all_ready.wait(_TICK_S)
+            self._storage.cut_silent()
+            self._store.keep_alive()
+            error = self._workers.error
+            with self._lock:
+                ready, self._ready = self._ready, []
+                waiting = self._waiting
+                done = self._verified + sum(each.received for each in self._active)
+            progress.update(done, self._ledger.total)
+            if ready:
+                yield ready
+            elif error is not None:
+                raise error
+        if self._workers.error is not None:  # all is here, but the disk refused a flush
+            raise self._workers.error
+
+    def stop(self) -> None:
+        """End all threads and connections; keep what has arrived."""
+        self._storage.end(self._workers)
+        with self._lock:  # a thread may be left behind
+            active, ready = list(self._active), list(self._ready)
+        kept = sum(download.leave() for download in active)
+        kept += sum(fetched.release() for fetched in ready)
+        if kept:
+            logger.warning(
+                "kept %s; the next pull goes on from there", format_bytes(kept)
+            )
+
+    # What the threads call
+
+    def _follow(self) -> None:
+        """Have the disk write what has arrived, so that little is left for the end."""
+        while not self._workers.ended:
+            with self._lock:
+                active = list(self._active)
+            for download in active:
+                download.follow()
+            self._workers.pause(_TICK_S)
+
+    def _begin(self, download: Download) -> None:
+        with self._lock:
+            self._active.add(download)
+        download.begin()
+
+    def _deliver(self, download: Download, fetched: Fetched) -> None:
+        with self._lock:
+            self._active.discard(download)
+            self._verified += fetched.size
+            self._ready.append(fetched)
+            self._waiting -= 1
+            if not self._waiting:
+                self._all_ready.set()

@@ -1,0 +1,84 @@
+"""How large files are in storage, where nothing else tells: for dry runs.
+
+Asks for the first byte of each file, since signed links may not be asked for less, and
+reads the whole size from the answer's head. A file that storage says nothing of stays
+without a size: who wants it will be told why.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.http.response import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.storage import Storage
+from dvc_studio_models.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dvc_studio_models.model import ModelFile
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+IDLE_S = 10.0  # of silence; nobody waits long for a number
+_TICK_S = 0.1
+_EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing, which has no range
+
+
+def ask_sizes(
+    files: Sequence[ModelFile],
+    *,
+    renew: Callable[[], Mapping[str, str]],
+    jobs: int,
+    idle_s: float = IDLE_S,
+) -> dict[str, int]:
+    """Ask storage how large files are.
+
+    Args:
+        files: With their links.
+        renew: Asks Studio for new links of the same content: path to URL.
+        jobs: The most connections at a time.
+        idle_s: The longest silence, in seconds.
+
+    Returns:
+        Path to size in bytes, of the files whose size storage told.
+    """
+    storage = Storage(Links(files, renew), connections=jobs, idle_s=idle_s)
+    workers = Workers(jobs)
+    sizes: dict[str, int] = {}
+    asked: set[str] = set()
+    all_asked = threading.Event()
+
+    def ask(file: ModelFile) -> None:
+        size = _ask(storage, file)
+        if size is not None:
+            sizes[file.path] = size
+        asked.add(file.path)
+        if len(asked) == len(files):
+            all_asked.set()
+
+    try:
+        workers.add(functools.partial(ask, file) for file in files)
+        while not (all_asked.wait(_TICK_S) or workers.ended):
+            storage.cut_silent()
+        if workers.error:
+            raise workers.error
+    finally:
+        storage.end(workers)
+    return sizes
+
+
+def _ask(storage: Storage, file: ModelFile) -> int | None:
+    if file.digest and file.digest.value == _EMPTY:
+        return 0
+    try:
+        with storage.ask(Wanted(file.path, 0, 1)) as answer:
+            return answer.extent.size
+    except (Refused, Retry, StartOver, StudioModelsError) as error:
+        logger.debug("storage does not tell the size of '%s': %s", file.path, error)
+        return None
