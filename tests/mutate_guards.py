@@ -37,14 +37,18 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "dvc_studio_models"
 MODULES = {
-    "files/durable": ["test_disk.py", "test_cache.py"],
-    "files/owner": ["test_scratch.py", "test_parts.py"],
-    "files/paths": ["test_paths.py"],
-    "files/folders": ["test_workspace.py"],
-    "files/transaction": ["test_workspace.py"],
-    "files/receipts": ["test_receipts.py"],
-    "files/scratch": ["test_scratch.py", "test_workspace.py", "test_cache.py"],
-    "files/workspace": ["test_workspace.py"],
+    "files/durable": ["files/test_durable.py", "store/test_dvc.py"],
+    "files/owner": ["files/test_scratch.py", "store/test_parts.py"],
+    "files/paths": ["files/test_paths.py"],
+    "files/folders": ["files/test_workspace.py"],
+    "files/transaction": ["files/test_workspace.py"],
+    "files/receipts": ["files/test_receipts.py"],
+    "files/scratch": [
+        "files/test_scratch.py",
+        "files/test_workspace.py",
+        "store/test_dvc.py",
+    ],
+    "files/workspace": ["files/test_workspace.py"],
 }
 HEAVY = ("hypothesis", "pygit2", "requests", "dvc.repo", "dvc.exceptions", "servers")
 FIGURES = TESTS / "mutants.txt"
@@ -52,6 +56,7 @@ TIMEOUT_S = 90
 MEMORY_BYTES = 4 << 30  # of address space; a mutant may not take the machine's
 SMALL = "if size < PIECE_BYTES"
 SUBVOLUMES = "if self._scratch.stat().st_dev != os.fstat(folder).st_dev"
+LOOPS = "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"
 EXCUSED = {
     (
         "files/folders",

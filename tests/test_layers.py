@@ -43,7 +43,7 @@ CUT = {
 LIBRARIES = {
     "requests": {"http"},
     "urllib3": {"http"},
-    "scmrepo": {"registry"},
+    "scmrepo": {"registry", "store"},  # store/project: what DVC raises
     "pygit2": {"registry"},
     "dulwich": {"registry"},
     "tqdm": {"cli"},
@@ -87,7 +87,7 @@ def test_a_module_imported_from_the_package_is_seen(tmp_path: Path) -> None:
 
 
 def others(path: Path) -> set[str]:
-    """Return the packages, beside its own and the ground, from which a module imports."""
+    """Return the other packages that a module imports from, but for the ground."""
     tops = {name[0] for name in ours(path) if name[0] in {*ARROWS, *ENTRIES}}
     return tops - GROUND - {package_of(path)}
 

@@ -15,7 +15,7 @@ from servers import Behaviour
 from terminals import heed_ctrl_c
 
 from tests.e2e.test_pins import PATH, md5
-from tests.test_workspace import frozen
+from tests.files.test_workspace import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path

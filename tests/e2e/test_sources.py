@@ -16,7 +16,7 @@ from servers import free_port
 
 from dvc_studio_models.model import SOURCES
 from tests.e2e.test_pins import PATH, md5
-from tests.test_workspace import frozen
+from tests.files.test_workspace import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from projects import CHURN, commit_all, copy_project, git, serving, track, write
 
-from tests.test_server_git import REFUSAL, ask, clone, content, named, refusal
+from tests.server.test_git import REFUSAL, ask, clone, content, named, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path

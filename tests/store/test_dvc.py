@@ -831,7 +831,7 @@ def calls_of_keeping(project: Path, calls: str) -> list[str]:
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_cache import CONTENT, keep, md5, opened, place
+from test_dvc import CONTENT, keep, md5, opened, place
 
 root = Path(sys.argv[1])
 with opened(root) as store:

@@ -94,7 +94,7 @@ def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
         "print(process(), flush=True)\n"
         "sys.stdin.read()\n"
     )
-    package = str(Path(scratch.__file__).parents[1])
+    package = str(Path(scratch.__file__).parents[2])
     with subprocess.Popen(
         [python, "-c", code],
         env={**os.environ, "PYTHONPATH": package},
