@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import UsageError, disk_errors
 from dvc_studio_models.files.paths import path_problem
-from dvc_studio_models.files.scratch import sweep, write_anew
+from dvc_studio_models.files.scratch import sweep, write_atomically
 from dvc_studio_models.model import Digest, ModelRef, is_tree
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Receipts:
         with disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             sweep(self._folder)
-            write_anew(self._folder / name, text)
+            write_atomically(self._folder / name, text)
 
 
 def _file_name(receipt: Receipt) -> str:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
 STALE_AFTER_S = 24 * 3600.0  # for what was left by a machine that is not this one
-WAITING = "placing-"
+TEMPORARY = "placing-"
 """How the names of files and folders begin that go when placing ends."""
 
 _IGNORE = ".gitignore"
-_IGNORE_ALL = b"*\n"
+_IGNORE_EVERYTHING = b"*\n"
 
 
 def make_folder(folder: Path) -> None:
@@ -39,7 +39,7 @@ def make_folder(folder: Path) -> None:
     os.close(_open_made(folder))
 
 
-def hide(folder: Path) -> None:
+def make_hidden_folder(folder: Path) -> None:
     """Make a folder that Git does not show.
 
     Raises:
@@ -49,7 +49,7 @@ def hide(folder: Path) -> None:
     opened = _open_made(folder)
     try:
         with disk_errors(folder):
-            ignore_all(opened)
+            hide_from_git(opened)
     finally:
         os.close(opened)
 
@@ -62,7 +62,7 @@ def _open_made(folder: Path) -> int:
         return open_folder(os.fspath(folder), known_as=os.fspath(folder))
 
 
-def ignore_all(folder: int) -> None:
+def hide_from_git(folder: int) -> None:
     """Tell Git to ignore an open folder, itself included."""
     try:
         _link_ignore(folder)
@@ -71,14 +71,14 @@ def ignore_all(folder: int) -> None:
     except (OSError, AttributeError):  # neither this system nor this file system has it
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         with os.fdopen(os.open(_IGNORE, flags, 0o666, dir_fd=folder), "wb") as file:
-            file.write(_IGNORE_ALL)
+            file.write(_IGNORE_EVERYTHING)
 
 
 def _link_ignore(folder: int) -> None:
     """Give the file its name after its content, or Git shows it for a moment."""
     unnamed = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=folder)
     try:
-        os.write(unnamed, _IGNORE_ALL)
+        os.write(unnamed, _IGNORE_EVERYTHING)
         os.link(f"/proc/self/fd/{unnamed}", _IGNORE, dst_dir_fd=folder)
     finally:
         os.close(unnamed)
@@ -87,7 +87,7 @@ def _link_ignore(folder: int) -> None:
 def remove_hidden(
     name: str | Path, *, parent: int | None = None, ours: Container[str] = ()
 ) -> None:
-    """Remove a folder that :func:`ignore_all` hid, unless somebody else uses it.
+    """Remove a folder that :func:`hide_from_git` hid, unless somebody else uses it.
 
     Args:
         name: Of the folder.
@@ -99,7 +99,7 @@ def remove_hidden(
         try:
             for file in _names(folder):
                 if file in ours or (
-                    file.startswith(WAITING) and is_left(file, folder=folder)
+                    file.startswith(TEMPORARY) and is_stale(file, folder=folder)
                 ):
                     os.unlink(file, dir_fd=folder)
             if _names(folder) == [_IGNORE]:
@@ -118,7 +118,7 @@ def sweep(home: Path) -> None:
     """Remove what killed pulls left in ``home``, if it is there."""
     with contextlib.suppress(OSError):
         os.close(os.open(home, FOLDER))  # no link is followed
-        for left in filter(is_left, home.glob(f"{WAITING}*")):
+        for left in filter(is_stale, home.glob(f"{TEMPORARY}*")):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:
@@ -126,7 +126,7 @@ def sweep(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def lend(home: Path) -> Iterator[Path]:
+def temporary_folder(home: Path) -> Iterator[Path]:
     """Lend an empty folder.
 
     Args:
@@ -136,8 +136,8 @@ def lend(home: Path) -> Iterator[Path]:
         LocalDiskError: It cannot be made.
         UnsafePathError: A link or a file is in the place of ``home``.
     """
-    hide(home)
-    folder = home / waiting_name()
+    make_hidden_folder(home)
+    folder = home / temporary_name()
     with disk_errors(home):
         folder.mkdir()
     try:
@@ -146,7 +146,7 @@ def lend(home: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_anew(path: Path, text: str, *, flushed: bool = False) -> None:
+def write_atomically(path: Path, text: str, *, flushed: bool = False) -> None:
     """Write a file in one step, for readers at the same time; nothing else is left.
 
     Args:
@@ -157,7 +157,7 @@ def write_anew(path: Path, text: str, *, flushed: bool = False) -> None:
     Raises:
         OSError: The file system refused; what was there still is.
     """
-    new = path.with_name(waiting_name())
+    new = path.with_name(temporary_name())
     try:
         new.write_text(text, "utf-8")
         if flushed:
@@ -168,19 +168,19 @@ def write_anew(path: Path, text: str, *, flushed: bool = False) -> None:
             new.unlink()
 
 
-def waiting_name() -> str:
+def temporary_name() -> str:
     """Make a name that nobody else has, and that tells whose it is."""
-    return f"{WAITING}{secrets.token_hex(8)}-{process()}-{machine()}"
+    return f"{TEMPORARY}{secrets.token_hex(8)}-{process()}-{machine()}"
 
 
-def is_left(path: str | Path, *, folder: int | None = None) -> bool:
+def is_stale(path: str | Path, *, folder: int | None = None) -> bool:
     """Whether a file or folder with such a name is nobody's any more.
 
     Args:
         path: A path, or a name in ``folder``.
         folder: An open folder.
     """
-    _, _, owner = Path(path).name.removeprefix(WAITING).partition("-")
+    _, _, owner = Path(path).name.removeprefix(TEMPORARY).partition("-")
     worker, _, where = owner.partition("-")
     gone = is_gone(worker, where)
     if gone is not None:

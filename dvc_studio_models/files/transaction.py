@@ -28,10 +28,10 @@ from dvc_studio_models.files.durable import each_at_once, flush_open
 from dvc_studio_models.files.folders import Seen, Tree, look
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
-    WAITING,
-    ignore_all,
+    TEMPORARY,
+    hide_from_git,
     remove_hidden,
-    waiting_name,
+    temporary_name,
 )
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class Placing:
 
     def _keep(self, spot: _Spot) -> str:
         """Spare what could not be brought back, and tell where it is."""
-        name = spot.name.replace(WAITING, "kept-")
+        name = spot.name.replace(TEMPORARY, "kept-")
         if spot.near is None:
             kept = self._scratch.with_name(name)
             (self._scratch / spot.name).rename(kept)
@@ -261,7 +261,7 @@ class Placing:
         return False
 
     def _spot(self, near: str | None) -> _Spot:
-        spot = _Spot(waiting_name(), near)
+        spot = _Spot(temporary_name(), near)
         if near is not None:
             self._near.setdefault(near, set()).add(spot.name)
         return spot
@@ -273,7 +273,7 @@ class Placing:
             yield os.fspath(self._scratch / spot.name), None
             return
         with self._tree.open(posixpath.join(spot.near, HIDDEN), made=[]) as folder:
-            ignore_all(folder)
+            hide_from_git(folder)
             yield spot.name, folder
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.files.scratch import write_anew
+from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.recorded import (
     CloudVersion,
@@ -47,7 +47,7 @@ def save(cache: Path | None, state: dict[str, Any]) -> None:
         return
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        write_anew(cache, json.dumps(state))
+        write_atomically(cache, json.dumps(state))
     except OSError as exc:  # a read-only clone is slower, not wrong
         logger.debug("cannot save '%s': %s", cache.name, exc.strerror)
 

@@ -16,7 +16,7 @@ from dvc_studio_models.errors import (
     disk_errors,
 )
 from dvc_studio_models.files.paths import path_problem
-from dvc_studio_models.files.scratch import write_anew
+from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.model import (
     MD5,
     MD5_DOS2UNIX,
@@ -91,7 +91,7 @@ def update_pins(path: Path, pins: Mapping[str, Pin]) -> None:
     if after == before:
         return
     with disk_errors(path):
-        write_anew(path, _dump(after), flushed=True)
+        write_atomically(path, _dump(after), flushed=True)
 
 
 # Reading

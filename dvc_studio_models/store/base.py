@@ -18,12 +18,12 @@ from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import copy, flush
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
-    hide,
-    lend,
     make_folder,
+    make_hidden_folder,
     remove_hidden,
     sweep,
-    waiting_name,
+    temporary_folder,
+    temporary_name,
 )
 from dvc_studio_models.model import Digest
 from dvc_studio_models.store.parts import PartStore
@@ -175,7 +175,7 @@ class PlainStore:
     def lock(self) -> Iterator[Path]:
         """Lend a scratch folder; there is no DVC command to keep out."""
         self._make()
-        with lend(self._own) as folder:
+        with temporary_folder(self._own) as folder:
             yield folder
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class PlainStore:
     def _make(self) -> None:
         missing = [at for at in self._own.parents if not at.exists()]
         self._made = self._made or missing
-        hide(self._own)
+        make_hidden_folder(self._own)
 
 
 def sweep_parts(folder: Path, store: Store) -> None:
@@ -228,7 +228,7 @@ def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     staged = {}
     with disk_errors(folder.parent):
         for path, part in parts.items():
-            staged[path] = folder / waiting_name()
+            staged[path] = folder / temporary_name()
             left[part] -= 1
             if left[part]:
                 copy(part, staged[path])

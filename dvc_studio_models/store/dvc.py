@@ -20,7 +20,12 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.files.durable import flush
 from dvc_studio_models.files.folders import existing
-from dvc_studio_models.files.scratch import hide, lend, sweep, waiting_name
+from dvc_studio_models.files.scratch import (
+    make_hidden_folder,
+    sweep,
+    temporary_folder,
+    temporary_name,
+)
 from dvc_studio_models.model import Digest
 from dvc_studio_models.store.base import (
     PARTS,
@@ -152,7 +157,7 @@ class DvcStore:
         links = link_types(self._repo.cache.local)
         if not self._use_cache or set(links) - {"reflink"}:
             return False
-        hide(self._own)
+        make_hidden_folder(self._own)
         here, there = self._own.stat(), self.parts.stat()
         if (here.st_dev, here.st_gid) != (there.st_dev, there.st_gid):
             return False  # a file would not be the user's as others are
@@ -225,7 +230,7 @@ class DvcStore:
         self._objects.refuse_gone(set(cached.values()))
         linked: dict[str, Path] = {}
         for group in by_algorithm((digest, path) for path, digest in cached.items()):
-            made = {path: folder / waiting_name() for _, path in group}
+            made = {path: folder / temporary_name() for _, path in group}
             pairs = [
                 (self._objects.path_of(digest), os.fspath(made[path]))
                 for digest, path in group
@@ -333,7 +338,10 @@ class DvcStore:
             LockHeldError: Another process has it.
             LockUnsupportedError: The file system has no such locks.
         """
-        with hold_lock(self._repo, waits=self._waits), lend(self._own) as folder:
+        with (
+            hold_lock(self._repo, waits=self._waits),
+            temporary_folder(self._own) as folder,
+        ):
             yield folder
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import CacheLinkError, disk_errors
 from dvc_studio_models.files.durable import copy, each_at_once
-from dvc_studio_models.files.scratch import lend
+from dvc_studio_models.files.scratch import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,6 @@ def can_reflink(folder: Path) -> bool:
     from dvc_objects.fs import localfs
     from dvc_objects.fs.generic import test_links
 
-    with lend(folder) as lent, disk_errors(folder):
+    with temporary_folder(folder) as lent, disk_errors(folder):
         here, target = os.fspath(lent), os.fspath(lent / "any")
         return bool(test_links(["reflink"], localfs, here, localfs, target))

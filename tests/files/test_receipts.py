@@ -16,7 +16,7 @@ import pytest
 from dvc_studio_models.errors import LocalDiskError
 from dvc_studio_models.files.owner import process
 from dvc_studio_models.files.receipts import Receipt, Receipts
-from dvc_studio_models.files.scratch import waiting_name
+from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def test_what_a_killed_pull_left_is_swept(receipts: Receipts, tmp_path: Path) ->
     ended = subprocess.Popen(["true"])
     ended.wait()
     ours = f"-{process()}-"
-    left = tmp_path / "receipts" / waiting_name().replace(ours, f"-{ended.pid}-")
+    left = tmp_path / "receipts" / temporary_name().replace(ours, f"-{ended.pid}-")
     left.touch()
 
     receipts.save(CHURN)
@@ -167,7 +167,7 @@ def test_what_another_pull_is_about_to_name_stays(
     receipts: Receipts, tmp_path: Path
 ) -> None:
     receipts.save(CHURN)
-    live = tmp_path / "receipts" / waiting_name()
+    live = tmp_path / "receipts" / temporary_name()
     live.touch()
 
     receipts.save(CHURN)

@@ -16,11 +16,11 @@ from dvc_studio_models.files import scratch
 from dvc_studio_models.files.owner import is_gone, machine, process
 from dvc_studio_models.files.scratch import (
     STALE_AFTER_S,
-    is_left,
+    is_stale,
     remove_hidden,
     sweep,
-    waiting_name,
-    write_anew,
+    temporary_name,
+    write_atomically,
 )
 
 
@@ -34,7 +34,7 @@ def dead() -> int:
 
 def named(pid: object) -> str:
     """Make the name of something that a process of this machine waits with."""
-    return waiting_name().replace(f"-{process()}-", f"-{pid}-")
+    return temporary_name().replace(f"-{process()}-", f"-{pid}-")
 
 
 def dated(path: Path, age_s: float) -> None:
@@ -49,7 +49,7 @@ def test_what_a_dead_process_left_is_swept_files_and_folders(
     folder = tmp_path / named(dead)
     folder.mkdir()
     (folder / "file").touch()
-    (tmp_path / waiting_name()).touch()
+    (tmp_path / temporary_name()).touch()
     (tmp_path / "receipts").mkdir()
 
     sweep(tmp_path)
@@ -67,22 +67,22 @@ def restarted() -> str:
 
 def test_what_had_the_number_of_a_process_that_lives_is_swept(tmp_path: Path) -> None:
     (tmp_path / named(restarted())).touch()
-    (tmp_path / waiting_name()).touch()
+    (tmp_path / temporary_name()).touch()
 
     sweep(tmp_path)
 
     assert len(list(tmp_path.iterdir())) == 1
-    assert not any(map(is_left, tmp_path.iterdir()))
+    assert not any(map(is_stale, tmp_path.iterdir()))
 
 
 def test_a_number_alone_may_be_of_another_process_a_day_later(tmp_path: Path) -> None:
     left = tmp_path / named(os.getpid())
     left.touch()
-    young = is_left(left)
+    young = is_stale(left)
     dated(left, STALE_AFTER_S + 60)
 
     assert not young
-    assert is_left(left)
+    assert is_stale(left)
 
 
 def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_number_that_is_none_tells_nothing(tmp_path: Path, pid: str) -> None:
     left = tmp_path / named(pid)
     left.touch()
 
-    assert not is_left(left)
+    assert not is_stale(left)
 
 
 def test_what_is_of_nobody_here_is_swept_a_day_later(tmp_path: Path) -> None:
@@ -191,14 +191,14 @@ def test_a_file_is_written_anew_or_left_as_it_was(
     tmp_path: Path, flushed: bool
 ) -> None:
     file = tmp_path / "file"
-    write_anew(file, "größe", flushed=flushed)
+    write_atomically(file, "größe", flushed=flushed)
     before = file.stat().st_ino
 
     with file.open(encoding="utf-8") as reader:
-        write_anew(file, "new", flushed=flushed)
+        write_atomically(file, "new", flushed=flushed)
         assert reader.read() == "größe"
     with pytest.raises(UnicodeEncodeError):
-        write_anew(file, "broken \udcff", flushed=flushed)
+        write_atomically(file, "broken \udcff", flushed=flushed)
 
     assert file.read_text("utf-8") == "new"
     assert file.stat().st_ino != before
@@ -211,8 +211,8 @@ def test_a_flushed_file_survives_a_power_cut(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from dvc_studio_models.files.scratch import write_anew\n"
-        "write_anew(Path(sys.argv[1]), 'new', flushed=True)\n"
+        "from dvc_studio_models.files.scratch import write_atomically\n"
+        "write_atomically(Path(sys.argv[1]), 'new', flushed=True)\n"
     )
     strace = ["strace", "-f", "-y", "-o", log, "-e", "trace=fsync,/^rename"]
     subprocess.run([*strace, sys.executable, "-c", code, file], check=True)
@@ -232,8 +232,8 @@ def test_where_no_file_is_without_a_name_a_link_is_not_written_through(
     (linked / ".gitignore").symlink_to(tmp_path / "outside")
     code = (
         "import os, sys\n"
-        "from dvc_studio_models.files.scratch import ignore_all\n"
-        "ignore_all(os.open(sys.argv[1], os.O_RDONLY))\n"
+        "from dvc_studio_models.files.scratch import hide_from_git\n"
+        "hide_from_git(os.open(sys.argv[1], os.O_RDONLY))\n"
     )
     *done, refused = (without_proc(code, folder) for folder in folders)
 

@@ -29,7 +29,7 @@ from dvc_studio_models.errors import (
     UnsafePathError,
 )
 from dvc_studio_models.files.folders import FOLDER, Tree
-from dvc_studio_models.files.scratch import ignore_all
+from dvc_studio_models.files.scratch import hide_from_git
 from dvc_studio_models.files.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -1258,8 +1258,8 @@ def test_git_shows_no_hidden_folder(tmp_path: Path) -> None:
     hidden = tmp_path / "m" / ".dvc-models"
     hidden.mkdir(parents=True)
     with Tree(tmp_path) as tree, tree.open("m/.dvc-models") as folder:
-        ignore_all(folder)
-        ignore_all(folder)
+        hide_from_git(folder)
+        hide_from_git(folder)
     (hidden / "part").write_bytes(NEW)
     shown = subprocess.run(
         ["git", "status", "--porcelain", "--untracked-files=all"],

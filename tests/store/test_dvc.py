@@ -23,7 +23,7 @@ from projects import BERT, CHURN, Project, copy_project, git, init_project, writ
 
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
 from dvc_studio_models.files.owner import process
-from dvc_studio_models.files.scratch import waiting_name
+from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.base import PlainStore, take_parts
@@ -607,7 +607,7 @@ def test_what_a_killed_pull_left_is_swept(any_store: Store) -> None:
     ended.wait()
     with any_store.lock() as scratch:
         left = scratch.with_name(
-            waiting_name().replace(f"-{process()}-", f"-{ended.pid}-")
+            temporary_name().replace(f"-{process()}-", f"-{ended.pid}-")
         )
         left.mkdir()
         (left / "file").touch()
@@ -645,7 +645,7 @@ def test_what_another_pull_is_placing_stays_even_if_locks_lie(
     any_store: Store,
 ) -> None:
     with any_store.lock() as scratch:
-        live = scratch.with_name(waiting_name())
+        live = scratch.with_name(temporary_name())
         live.mkdir()
         elsewhere = scratch.with_name("placing-0123-1-elsewhere-1")
         elsewhere.mkdir()
