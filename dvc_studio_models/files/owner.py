@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @functools.cache
-def machine() -> str:
+def host_id() -> str:
     """Name what a process number is unique in: the host, and the container in it."""
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
@@ -21,7 +21,7 @@ def machine() -> str:
     return f"{socket.gethostname()}-{namespace}"
 
 
-def process() -> str:
+def process_id() -> str:
     """Name this process: its number, which others get later, and when it started.
 
     A container that starts anew is the same machine and gives the same numbers.
@@ -35,18 +35,18 @@ def _name(number: int) -> str:
     return f"{number}_{started}" if started else str(number)
 
 
-def is_gone(process: str, where: str) -> bool | None:
+def is_dead(process: str, where: str) -> bool | None:
     """Tell whether a process is over.
 
     Args:
-        process: Its name, see :func:`process`, or its number alone.
-        where: The :func:`machine` that it ran on.
+        process: Its name, see :func:`process_id`, or its number alone.
+        where: The :func:`host_id` that it ran on.
 
     Returns:
         None where that cannot be told from here.
     """
     number, _, started = process.partition("_")
-    if where != machine() or not number.isdecimal():
+    if where != host_id() or not number.isdecimal():
         return None
     try:
         os.kill(int(number), 0)

@@ -12,7 +12,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from dvc_studio_models.files.owner import machine, process
+from dvc_studio_models.files.owner import host_id, process_id
 from dvc_studio_models.store.ranges import Ranges
 
 if TYPE_CHECKING:
@@ -234,4 +234,4 @@ def _natural(text: str) -> int:
 
 
 def _owner() -> str:
-    return f"{machine()}-{process()}"
+    return f"{host_id()}-{process_id()}"

@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.files.owner import is_gone
+from dvc_studio_models.files.owner import is_dead
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.part import RECORD, Part, record_of, remove
 
@@ -223,5 +223,5 @@ def _is_needless(key: str, is_at_hand: Callable[[Digest], bool]) -> bool:
 
 def _is_abandoned(owner: str, age_s: float) -> bool:
     where, _, process = owner.rpartition("-")
-    gone = is_gone(process, where)
+    gone = is_dead(process, where)
     return age_s > ABANDONED_AFTER_S if gone is None else gone

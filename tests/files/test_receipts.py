@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dvc_studio_models.errors import LocalDiskError
-from dvc_studio_models.files.owner import process
+from dvc_studio_models.files.owner import process_id
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
@@ -154,7 +154,7 @@ def test_what_a_killed_pull_left_is_swept(receipts: Receipts, tmp_path: Path) ->
     receipts.save(CHURN)
     ended = subprocess.Popen(["true"])
     ended.wait()
-    ours = f"-{process()}-"
+    ours = f"-{process_id()}-"
     left = tmp_path / "receipts" / temporary_name().replace(ours, f"-{ended.pid}-")
     left.touch()
 

@@ -13,7 +13,7 @@ import pytest
 from needs import mount_namespace, need_program
 
 from dvc_studio_models.files import scratch
-from dvc_studio_models.files.owner import is_gone, machine, process
+from dvc_studio_models.files.owner import host_id, is_dead, process_id
 from dvc_studio_models.files.scratch import (
     STALE_AFTER_S,
     is_stale,
@@ -34,7 +34,7 @@ def dead() -> int:
 
 def named(pid: object) -> str:
     """Make the name of something that a process of this machine waits with."""
-    return temporary_name().replace(f"-{process()}-", f"-{pid}-")
+    return temporary_name().replace(f"-{process_id()}-", f"-{pid}-")
 
 
 def dated(path: Path, age_s: float) -> None:
@@ -61,7 +61,7 @@ def test_what_a_dead_process_left_is_swept_files_and_folders(
 
 def restarted() -> str:
     """Name a process that had our number, before the container started anew."""
-    number, _, started = process().partition("_")
+    number, _, started = process_id().partition("_")
     return f"{number}_{int(started) - 1}"
 
 
@@ -90,8 +90,8 @@ def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
     python.symlink_to(sys.executable)
     code = (
         "import sys\n"
-        "from dvc_studio_models.files.owner import process\n"
-        "print(process(), flush=True)\n"
+        "from dvc_studio_models.files.owner import process_id\n"
+        "print(process_id(), flush=True)\n"
         "sys.stdin.read()\n"
     )
     package = str(Path(scratch.__file__).parents[2])
@@ -104,14 +104,14 @@ def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout
         name = other.stdout.readline().strip()
-        while_it_lives = is_gone(name, machine())
+        while_it_lives = is_dead(name, host_id())
         other.kill()
 
     number, _, started = name.partition("_")
     assert int(number) == other.pid
-    assert int(started) >= int(process().partition("_")[2])  # it is our child
+    assert int(started) >= int(process_id().partition("_")[2])  # it is our child
     assert while_it_lives is False
-    assert is_gone(name, machine())
+    assert is_dead(name, host_id())
 
 
 def test_a_number_of_another_machine_tells_nothing(tmp_path: Path, dead: int) -> None:
@@ -179,8 +179,8 @@ def without_proc(code: str, *args: Path) -> subprocess.CompletedProcess[str]:
 def test_without_proc_a_process_is_known_by_its_number() -> None:
     code = (
         "import os\n"
-        "from dvc_studio_models.files.owner import is_gone, machine, process\n"
-        "print(process() == str(os.getpid()), is_gone(process(), machine()))\n"
+        "from dvc_studio_models.files.owner import host_id, is_dead, process_id\n"
+        "print(process_id() == str(os.getpid()), is_dead(process_id(), host_id()))\n"
     )
 
     assert without_proc(code).stdout == "True False\n"

@@ -22,7 +22,7 @@ from needs import need_program, other_file_system
 from projects import BERT, CHURN, Project, copy_project, git, init_project, write
 
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
-from dvc_studio_models.files.owner import process
+from dvc_studio_models.files.owner import process_id
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
@@ -607,7 +607,7 @@ def test_what_a_killed_pull_left_is_swept(any_store: Store) -> None:
     ended.wait()
     with any_store.lock() as scratch:
         left = scratch.with_name(
-            temporary_name().replace(f"-{process()}-", f"-{ended.pid}-")
+            temporary_name().replace(f"-{process_id()}-", f"-{ended.pid}-")
         )
         left.mkdir()
         (left / "file").touch()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fetching import largest_file, noise
 
-from dvc_studio_models.files.owner import machine, process
+from dvc_studio_models.files.owner import host_id, process_id
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.parts import (
     ABANDONED_AFTER_S,
@@ -293,8 +293,8 @@ def test_the_part_of_a_process_whose_number_is_ours_now_is_claimed(
     """As in a container that starts anew after its pull was killed."""
     leave(store, 1000, (0, 300))
     (data,) = (path for path in folder.iterdir() if path.suffix != ".ranges")
-    number, _, started = process().partition("_")
-    before = f"{machine()}-{number}_{int(started) - 1}"
+    number, _, started = process_id().partition("_")
+    before = f"{host_id()}-{number}_{int(started) - 1}"
     data.rename(data.with_name(f"{data.name}.{before}"))
 
     assert PartStore(folder).claim(KEY).resumed == 300
