@@ -24,7 +24,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True)
-class Seen:
+class FileStamp:
     """What was at a name, as far as it tells whether it is still the same."""
 
     inode: int
@@ -32,27 +32,27 @@ class Seen:
     size: int
 
 
-def look(name: str | Path, folder: int | None = None) -> Seen | None:
+def stat_target(name: str | Path, folder: int | None = None) -> FileStamp | None:
     """Tell what is at a name; None if nothing. Follows no link."""
     try:
         found = os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
         return None
-    return Seen(found.st_ino, found.st_mtime_ns, found.st_size)
+    return FileStamp(found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def existing(folder: Path) -> Path:
+def nearest_existing(folder: Path) -> Path:
     """Find the deepest folder of a path that is there: itself, or one above it."""
     return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
 
 
-class Tree:
+class SafeFolders:
     """The folders below one root."""
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
 
-    def __enter__(self) -> Tree:
+    def __enter__(self) -> SafeFolders:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,7 +25,7 @@ from dvc_studio_models.errors import (
     WorkspaceError,
 )
 from dvc_studio_models.files.durable import each_at_once, flush_open
-from dvc_studio_models.files.folders import Seen, Tree, look
+from dvc_studio_models.files.folders import FileStamp, SafeFolders, stat_target
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
     TEMPORARY,
@@ -57,20 +57,22 @@ class _Change:
     """One target: what was done, or is about to be."""
 
     path: str
-    before: Seen | None
+    before: FileStamp | None
     """What was there."""
 
     old: _Spot | None
     """The second name of it; None if nothing was there."""
 
-    ours: Seen | None
+    ours: FileStamp | None
     """What is there since; None after a removal."""
 
 
 class Placing:
     """One run of changes to a tree, all of which can be taken back."""
 
-    def __init__(self, tree: Tree, scratch: Path, pause: Callable[[], None]) -> None:
+    def __init__(
+        self, tree: SafeFolders, scratch: Path, pause: Callable[[], None]
+    ) -> None:
         """Change nothing yet.
 
         Args:
@@ -87,7 +89,7 @@ class Placing:
         self._near: dict[str, set[str]] = {}
         self._apart: dict[str, bool] = {}
 
-    def put(self, path: str, new: Path, before: Seen | None) -> None:
+    def put(self, path: str, new: Path, before: FileStamp | None) -> None:
         """Give a file its name.
 
         Args:
@@ -105,17 +107,17 @@ class Placing:
         with self._tree.open(parent, made=self._made) as folder:
             near = parent if self._is_apart(parent, folder) else None
             old = self._set_aside(path, folder, near, before)
-            change = _Change(path, before, old, look(new))
+            change = _Change(path, before, old, stat_target(new))
             self._changes.append(change)
             if near is None:
                 _name(os.fspath(new), None, path, folder, free=before is None)
                 return
             with self._at(self._spot(near)) as (copy, at):
                 self._copy(os.fspath(new), None, copy, at)
-                change.ours = look(copy, at)
+                change.ours = stat_target(copy, at)
                 _name(copy, at, path, folder, free=before is None)
 
-    def remove(self, path: str, before: Seen | None) -> None:
+    def remove(self, path: str, before: FileStamp | None) -> None:
         """Take a file away.
 
         Raises:
@@ -162,7 +164,7 @@ class Placing:
     # One target
 
     def _set_aside(
-        self, path: str, folder: int, near: str | None, before: Seen | None
+        self, path: str, folder: int, near: str | None, before: FileStamp | None
     ) -> _Spot | None:
         """Give what is at a target a second name, if it is what it was."""
         if before is None:
@@ -172,9 +174,9 @@ class Placing:
         with self._at(spot) as (aside, at):
             try:
                 _link(name, folder, aside, at)
-                kept = look(aside, at)
+                kept = stat_target(aside, at)
             except OSError:  # it is gone, or no hard link may be made of it
-                kept = look(name, folder)
+                kept = stat_target(name, folder)
                 if kept == before:
                     self._copy(name, folder, aside, at)
         if kept != before:
@@ -184,7 +186,7 @@ class Placing:
     def _take_back(self, change: _Change) -> None:
         parent, name = posixpath.split(change.path)
         with self._tree.open(parent) as folder:
-            here = look(name, folder)
+            here = stat_target(name, folder)
             if here == change.before:  # it was not done yet
                 return
             if here != change.ours:

@@ -23,7 +23,12 @@ from dvc_studio_models.errors import (
     disk_errors,
 )
 from dvc_studio_models.files.durable import make_executable
-from dvc_studio_models.files.folders import Seen, Tree, existing, look
+from dvc_studio_models.files.folders import (
+    FileStamp,
+    SafeFolders,
+    nearest_existing,
+    stat_target,
+)
 from dvc_studio_models.files.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.files.scratch import remove_hidden
 from dvc_studio_models.files.signals import put_off
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Seen", "Workspace"]
+__all__ = ["FileStamp", "Workspace"]
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -62,32 +67,33 @@ class Workspace:
         if bad:
             raise UnsafePathError(bad.items(), source=source)
 
-    def look(self, path: str) -> Seen | None:
-        """Tell what is at a target; see :meth:`look_at`."""
-        return self.look_at([path])[path]
+    def stat_target(self, path: str) -> FileStamp | None:
+        """Tell what is at a target; see :meth:`stat_targets`."""
+        return self.stat_targets([path])[path]
 
-    def look_at(self, paths: Iterable[str]) -> dict[str, Seen | None]:
+    def stat_targets(self, paths: Iterable[str]) -> dict[str, FileStamp | None]:
         """Tell what is at targets; None if nothing is, or only behind a link.
 
         Raises:
             LocalDiskError: A folder cannot be looked into.
         """
-        seen: dict[str, Seen | None] = dict.fromkeys(paths)
+        seen: dict[str, FileStamp | None] = dict.fromkeys(paths)
         for folder, inside in _by_folder(seen).items():
             with (
                 disk_errors(self.root / folder, action="read"),
                 contextlib.suppress(FileNotFoundError, UnsafePathError),
-                Tree(self.root) as tree,
+                SafeFolders(self.root) as tree,
                 tree.open(folder) as opened,
             ):
                 seen.update(
-                    (path, look(posixpath.basename(path), opened)) for path in inside
+                    (path, stat_target(posixpath.basename(path), opened))
+                    for path in inside
                 )
         return seen
 
     def sweep(self, paths: Iterable[str]) -> None:
         """Remove what killed pulls left beside targets."""
-        with contextlib.suppress(OSError), Tree(self.root) as tree:
+        with contextlib.suppress(OSError), SafeFolders(self.root) as tree:
             for folder in {posixpath.dirname(path) for path in paths}:
                 with (
                     contextlib.suppress(OSError, UnsafePathError),
@@ -100,7 +106,7 @@ class Workspace:
         staged: Mapping[str, Path],
         *,
         remove: Sequence[str],
-        seen: Mapping[str, Seen | None],
+        seen: Mapping[str, FileStamp | None],
         backups: Path,
         executable: Container[str] = (),
     ) -> None:
@@ -118,7 +124,7 @@ class Workspace:
             UnsafePathError: A parent is a link, or is no folder.
             LocalDiskError: The file system refused.
         """
-        now = self.look_at(seen)
+        now = self.stat_targets(seen)
         changed = [path for path in seen if now[path] != seen[path]]
         if changed:
             raise TargetChangedError(changed)
@@ -127,7 +133,7 @@ class Workspace:
                 make_executable(staged[path])
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            tree = Tree(self.root)
+            tree = SafeFolders(self.root)
         with tree, put_off() as answer_signals:
             placing = Placing(tree, backups, answer_signals)
             try:
@@ -144,7 +150,7 @@ class Workspace:
             parent, name = posixpath.split(path)
             with (
                 _warning_of_mode(path),
-                Tree(self.root) as tree,
+                SafeFolders(self.root) as tree,
                 tree.open(parent) as folder,
             ):
                 make_executable(name, folder)
@@ -154,7 +160,7 @@ class Workspace:
         placing: Placing,
         staged: Mapping[str, Path],
         remove: Sequence[str],
-        seen: Mapping[str, Seen | None],
+        seen: Mapping[str, FileStamp | None],
     ) -> None:
         for path, new in staged.items():
             with disk_errors(self.root / path):
@@ -175,10 +181,13 @@ class Workspace:
         others = (probe.upper(), unicodedata.normalize("NFC", probe))
         try:
             # What is still to be made will be as the folder is that it is made in.
-            with Tree(existing(self.root)) as tree, tree.open("") as root:
+            with (
+                SafeFolders(nearest_existing(self.root)) as tree,
+                tree.open("") as root,
+            ):
                 os.mkdir(probe, dir_fd=root)  # Git shows no empty folder
                 try:
-                    return any(look(other, root) for other in others)
+                    return any(stat_target(other, root) for other in others)
                 finally:
                     os.rmdir(probe, dir_fd=root)
         except OSError:  # read-only: then it stays unknown
@@ -206,7 +215,7 @@ class Workspace:
         """Find what is no file at targets in one folder, or that this is no folder."""
         with disk_errors(self.root / folder, action="read"):
             try:
-                with Tree(self.root) as tree, tree.open(folder) as opened:
+                with SafeFolders(self.root) as tree, tree.open(folder) as opened:
                     for path in paths:
                         if kind := _what_is_no_file(posixpath.basename(path), opened):
                             yield path, f"{kind} is in its place"
@@ -246,7 +255,7 @@ def _what_is_no_file(name: str, folder: int) -> str | None:
     return "a folder" if stat.S_ISDIR(mode) else "something that is no file"
 
 
-def _prune(tree: Tree, removed: Iterable[str]) -> None:
+def _prune(tree: SafeFolders, removed: Iterable[str]) -> None:
     """Remove the folders that removed files left empty."""
     for path in removed:
         folder = posixpath.dirname(path)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dvc_studio_models.files.receipts import Receipt
-    from dvc_studio_models.files.workspace import Seen
+    from dvc_studio_models.files.workspace import FileStamp
     from dvc_studio_models.model import ModelFile, ModelRef, Pin, PullOptions
     from dvc_studio_models.operations.plan import Plan
     from dvc_studio_models.sources.base import Source
@@ -104,7 +104,7 @@ class Ready:
     store: Store
     receipts: Receipts
     plan: Plan
-    seen: Mapping[str, Seen | None]
+    seen: Mapping[str, FileStamp | None]
     registry: GitRegistry | None
     """What Git says of the models; None where no clone of their repo is at hand."""
 

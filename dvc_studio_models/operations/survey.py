@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NotGitRepoError, UnsafePathError, disk_errors
-from dvc_studio_models.files.folders import existing
+from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.operations.plan import Held, Plan, make_plan
 from dvc_studio_models.registry.clone import Clone
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dvc_studio_models.files.receipts import Receipt
-    from dvc_studio_models.files.workspace import Seen, Workspace
+    from dvc_studio_models.files.workspace import FileStamp, Workspace
     from dvc_studio_models.model import PullOptions
     from dvc_studio_models.sources.resolve import Answer
     from dvc_studio_models.store.base import Store
@@ -47,7 +47,7 @@ def check_targets(workspace: Workspace, paths: Sequence[str], *, source: str) ->
 def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
     """Find what Git tracks of the paths below a root, which need not be a clone's."""
     try:
-        clone = Clone.find(existing(root))
+        clone = Clone.find(nearest_existing(root))
     except NotGitRepoError:
         return []
     inner = os.path.relpath(root.resolve(), clone.root.resolve())
@@ -63,7 +63,7 @@ def survey(
     known: Sequence[Receipt],
     *,
     options: PullOptions,
-) -> tuple[Plan, dict[str, Seen | None]]:
+) -> tuple[Plan, dict[str, FileStamp | None]]:
     """Look at every target and decide what it needs.
 
     Returns:
@@ -71,7 +71,7 @@ def survey(
     """
     files = [file for answer in answers for file in answer.files]
     placed = {path: digest for r in known for path, digest in r.files.items()}
-    seen = workspace.look_at(file.path for file in files)
+    seen = workspace.stat_targets(file.path for file in files)
     held = {
         file.path: _hold(file, workspace.root, store, placed)
         for file in files
@@ -80,7 +80,7 @@ def survey(
     leftovers = (
         {} if options.is_partial else find_leftovers(answers, known, workspace, store)
     )
-    seen.update(workspace.look_at(leftovers))
+    seen.update(workspace.stat_targets(leftovers))
     kept_in_git = [file.path for file in files if file.git_oid]
     plan = make_plan(
         files,
@@ -149,7 +149,7 @@ def find_leftovers(
         if receipt.model in names
         for path, digest in receipt.files.items()
         if path not in wanted
-        and workspace.look(path)
+        and workspace.stat_target(path)
         and _is_still(workspace.root / path, digest, store)
     }
     tracked = set(_tracked(workspace.root, gone)) if gone else set()
@@ -166,7 +166,7 @@ def _is_still(path: Path, digest: Digest, store: Store) -> bool:
 
 def settled(
     wanted: Mapping[str, Digest | None],
-    seen: Mapping[str, Seen | None],
+    seen: Mapping[str, FileStamp | None],
     workspace: Workspace,
     store: Store,
 ) -> set[str]:
@@ -180,7 +180,7 @@ def settled(
         workspace: Where they are.
         store: Tells the hash of what is there now.
     """
-    now = workspace.look_at(wanted)
+    now = workspace.stat_targets(wanted)
     return {
         path
         for path, digest in wanted.items()

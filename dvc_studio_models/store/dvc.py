@@ -19,7 +19,7 @@ from dvc_studio_models.errors import (
     disk_errors,
 )
 from dvc_studio_models.files.durable import flush
-from dvc_studio_models.files.folders import existing
+from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.files.scratch import (
     make_hidden_folder,
     sweep,
@@ -134,7 +134,7 @@ class DvcStore:
         folder = Path(self._objects.folder) / PARTS
         with self._writing():
             cache.makedirs(os.fspath(folder))
-            for needed in (folder, existing(Path(cache.path))):
+            for needed in (folder, nearest_existing(Path(cache.path))):
                 refuse_read_only(needed)
         return folder
 
@@ -315,7 +315,7 @@ class DvcStore:
             wanted = {path: digest for digest, path in group}
             odb = self._objects.odb(group[0][0])
             with self._writing(needed=True):
-                refuse_read_only(existing(Path(odb.path)))
+                refuse_read_only(nearest_existing(Path(odb.path)))
                 for digest in wanted.values():
                     self._objects.drop_damaged(digest)
 

@@ -28,7 +28,7 @@ from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
 )
-from dvc_studio_models.files.folders import FOLDER, Tree
+from dvc_studio_models.files.folders import FOLDER, SafeFolders
 from dvc_studio_models.files.scratch import hide_from_git
 from dvc_studio_models.files.workspace import Workspace
 
@@ -60,7 +60,9 @@ class Bench:
         changing: Callable[[], object] = bool,
     ) -> None:
         """Look, let ``changing`` do its work, and place."""
-        seen = {path: self.workspace.look(path) for path in (*staged.keys(), *remove)}
+        seen = {
+            path: self.workspace.stat_target(path) for path in (*staged.keys(), *remove)
+        }
         changing()
         self.workspace.place(staged, remove=remove, seen=seen, backups=self.scratch)
 
@@ -367,7 +369,7 @@ def test_a_folder_that_may_not_be_looked_into_is_told() -> None:
         with pytest.raises(LocalDiskError, match=r"cannot read .*permission denied"):
             bench.workspace.check(["m/n/a"])
         with pytest.raises(LocalDiskError, match=r"cannot read .*permission denied"):
-            bench.workspace.look("m/n/a")
+            bench.workspace.stat_target("m/n/a")
 
     as_nobody(check)
 
@@ -376,19 +378,19 @@ def test_a_folder_that_may_not_be_looked_into_is_told() -> None:
 
 
 def test_nothing_is_seen_where_nothing_is(bench: Bench) -> None:
-    assert bench.workspace.look("m/a") is None
+    assert bench.workspace.stat_target("m/a") is None
 
 
 def test_nothing_is_seen_behind_a_link(bench: Bench, outside: Path) -> None:
     (bench.root / "link").symlink_to(outside)
 
-    assert bench.workspace.look("link/precious") is None
+    assert bench.workspace.stat_target("link/precious") is None
 
 
 def test_a_link_is_seen_as_itself(bench: Bench, outside: Path) -> None:
     (bench.root / "link").symlink_to(outside / "precious")
 
-    seen = bench.workspace.look("link")
+    seen = bench.workspace.stat_target("link")
 
     assert seen
     assert seen.inode == (bench.root / "link").lstat().st_ino
@@ -1222,7 +1224,7 @@ staged = {name: scratch / name for name in ("old", "new")}
 for new in staged.values():
     new.write_bytes(b"new")
 staged = {f"m/{name}": new for name, new in staged.items()}
-seen = {path: workspace.look(path) for path in staged}
+seen = {path: workspace.stat_target(path) for path in staged}
 workspace.place(staged, remove=[], seen=seen, backups=scratch)
 """
     volume, root, scratch = (tmp_path / name for name in ("volume", "root", "scratch"))
@@ -1257,7 +1259,7 @@ def test_git_shows_no_hidden_folder(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     hidden = tmp_path / "m" / ".dvc-models"
     hidden.mkdir(parents=True)
-    with Tree(tmp_path) as tree, tree.open("m/.dvc-models") as folder:
+    with SafeFolders(tmp_path) as tree, tree.open("m/.dvc-models") as folder:
         hide_from_git(folder)
         hide_from_git(folder)
     (hidden / "part").write_bytes(NEW)

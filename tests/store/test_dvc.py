@@ -104,7 +104,7 @@ def place(
 ) -> None:
     workspace = Workspace(root)
     paths = [*cached, *(parts or {})]
-    seen = {path: workspace.look(path) for path in paths}
+    seen = {path: workspace.stat_target(path) for path in paths}
     with store.lock() as scratch:
         staged = store.stage(cached, parts or {}, scratch)
         workspace.place(staged, remove=[], seen=seen, backups=scratch)
