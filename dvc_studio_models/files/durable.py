@@ -41,7 +41,7 @@ def copy(source: Path, target: Path) -> None:
             for start in range(0, size, PIECE_BYTES):
                 stop = min(size, start + PIECE_BYTES)
                 copy_piece(old.fileno(), new.fileno(), start, stop)
-                flushes.append(disk.submit(flush_open, new.fileno()))
+                flushes.append(disk.submit(fsync_open, new.fileno()))
         for each in flushes:
             each.result()
 
@@ -63,7 +63,7 @@ def copy_piece(old: int, new: int, start: int, stop: int) -> None:
         start += count
 
 
-def copy_aside(source: Path, target: Path, start: int, stop: int) -> None:
+def copy_uncached(source: Path, target: Path, start: int, stop: int) -> None:
     """Copy bytes that nobody reads soon, past the system's memory where it lets us.
 
     Args:
@@ -118,31 +118,31 @@ def make_executable(file: Path | str, folder: int | None = None) -> None:
         os.chmod(file, stat.S_IMODE(mode) | stat.S_IEXEC, dir_fd=folder)
 
 
-def flush(files: Iterable[Path]) -> None:
+def fsync_files(files: Iterable[Path]) -> None:
     """Let the content of files survive a power cut.
 
     Raises:
         OSError: The disk refused, or was full all along.
     """
-    each_at_once(_flush_file, files)
+    parallel_map(_fsync_file, files)
 
 
-def each_at_once(act: Callable[[T], None], items: Iterable[T]) -> None:
+def parallel_map(act: Callable[[T], None], items: Iterable[T]) -> None:
     """Do it to many at once: the disk writes its journal once for several of them."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in pool.map(act, items):
             pass
 
 
-def _flush_file(path: Path) -> None:
+def _fsync_file(path: Path) -> None:
     opened = os.open(path, os.O_RDONLY)
     try:
-        flush_open(opened)
+        fsync_open(opened)
     finally:
         os.close(opened)
 
 
-def flush_open(descriptor: int) -> None:
+def fsync_open(descriptor: int) -> None:
     """Let what is in an open file or folder survive a power cut, where it can be asked.
 
     Some file systems of clusters cannot flush at all, or no folders. DVC flushes

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.files.durable import flush
+from dvc_studio_models.files.durable import fsync_files
 from dvc_studio_models.files.folders import FOLDER, open_folder
 from dvc_studio_models.files.owner import host_id, is_dead, process_id
 
@@ -161,7 +161,7 @@ def write_atomically(path: Path, text: str, *, flushed: bool = False) -> None:
     try:
         new.write_text(text, "utf-8")
         if flushed:
-            flush([new])
+            fsync_files([new])
         new.replace(path)
     finally:
         with contextlib.suppress(OSError):

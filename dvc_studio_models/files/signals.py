@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def put_off() -> Iterator[Callable[[], None]]:
+def deferred_signals() -> Iterator[Callable[[], None]]:
     """Put signals off for as long as the context lasts, and answer them after it.
 
     Gives a function that answers those that have come so far. What ends the process

@@ -24,7 +24,7 @@ from dvc_studio_models.errors import (
     UnsafePathError,
     WorkspaceError,
 )
-from dvc_studio_models.files.durable import each_at_once, flush_open
+from dvc_studio_models.files.durable import fsync_open, parallel_map
 from dvc_studio_models.files.folders import FileStamp, SafeFolders, stat_target
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
@@ -44,7 +44,7 @@ _COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class _Spot:
+class TempPath:
     """Where a file lies that is on its way."""
 
     name: str
@@ -60,34 +60,34 @@ class _Change:
     before: FileStamp | None
     """What was there."""
 
-    old: _Spot | None
+    old: TempPath | None
     """The second name of it; None if nothing was there."""
 
     ours: FileStamp | None
     """What is there since; None after a removal."""
 
 
-class Placing:
+class Transaction:
     """One run of changes to a tree, all of which can be taken back."""
 
     def __init__(
-        self, tree: SafeFolders, scratch: Path, pause: Callable[[], None]
+        self, tree: SafeFolders, scratch: Path, check_signals: Callable[[], None]
     ) -> None:
         """Change nothing yet.
 
         Args:
             tree: The folders of the targets.
             scratch: An empty folder.
-            pause: Lets an interrupt through, if one waits. Called only where all that
+            check_signals: Answers signals that have come. Called only where all that
                 was done is noted.
         """
         self._tree = tree
         self._scratch = scratch
-        self._pause = pause
+        self._check_signals = check_signals
         self._changes: list[_Change] = []
         self._made: list[str] = []
         self._near: dict[str, set[str]] = {}
-        self._apart: dict[str, bool] = {}
+        self._other_file_systems: dict[str, bool] = {}
 
     def put(self, path: str, new: Path, before: FileStamp | None) -> None:
         """Give a file its name.
@@ -102,17 +102,17 @@ class Placing:
             UnsafePathError: A parent is a link, or no folder.
             OSError: The file system refused.
         """
-        self._pause()
+        self._check_signals()
         parent = posixpath.dirname(path)
         with self._tree.open(parent, made=self._made) as folder:
-            near = parent if self._is_apart(parent, folder) else None
-            old = self._set_aside(path, folder, near, before)
+            near = parent if self._is_other_file_system(parent, folder) else None
+            old = self._back_up(path, folder, near, before)
             change = _Change(path, before, old, stat_target(new))
             self._changes.append(change)
             if near is None:
                 _name(os.fspath(new), None, path, folder, free=before is None)
                 return
-            with self._at(self._spot(near)) as (copy, at):
+            with self._at(self._temp_path(near)) as (copy, at):
                 self._copy(os.fspath(new), None, copy, at)
                 change.ours = stat_target(copy, at)
                 _name(copy, at, path, folder, free=before is None)
@@ -125,26 +125,26 @@ class Placing:
             UnsafePathError: A parent is a link, or no folder.
             OSError: The file system refused.
         """
-        self._pause()
+        self._check_signals()
         parent, name = posixpath.split(path)
         with self._tree.open(parent) as folder:
-            near = parent if self._is_apart(parent, folder) else None
-            old = self._set_aside(path, folder, near, before)
+            near = parent if self._is_other_file_system(parent, folder) else None
+            old = self._back_up(path, folder, near, before)
             self._changes.append(_Change(path, before, old, None))
             os.unlink(name, dir_fd=folder)
 
-    def flush(self) -> None:
+    def fsync(self) -> None:
         """Let the new names survive a power cut."""
         folders = {posixpath.dirname(folder) for folder in self._made}
         folders.update(posixpath.dirname(change.path) for change in self._changes)
-        each_at_once(self._flush_folder, folders)
-        self._pause()
+        parallel_map(self._fsync_folder, folders)
+        self._check_signals()
 
     def roll_back(self) -> None:
         """Bring back what was there, the last change first."""
         for change in reversed(self._changes):
             try:
-                self._take_back(change)
+                self._undo(change)
             except (OSError, WorkspaceError):
                 self._give_up(change)
         self.clean()
@@ -153,7 +153,7 @@ class Placing:
                 self._tree.remove(folder)
 
     def clean(self) -> None:
-        """Remove what was made beside targets for the time of placing."""
+        """Remove what was made beside targets for the time of the transaction."""
         for parent, names in self._near.items():
             with (
                 contextlib.suppress(OSError, UnsafePathError),
@@ -163,15 +163,15 @@ class Placing:
 
     # One target
 
-    def _set_aside(
+    def _back_up(
         self, path: str, folder: int, near: str | None, before: FileStamp | None
-    ) -> _Spot | None:
+    ) -> TempPath | None:
         """Give what is at a target a second name, if it is what it was."""
         if before is None:
             return None
         name = posixpath.basename(path)
-        spot = self._spot(near)
-        with self._at(spot) as (aside, at):
+        temp = self._temp_path(near)
+        with self._at(temp) as (aside, at):
             try:
                 _link(name, folder, aside, at)
                 kept = stat_target(aside, at)
@@ -181,9 +181,9 @@ class Placing:
                     self._copy(name, folder, aside, at)
         if kept != before:
             raise TargetChangedError([path])
-        return spot
+        return temp
 
-    def _take_back(self, change: _Change) -> None:
+    def _undo(self, change: _Change) -> None:
         parent, name = posixpath.split(change.path)
         with self._tree.open(parent) as folder:
             here = stat_target(name, folder)
@@ -211,20 +211,20 @@ class Placing:
             message = "'%s' could not be put back; what was there is in '%s'"
             logger.warning(message, change.path, kept)
 
-    def _keep(self, spot: _Spot) -> str:
+    def _keep(self, temp: TempPath) -> str:
         """Spare what could not be brought back, and tell where it is."""
-        name = spot.name.replace(TEMPORARY, "kept-")
-        if spot.near is None:
+        name = temp.name.replace(TEMPORARY, "kept-")
+        if temp.near is None:
             kept = self._scratch.with_name(name)
-            (self._scratch / spot.name).rename(kept)
+            (self._scratch / temp.name).rename(kept)
             return os.fspath(kept)
-        with self._at(spot) as (old, at):
+        with self._at(temp) as (old, at):
             os.rename(old, name, src_dir_fd=at, dst_dir_fd=at)
-        return posixpath.join(spot.near, HIDDEN, name)
+        return posixpath.join(temp.near, HIDDEN, name)
 
-    def _flush_folder(self, path: str) -> None:
+    def _fsync_folder(self, path: str) -> None:
         with self._tree.open(path) as folder:
-            flush_open(folder)
+            fsync_open(folder)
 
     def _copy(self, name: str, folder: int | None, new: str, at: int | None) -> None:
         """Copy a file or a link with its mode and time, and flush it."""
@@ -236,21 +236,21 @@ class Placing:
             made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
             with os.fdopen(made, "wb") as copy:
                 while block := old.read(_COPY_BYTES):
-                    self._pause()
+                    self._check_signals()
                     copy.write(block)
                 copy.flush()
                 found = os.fstat(source)
                 os.fchmod(made, stat.S_IMODE(found.st_mode))
                 os.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
-                flush_open(made)
+                fsync_open(made)
 
     # Where files are on their way
 
-    def _is_apart(self, path: str, folder: int) -> bool:
+    def _is_other_file_system(self, path: str, folder: int) -> bool:
         """Whether files of the scratch folder cannot be renamed into an open folder."""
-        if path not in self._apart:
-            self._apart[path] = self._is_on_another_mount(folder)
-        return self._apart[path]
+        if path not in self._other_file_systems:
+            self._other_file_systems[path] = self._is_on_another_mount(folder)
+        return self._other_file_systems[path]
 
     def _is_on_another_mount(self, folder: int) -> bool:
         if self._scratch.stat().st_dev != os.fstat(folder).st_dev:
@@ -262,21 +262,21 @@ class Placing:
             return error.errno == errno.EXDEV
         return False
 
-    def _spot(self, near: str | None) -> _Spot:
-        spot = _Spot(temporary_name(), near)
+    def _temp_path(self, near: str | None) -> TempPath:
+        temp = TempPath(temporary_name(), near)
         if near is not None:
-            self._near.setdefault(near, set()).add(spot.name)
-        return spot
+            self._near.setdefault(near, set()).add(temp.name)
+        return temp
 
     @contextlib.contextmanager
-    def _at(self, spot: _Spot) -> Iterator[tuple[str, int | None]]:
-        """Give the name of a spot, and the open folder that it is relative to."""
-        if spot.near is None:
-            yield os.fspath(self._scratch / spot.name), None
+    def _at(self, temp: TempPath) -> Iterator[tuple[str, int | None]]:
+        """Give the name of such a file, and the open folder that it is relative to."""
+        if temp.near is None:
+            yield os.fspath(self._scratch / temp.name), None
             return
-        with self._tree.open(posixpath.join(spot.near, HIDDEN), made=[]) as folder:
+        with self._tree.open(posixpath.join(temp.near, HIDDEN), made=[]) as folder:
             hide_from_git(folder)
-            yield spot.name, folder
+            yield temp.name, folder
 
 
 def _link(name: str, folder: int | None, new: str, at: int | None) -> None:

@@ -31,8 +31,8 @@ from dvc_studio_models.files.folders import (
 )
 from dvc_studio_models.files.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.files.scratch import remove_hidden
-from dvc_studio_models.files.signals import put_off
-from dvc_studio_models.files.transaction import Placing
+from dvc_studio_models.files.signals import deferred_signals
+from dvc_studio_models.files.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -134,14 +134,14 @@ class Workspace:
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             tree = SafeFolders(self.root)
-        with tree, put_off() as answer_signals:
-            placing = Placing(tree, backups, answer_signals)
+        with tree, deferred_signals() as check_signals:
+            transaction = Transaction(tree, backups, check_signals)
             try:
-                self._change(placing, staged, remove, seen)
+                self._change(transaction, staged, remove, seen)
             except BaseException:
-                placing.roll_back()
+                transaction.roll_back()
                 raise
-            placing.clean()
+            transaction.clean()
             _prune(tree, remove)
 
     def make_executable(self, paths: Iterable[str]) -> None:
@@ -157,19 +157,19 @@ class Workspace:
 
     def _change(
         self,
-        placing: Placing,
+        transaction: Transaction,
         staged: Mapping[str, Path],
         remove: Sequence[str],
         seen: Mapping[str, FileStamp | None],
     ) -> None:
         for path, new in staged.items():
             with disk_errors(self.root / path):
-                placing.put(path, new, seen[path])
+                transaction.put(path, new, seen[path])
         for path in remove:
             with disk_errors(self.root / path, action="remove"):
-                placing.remove(path, seen[path])
+                transaction.remove(path, seen[path])
         with disk_errors(self.root):
-            placing.flush()
+            transaction.fsync()
 
     # Looking
 

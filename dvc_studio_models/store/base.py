@@ -15,7 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.files.durable import copy, flush
+from dvc_studio_models.files.durable import copy, fsync_files
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
     make_folder,
@@ -234,5 +234,5 @@ def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
                 copy(part, staged[path])
             else:
                 shutil.move(part, staged[path])
-        flush(staged.values())
+        fsync_files(staged.values())
     return staged

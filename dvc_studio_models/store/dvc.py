@@ -18,7 +18,7 @@ from dvc_studio_models.errors import (
     LocalDiskError,
     disk_errors,
 )
-from dvc_studio_models.files.durable import flush
+from dvc_studio_models.files.durable import fsync_files
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.files.scratch import (
     make_hidden_folder,
@@ -211,7 +211,7 @@ class DvcStore:
         """
         if self._use_cache:
             with self._writing():
-                flush(part for _, part in fetched)
+                fsync_files(part for _, part in fetched)
                 self._objects.add(fetched)
 
     def stage(
@@ -241,7 +241,7 @@ class DvcStore:
         staged = {**take_parts(parts, folder), **linked}
         infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
         with disk_errors(folder.parent):
-            flush(
+            fsync_files(
                 new
                 for new in linked.values()
                 if not self._objects.is_flushed(infos[new])

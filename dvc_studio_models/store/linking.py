@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import CacheLinkError, disk_errors
-from dvc_studio_models.files.durable import copy, each_at_once
+from dvc_studio_models.files.durable import copy, parallel_map
 from dvc_studio_models.files.scratch import temporary_folder
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
             if "copy" not in odb.cache_types:
                 raise _error_of(odb, error) from None
     left = [pair for pair in pairs if not os.path.lexists(pair[1])]
-    each_at_once(lambda pair: copy(Path(pair[0]), Path(pair[1])), left)
+    parallel_map(lambda pair: copy(Path(pair[0]), Path(pair[1])), left)
 
 
 def _error_of(odb: Any, error: OSError) -> CacheLinkError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.files.durable import PIECE_BYTES, copy_aside, flush
+from dvc_studio_models.files.durable import PIECE_BYTES, copy_uncached, fsync_files
 
 if TYPE_CHECKING:
     from dvc_studio_models.store.part import Part
@@ -44,7 +44,7 @@ class Follower:
             received = self._part.received
             if received - self._flushed >= FLUSH_BYTES:
                 self._flushed = received
-                flush([self._part.path])
+                fsync_files([self._part.path])
 
     def finish(self) -> Part | None:
         """Copy what is left of a part that is complete.
@@ -75,7 +75,7 @@ class Follower:
                 self._copy.open().close()
             stop = min(end, self._copied + _STEP_BYTES)
             try:
-                copy_aside(self._part.path, self._copy.path, self._copied, stop)
+                copy_uncached(self._part.path, self._copy.path, self._copied, stop)
             except FileNotFoundError:
                 if not self._part.path.exists():
                     raise

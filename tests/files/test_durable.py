@@ -17,9 +17,9 @@ from needs import need_program, other_file_system
 from dvc_studio_models.files.durable import (
     PIECE_BYTES,
     copy,
-    copy_aside,
     copy_piece,
-    flush_open,
+    copy_uncached,
+    fsync_open,
     make_executable,
 )
 
@@ -94,8 +94,8 @@ def test_a_copy_aside_has_the_content(tmp_path: Path, size: int) -> None:
     target.touch()
     middle = size // 2 // 4096 * 4096
 
-    copy_aside(source, target, 0, middle)
-    copy_aside(source, target, middle, size)
+    copy_uncached(source, target, 0, middle)
+    copy_uncached(source, target, middle, size)
 
     assert target.read_bytes() == noise(size)
 
@@ -108,7 +108,7 @@ def test_a_copy_aside_has_the_content_where_memory_cannot_be_passed(
     source.write_bytes(noise(10_000))
     target.touch()
 
-    copy_aside(source, target, 0, 10_000)
+    copy_uncached(source, target, 0, 10_000)
 
     assert target.read_bytes() == noise(10_000)
 
@@ -119,12 +119,12 @@ def test_a_copy_aside_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
     target.touch()
 
     with pytest.raises(FileNotFoundError):
-        copy_aside(source, target, 0, 20_000)
+        copy_uncached(source, target, 0, 20_000)
 
 
 def test_what_cannot_be_flushed_is_an_error() -> None:
     with pytest.raises(OSError, match="Bad file descriptor") as raised:
-        flush_open(1 << 20)
+        fsync_open(1 << 20)
 
     assert raised.value.errno == errno.EBADF
 
@@ -134,7 +134,7 @@ def test_a_file_system_that_cannot_flush_is_no_error(
     tmp_path: Path, answer: str
 ) -> None:
     need_program("strace")
-    code = "from dvc_studio_models.files.durable import flush_open; flush_open(1)"
+    code = "from dvc_studio_models.files.durable import fsync_open; fsync_open(1)"
     inject = ["-e", "trace=fsync", "-e", f"inject=fsync:error={answer}"]
 
     done = subprocess.run(

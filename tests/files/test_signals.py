@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dvc_studio_models.files.signals import put_off
+from dvc_studio_models.files.signals import deferred_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def came() -> Iterator[list[int]]:
 
 
 def test_a_signal_is_answered_at_the_end(came: list[int]) -> None:
-    with put_off():
+    with deferred_signals():
         signal.raise_signal(signal.SIGUSR1)
         assert came == []
 
@@ -36,7 +36,7 @@ def test_a_signal_is_answered_at_the_end(came: list[int]) -> None:
 
 
 def test_a_signal_is_answered_when_that_is_asked_for(came: list[int]) -> None:
-    with put_off() as answer:
+    with deferred_signals() as answer:
         answer()
         signal.raise_signal(signal.SIGUSR1)
         answer()
@@ -46,7 +46,7 @@ def test_a_signal_is_answered_when_that_is_asked_for(came: list[int]) -> None:
 
 
 def test_a_signal_afterwards_is_answered_at_once(came: list[int]) -> None:
-    with put_off():
+    with deferred_signals():
         pass
     signal.raise_signal(signal.SIGUSR1)
 
@@ -55,7 +55,7 @@ def test_a_signal_afterwards_is_answered_at_once(came: list[int]) -> None:
 
 def test_an_interrupt_hides_no_other_signal(came: list[int]) -> None:
     def interrupt() -> None:
-        with put_off():
+        with deferred_signals():
             signal.raise_signal(signal.SIGUSR1)
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGUSR2)
@@ -68,7 +68,7 @@ def test_an_interrupt_hides_no_other_signal(came: list[int]) -> None:
 
 def test_a_signal_after_an_error_is_answered_too(came: list[int]) -> None:
     def fail() -> None:
-        with put_off():
+        with deferred_signals():
             signal.raise_signal(signal.SIGUSR1)
             raise OSError
 
@@ -83,7 +83,7 @@ def test_another_thread_leaves_the_signals_alone() -> None:
     seen = []
 
     def look() -> None:
-        with put_off() as answer:
+        with deferred_signals() as answer:
             seen.append(signal.getsignal(signal.SIGINT))
             answer()
 
