@@ -274,13 +274,13 @@ class Inventory:
 
     @cached_property
     def _registry(self) -> GitRegistry:
-        return GitRegistry(self._clone.reader, cache=self._memo)
+        return GitRegistry(self._clone.reader, cache=self._tag_cache)
 
     @cached_property
-    def _memo(self) -> Path | None:
+    def _tag_cache(self) -> Path | None:
         roots = [self._folder.resolve(), *self._scanned[1]]
-        memos = (self._project(root).memo for root in roots)
-        return next((memo for memo in memos if memo), None)
+        caches = (self._project(root).tag_cache for root in roots)
+        return next(filter(None, caches), None)
 
     def _project(self, folder: Path) -> LocalProject:
         """Find the DVC project around a folder, as a pull into it would."""

@@ -43,7 +43,7 @@ def save_receipts(
         if before == receipt:
             continue
         placed = {root / path: digest for path, digest in receipt.files.items()}
-        store.remember(placed)
+        store.save_hashes(placed)
         _keep_trees(answer, receipt.files, store)
         ready.receipts.save(receipt)
 
@@ -71,4 +71,4 @@ def _keep_trees(answer: Answer, digests: Mapping[str, Digest], store: Store) -> 
             assert output.digest  # noqa: S101 - a folder has the hash of its listing
             at = len(output.path) + 1
             inner = {p[at:]: d for p, d in digests.items() if output.holds(p)}
-            store.keep_tree(inner, output.digest)
+            store.add_tree(inner, output.digest)

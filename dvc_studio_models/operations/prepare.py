@@ -151,7 +151,7 @@ def prepare(
         named = options.git_remote or here.settings.git_remote
         remote = source.clone.other_remote(named)
         reader = source.clone.reader
-        registry = GitRegistry(reader, cache=store.memo, remote=remote)
+        registry = GitRegistry(reader, cache=store.tag_cache, remote=remote)
         stack.enter_context(contextlib.closing(registry))
         answers = [verify_with_git(a, registry, read_listing) for a in answers]
         _check_git_files(answers, workspace)

@@ -16,7 +16,7 @@ from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.registry.outputs import digest_of
-from dvc_studio_models.store.dvc import memo_of, project_around, receipts_of
+from dvc_studio_models.store.dvc import project_around, receipts_folder, tag_cache_path
 from dvc_studio_models.store.objects import Objects
 from dvc_studio_models.store.project import open_project_to_read
 from dvc_studio_models.store.trees import parse_tree
@@ -41,7 +41,7 @@ class LocalProject:
             root: Of the DVC project.
             git_root: Nothing above it counts.
         """
-        self.memo: Path | None = None
+        self.tag_cache: Path | None = None
         self.receipts: list[Receipt] = []
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
@@ -53,8 +53,8 @@ class LocalProject:
             logger.warning("ignored the DVC project '%s': %s", root, error)
             self._repo = None
         else:
-            self.memo = memo_of(root, git_root)
-            self.receipts = Receipts(receipts_of(root, git_root)).load(git_root)
+            self.tag_cache = tag_cache_path(root, git_root)
+            self.receipts = Receipts(receipts_folder(root, git_root)).load(git_root)
 
     def close(self) -> None:
         """Close DVC's databases."""

@@ -200,7 +200,7 @@ def _fetch(
                 for done in batch
                 if (part := done.copy or done.part)
             ]
-            ready.store.keep([(digest, part.path) for digest, part in parts])
+            ready.store.add([(digest, part.path) for digest, part in parts])
             for digest, part in parts:
                 if ready.store.size_of(digest) is not None:
                     part.discard()
@@ -237,7 +237,7 @@ def _verify(ready: Ready, arrived: Mapping[str, Arrival]) -> Ready:
 def _leave(arrived: Mapping[str, Arrival], store: Store) -> None:
     """Let go of the parts: what is in no other place is for the next pull."""
     for done in arrived.values():
-        if done.part and done.part.held:
+        if done.part and done.part.is_owned:
             if store.size_of(done.digest) is None:
                 done.part.release()
             else:
@@ -261,7 +261,7 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions) -
         if step.action not in {LINK, DOWNLOAD} or digest is None:
             continue
         wanted[step.file.path] = digest
-        if done and done.part and done.part.held:
+        if done and done.part and done.part.is_owned:
             parts[step.file.path] = done.part.path
     if not wanted:
         ready.workspace.make_executable(executable)

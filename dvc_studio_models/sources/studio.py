@@ -90,7 +90,7 @@ class StudioSource:
         jobs: int,
     ) -> Generator[list[Arrival]]:
         """Download to parts."""
-        parts = PartStore(store.parts, copied=store.copies)
+        parts = PartStore(store.parts, second_copy=store.needs_second_copy)
         stream = fetch(
             files, store=parts, renew=self._renew(), progress=progress, jobs=jobs
         )

@@ -47,11 +47,11 @@ class Store(Protocol):
         """Folder for receipts, None where none are kept."""
 
     @property
-    def memo(self) -> Path | None:
+    def tag_cache(self) -> Path | None:
         """File for what was read from Git, None where none is kept."""
 
     @property
-    def copies(self) -> bool:
+    def needs_second_copy(self) -> bool:
         """Whether a content is in the cache and in the workspace as two files."""
 
     def sweep(self) -> None:
@@ -69,7 +69,7 @@ class Store(Protocol):
             LocalDiskError: It cannot be read.
         """
 
-    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
+    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Take verified parts into the cache."""
 
     def stage(
@@ -83,10 +83,10 @@ class Store(Protocol):
         Their content survives a power cut.
         """
 
-    def remember(self, placed: Mapping[Path, Digest]) -> None:
+    def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
         """Note the hashes of files that were placed."""
 
-    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
+    def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Take the list of a directory's files into the cache, if its hash fits."""
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
@@ -119,12 +119,12 @@ class PlainStore:
         return None
 
     @property
-    def memo(self) -> Path | None:
+    def tag_cache(self) -> Path | None:
         """None is kept."""
         return None
 
     @property
-    def copies(self) -> bool:
+    def needs_second_copy(self) -> bool:
         """There is no cache."""
         return False
 
@@ -149,7 +149,7 @@ class PlainStore:
         with reading(path):
             return Digest(algorithm, file_md5(os.fspath(path), name=algorithm))
 
-    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
+    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Do nothing: there is no cache."""
 
     def stage(
@@ -161,10 +161,10 @@ class PlainStore:
         """Take the parts themselves."""
         return take_parts(parts, folder)
 
-    def remember(self, placed: Mapping[Path, Digest]) -> None:
+    def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
         """Do nothing: there is no state database."""
 
-    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
+    def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Do nothing: there is no cache."""
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:  # noqa: ARG002

@@ -51,11 +51,11 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.remote import DvcRemote
 
 _OWN = (".dvc", "tmp", "models")
-_MEMO = "registry.json"
+_TAG_CACHE = "registry.json"
 _RECEIPTS = "receipts"
 
 
-def memo_of(folder: Path, root: Path) -> Path | None:
+def tag_cache_path(folder: Path, root: Path) -> Path | None:
     """Tell where the DVC project around a folder keeps what was read from Git.
 
     Args:
@@ -63,11 +63,11 @@ def memo_of(folder: Path, root: Path) -> Path | None:
         root: Nothing above it counts.
     """
     project = project_around(folder, root)
-    return project and project.joinpath(*_OWN, _MEMO)
+    return project and project.joinpath(*_OWN, _TAG_CACHE)
 
 
-def receipts_of(folder: Path, root: Path) -> Path | None:
-    """Tell where that project keeps receipts, see :func:`memo_of`."""
+def receipts_folder(folder: Path, root: Path) -> Path | None:
+    """Tell where that project keeps receipts, see :func:`tag_cache_path`."""
     project = project_around(folder, root)
     return project and project.joinpath(*_OWN, _RECEIPTS)
 
@@ -144,12 +144,12 @@ class DvcStore:
         return self._own / _RECEIPTS
 
     @property
-    def memo(self) -> Path | None:
+    def tag_cache(self) -> Path | None:
         """Beside the receipts."""
-        return self._own / _MEMO
+        return self._own / _TAG_CACHE
 
     @functools.cached_property
-    def copies(self) -> bool:
+    def needs_second_copy(self) -> bool:
         """Whether cache and workspace lie where nothing but a copy can be made.
 
         Not where a file system lies between them: then a part cannot be moved either.
@@ -200,7 +200,7 @@ class DvcStore:
                     raise CacheRefusedError(path, reason, needed=needed) from None
                 raise LocalDiskError(folder, reason) from None
 
-    def keep(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
+    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Link parts into the cache as its objects.
 
         They are flushed first: DVC takes a read-only object for whole, also after a
@@ -249,7 +249,7 @@ class DvcStore:
         self._staged.update(map(_identity, infos.values()))
         return staged
 
-    def remember(self, placed: Mapping[Path, Digest]) -> None:
+    def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
         """Save the hashes to DVC's state, so that ``dvc status`` need not hash.
 
         What was staged is known by its inode, mtime and size. Anything else is hashed,
@@ -270,7 +270,7 @@ class DvcStore:
                     self.digest_of(path, digest.algorithm)
         self._objects.save_hashes(known)
 
-    def keep_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
+    def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Save the ``.dir`` object that DVC wants for a directory.
 
         Raises:

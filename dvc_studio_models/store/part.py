@@ -35,7 +35,7 @@ class Folder(Protocol):
 class Part:
     """One claimed part. Ranges may be written from several threads at once."""
 
-    def __init__(self, store: Folder, home: Path, *, lasting: bool = True) -> None:
+    def __init__(self, store: Folder, home: Path, *, resumable: bool = True) -> None:
         self.size: int | None = None
         """In bytes, once storage has told it."""
         self.etag: str | None = None
@@ -44,7 +44,7 @@ class Part:
         self.path = home.with_name(f"{home.name}.{_owner()}")
         """Where the bytes are, once there are any."""
         self._home = home
-        self._lasting = lasting
+        self._resumable = resumable
         self._store = store
         self._record: BinaryIO | None = None
         self._recorded = False
@@ -55,10 +55,10 @@ class Part:
         self._writing = threading.Lock()
 
     @property
-    def prefix(self) -> int:
+    def contiguous_bytes(self) -> int:
         """How many bytes from the start on have arrived without a gap."""
         with self._lock:
-            return self._ranges.prefix
+            return self._ranges.contiguous_bytes
 
     @property
     def received(self) -> int:
@@ -69,10 +69,10 @@ class Part:
     @property
     def complete(self) -> bool:
         """Whether every byte of a known size has arrived."""
-        return self.size is not None and self.prefix >= self.size
+        return self.size is not None and self.contiguous_bytes >= self.size
 
     @property
-    def held(self) -> bool:
+    def is_owned(self) -> bool:
         """Whether it is ours still, neither removed nor left for the next pull."""
         return not self._left
 
@@ -118,7 +118,7 @@ class Part:
         Returns:
             From which position on.
         """
-        start = max(position, min(self.prefix, position + len(data)))
+        start = max(position, min(self.contiguous_bytes, position + len(data)))
         stop = position + len(data)
         with self._writing:  # file systems let one write at a time; others would spin
             _write_all(file.fileno(), memoryview(data)[start - position :], start)
@@ -175,7 +175,7 @@ class Part:
         Returns:
             How many bytes are kept.
         """
-        if self.size is None or not (self._lasting and self.received):
+        if self.size is None or not (self._resumable and self.received):
             self.discard()
             return 0
         with self._lock, contextlib.suppress(OSError):  # a full disk

@@ -64,7 +64,7 @@ class _Leftover:
     age_s: float
     """How long nothing was written to it."""
 
-    held_bytes: int
+    allocated_bytes: int
     """How much of the disk it takes."""
 
     @property
@@ -87,11 +87,11 @@ class PartStore:
         self,
         folder: Path,
         *,
-        copied: bool = False,
+        second_copy: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
-        self.copied = copied
+        self.second_copy = second_copy
         """Whether contents are to lie on the disk twice in the end."""
         self._claimed: set[Part] = set()
         self._clock = clock
@@ -108,21 +108,21 @@ class PartStore:
                 if part.resumed:
                     return self._take(part)
                 part.discard()
-        return self.fresh(key)
+        return self.create(key)
 
-    def fresh(self, key: str | None) -> Part:
+    def create(self, key: str | None) -> Part:
         """Start a part from nothing; no file is made before there are bytes.
 
         Args:
             key: None where no later pull could tell whether it wants the bytes.
         """
         home = self.folder / f"{key or _NO_KEY}.{secrets.token_hex(4)}"
-        return self._take(Part(self, home, lasting=key is not None))
+        return self._take(Part(self, home, resumable=key is not None))
 
-    def held_bytes(self, key: str) -> int:
+    def allocated_bytes(self, key: str) -> int:
         """Tell how much of the disk a part of ``key`` takes already."""
         left = self._claimable.get(key)
-        return left[0].held_bytes if left else 0
+        return left[0].allocated_bytes if left else 0
 
     def sweep(self, is_at_hand: Callable[[Digest], bool]) -> None:
         """Remove parts that nobody will finish.
@@ -178,7 +178,7 @@ class PartStore:
         Listed once: a listing for each file adds up.
         """
         found: dict[str, list[_Leftover]] = {}
-        largest_first = sorted(self._list()[0], key=lambda left: -left.held_bytes)
+        largest_first = sorted(self._list()[0], key=lambda left: -left.allocated_bytes)
         for left in largest_first:
             if left.is_abandoned:
                 found.setdefault(left.key, []).append(left)

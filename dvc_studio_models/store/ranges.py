@@ -30,7 +30,7 @@ class Ranges:
         return iter(zip(self._starts, self._stops, strict=True))
 
     @property
-    def prefix(self) -> int:
+    def contiguous_bytes(self) -> int:
         """How many bytes from the start on are there without a gap."""
         return self._stops[0] if self._starts and self._starts[0] == 0 else 0
 

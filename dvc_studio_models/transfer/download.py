@@ -82,14 +82,14 @@ class Download:
             LocalDiskError: The disk is too small.
         """
         if self.file.size is not None:
-            held = self._means.store.held_bytes(self._key) if self._key else 0
+            held = self._means.store.allocated_bytes(self._key) if self._key else 0
             missing = max(0, self.file.size - held)
             self._means.ledger.update(self._entry, self.file.size, missing=missing)
 
     def begin(self) -> None:
         """Go on with what an earlier pull left, or ask for the first range."""
         store = self._means.store
-        part = store.claim(self._key) if self._key else store.fresh(None)
+        part = store.claim(self._key) if self._key else store.create(None)
         attempt = self._attempt = Attempt(part, store)
         if part.size is not None:
             name, received = self.file.path, part.received
@@ -291,7 +291,7 @@ class Download:
             if not self._serves(attempt):
                 return  # another request of the file noticed it first
             self._setbacks.start_over(setback, resumed=attempt.part.resumed > 0)
-            self._attempt = again = Attempt(store.fresh(self._key), store)
+            self._attempt = again = Attempt(store.create(self._key), store)
         attempt.follower.leave()
         attempt.part.discard()
         self._means.ledger.regain(attempt.part.resumed)

@@ -103,7 +103,7 @@ class _Transfer:
     def start(self, files: Sequence[ModelFile]) -> None:
         with disk_errors(self._store.folder):
             free = self._store.free_bytes()
-        store, copied = self._store, self._store.copied
+        store, copied = self._store, self._store.second_copy
         self._ledger = Ledger(store.folder, free=free, files=len(files), copied=copied)
         means = Means(
             store,

@@ -96,7 +96,7 @@ class PrefixHash:
         Returns:
             The MD5 in hex; None where bytes are missing, or another thread hashes.
         """
-        while self._part.prefix > self.position and not is_given_up():
+        while self._part.contiguous_bytes > self.position and not is_given_up():
             if not self._hashing.acquire(blocking=False):
                 return None
             try:
@@ -110,7 +110,9 @@ class PrefixHash:
         buffer = memoryview(bytearray(HASH_BYTES))
         with self._part.path.open("rb", buffering=0) as file:
             file.seek(self.position)
-            while (ready := self._part.prefix - self.position) and not is_given_up():
+            while (
+                ready := self._part.contiguous_bytes - self.position
+            ) and not is_given_up():
                 count = file.readinto(buffer[:ready])
                 if not count:
                     raise FileNotFoundError(self._part.path)  # cut short by somebody
@@ -120,7 +122,7 @@ class PrefixHash:
         self._idle_s, self._emptied = self._idle_by(self._clock()), None
         self._md5.update(chunk)
         self.position += len(chunk)
-        if self._part.prefix <= self.position:
+        if self._part.contiguous_bytes <= self.position:
             self._emptied = self._clock()
 
     def is_starving(self) -> bool:

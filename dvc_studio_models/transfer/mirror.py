@@ -40,7 +40,7 @@ class Follower:
             OSError: The file system refuses, or the part is gone.
         """
         with self._lock:
-            self._copy_until(self._part.prefix // PIECE_BYTES * PIECE_BYTES)
+            self._copy_until(self._part.contiguous_bytes // PIECE_BYTES * PIECE_BYTES)
             received = self._part.received
             if received - self._flushed >= FLUSH_BYTES:
                 self._flushed = received
@@ -56,7 +56,7 @@ class Follower:
             OSError: The file system refuses.
         """
         with self._lock:
-            end = self._part.prefix
+            end = self._part.contiguous_bytes
             if end < PIECE_BYTES:
                 return None
             self._copy_until(end)
@@ -69,9 +69,9 @@ class Follower:
             self._drop()
 
     def _copy_until(self, end: int) -> None:
-        while self._store.copied and self._copied < end and not self._left:
+        while self._store.second_copy and self._copied < end and not self._left:
             if self._copy is None:
-                self._copy = self._store.fresh(None)
+                self._copy = self._store.create(None)
                 self._copy.open().close()
             stop = min(end, self._copied + _STEP_BYTES)
             try:

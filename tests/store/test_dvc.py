@@ -89,9 +89,9 @@ def download(store: Store, content: bytes) -> Path:
     return part
 
 
-def keep(store: Store, contents: Mapping[Digest, bytes]) -> None:
+def add(store: Store, contents: Mapping[Digest, bytes]) -> None:
     parts = [(digest, download(store, content)) for digest, content in contents.items()]
-    store.keep(parts)
+    store.add(parts)
     for _, part in parts:
         part.unlink()
 
@@ -114,11 +114,11 @@ def pull(root: Path, model: Mapping[str, bytes]) -> None:
     """Do what a pull does once the bytes are there."""
     digests = {path: md5(content) for path, content in model.items()}
     with opened(root) as store:
-        keep(store, {digests[path]: content for path, content in model.items()})
+        add(store, {digests[path]: content for path, content in model.items()})
         place(store, root, digests)
-        store.remember({root / path: digest for path, digest in digests.items()})
+        store.save_hashes({root / path: digest for path, digest in digests.items()})
         _, recorded = recorded_bert(root)
-        store.keep_tree(bert_digests(), recorded)
+        store.add_tree(bert_digests(), recorded)
 
 
 def bert_digests() -> dict[str, Digest]:
@@ -229,7 +229,7 @@ def test_two_targets_of_one_content_are_both_placed(project: Path, kind: str) ->
     configure(project, type=kind)
     digest = md5(CONTENT)
     with opened(project) as store:
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
         place(store, project, {"a": digest, "m/b": digest})
 
     assert (project / "a").read_bytes() == (project / "m/b").read_bytes() == CONTENT
@@ -240,7 +240,7 @@ def test_a_link_type_that_the_disk_lacks_is_told(project: Path) -> None:
     configure(project, type="hardlink", dir=str(cache))
     try:
         with opened(project) as store:
-            keep(store, {md5(CONTENT): CONTENT})
+            add(store, {md5(CONTENT): CONTENT})
 
             with pytest.raises(LocalDiskError, match="is 'hardlink', and: "):
                 place(store, project, {"a": md5(CONTENT)})
@@ -255,17 +255,17 @@ def test_an_edit_after_staging_is_not_remembered_as_the_models_content(
 ) -> None:
     digest = md5(CONTENT)
     with opened(project) as store:
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
         place(store, project, {"a": digest})
         (project / "a").write_bytes(b"edited\n")
-        store.remember({project / "a": digest})
+        store.save_hashes({project / "a": digest})
 
     assert remembered(project, project / "a") == md5(b"edited\n").value
 
 
 def test_a_file_that_is_gone_is_not_remembered(project: Path) -> None:
     with opened(project) as store:
-        store.remember({project / "a": md5(CONTENT)})
+        store.save_hashes({project / "a": md5(CONTENT)})
 
     assert remembered(project, project / "a") is None
 
@@ -277,9 +277,9 @@ def test_dvc_knows_files_that_were_placed_through_a_link_to_the_root(
     link.symlink_to(project)
     digest = md5(CONTENT)
     with opened(link) as store:
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
         place(store, link, {"m/a": digest})
-        store.remember({link / "m/a": digest})
+        store.save_hashes({link / "m/a": digest})
 
     assert remembered(project, project / "m/a") == digest.value
 
@@ -292,7 +292,7 @@ def test_a_shared_cache_elsewhere_serves_every_clone(
         configure(each, dir=str(tmp_path / "shared"))
     with opened(project) as store:
         assert store.parts == tmp_path / "shared" / "parts"
-        keep(store, {md5(CONTENT): CONTENT})
+        add(store, {md5(CONTENT): CONTENT})
 
     with opened(other) as store:
         assert store.size_of(md5(CONTENT)) == len(CONTENT)
@@ -329,7 +329,7 @@ def test_nothing_of_ours_is_shown_by_git(project: Path) -> None:
 
 def test_an_object_is_protected_as_dvc_does(project: Path) -> None:
     with opened(project) as store:
-        keep(store, {md5(CONTENT): CONTENT})
+        add(store, {md5(CONTENT): CONTENT})
 
     mode = object_path(project, md5(CONTENT)).stat().st_mode
     assert stat.S_IMODE(mode) == 0o444
@@ -338,7 +338,7 @@ def test_an_object_is_protected_as_dvc_does(project: Path) -> None:
 def test_the_cache_is_not_written_when_it_is_not_wanted(project: Path) -> None:
     with opened(project, cache=False) as store:
         part = download(store, CONTENT)
-        store.keep([(md5(CONTENT), part)])
+        store.add([(md5(CONTENT), part)])
 
         assert store.parts == project / ".dvc" / "tmp" / "models" / "parts"
         assert store.size_of(md5(CONTENT)) is None
@@ -372,7 +372,7 @@ def damage(root: Path, digest: Digest, *, protect: bool) -> Path:
 def test_a_damaged_object_does_not_count(project: Path, protect: bool) -> None:
     digest = md5(CONTENT)
     with opened(project) as store:
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
         damage(project, digest, protect=protect)
 
         assert store.size_of(digest) is None
@@ -382,7 +382,7 @@ def test_a_damaged_object_stays_until_there_is_a_better_one(project: Path) -> No
     """It may be somebody's edit, through a link."""
     digest = md5(CONTENT)
     with opened(project) as store:
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
         path = damage(project, digest, protect=False)
         store.size_of(digest)
 
@@ -392,9 +392,9 @@ def test_a_damaged_object_stays_until_there_is_a_better_one(project: Path) -> No
 def test_a_damaged_object_is_replaced_by_a_verified_part(project: Path) -> None:
     digest = md5(CONTENT)
     with opened(project) as store:
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
         damage(project, digest, protect=True)
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
 
         assert store.size_of(digest) == len(CONTENT)
 
@@ -402,7 +402,7 @@ def test_a_damaged_object_is_replaced_by_a_verified_part(project: Path) -> None:
 def test_an_object_is_read_once_until_it_changes(project: Path) -> None:
     digest = md5(CONTENT)
     with opened(project) as store:
-        keep(store, {digest: CONTENT})
+        add(store, {digest: CONTENT})
         path = object_path(project, digest)
         before = path.stat()
         damage(project, digest, protect=True)
@@ -417,7 +417,7 @@ def test_an_object_is_read_once_until_it_changes(project: Path) -> None:
 def test_the_list_of_a_directory_is_kept_where_dvc_looks_for_it(clone: Path) -> None:
     _, recorded = recorded_bert(clone)
     with opened(clone) as store:
-        store.keep_tree(bert_digests(), recorded)
+        store.add_tree(bert_digests(), recorded)
 
         assert store.size_of(recorded)
     listed = json.loads(object_path(clone, recorded).read_text())
@@ -433,7 +433,7 @@ def test_the_hash_of_a_directory_is_rebuilt_as_dvc_builds_it(clone: Path) -> Non
 def test_a_list_with_another_hash_is_not_kept(clone: Path) -> None:
     _, recorded = recorded_bert(clone)
     with opened(clone) as store:
-        store.keep_tree({"other": md5(CONTENT)}, recorded)
+        store.add_tree({"other": md5(CONTENT)}, recorded)
 
         assert store.size_of(recorded) is None
 
@@ -441,7 +441,7 @@ def test_a_list_with_another_hash_is_not_kept(clone: Path) -> None:
 def test_no_list_is_kept_when_the_cache_is_not_wanted(clone: Path) -> None:
     _, recorded = recorded_bert(clone)
     with opened(clone, cache=False) as store:
-        store.keep_tree(bert_digests(), recorded)
+        store.add_tree(bert_digests(), recorded)
 
         assert store.size_of(recorded) is None
 
@@ -449,9 +449,9 @@ def test_no_list_is_kept_when_the_cache_is_not_wanted(clone: Path) -> None:
 def test_a_damaged_list_is_replaced(clone: Path) -> None:
     _, recorded = recorded_bert(clone)
     with opened(clone) as store:
-        store.keep_tree(bert_digests(), recorded)
+        store.add_tree(bert_digests(), recorded)
         damage(clone, recorded, protect=True)
-        store.keep_tree(bert_digests(), recorded)
+        store.add_tree(bert_digests(), recorded)
 
         assert store.size_of(recorded)
 
@@ -462,7 +462,7 @@ def test_a_damaged_list_is_replaced(clone: Path) -> None:
 def test_a_text_file_of_dvc_2_is_kept_where_dvc_2_looks_for_it(project: Path) -> None:
     digest = md5_dos2unix(TEXT)
     with opened(project) as store:
-        keep(store, {digest: TEXT})
+        add(store, {digest: TEXT})
 
         assert store.size_of(digest) == len(TEXT)
         assert store.size_of(Digest(MD5, digest.value)) is None
@@ -480,9 +480,9 @@ def test_dvc_finds_a_file_of_dvc_2_clean(project: Path) -> None:
         },
     )
     with opened(project) as store:
-        keep(store, {digest: TEXT})
+        add(store, {digest: TEXT})
         place(store, project, {"a.txt": digest})
-        store.remember({project / "a.txt": digest})
+        store.save_hashes({project / "a.txt": digest})
 
     assert remembered(project, project / "a.txt") == digest.value
     with Repo(str(project)) as repo:
@@ -492,7 +492,7 @@ def test_dvc_finds_a_file_of_dvc_2_clean(project: Path) -> None:
 def test_files_of_dvc_2_and_3_are_placed_together(project: Path) -> None:
     cached = {"old": md5_dos2unix(TEXT), "new": md5(CONTENT)}
     with opened(project) as store:
-        keep(store, {cached["old"]: TEXT, cached["new"]: CONTENT})
+        add(store, {cached["old"]: TEXT, cached["new"]: CONTENT})
         place(store, project, cached)
 
     assert (project / "old").read_bytes() == TEXT
@@ -633,7 +633,7 @@ def test_a_part_is_swept_once_its_content_is_in_the_cache(project: Path) -> None
         part.write_bytes(content)
         other = store.parts / f"{md5(b'another').value}.4567"
         other.touch()
-        store.keep([(digest, part)])
+        store.add([(digest, part)])
 
         store.sweep()
 
@@ -668,7 +668,7 @@ def test_two_stores_keep_and_place_the_same_at_once(project: Path) -> None:
         try:
             store = DvcStore(project, use_cache=True, wait_for_lock=True)
             with contextlib.closing(store):
-                keep(store, {digests[path]: model[path] for path in model})
+                add(store, {digests[path]: model[path] for path in model})
                 place(
                     store, project, {f"{out}/{path}": digests[path] for path in model}
                 )
@@ -699,13 +699,13 @@ def plain(tmp_path: Path) -> Iterator[Store]:
 
 def test_a_plain_store_keeps_nothing(plain: Store, tmp_path: Path) -> None:
     part = download(plain, CONTENT)
-    plain.keep([(md5(CONTENT), part)])
-    plain.keep_tree({"a": md5(CONTENT)}, md5(CONTENT))
-    plain.remember({tmp_path / "a": md5(CONTENT)})
+    plain.add([(md5(CONTENT), part)])
+    plain.add_tree({"a": md5(CONTENT)}, md5(CONTENT))
+    plain.save_hashes({tmp_path / "a": md5(CONTENT)})
 
     assert plain.size_of(md5(CONTENT)) is None
     assert plain.receipts is None
-    assert plain.memo is None
+    assert plain.tag_cache is None
 
 
 def test_a_plain_store_leaves_only_what_was_placed(tmp_path: Path) -> None:
@@ -835,7 +835,7 @@ from test_dvc import CONTENT, keep, md5, opened, place
 
 root = Path(sys.argv[1])
 with opened(root) as store:
-    keep(store, {md5(CONTENT): CONTENT})
+    add(store, {md5(CONTENT): CONTENT})
     place(store, root, {"new/a": md5(CONTENT)})
 """
     log = project.parent / "calls"

@@ -52,7 +52,7 @@ def fill(part: Part, size: int, *spans: tuple[int, int]) -> Part:
 
 
 def leave(store: PartStore, size: int, *spans: tuple[int, int]) -> None:
-    fill(store.fresh(KEY), size, *spans).release()
+    fill(store.create(KEY), size, *spans).release()
 
 
 def names(folder: Path) -> list[str]:
@@ -74,23 +74,23 @@ def test_nothing_is_made_before_there_are_bytes(store: PartStore, folder: Path) 
 
 
 def test_bytes_are_written_at_their_place(store: PartStore) -> None:
-    part = fill(store.fresh(KEY), 1000, (600, 1000), (0, 300), (300, 600))
+    part = fill(store.create(KEY), 1000, (600, 1000), (0, 300), (300, 600))
 
     assert part.complete
     assert part.path.read_bytes() == noise(1000)
 
 
 def test_a_part_knows_what_is_missing(store: PartStore) -> None:
-    part = fill(store.fresh(KEY), 1000, (0, 100), (300, 600))
+    part = fill(store.create(KEY), 1000, (0, 100), (300, 600))
 
-    assert (part.received, part.prefix, part.complete) == (400, 100, False)
+    assert (part.received, part.contiguous_bytes, part.complete) == (400, 100, False)
     assert part.missing(50, 5000) == [(100, 300), (600, 1000)]
 
 
 def test_bytes_that_come_again_do_not_replace_those_that_are_there(
     store: PartStore,
 ) -> None:
-    part = store.fresh(KEY)
+    part = store.create(KEY)
     with part.open() as file:
         part.write(file, 0, b"first")
 
@@ -103,7 +103,7 @@ def test_bytes_that_come_again_do_not_replace_those_that_are_there(
 def test_files_are_made_as_the_user_wants_them(store: PartStore) -> None:
     before = os.umask(0o027)
     try:
-        part = fill(store.fresh(KEY), 10, (0, 10))
+        part = fill(store.create(KEY), 10, (0, 10))
     finally:
         os.umask(before)
 
@@ -113,7 +113,7 @@ def test_files_are_made_as_the_user_wants_them(store: PartStore) -> None:
 def test_a_part_that_was_let_go_of_is_not_opened_again(
     store: PartStore, folder: Path
 ) -> None:
-    part = store.fresh(KEY)
+    part = store.create(KEY)
     part.discard()
 
     with pytest.raises(FileNotFoundError):
@@ -123,7 +123,7 @@ def test_a_part_that_was_let_go_of_is_not_opened_again(
 
 
 def test_what_a_full_disk_did_not_take_counts_as_missing(store: PartStore) -> None:
-    part = fill(store.fresh(KEY), 3 * MIB, (0, MIB))
+    part = fill(store.create(KEY), 3 * MIB, (0, MIB))
 
     with (
         largest_file(MIB + 1000),
@@ -138,7 +138,7 @@ def test_what_a_full_disk_did_not_take_counts_as_missing(store: PartStore) -> No
 def test_what_a_full_disk_took_goes_on_in_the_next_pull(
     store: PartStore, folder: Path
 ) -> None:
-    part = fill(store.fresh(KEY), 3 * MIB, (0, MIB))
+    part = fill(store.create(KEY), 3 * MIB, (0, MIB))
 
     with largest_file(0):
         part.release()
@@ -187,7 +187,7 @@ def test_a_part_without_bytes_leaves_nothing(store: PartStore, folder: Path) -> 
 
 
 def test_a_part_of_unknown_size_leaves_nothing(store: PartStore, folder: Path) -> None:
-    part = store.fresh(KEY)
+    part = store.create(KEY)
     with part.open() as file:
         part.write(file, 0, b"some")
 
@@ -197,19 +197,19 @@ def test_a_part_of_unknown_size_leaves_nothing(store: PartStore, folder: Path) -
 
 
 def test_a_part_without_a_hash_leaves_nothing(store: PartStore, folder: Path) -> None:
-    fill(store.fresh(None), 1000, (0, 300)).release()
+    fill(store.create(None), 1000, (0, 300)).release()
 
     assert names(folder) == []
 
 
 def test_discarding_leaves_nothing(store: PartStore, folder: Path) -> None:
-    fill(store.fresh(KEY), 2 * MIB, (0, MIB)).discard()
+    fill(store.create(KEY), 2 * MIB, (0, MIB)).discard()
 
     assert names(folder) == []
 
 
 def test_only_the_first_parting_counts(store: PartStore, folder: Path) -> None:
-    part = fill(store.fresh(KEY), 2 * MIB, (0, MIB))
+    part = fill(store.create(KEY), 2 * MIB, (0, MIB))
 
     part.discard()
     part.release()
@@ -220,7 +220,7 @@ def test_only_the_first_parting_counts(store: PartStore, folder: Path) -> None:
 def test_a_part_that_moved_to_its_place_leaves_no_record(
     store: PartStore, folder: Path
 ) -> None:
-    part = fill(store.fresh(KEY), 2 * MIB, (0, 2 * MIB))
+    part = fill(store.create(KEY), 2 * MIB, (0, 2 * MIB))
     part.path.rename(folder.parent / "placed")
 
     part.release()
@@ -232,7 +232,7 @@ def test_of_many_that_claim_a_part_one_gets_it(store: PartStore, folder: Path) -
     leave(store, 1000, (0, 300))
     stores = [PartStore(folder) for _ in range(8)]
     for each in stores:
-        assert each.held_bytes(KEY) > 0  # all have seen it
+        assert each.allocated_bytes(KEY) > 0  # all have seen it
     claimed: list[Part] = []
     threads = [
         threading.Thread(target=lambda one=each: claimed.append(one.claim(KEY)))
@@ -254,7 +254,7 @@ def test_of_several_parts_the_largest_is_claimed(
 
     later = PartStore(folder)
 
-    assert later.held_bytes(KEY) >= 5 * MIB
+    assert later.allocated_bytes(KEY) >= 5 * MIB
     assert later.claim(KEY).resumed == 5 * MIB
 
 
@@ -262,7 +262,7 @@ LEAVE_AND_DIE = """
 import os, sys
 from pathlib import Path
 from dvc_studio_models.store.parts import PartStore
-part = PartStore(Path(sys.argv[1])).fresh(sys.argv[2])
+part = PartStore(Path(sys.argv[1])).create(sys.argv[2])
 part.describe(3 << 20, None)
 with part.open() as file:
     part.write(file, 0, bytes(1 << 20))
@@ -323,7 +323,7 @@ def test_the_part_of_another_host_is_claimed_when_it_is_old(
 def test_an_owner_shows_that_it_lives(folder: Path) -> None:
     now = 0.0
     store = PartStore(folder, clock=lambda: now)
-    part = fill(store.fresh(KEY), 1000, (0, 300))
+    part = fill(store.create(KEY), 1000, (0, 300))
     dated(part.path, 3600)
 
     store.keep_alive()
@@ -438,7 +438,7 @@ def test_a_part_of_a_text_file_of_dvc_2_is_swept_once_that_is_at_hand(
     store: PartStore, folder: Path
 ) -> None:
     digest = Digest(MD5_DOS2UNIX, KEY)
-    fill(store.fresh(key_of(digest)), 1000, (0, 300)).release()
+    fill(store.create(key_of(digest)), 1000, (0, 300)).release()
 
     PartStore(folder).sweep(lambda content: content == digest)
 
@@ -466,7 +466,7 @@ def test_a_part_of_two_weeks_ago_is_swept(store: PartStore, folder: Path) -> Non
 def test_what_another_pull_works_at_is_not_swept(
     store: PartStore, folder: Path
 ) -> None:
-    part = fill(store.fresh(KEY), 2 * MIB, (0, MIB))
+    part = fill(store.create(KEY), 2 * MIB, (0, MIB))
 
     PartStore(folder).sweep(lambda _: True)
 

@@ -57,7 +57,9 @@ def test_what_is_missing_is_what_is_not_there(
 def test_the_prefix_ends_at_the_first_gap(added: list[list[int]]) -> None:
     ranges, model = make(added)
 
-    assert ranges.prefix == next(at for at in range(SIZE + 1) if at not in model)
+    assert ranges.contiguous_bytes == next(
+        at for at in range(SIZE + 1) if at not in model
+    )
 
 
 @settings(deadline=None)

@@ -22,7 +22,7 @@ CONTENT = noise(COUNT * STEP)
 @pytest.fixture
 def attempt(tmp_path: Path) -> Attempt:
     store = PartStore(tmp_path)
-    part = store.fresh(None)
+    part = store.create(None)
     part.describe(len(CONTENT), None)
     attempt = Attempt(part, store)
     attempt.plan(SPANS, most=STEP)

@@ -28,7 +28,7 @@ SPANS = [(at, min(at + STEP, len(CONTENT))) for at in range(0, len(CONTENT), STE
 
 @pytest.fixture
 def part(tmp_path: Path) -> Part:
-    part = PartStore(tmp_path).fresh(None)
+    part = PartStore(tmp_path).create(None)
     part.describe(len(CONTENT), None)
     return part
 
@@ -121,7 +121,7 @@ def test_there_is_no_hash_while_bytes_are_missing(part: Part) -> None:
 
 
 def test_an_empty_file_has_a_hash(tmp_path: Path) -> None:
-    part = PartStore(tmp_path).fresh(None)
+    part = PartStore(tmp_path).create(None)
     part.describe(0, None)
 
     assert catch_up(PrefixHash(part)) == md5(b"")
@@ -149,7 +149,7 @@ def test_threads_that_write_leave_no_byte_unhashed(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Each thread does as a download does; one of them must find the hash."""
-    part = PartStore(tmp_path_factory.mktemp("parts")).fresh(None)
+    part = PartStore(tmp_path_factory.mktemp("parts")).create(None)
     part.describe(len(CONTENT), None)
     prefix = PrefixHash(part)
     order = data.draw(st.permutations(SPANS))

@@ -23,12 +23,12 @@ _MIB = noise(1 << 20)
 
 @pytest.fixture
 def store(tmp_path: Path) -> PartStore:
-    return PartStore(tmp_path / "parts", copied=True)
+    return PartStore(tmp_path / "parts", second_copy=True)
 
 
 @pytest.fixture
 def part(store: PartStore) -> Iterator[Part]:
-    part = store.fresh("a" * 32)
+    part = store.create("a" * 32)
     part.describe(SIZE, None)
     yield part
     part.close()
@@ -77,7 +77,7 @@ def test_a_small_part_has_no_copy(store: PartStore, part: Part) -> None:
 
 def test_no_copy_is_made_where_none_is_wanted(tmp_path: Path) -> None:
     store = PartStore(tmp_path / "parts")
-    part = store.fresh("a" * 32)
+    part = store.create("a" * 32)
     part.describe(SIZE, None)
     grow(part, 0, SIZE)
     follower = Follower(part, store)

@@ -46,7 +46,7 @@ def deliver_git_files(
             raise IntegrityError(
                 file.path, expected=file.digest, actual=actual, source="the lock file"
             )
-        part = parts.fresh(key_of(file.digest))
+        part = parts.create(key_of(file.digest))
         with disk_errors(part.path):
             part.describe(len(data), None)
             with part.open() as opened:

@@ -112,7 +112,7 @@ class SourceRepo:
             ImportSourceError: The repo did not deliver, or has another content.
             LocalDiskError: The disk is full, or refuses to be written.
         """
-        parts = {path: store.fresh(key_of(files[path])) for path in files}
+        parts = {path: store.create(key_of(files[path])) for path in files}
         problems: dict[str, str] = {}
         count = Count()
 

@@ -76,7 +76,7 @@ class Keepers:
         listing = self._source_of(output).read_listing(output)
         if keep:
             assert output.digest  # noqa: S101 - only what has a hash has a listing
-            self._store.keep_tree(listing, output.digest)
+            self._store.add_tree(listing, output.digest)
         return listing
 
     def fetch(

@@ -71,7 +71,7 @@ def read_remote_listing(
     listing = parse_tree(raw, output.digest)
     if keep:
         try:
-            store.keep_tree(listing, output.digest)
+            store.add_tree(listing, output.digest)
         except LocalDiskError as error:  # it is read again the next time
             logger.debug("%s", error)
     return listing

@@ -28,7 +28,7 @@ from dvc_studio_models.sources.local.keepers import Keepers
 from dvc_studio_models.sources.local.location import locate
 from dvc_studio_models.sources.resolve import Answer, tell_repo
 from dvc_studio_models.sources.verification import with_git_files
-from dvc_studio_models.store.dvc import DvcStore, memo_of, open_store
+from dvc_studio_models.store.dvc import DvcStore, open_store, tag_cache_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -195,9 +195,9 @@ class LocalSource:
     def _locate(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> Store:
         """Tell the versions and where they lie, and open the store that holds all."""
         root = self._clone.root
-        memos = (memo_of(root / ref.folder, root) for ref in refs)
-        memo = next(filter(None, memos), None)
-        registry = GitRegistry(self._clone.reader, cache=memo)
+        caches = (tag_cache_path(root / ref.folder, root) for ref in refs)
+        cache = next(filter(None, caches), None)
+        registry = GitRegistry(self._clone.reader, cache=cache)
         with contextlib.closing(registry):
             found = [locate(ref, pins.get(ref.name), registry) for ref in refs]
         self._locations = found
