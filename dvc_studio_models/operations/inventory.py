@@ -22,7 +22,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import MD5
 from dvc_studio_models.operations.project import LocalProject
-from dvc_studio_models.operations.survey import is_same_text
+from dvc_studio_models.operations.targets import is_same_text
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.counting import KnownModel
 from dvc_studio_models.registry.git_registry import GitRegistry

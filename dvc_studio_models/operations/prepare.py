@@ -16,7 +16,7 @@ from dvc_studio_models.files.receipts import Receipts
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import STUDIO
 from dvc_studio_models.operations.selection import check_globs, select_files
-from dvc_studio_models.operations.survey import check_targets, survey
+from dvc_studio_models.operations.targets import check_targets, survey
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.sources.base import Here

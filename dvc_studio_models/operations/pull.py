@@ -36,7 +36,7 @@ from dvc_studio_models.operations.lock import (
     lock_path,
     pin,
 )
-from dvc_studio_models.operations.placed import save_receipts
+from dvc_studio_models.operations.place import save_receipts
 from dvc_studio_models.operations.plan import (
     CONFLICT,
     DOWNLOAD,
@@ -44,7 +44,7 @@ from dvc_studio_models.operations.plan import (
 )
 from dvc_studio_models.operations.prepare import ask, held, narrow, prepare, stand
 from dvc_studio_models.operations.report import digests_of, tell, with_arrivals
-from dvc_studio_models.operations.survey import find_leftovers, settled
+from dvc_studio_models.operations.targets import find_leftovers, settled
 from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.sources.local.git_files import deliver_git_files
 from dvc_studio_models.sources.verification import verify_downloads_with_git
