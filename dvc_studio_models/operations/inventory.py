@@ -24,11 +24,11 @@ from dvc_studio_models.model import MD5
 from dvc_studio_models.operations.project import LocalProject
 from dvc_studio_models.operations.targets import is_same_text
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.registry.counting import KnownModel
+from dvc_studio_models.registry.counting import RegisteredModel
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.recorded import expand, is_inside
-from dvc_studio_models.registry.records import from_root
-from dvc_studio_models.registry.tags import listed
+from dvc_studio_models.registry.records import relative_to_root
+from dvc_studio_models.registry.tags import format_names
 from dvc_studio_models.store.dvc import project_around
 from dvc_studio_models.store.trees import tree_digest
 
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.model import Digest, ModelVersion
-    from dvc_studio_models.registry.recorded import GitFile, Record, RecordedOutput
+    from dvc_studio_models.registry.recorded import (
+        GitFile,
+        RecordedModel,
+        RecordedOutput,
+    )
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -111,17 +115,17 @@ class Inventory:
         models = {model.name: model for model in self.registered()}
         return [
             self._describe(
-                models.get(name) or KnownModel(name, ()),
+                models.get(name) or RegisteredModel(name, ()),
                 annotated.get(name),
                 receipts.get(name),
             )
             for name in sorted({*models, *annotated, *receipts})
         ]
 
-    def registered(self) -> tuple[KnownModel, ...]:
+    def registered(self) -> tuple[RegisteredModel, ...]:
         """List what the local tags know, with a warning if they may be incomplete."""
-        if tags := self._registry.tags.all_doubtful():
-            names = listed("lightweight Git tags, which GTO does not count", tags)
+        if tags := self._registry.tags.all_ignored_tags():
+            names = format_names("lightweight Git tags, which GTO does not count", tags)
             logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
         return self._registry.models
 
@@ -135,7 +139,7 @@ class Inventory:
         return [found[name] for name in sorted(found)]
 
     def _describe(
-        self, model: KnownModel, annotated: str | None, receipt: Receipt | None
+        self, model: RegisteredModel, annotated: str | None, receipt: Receipt | None
     ) -> Entry:
         path, holding = self._look(model, annotated, receipt)
         versions = tuple(version.version for version in model.versions)
@@ -151,7 +155,7 @@ class Inventory:
     # What lies there
 
     def _look(
-        self, model: KnownModel, annotated: str | None, receipt: Receipt | None
+        self, model: RegisteredModel, annotated: str | None, receipt: Receipt | None
     ) -> tuple[str | None, Holding]:
         """Tell where the model lies, and what of it."""
         path = annotated or self._recorded_path(model)
@@ -172,7 +176,7 @@ class Inventory:
             return there, Holding(state, None if state == MODIFIED else receipt.version)
         return there, Holding(MODIFIED if hashes else PRESENT)
 
-    def _judge_part(self, model: KnownModel, receipt: Receipt) -> str:
+    def _judge_part(self, model: RegisteredModel, receipt: Receipt) -> str:
         """Tell what files are that a pull placed, and that are no whole version."""
         pulled = (v for v in model.versions if v.version == receipt.version)
         record = next((self._record(model.name, version) for version in pulled), None)
@@ -183,10 +187,10 @@ class Inventory:
         there = self._digest(record.path, placed.algorithm)
         return PARTIAL if there == placed else MODIFIED
 
-    def _record(self, name: str, version: ModelVersion) -> Record | None:
+    def _record(self, name: str, version: ModelVersion) -> RecordedModel | None:
         """Read what a version is; one that cannot be read is passed over, and named."""
         try:
-            return self._registry.record(name, version)
+            return self._registry.read_record(name, version)
         except (RecordUnreadableError, UnreadableRepoError) as error:
             reason = str(error).partition("\n")[0]
             if reason not in self._unreadable:
@@ -194,7 +198,7 @@ class Inventory:
                 logger.warning("%s", reason)
             return None
 
-    def _recorded_path(self, model: KnownModel) -> str | None:
+    def _recorded_path(self, model: RegisteredModel) -> str | None:
         records = (self._record(model.name, v) for v in _likeliest_first(model, None))
         record = next(records, None)
         return record.path if record else None
@@ -204,7 +208,7 @@ class Inventory:
         with disk_errors(target, action="read"):
             return target.exists()
 
-    def _holds_all(self, record: Record) -> bool | None:
+    def _holds_all(self, record: RecordedModel) -> bool | None:
         """Whether the workspace has that content; None where no hash tells."""
         verdicts = [self._holds_output(record, output) for output in record.outputs]
         verdicts += [
@@ -218,7 +222,9 @@ class Inventory:
             return False if verdicts else None
         return None if None in verdicts else True
 
-    def _holds_output(self, record: Record, output: RecordedOutput) -> bool | None:
+    def _holds_output(
+        self, record: RecordedModel, output: RecordedOutput
+    ) -> bool | None:
         if output.digest is None:
             return None
         if is_inside(output.path, record.path):
@@ -298,7 +304,7 @@ class Inventory:
             prefix = "" if folder == "." else f"{folder}:"
             models = self._project(dvc_yaml.parent).annotated(dvc_yaml)
             found.update(
-                (prefix + name, from_root(path, folder)) for name, path in models
+                (prefix + name, relative_to_root(path, folder)) for name, path in models
             )
         return found
 
@@ -315,7 +321,7 @@ class Inventory:
 
 
 def _likeliest_first(
-    model: KnownModel, receipt: Receipt | None
+    model: RegisteredModel, receipt: Receipt | None
 ) -> Iterator[ModelVersion]:
     """Give what was pulled, then the versions, then what only stages have."""
     every = dict.fromkeys([*model.versions, *model.stages.values()])

@@ -166,8 +166,8 @@ def check_lockable(
         UnsafePathError: It names paths that must not be written.
     """
     for answer in answers:
-        if registry and (doubt := registry.tags.doubt(answer.ref)):
-            raise doubt
+        if registry and (error := registry.tags.version_error(answer.ref)):
+            raise error
         version = answer.version or (answer.unverified and answer.unverified[0])
         if not version:
             raise _unknown(answer.ref, registry)

@@ -17,8 +17,8 @@ from dvc_studio_models.registry.recorded import (
     CloudVersion,
     GitFile,
     Import,
-    Record,
     RecordedFile,
+    RecordedModel,
     RecordedOutput,
 )
 
@@ -52,7 +52,7 @@ def save(cache: Path | None, state: dict[str, Any]) -> None:
         logger.debug("cannot save '%s': %s", cache.name, exc.strerror)
 
 
-def record_from_json(value: dict[str, Any] | None) -> Record | None:
+def record_from_json(value: dict[str, Any] | None) -> RecordedModel | None:
     """Read a record as ``dataclasses.asdict`` wrote it.
 
     Raises:
@@ -65,7 +65,7 @@ def record_from_json(value: dict[str, Any] | None) -> Record | None:
         GitFile(**{**each, "digest": _digest_from_json(each["digest"])})
         for each in value["git_files"]
     )
-    return Record(value["path"], value["project"], outputs, git_files)
+    return RecordedModel(value["path"], value["project"], outputs, git_files)
 
 
 def _output_from_json(value: dict[str, Any]) -> RecordedOutput:

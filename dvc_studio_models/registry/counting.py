@@ -48,7 +48,7 @@ class CountedTag:
 
 
 @dataclass(frozen=True)
-class KnownModel:
+class RegisteredModel:
     """A model that counts: registered and not deprecated."""
 
     name: str
@@ -101,7 +101,7 @@ class _Version:
 
 def count(
     tags: Sequence[CountedTag],
-) -> tuple[tuple[KnownModel, ...], dict[tuple[str, str], int]]:
+) -> tuple[tuple[RegisteredModel, ...], dict[tuple[str, str], int]]:
     """Count tags.
 
     Returns:
@@ -111,7 +111,7 @@ def count(
     by_model: dict[str, list[CountedTag]] = defaultdict(list)
     for tag in sorted(tags, key=lambda tag: (tag.time, tag.what.tag)):
         by_model[tag.what.name].append(tag)
-    models: list[KnownModel] = []
+    models: list[RegisteredModel] = []
     counters: dict[tuple[str, str], int] = {}
     for name in sorted(by_model):
         versions = _collect(by_model[name])
@@ -121,7 +121,7 @@ def count(
             continue
         staged = _staged(versions)
         stages = {s: ModelVersion(v.version, v.commit) for s, v in staged.items()}
-        models.append(KnownModel(name, tuple(_registered(versions)), stages))
+        models.append(RegisteredModel(name, tuple(_registered(versions)), stages))
         counters.update(
             ((name, stage), version.counters[stage])
             for stage, version in staged.items()

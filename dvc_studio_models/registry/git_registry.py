@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import ModelRef, ModelVersion
-    from dvc_studio_models.registry.counting import KnownModel
+    from dvc_studio_models.registry.counting import RegisteredModel
     from dvc_studio_models.registry.git.reader import GitReader
-    from dvc_studio_models.registry.recorded import Record
+    from dvc_studio_models.registry.recorded import RecordedModel
     from dvc_studio_models.registry.tags import Registry
 
 
@@ -57,7 +57,7 @@ class GitRegistry:
         return read_registry(self._reader)
 
     @property
-    def models(self) -> tuple[KnownModel, ...]:
+    def models(self) -> tuple[RegisteredModel, ...]:
         """All models that count, with their versions and stages."""
         return self.tags.models
 
@@ -65,11 +65,11 @@ class GitRegistry:
         """Return what ``ref`` means by the tags."""
         return self.tags.resolve(ref)
 
-    def record(self, name: str, version: ModelVersion) -> Record | None:
+    def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
         """Read what Git recorded of a model, see :meth:`Records.read`."""
         return self._records.read(version.commit, name)
 
-    def head_record(self, name: str) -> Record | None:
+    def read_head_record(self, name: str) -> RecordedModel | None:
         """Read what the commit that is checked out records; None if it cannot be."""
         commit = self._reader.head()
         try:

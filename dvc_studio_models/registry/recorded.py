@@ -126,7 +126,7 @@ class GitFile:
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordedModel:
     """A model at a commit."""
 
     path: str
@@ -174,7 +174,7 @@ def is_inside(path: str, folder: str) -> bool:
 
 
 def expand(
-    record: Record, listings: Mapping[Digest, Listing]
+    record: RecordedModel, listings: Mapping[Digest, Listing]
 ) -> tuple[RecordedFile, ...]:
     """List the files that DVC keeps of a model, by path.
 

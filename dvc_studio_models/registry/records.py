@@ -29,7 +29,7 @@ from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.registry import cache as caches
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.registry.outputs import describe, find_outputs
-from dvc_studio_models.registry.recorded import GitFile, Record, RecordedOutput
+from dvc_studio_models.registry.recorded import GitFile, RecordedModel, RecordedOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,7 +73,7 @@ class Records:
         self._trees: dict[str, CommitTree] = {}
         self._artifacts: dict[object, Mapping[str, Any]] = {}
 
-    def read(self, commit: str, name: str) -> Record | None:
+    def read(self, commit: str, name: str) -> RecordedModel | None:
         """Read what a commit records of a model.
 
         Args:
@@ -118,11 +118,11 @@ class Records:
 
     # One model
 
-    def _read(self, commit: str, name: str) -> Record | None:
+    def _read(self, commit: str, name: str) -> RecordedModel | None:
         folder, _, short_name = name.rpartition(":")
         project = self._project(commit, folder)
         artifact = self._annotated(project, commit, folder).get(short_name) or {}
-        path = from_root(artifact.get("path"), folder)
+        path = relative_to_root(artifact.get("path"), folder)
         if path is None:
             return None
         project = self._project(commit, posixpath.dirname(path))
@@ -130,7 +130,7 @@ class Records:
         outputs = tuple(describe(out) for out in outs if out.use_cache)
         is_one = any(output.holds(path) for output in outputs)
         git_files = () if is_one else tuple(self._git_files(commit, path, outputs))
-        return Record(path, project.root_dir.strip("/"), outputs, git_files)
+        return RecordedModel(path, project.root_dir.strip("/"), outputs, git_files)
 
     def _git_files(
         self, commit: str, path: str, outputs: tuple[RecordedOutput, ...]
@@ -222,7 +222,7 @@ class Records:
         return self._artifacts[key]
 
 
-def from_root(path: object, folder: str) -> str | None:
+def relative_to_root(path: object, folder: str) -> str | None:
     """Read a path of ``folder``'s ``dvc.yaml``; None where it is not one of the clone.
 
     Returns:
@@ -234,7 +234,7 @@ def from_root(path: object, folder: str) -> str | None:
     return None if path in {".", ".."} or path.startswith(("/", "../")) else path
 
 
-def _is_lacking(record: Record) -> bool:
+def _is_lacking(record: RecordedModel) -> bool:
     """Whether content was looked for and was not there, which a fetch may change."""
     read = record.git_files if record.outputs else ()
     return any(file.digest is None for file in read)

@@ -18,7 +18,7 @@ from dvc_studio_models.errors import VersionUnknownError
 from dvc_studio_models.model import FOLDER, NAME, SEMVER, ModelRef
 from dvc_studio_models.registry.counting import (
     CountedTag,
-    KnownModel,
+    RegisteredModel,
     RegistryTag,
     count,
     semver_key,
@@ -56,19 +56,19 @@ _TAGGER = re.compile(
 class Registry:
     """What the tags say at one moment."""
 
-    models: tuple[KnownModel, ...] = ()
+    models: tuple[RegisteredModel, ...] = ()
     """By name."""
 
     lightweight: tuple[RegistryTag, ...] = ()
     """Tags that GTO does not count, as they are not annotated."""
 
-    unread: tuple[RegistryTag, ...] = ()
+    unreadable: tuple[RegistryTag, ...] = ()
     """Tags that Git cannot read, or whose commit it does not have."""
 
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The counter of the tag that put a stage where it is, by model and stage."""
 
-    def find(self, name: str) -> KnownModel | None:
+    def find(self, name: str) -> RegisteredModel | None:
         """Return the model of that name."""
         return next((model for model in self.models if model.name == name), None)
 
@@ -87,17 +87,17 @@ class Registry:
         """Say why :meth:`resolve` found nothing, and what there is instead."""
         model = self.find(ref.name)
         if model is None:
-            names = listed("registered models", [m.name for m in self.models])
+            names = format_names("registered models", [m.name for m in self.models])
             return f"model '{ref.name}' is not registered; {names}"
         if ref.stage:
-            stages = listed("known stages", list(model.stages))
+            stages = format_names("known stages", list(model.stages))
             return f"stage '{ref.stage}' is not assigned; {stages}"
-        versions = listed("known versions", [v.version for v in model.versions])
+        versions = format_names("known versions", [v.version for v in model.versions])
         if ref.version:
             return f"version '{ref.version}' is not registered; {versions}"
         return f"no version of '{ref.name}' is registered; {versions}"
 
-    def doubtful(self, ref: ModelRef) -> list[str]:
+    def ignored_tags(self, ref: ModelRef) -> list[str]:
         """List lightweight tags that would change what ``ref`` means if they counted.
 
         CI systems replace the annotated tag that they run for by a lightweight one, so
@@ -105,15 +105,15 @@ class Registry:
         """
         return self._may_matter(self.lightweight, ref)
 
-    def unread_of(self, ref: ModelRef) -> list[str]:
+    def unreadable_tags(self, ref: ModelRef) -> list[str]:
         """List tags that Git cannot read, and that may change what ``ref`` means."""
-        return self._may_matter(self.unread, ref)
+        return self._may_matter(self.unreadable, ref)
 
-    def doubt(self, ref: ModelRef) -> VersionUnknownError | None:
+    def version_error(self, ref: ModelRef) -> VersionUnknownError | None:
         """Return the error of tags that may change what ``ref`` means, None of none."""
-        if tags := self.unread_of(ref):
+        if tags := self.unreadable_tags(ref):
             return VersionUnknownError.unread(ref, tags)
-        if tags := self.doubtful(ref):
+        if tags := self.ignored_tags(ref):
             return VersionUnknownError.lightweight(ref, tags)
         return None
 
@@ -125,7 +125,7 @@ class Registry:
             if tag.name == ref.name and self._may_change(tag, ref, now)
         ]
 
-    def all_doubtful(self) -> list[str]:
+    def all_ignored_tags(self) -> list[str]:
         """List lightweight tags that would change a version or a stage."""
         refs = (
             ModelRef(tag.name, tag.version if selects else None, tag.stage)
@@ -133,7 +133,7 @@ class Registry:
             for selects in (True, False)
             if selects or not tag.stage
         )
-        found = {name for ref in dict.fromkeys(refs) for name in self.doubtful(ref)}
+        found = {name for ref in dict.fromkeys(refs) for name in self.ignored_tags(ref)}
         return sorted(found)
 
     def _may_change(
@@ -214,7 +214,7 @@ def read_registry(
 
 def _warn(what: str, names: Iterable[str]) -> None:
     if names := sorted(names):
-        logger.warning("%s", listed(what, names))
+        logger.warning("%s", format_names(what, names))
 
 
 def _read_annotated(
@@ -277,7 +277,7 @@ def _is_named(data: bytes, tag: str) -> bool:
     return b"\ntag %s\n" % os.fsencode(tag) in data.partition(b"\n\n")[0] + b"\n"
 
 
-def listed(what: str, names: Sequence[str]) -> str:
+def format_names(what: str, names: Sequence[str]) -> str:
     """Write a list of names, with the number of those that are left out."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"{what}: {', '.join(names[:LISTED]) or 'none'}{more}"

@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dvc_studio_models.model import Digest
-    from dvc_studio_models.registry.recorded import Listing, Record, RecordedOutput
+    from dvc_studio_models.registry.recorded import (
+        Listing,
+        RecordedModel,
+        RecordedOutput,
+    )
 
     ReadListing = Callable[[RecordedOutput], Listing | None]
     """Returns what is in a folder; None where nobody at hand knows."""
 
 
 def is_recorded(
-    record: Record,
+    record: RecordedModel,
     digests: Mapping[str, Digest | None],
     read_listing: ReadListing,
 ) -> bool | None:
@@ -49,7 +53,7 @@ def is_recorded(
 
 
 def _is_output(
-    record: Record,
+    record: RecordedModel,
     output: RecordedOutput,
     digests: Mapping[str, Digest | None],
     read_listing: ReadListing,

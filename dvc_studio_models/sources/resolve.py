@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.registry.recorded import (
-        Record,
+        RecordedModel,
     )
     from dvc_studio_models.sources.settings import Settings
 
@@ -60,13 +60,13 @@ class Answer:
     ref: ModelRef
     files: tuple[ModelFile, ...]
     version: ModelVersion | None = None
-    record: Record | None = None
+    record: RecordedModel | None = None
     """Set where Git vouches for the content."""
 
     locked: bool = False
     """Whether a lock file vouches for the content, see :func:`hold_to`."""
 
-    unverified: tuple[ModelVersion, Record] | None = None
+    unverified: tuple[ModelVersion, RecordedModel] | None = None
     """What Git knows where the links tell no hashes, see
     :func:`verify_downloads_with_git`."""
 

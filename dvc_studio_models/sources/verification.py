@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.registry.recorded import (
-        Record,
         RecordedFile,
+        RecordedModel,
         RecordedOutput,
     )
     from dvc_studio_models.sources.comparison import ReadListing
@@ -63,14 +63,14 @@ def verify_with_git(
         return answer
     try:
         version = answer.version or registry.resolve(answer.ref)
-        record = registry.record(answer.ref.name, version) if version else None
+        record = registry.read_record(answer.ref.name, version) if version else None
     except (RecordUnreadableError, UnreadableRepoError) as error:
         if not (answer.locked and isinstance(error, CommitMissingError)):
             reason = str(error).partition("\n")[0]
             logger.warning("Git cannot verify '%s': %s", answer.ref, reason)
         return answer
     if version is None:
-        _warn_of_missing_files(answer, registry.head_record(answer.ref.name))
+        _warn_of_missing_files(answer, registry.read_head_record(answer.ref.name))
         return answer
     if answer.ref.version:
         answer = _of_version(answer, version, record)
@@ -83,7 +83,9 @@ def verify_with_git(
     return _judge(answer, version, record, registry, is_same=is_same)
 
 
-def _of_version(answer: Answer, version: ModelVersion, record: Record | None) -> Answer:
+def _of_version(
+    answer: Answer, version: ModelVersion, record: RecordedModel | None
+) -> Answer:
     """Take from Git what an explicit version is, and refuse files that it lacks."""
     if record is None:
         return replace(answer, version=version)
@@ -122,7 +124,7 @@ def verify_downloads_with_git(
 def _judge(
     answer: Answer,
     version: ModelVersion,
-    record: Record,
+    record: RecordedModel,
     registry: GitRegistry,
     *,
     is_same: bool | None,
@@ -144,18 +146,18 @@ def _judge(
             f"'{fetching_from(REFRESH_TAGS, registry.remote)}'",
         )
     _warn_of_missing_files(answer, record)
-    doubtful = registry.tags.doubtful(answer.ref)
+    ignored = registry.tags.ignored_tags(answer.ref)
     logger.warning(
         "by the local tags '%s' is %s, but Studio serves other content, so Git does "
         "not vouch for it. Run '%s' to verify against Git",
         answer.ref,
         version.registered or f"at {version.commit}",
-        fetching_from(FORCE_TAGS if doubtful else REFRESH_TAGS, registry.remote),
+        fetching_from(FORCE_TAGS if ignored else REFRESH_TAGS, registry.remote),
     )
     return answer
 
 
-def _served(answer: Answer, record: Record) -> str:
+def _served(answer: Answer, record: RecordedModel) -> str:
     """Write the hash of what is served in the form in which Git records it."""
     digests = {file.path: file.digest for file in answer.files if file.digest}
     if list(digests) == [record.path]:
@@ -165,7 +167,7 @@ def _served(answer: Answer, record: Record) -> str:
 
 
 def with_git_files(
-    files: tuple[ModelFile, ...], record: Record, version: ModelVersion
+    files: tuple[ModelFile, ...], record: RecordedModel, version: ModelVersion
 ) -> tuple[ModelFile, ...]:
     """Add the files of a model that Git keeps itself, which no storage has."""
     have = {file.path for file in files}
@@ -188,7 +190,7 @@ def with_git_files(
     return tuple(sorted((*files, *added), key=lambda file: file.path))
 
 
-def _warn_of_missing_files(answer: Answer, record: Record | None) -> None:
+def _warn_of_missing_files(answer: Answer, record: RecordedModel | None) -> None:
     """Warn that a model has files in Git, where nobody knows of which version."""
     have = set(answer.paths)
     files = record.git_files if record and record.outputs else ()
@@ -214,7 +216,9 @@ def _warn_of_git_files(
     )
 
 
-def _fill_in(files: tuple[ModelFile, ...], record: Record) -> tuple[ModelFile, ...]:
+def _fill_in(
+    files: tuple[ModelFile, ...], record: RecordedModel
+) -> tuple[ModelFile, ...]:
     """Take from Git what it recorded of single files: hash, size, executable bit."""
     known = {
         file.path: file

@@ -25,7 +25,7 @@ from tagging import NewTag, delete_tags, import_tags, make_commits, write_tag
 from dvc_studio_models.model import ModelVersion
 from dvc_studio_models.registry.counting import (
     CountedTag,
-    KnownModel,
+    RegisteredModel,
     count,
     semver_key,
 )
@@ -53,7 +53,7 @@ COMMITS = 3
 class ByGto:
     """What GTO counts, and where it refuses to choose between versions."""
 
-    models: dict[str, KnownModel] = field(default_factory=dict)
+    models: dict[str, RegisteredModel] = field(default_factory=dict)
     undecided: set[str] = field(default_factory=set)
 
 
@@ -76,12 +76,12 @@ def count_by_gto(tags: Sequence[GitTag]) -> ByGto:
     return found
 
 
-def _known(artifact: Any) -> KnownModel:
+def _known(artifact: Any) -> RegisteredModel:
     def at(each: Any) -> ModelVersion:
         return ModelVersion(each.version, each.commit_hexsha)
 
     stages = artifact.get_vstages(sort=VersionSort.Timestamp).items()
-    return KnownModel(
+    return RegisteredModel(
         artifact.artifact,
         tuple(map(at, artifact.get_versions())),
         {stage: at(assigned[0]) for stage, assigned in sorted(stages)},
@@ -223,7 +223,7 @@ def _nest(repo: Path, name: str, date: str) -> None:
     write_tag(repo, name, lines)
 
 
-def check(ours: dict[str, KnownModel], tags: Sequence[GitTag]) -> None:
+def check(ours: dict[str, RegisteredModel], tags: Sequence[GitTag]) -> None:
     """Compare what we count with what GTO counts."""
     by_gto = count_by_gto(tags)
     for name in {*ours, *by_gto.models} - by_gto.undecided:

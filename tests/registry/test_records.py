@@ -24,7 +24,7 @@ from projects import (
 from dvc_studio_models.errors import RecordUnreadableError, UnreadableRepoError
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.git.reader import open_reader
-from dvc_studio_models.registry.recorded import GitFile, Record, RecordedOutput
+from dvc_studio_models.registry.recorded import GitFile, RecordedModel, RecordedOutput
 from dvc_studio_models.registry.records import Records
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def md5_of(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def record_of(folder: Path, commit: str, name: str) -> Record | None:
+def record_of(folder: Path, commit: str, name: str) -> RecordedModel | None:
     with contextlib.closing(Records(open_reader(folder))) as records:
         return records.read(commit, name)
 
@@ -63,9 +63,9 @@ def git_file(repo: Path, path: str) -> GitFile:
     return GitFile(path, git(repo, "rev-parse", f"main:{path}").strip())
 
 
-def file_record(path: str, digest: Digest | None, size: int | None) -> Record:
+def file_record(path: str, digest: Digest | None, size: int | None) -> RecordedModel:
     """Give the record of a model that is one file of the root's project."""
-    return Record(path, outputs=(RecordedOutput(path, digest, size),))
+    return RecordedModel(path, outputs=(RecordedOutput(path, digest, size),))
 
 
 @pytest.mark.parametrize("which", ["repo", "bare"])
@@ -218,7 +218,7 @@ def test_a_file_that_git_keeps_has_no_outputs(project: Project) -> None:
     record = record_of(project.repo, project.commit("main"), "m")
 
     path = "src/weights.txt"
-    assert record == Record(path, git_files=(git_file(project.repo, path),))
+    assert record == RecordedModel(path, git_files=(git_file(project.repo, path),))
     assert (record.digest, record.size) == (None, None)
 
 
@@ -228,7 +228,7 @@ def test_what_steers_dvc_is_no_models_file(project: Project, path: str) -> None:
 
     record = record_of(project.repo, project.commit("main"), "m")
 
-    assert record == Record(path, project=record.project if record else "")
+    assert record == RecordedModel(path, project=record.project if record else "")
 
 
 def test_what_is_nowhere_has_neither_outputs_nor_files(project: Project) -> None:
@@ -236,7 +236,7 @@ def test_what_is_nowhere_has_neither_outputs_nor_files(project: Project) -> None
 
     record = record_of(project.repo, project.commit("main"), "m")
 
-    assert record == Record("no/such/file")
+    assert record == RecordedModel("no/such/file")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_git_repo_without_dvc_has_records_without_digests(empty: Project) -> N
 
     record = record_of(empty.repo, empty.commit("main"), "m")
 
-    assert record == Record("m.bin", git_files=(git_file(empty.repo, "m.bin"),))
+    assert record == RecordedModel("m.bin", git_files=(git_file(empty.repo, "m.bin"),))
 
 
 def test_a_broken_dvc_yaml_is_an_error_and_no_missing_record(project: Project) -> None:
@@ -296,7 +296,7 @@ def commit(project: Project, path: str, files: dict[str, bytes]) -> str:
     return project.commit("main")
 
 
-def read_m(project: Project) -> Record:
+def read_m(project: Project) -> RecordedModel:
     record = record_of(project.repo, project.commit("main"), "m")
     assert record
     return record
@@ -349,7 +349,9 @@ def test_what_is_kept_without_a_cache_is_gits(empty: Project) -> None:
         repo.reproduce(all_pipelines=True)
     commit_all(empty, "Train")
 
-    assert read_m(empty) == Record("m.bin", git_files=(git_file(empty.repo, "m.bin"),))
+    assert read_m(empty) == RecordedModel(
+        "m.bin", git_files=(git_file(empty.repo, "m.bin"),)
+    )
 
 
 @pytest.mark.parametrize(
@@ -416,7 +418,7 @@ def test_a_working_folder_of_its_own_counts(empty: Project) -> None:
 def test_an_absolute_path_is_none_of_the_clone(empty: Project) -> None:
     commit(empty, "srv/m.bin", {"x.dvc": dvc_file("/srv/m.bin")})
 
-    assert read_m(empty) == Record("srv/m.bin")
+    assert read_m(empty) == RecordedModel("srv/m.bin")
 
 
 def test_an_annotation_may_be_a_template(empty: Project) -> None:
@@ -607,7 +609,7 @@ def test_a_file_that_dvc_ignores_records_nothing(empty: Project) -> None:
     files = {".dvcignore": b"m.bin.dvc\n", "m.bin.dvc": dvc_file("m.bin")}
     commit(empty, "m.bin", files)
 
-    assert read_m(empty) == Record("m.bin")
+    assert read_m(empty) == RecordedModel("m.bin")
 
 
 def test_each_of_several_projects_in_one_repo_has_its_own_outputs(

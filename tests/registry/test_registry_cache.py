@@ -17,7 +17,7 @@ from dvc_studio_models.registry.records import CACHED_RECORDS, Records
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dvc_studio_models.registry.recorded import Record
+    from dvc_studio_models.registry.recorded import RecordedModel
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def cache(tmp_path: Path) -> Path:
 
 def read(
     project: Project, cache: Path, name: str = "churn", rev: str = "main"
-) -> Record:
+) -> RecordedModel:
     reader = open_reader(project.repo)
     with contextlib.closing(Records(reader, cache=cache)) as records:
         record = records.read(project.commit(rev), name)

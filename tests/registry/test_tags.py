@@ -403,7 +403,7 @@ def test_a_lightweight_tag_that_may_change_the_answer_is_named(
 ) -> None:
     lightweight(staged, tag)
 
-    assert read(staged).doubtful(ref) == [tag]
+    assert read(staged).ignored_tags(ref) == [tag]
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_a_lightweight_tag_that_cannot_change_the_answer_is_not_named(
     before = read(staged).resolve(ref)
     lightweight(staged, tag)
 
-    assert read(staged).doubtful(ref) == []
+    assert read(staged).ignored_tags(ref) == []
     assert read(staged).resolve(ref) == before
 
 
@@ -529,8 +529,8 @@ def test_a_tag_that_git_cannot_read_is_never_taken_for_none(
     registry = read(history)
 
     assert "Git cannot read tags, or lacks their commits: churn@v2.0.0" in caplog.text
-    assert isinstance(registry.doubt(CHURN), VersionUnknownError)
-    assert registry.doubt(ModelRef("churn", version="v1.0.0")) is None
+    assert isinstance(registry.version_error(CHURN), VersionUnknownError)
+    assert registry.version_error(ModelRef("churn", version="v1.0.0")) is None
 
 
 @pytest.mark.parametrize("content", ["garbage", "", "ref: refs/tags/nowhere"])

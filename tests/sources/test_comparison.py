@@ -11,8 +11,8 @@ from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.recorded import (
     GitFile,
     Listing,
-    Record,
     RecordedFile,
+    RecordedModel,
     RecordedOutput,
     expand,
 )
@@ -29,11 +29,11 @@ LISTING: Listing = {"a": A, "in/b": B}
 FOLDER = RecordedOutput("m/dir", tree_digest(LISTING))
 FILE = RecordedOutput("m/file.bin", C, 1)
 IN_GIT = GitFile("m/config.json", "0" * 40, B, 2)
-WHOLE_FILE = Record("m/file.bin", outputs=(FILE,))
-WHOLE_FOLDER = Record("m/dir", outputs=(FOLDER,))
-PART_FILE = Record("m/dir/a", outputs=(FOLDER,))
-PART_FOLDER = Record("m/dir/in", outputs=(FOLDER,))
-MIXED = Record("m", outputs=(FILE, FOLDER), git_files=(IN_GIT,))
+WHOLE_FILE = RecordedModel("m/file.bin", outputs=(FILE,))
+WHOLE_FOLDER = RecordedModel("m/dir", outputs=(FOLDER,))
+PART_FILE = RecordedModel("m/dir/a", outputs=(FOLDER,))
+PART_FOLDER = RecordedModel("m/dir/in", outputs=(FOLDER,))
+MIXED = RecordedModel("m", outputs=(FILE, FOLDER), git_files=(IN_GIT,))
 ALL = {"m/file.bin": C, "m/dir/a": A, "m/dir/in/b": B, "m/config.json": B}
 
 
@@ -58,11 +58,11 @@ def unknown(_: RecordedOutput) -> Listing | None:
             {path: each for path, each in ALL.items() if path != "m/config.json"},
             id="without what Git keeps",
         ),
-        pytest.param(Record("m"), {}, id="nothing"),
+        pytest.param(RecordedModel("m"), {}, id="nothing"),
     ],
 )
 def test_what_was_recorded_is_recognised(
-    record: Record, digests: dict[str, Digest]
+    record: RecordedModel, digests: dict[str, Digest]
 ) -> None:
     assert is_recorded(record, digests, known) is True
 
@@ -87,7 +87,9 @@ def test_what_was_recorded_is_recognised(
         pytest.param(PART_FILE, {"m/dir/x": A}, id="another file of a folder"),
         pytest.param(PART_FILE, {}, id="no part"),
         pytest.param(
-            Record("m/dir/x", outputs=(FOLDER,)), {}, id="what the folder has not"
+            RecordedModel("m/dir/x", outputs=(FOLDER,)),
+            {},
+            id="what the folder has not",
         ),
         pytest.param(MIXED, {**ALL, "m/config.json": A}, id="other content than Git's"),
         pytest.param(MIXED, {**ALL, "m/more.json": A}, id="more than Git's"),
@@ -96,10 +98,12 @@ def test_what_was_recorded_is_recognised(
             {path: each for path, each in ALL.items() if path != "m/file.bin"},
             id="one output is missing",
         ),
-        pytest.param(Record("m"), {"m": A}, id="of nothing"),
+        pytest.param(RecordedModel("m"), {"m": A}, id="of nothing"),
     ],
 )
-def test_anything_else_is_refused(record: Record, digests: dict[str, Digest]) -> None:
+def test_anything_else_is_refused(
+    record: RecordedModel, digests: dict[str, Digest]
+) -> None:
     assert is_recorded(record, digests, known) is False
 
 
@@ -111,14 +115,16 @@ def test_anything_else_is_refused(record: Record, digests: dict[str, Digest]) ->
             WHOLE_FOLDER, {"m/dir/a": A, "m/dir/in/b": None}, id="one of a folder"
         ),
         pytest.param(
-            Record("x", outputs=(RecordedOutput("x", None),)), {"x": A}, id="no hash"
+            RecordedModel("x", outputs=(RecordedOutput("x", None),)),
+            {"x": A},
+            id="no hash",
         ),
         pytest.param(PART_FILE, {"m/dir/a": A}, id="nobody has the listing"),
         pytest.param(PART_FILE, {"m/dir/a": B}, id="nor of other content"),
     ],
 )
 def test_what_cannot_be_told_is_neither(
-    record: Record, digests: dict[str, Digest | None]
+    record: RecordedModel, digests: dict[str, Digest | None]
 ) -> None:
     assert is_recorded(record, digests, unknown) is None
 
@@ -131,7 +137,7 @@ def test_one_file_that_differs_outweighs_what_cannot_be_told() -> None:
 
 def test_hashes_of_dvc_2_and_of_dvc_3_are_compared_by_their_value() -> None:
     old = Digest("md5-dos2unix", C.value)
-    record = Record("m/file.bin", outputs=(replace(FILE, digest=old),))
+    record = RecordedModel("m/file.bin", outputs=(replace(FILE, digest=old),))
 
     assert is_recorded(record, {"m/file.bin": C}, known) is True
 
@@ -174,7 +180,7 @@ def test_files_keep_what_is_recorded_of_their_output() -> None:
     folder = replace(FOLDER, remote="far")
     assert folder.digest
 
-    files = expand(Record("m", outputs=(one, folder)), {folder.digest: LISTING})
+    files = expand(RecordedModel("m", outputs=(one, folder)), {folder.digest: LISTING})
 
     assert [(f.path, f.remote, f.is_executable) for f in files] == [
         ("m/dir/a", "far", False),
@@ -184,7 +190,7 @@ def test_files_keep_what_is_recorded_of_their_output() -> None:
 
 
 def test_what_has_no_hash_has_no_files() -> None:
-    assert expand(Record("m", outputs=(RecordedOutput("m", None),)), {}) == ()
+    assert expand(RecordedModel("m", outputs=(RecordedOutput("m", None),)), {}) == ()
 
 
 @pytest.mark.parametrize(
@@ -194,11 +200,13 @@ def test_what_has_no_hash_has_no_files() -> None:
         pytest.param(WHOLE_FOLDER, FOLDER.digest, id="folder"),
         pytest.param(PART_FILE, None, id="part of a folder"),
         pytest.param(MIXED, None, id="several"),
-        pytest.param(Record("m/config.json", git_files=(IN_GIT,)), None, id="Git's"),
-        pytest.param(Record("m"), None, id="nothing"),
+        pytest.param(
+            RecordedModel("m/config.json", git_files=(IN_GIT,)), None, id="Git's"
+        ),
+        pytest.param(RecordedModel("m"), None, id="nothing"),
     ],
 )
 def test_only_a_model_that_is_one_output_has_a_hash_of_its_own(
-    record: Record, expected: Digest | None
+    record: RecordedModel, expected: Digest | None
 ) -> None:
     assert record.digest == expected

@@ -20,7 +20,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.records import Records
-from dvc_studio_models.registry.tags import fingerprint, listed, read_registry
+from dvc_studio_models.registry.tags import fingerprint, format_names, read_registry
 from dvc_studio_models.server.catalog import presence
 from dvc_studio_models.server.catalog.configs import unreadable
 from dvc_studio_models.server.catalog.errors import (
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.registry.recorded import (
-        Record,
+        RecordedModel,
     )
     from dvc_studio_models.registry.tags import Registry
     from dvc_studio_models.server.catalog.recorded import StoredFile
@@ -75,7 +75,7 @@ class _Found(NamedTuple):
     """What a request means by the tags, and where its files are."""
 
     version: ModelVersion
-    record: Record
+    record: RecordedModel
     stores: dict[str | None, Store]
 
 
@@ -105,7 +105,7 @@ class Storage:
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
         self._tags = SharedRead(self._read_tags)
-        self._recorded: Kept[Record] = Kept(
+        self._recorded: Kept[RecordedModel] = Kept(
             KEPT_FILES, size=_count_files, silent=GitSilentError
         )
         self._files: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
@@ -219,7 +219,7 @@ class Storage:
         return files
 
     def _list(
-        self, key: object, record: Record, stores: Mapping[str | None, Store]
+        self, key: object, record: RecordedModel, stores: Mapping[str | None, Store]
     ) -> tuple[StoredFile, ...]:
         """List the files of a version, which may have to be read from a remote."""
         if (known := self._files.peek(key)) is not None:
@@ -251,10 +251,10 @@ class Storage:
         stamp = fingerprint(tags)
         if self._registry is None or self._registry[0] != stamp:
             registry = read_registry(self._repo.reader, tags)
-            if tags_in_doubt := registry.all_doubtful():
-                names = listed("lightweight Git tags are ignored", tags_in_doubt)
+            if ignored := registry.all_ignored_tags():
+                names = format_names("lightweight Git tags are ignored", ignored)
                 logger.warning("repo '%s': %s", self._repo.key, names)
-            if registry.unread:  # what Git lacks now, it may have in a moment
+            if registry.unreadable:  # what Git lacks now, it may have in a moment
                 return registry
             self._registry = (stamp, registry)
         return self._registry[1]
@@ -263,7 +263,7 @@ class Storage:
         """Find the version, what Git says of it, and the stores of its remotes."""
         with self._git_errors():
             registry = self._tags.get()
-            if tags := registry.unread_of(ref):
+            if tags := registry.unreadable_tags(ref):
                 reason = f"Git cannot read {', '.join(tags)}, or lacks the commit"
                 raise RepoUnreadableError(self._repo.label, reason)
             version = registry.resolve(ref)
@@ -278,7 +278,7 @@ class Storage:
             }
         return _Found(version, recorded, stores)
 
-    def _read(self, version: ModelVersion, name: str) -> Record:
+    def _read(self, version: ModelVersion, name: str) -> RecordedModel:
         """Read what a commit records.
 
         Raises:
@@ -310,7 +310,7 @@ class Storage:
             raise RepoUnreadableError(self._repo.label, exc.reason) from None
 
 
-def _count_files(record: Record) -> int:
+def _count_files(record: RecordedModel) -> int:
     outputs = sum(1 + len(output.files) for output in record.outputs)
     return outputs + len(record.git_files)
 

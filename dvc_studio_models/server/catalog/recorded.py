@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry.recorded import (
         Listing,
-        Record,
         RecordedFile,
+        RecordedModel,
         RecordedOutput,
     )
     from dvc_studio_models.server.catalog.remotes import Store
@@ -52,13 +52,13 @@ class StoredFile:
     it is cloud-versioned, the file's own path and ``?versionId=...``."""
 
 
-def folders_of(record: Record) -> list[RecordedOutput]:
+def folders_of(record: RecordedModel) -> list[RecordedOutput]:
     """Give the outputs whose listing is an object on a remote."""
     return [each for each in record.outputs if each.is_folder and not each.files]
 
 
 def list_files(
-    record: Record, stores: Mapping[str | None, Store]
+    record: RecordedModel, stores: Mapping[str | None, Store]
 ) -> tuple[StoredFile, ...]:
     """List the files of a version, by path, reading listings where there are some."""
     listings = {
@@ -116,7 +116,7 @@ def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
     return f"{inside}?versionId={file.version.id}"
 
 
-def why_not_stored(record: Record, version: ModelVersion) -> str | None:
+def why_not_stored(record: RecordedModel, version: ModelVersion) -> str | None:
     """Say why no DVC remote of this repo has the files, None where one should."""
     if not record.outputs:
         if not record.git_files:

@@ -20,7 +20,7 @@ from dvc_studio_models.sources.resolve import Answer
 if TYPE_CHECKING:
     from dvc_studio_models.model import ModelRef, ModelVersion, Pin
     from dvc_studio_models.registry.git_registry import GitRegistry
-    from dvc_studio_models.registry.recorded import Record, RecordedOutput
+    from dvc_studio_models.registry.recorded import RecordedModel, RecordedOutput
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
     """
     if pin:
         return _locate_pinned(ref, pin, registry)
-    if doubt := registry.tags.doubt(ref):
-        raise doubt
+    if error := registry.tags.version_error(ref):
+        raise error
     version = registry.resolve(ref)
     if version is None:
         raise VersionUnknownError(ref, registry.tags.describe_missing(ref))
-    record = registry.record(ref.name, version)
+    record = registry.read_record(ref.name, version)
     if record is None:
         reason = f"no 'dvc.yaml' annotates it at {version.commit[:7]}"
         raise NotStoredError(ref, reason)
@@ -77,7 +77,7 @@ def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
     """List what is pinned; the clone may lack the commit that says which remotes."""
     record = None
     with contextlib.suppress(RecordUnreadableError, UnreadableRepoError):
-        record = registry.record(ref.name, pin.version)
+        record = registry.read_record(ref.name, pin.version)
     outputs = record.outputs if record else ()
     files = (
         ModelFile(
@@ -93,7 +93,9 @@ def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
     return Location(Answer(ref, tuple(files), pin.version), outputs)
 
 
-def _refuse_unstored(ref: ModelRef, record: Record, version: ModelVersion) -> None:
+def _refuse_unstored(
+    ref: ModelRef, record: RecordedModel, version: ModelVersion
+) -> None:
     """Refuse a model that DVC stores nowhere, and say what it is.
 
     Raises:
