@@ -1,6 +1,8 @@
 """Every failure a user can meet: its facts, its message, its exit code. No I/O.
 
-Each class takes facts and builds its message; nobody else writes prose. A second line,
+Each class takes facts and builds its message; nobody else writes prose. A model and a
+hash are taken as anything that prints as one (``ModelRef``, ``Digest``): values import
+errors, not the other way round. A second line,
 where there is one, starts with what to do next. DVC prints an exception's causes, so
 whoever talks HTTP raises ``from None``: a cause would carry the signed URL.
 """
@@ -18,8 +20,6 @@ from dvc.exceptions import DvcException
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from dvc_studio_models.model import Digest, ModelRef
 
 
 FORCE_TAGS = "git fetch --tags --force"
@@ -110,8 +110,8 @@ class LockMismatchError(StudioModelsError):
 
     def __init__(
         self,
-        ref: ModelRef,
-        differences: Iterable[tuple[str, Digest | None, Digest | None]],
+        ref: object,
+        differences: Iterable[tuple[str, object | None, object | None]],
         *,
         lock: str | None = None,
     ) -> None:
@@ -124,7 +124,8 @@ class LockMismatchError(StudioModelsError):
         """
         self.ref, self.differences = ref, tuple(differences)
         listed = "".join(
-            f"\n  {path}: locked {_shown(locked)}, Studio serves {_shown(served)}"
+            f"\n  {path}: locked {locked or 'nothing'}, "
+            f"Studio serves {served or 'nothing'}"
             for path, locked, served in self.differences
         )
         super().__init__(
@@ -132,10 +133,6 @@ class LockMismatchError(StudioModelsError):
             "Nothing was changed. If the new content is right, lock it with "
             f"'dvc models pull {ref} {_lock_option(lock or _DEFAULT_LOCK)}'"
         )
-
-
-def _shown(digest: Digest | None) -> str:
-    return f"{digest.algorithm} {digest.value}" if digest else "nothing"
 
 
 class StudioConfigError(StudioModelsError):
@@ -247,7 +244,7 @@ class NotStoredError(StudioModelsError):
 
     exit_code = 4
 
-    def __init__(self, ref: ModelRef, reason: str, hint: str | None = None) -> None:
+    def __init__(self, ref: object, reason: str, hint: str | None = None) -> None:
         self.ref, self.reason = ref, reason
         super().__init__(f"'{ref}' cannot be pulled: {reason}")
         if hint:
@@ -374,7 +371,7 @@ class ModelNotFoundError(StudioError):
 
     exit_code = 4
 
-    def __init__(self, ref: ModelRef, repo_url: str, detail: str) -> None:
+    def __init__(self, ref: object, repo_url: str, detail: str) -> None:
         self.ref, self.repo_url, self.detail = ref, repo_url, detail
         super().__init__(f"'{ref}' not found in '{repo_url}': {detail}")
 
@@ -384,7 +381,7 @@ class VersionUnknownError(StudioModelsError):
 
     exit_code = 4
 
-    def __init__(self, ref: ModelRef, detail: str, *, hint: str | None = None) -> None:
+    def __init__(self, ref: object, detail: str, *, hint: str | None = None) -> None:
         self.ref, self.detail = ref, detail
         hint = hint or "Run 'git fetch --tags'"
         super().__init__(
@@ -392,23 +389,23 @@ class VersionUnknownError(StudioModelsError):
         )
 
     @classmethod
-    def outdated(cls, ref: ModelRef, remote: str | None) -> VersionUnknownError:
+    def outdated(cls, ref: object, remote: str | None) -> VersionUnknownError:
         """Make the error of tags that say something else than Studio."""
         why = "Studio serves other content than the local tags say"
         return cls(ref, why, hint=f"Run '{fetching_from(REFRESH_TAGS, remote)}'")
 
     @classmethod
-    def unregistered(cls, ref: ModelRef, commit: str) -> VersionUnknownError:
+    def unregistered(cls, ref: object, name: str, commit: str) -> VersionUnknownError:
         """Make the error of a stage that a lock file cannot name by a version."""
         return cls(
             ref,
             "its stage lies on a commit without a version",
-            hint=f"Register one there with 'gto register {ref.name} {commit}', or pull "
+            hint=f"Register one there with 'gto register {name} {commit}', or pull "
             "without '--lock'",
         )
 
     @classmethod
-    def unread(cls, ref: ModelRef, tags: Sequence[str]) -> VersionUnknownError:
+    def unread(cls, ref: object, tags: Sequence[str]) -> VersionUnknownError:
         """Make the error of tags that Git cannot read, and that would matter."""
         return cls(
             ref,
@@ -418,7 +415,7 @@ class VersionUnknownError(StudioModelsError):
         )
 
     @classmethod
-    def lightweight(cls, ref: ModelRef, tags: Sequence[str]) -> VersionUnknownError:
+    def lightweight(cls, ref: object, tags: Sequence[str]) -> VersionUnknownError:
         """Make the error of tags that GTO does not count, and that would matter."""
         some = "tag" if len(tags) == 1 else "tags"
         return cls(
@@ -536,7 +533,7 @@ class IntegrityError(StudioModelsError):
         self,
         path: str,
         *,
-        expected: Digest | str,
+        expected: object,
         actual: str,
         source: str,
         hint: str | None = None,
@@ -555,7 +552,7 @@ class ModelMovedError(StudioModelsError):
 
     exit_code = 6
 
-    def __init__(self, ref: ModelRef) -> None:
+    def __init__(self, ref: object) -> None:
         self.ref = ref
         super().__init__(
             f"'{ref}' moved to another version during the pull\n"

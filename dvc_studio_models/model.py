@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: frozen, typed, no I/O.
+"""The values that travel between the packages: frozen, typed, no I/O.
 
 A *model* is what Studio lists; a *file* is one file of it; a *digest* is an algorithm
 and its hex value.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import UsageError
 
@@ -406,3 +406,34 @@ class StatusResult:
     """See :attr:`PullResult.repo`; None where there is no model."""
 
     models: tuple[ModelStatus, ...]
+
+
+class Progress(Protocol):
+    """Called by one thread while bytes arrive, as often as it likes."""
+
+    def update(self, done: int, total: int | None) -> None:
+        """Take the state: the bytes that are there, and how many there will be."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def update(self, done: int, total: int | None) -> None:
+        """Ignore the state."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes as people read it: ``45.2 MiB``."""
+    if count < 1024:  # noqa: PLR2004 - the step between units
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:  # noqa: PLR2004
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"

@@ -10,8 +10,7 @@ import resource
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.cli.progress import SilentProgress
-from dvc_studio_models.model import MD5, Digest, ModelFile
+from dvc_studio_models.model import MD5, Digest, ModelFile, SilentProgress
 from dvc_studio_models.store.parts import PartStore
 from dvc_studio_models.transfer.engine import Fetched, Tuning, fetch
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from servers import FileServer
 
-    from dvc_studio_models.cli.progress import Progress
+    from dvc_studio_models.model import Progress
 
 RANGE = 1 << 20
 EVEN = Tuning(range_bytes=RANGE, first_bytes=RANGE, ramp=1)

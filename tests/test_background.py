@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from servers import wait_until
 
-from dvc_studio_models.workers import Workers
+from dvc_studio_models.background import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,7 @@ def test_a_task_beside_runs_while_all_others_are_busy() -> None:
     free, ran = threading.Event(), threading.Event()
     workers.add([lambda: free.wait(5)])
 
-    workers.add_beside(ran.set)
+    workers.add_unlimited(ran.set)
 
     assert ran.wait(5)
     free.set()
@@ -146,7 +146,7 @@ def test_a_task_beside_runs_while_all_others_are_busy() -> None:
 
 def test_a_task_beside_takes_no_place_of_the_others(workers: Workers) -> None:
     gate = threading.Barrier(5)
-    workers.add_beside(lambda: gate.wait(5))
+    workers.add_unlimited(lambda: gate.wait(5))
 
     workers.add([lambda: gate.wait(5)] * 4)
 
@@ -158,7 +158,7 @@ def test_a_failure_beside_ends_all(workers: Workers) -> None:
     def fail() -> None:
         raise ValueError
 
-    workers.add_beside(fail)
+    workers.add_unlimited(fail)
 
     wait_until(lambda: workers.ended)
     assert isinstance(workers.error, ValueError)

@@ -8,34 +8,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.model import SilentProgress, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dvc.progress import Tqdm
 
+    from dvc_studio_models.model import Progress
+
 LINE_EVERY_S = 5.0  # keeps a CI log alive, and short
-
-
-class Progress(Protocol):
-    """Told of bytes by one thread, as often as it likes."""
-
-    def update(self, done: int, total: int | None) -> None:
-        """Take down the state: bytes at hand, of how many (None: not known yet)."""
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-
-
-class SilentProgress:
-    """Shows nothing."""
-
-    def update(self, done: int, total: int | None) -> None:
-        """Ignore it."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 class BarProgress:
@@ -112,17 +96,6 @@ def make_progress(description: str, *, quiet: bool) -> Progress:
     if sys.stderr is not None and sys.stderr.isatty():
         return BarProgress(description)
     return LineProgress(description)
-
-
-def format_bytes(count: float) -> str:
-    """Write a number of bytes as people read it: ``45.2 MiB``."""
-    if count < 1024:  # noqa: PLR2004 - the step between units
-        return f"{count:.0f} B"
-    for unit in ("KiB", "MiB", "GiB"):
-        count /= 1024
-        if count < 1024:  # noqa: PLR2004
-            return f"{count:.1f} {unit}"
-    return f"{count / 1024:.1f} TiB"
 
 
 def _write_line(line: str) -> None:

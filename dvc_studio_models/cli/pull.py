@@ -93,7 +93,7 @@ def format_result(result: PullResult, *, dry_run: bool) -> str:
 
 
 def _format_model(model: ModelResult, origin: str) -> str:
-    from dvc_studio_models.cli.progress import format_bytes
+    from dvc_studio_models.model import format_bytes
 
     rows = [
         (file.path, "" if file.size is None else format_bytes(file.size), file.action)
@@ -109,7 +109,7 @@ def _format_model(model: ModelResult, origin: str) -> str:
 
 
 def _format_summary(result: PullResult, *, dry_run: bool) -> str:
-    from dvc_studio_models.cli.progress import format_bytes
+    from dvc_studio_models.model import format_bytes
 
     files = [file for model in result.models for file in model.files]
     total = sum(file.size or 0 for file in files)

@@ -129,7 +129,7 @@ def _format_pinned(status: ModelStatus) -> str:
 
 
 def _format_files(files: Sequence[FileResult]) -> list[str]:
-    from dvc_studio_models.cli.progress import format_bytes
+    from dvc_studio_models.model import format_bytes
 
     rows = [
         (file.action, file.path, "" if file.size is None else format_bytes(file.size))

@@ -172,7 +172,9 @@ def check_lockable(
         if not version:
             raise _unknown(answer.ref, registry)
         if not version.registered:
-            raise VersionUnknownError.unregistered(answer.ref, version.commit)
+            raise VersionUnknownError.unregistered(
+                answer.ref, answer.ref.name, version.commit
+            )
     if not path.parent.is_dir():
         raise LocalDiskError(path, "no such folder")
     if path.exists():

@@ -13,7 +13,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.cli.progress import SilentProgress
 from dvc_studio_models.errors import (
     GitFilesDifferError,
     NotGitRepoError,
@@ -27,6 +26,7 @@ from dvc_studio_models.model import (
     STUDIO,
     PullOptions,
     PullResult,
+    SilentProgress,
 )
 from dvc_studio_models.operations.lock import (
     check_lockable,
@@ -53,8 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.cli.progress import Progress
-    from dvc_studio_models.model import Digest, ModelFile
+    from dvc_studio_models.model import Digest, ModelFile, Progress
     from dvc_studio_models.operations.prepare import Ready
     from dvc_studio_models.sources.base import Arrival, Here, Source
     from dvc_studio_models.store.base import Store

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.cli.progress import Progress
-    from dvc_studio_models.model import Digest, ModelFile, ModelRef, Pin, PullOptions
+    from dvc_studio_models.model import (
+        Digest,
+        ModelFile,
+        ModelRef,
+        Pin,
+        Progress,
+        PullOptions,
+    )
     from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.sources.resolve import Answer
     from dvc_studio_models.sources.settings import Settings

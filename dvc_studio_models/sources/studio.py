@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.cli.progress import Progress
-    from dvc_studio_models.model import ModelFile, ModelRef, Pin, PullOptions
+    from dvc_studio_models.model import ModelFile, ModelRef, Pin, Progress, PullOptions
     from dvc_studio_models.sources.base import Here
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.transfer.engine import Fetched

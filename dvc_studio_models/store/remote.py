@@ -14,7 +14,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.beside import Count, run_beside
+from fsspec import Callback
+
+from dvc_studio_models.background import ByteCounter, run_in_background
 from dvc_studio_models.errors import DvcRemoteError, RemoteConfigError, disk_errors
 from dvc_studio_models.model import MD5_DOS2UNIX
 
@@ -101,7 +103,7 @@ class DvcRemote:
         paths = {digest.value: path for path, digest in files.items()}
         failed: dict[str, BaseException] = {}
         source = self._odb(next(iter(files.values())))
-        count = Count()
+        count = ByteCounter()
 
         def work() -> None:
             with disk_errors(odb.path):  # what fails at the remote is in ``failed``
@@ -111,7 +113,7 @@ class DvcRemote:
                         source.fs,
                         list(paths),
                         on_error=failed.__setitem__,
-                        callback=count,
+                        callback=_Callback(count),
                         batch_size=jobs,
                         verify=True,
                     )
@@ -119,7 +121,7 @@ class DvcRemote:
                     if not failed:
                         raise
 
-        run_beside(work, count, tell)
+        run_in_background(work, count, tell)
         with disk_errors(odb.path):
             for error in failed.values():
                 if _is_of_disk(error, odb.path):
@@ -184,3 +186,29 @@ def reason_of(error: BaseException) -> str:
     if isinstance(status, int):
         return f"it answered with HTTP status {status}"
     return f"it failed with {type(error).__name__}"
+
+
+class _Callback(Callback):  # type: ignore[misc]  # fsspec is untyped
+    """Adds the bytes of all files to a counter, from the threads of a file system."""
+
+    def __init__(self, counter: ByteCounter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def branched(self, path_1: str, path_2: str, **kwargs: Any) -> Callback:  # noqa: ARG002
+        return _FileCallback(self._counter)
+
+
+class _FileCallback(Callback):  # type: ignore[misc]
+    """Adds the bytes of one file."""
+
+    def __init__(self, counter: ByteCounter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def relative_update(self, inc: int = 1) -> None:
+        self.value += inc
+        self._counter.add(inc)
+
+    def absolute_update(self, value: int) -> None:
+        self.relative_update(value - self.value)

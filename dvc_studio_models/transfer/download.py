@@ -33,12 +33,12 @@ from dvc_studio_models.transfer.retries import Budget, Setbacks, WrongError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dvc_studio_models.background import Workers
     from dvc_studio_models.http.response import Answer
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.store.parts import PartStore
     from dvc_studio_models.transfer.ledger import Ledger
-    from dvc_studio_models.workers import Workers
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -192,7 +192,7 @@ class Download:
         attempt.plan(divide(missing, most=most, ramp=tuning.ramp), most=most)
         if attempt.beside:
             beside = functools.partial(self._hash_beside, attempt)
-            self._means.workers.add_beside(beside)
+            self._means.workers.add_unlimited(beside)
         self._ask_on(attempt)
 
     def _ask_on(self, attempt: Attempt) -> None:

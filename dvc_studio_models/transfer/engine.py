@@ -22,21 +22,19 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.cli.progress import format_bytes
+from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.http.signed_urls import Links
 from dvc_studio_models.http.storage import Storage, Tuning
-from dvc_studio_models.model import DEFAULT_JOBS
+from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
 from dvc_studio_models.transfer.download import Download, Means
 from dvc_studio_models.transfer.hashing import Fetched
 from dvc_studio_models.transfer.ledger import Ledger
-from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from dvc_studio_models.cli.progress import Progress
-    from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.model import ModelFile, Progress
     from dvc_studio_models.store.parts import PartStore
 
 __all__ = ["Fetched", "Tuning", "fetch"]
@@ -118,7 +116,7 @@ class _Transfer:
             download.foresee()
         self._waiting = len(downloads)
         self._workers.add(functools.partial(self._begin, each) for each in downloads)
-        self._workers.add_beside(self._follow)
+        self._workers.add_unlimited(self._follow)
 
     def results(self, progress: Progress) -> Iterator[list[Fetched]]:
         """Yield what is verified, watching over the rest meanwhile."""

@@ -9,8 +9,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.cli.progress import format_bytes
 from dvc_studio_models.errors import LocalDiskError
+from dvc_studio_models.model import format_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.http.response import Refused, Retry, StartOver, Wanted
 from dvc_studio_models.http.signed_urls import Links
 from dvc_studio_models.http.storage import Storage
-from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,9 +13,8 @@ from fetching import IMPATIENT, md5
 from servers import object_path, signed
 from servers.raw import RawServer, asked_range
 
-from dvc_studio_models.cli.progress import SilentProgress
 from dvc_studio_models.errors import StudioModelsError
-from dvc_studio_models.model import MD5, Digest, ModelFile
+from dvc_studio_models.model import MD5, Digest, ModelFile, SilentProgress
 from dvc_studio_models.store.parts import PartStore
 from dvc_studio_models.transfer.engine import fetch
 
@@ -356,7 +355,7 @@ from pathlib import Path
 from dvc_studio_models.errors import IntegrityError
 from dvc_studio_models.model import Digest, ModelFile
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.cli.progress import SilentProgress
+from dvc_studio_models.model import SilentProgress
 from dvc_studio_models.transfer.engine import fetch
 
 file = ModelFile("m", sys.argv[1], Digest("md5", sys.argv[2]))

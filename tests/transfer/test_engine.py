@@ -27,7 +27,6 @@ from servers import (
     wait_until,
 )
 
-from dvc_studio_models.cli.progress import SilentProgress
 from dvc_studio_models.errors import (
     DownloadError,
     IntegrityError,
@@ -35,7 +34,7 @@ from dvc_studio_models.errors import (
     ModelMovedError,
 )
 from dvc_studio_models.http.signed_urls import Links
-from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef
+from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef, SilentProgress
 from dvc_studio_models.store.parts import PartStore
 from dvc_studio_models.transfer.engine import _Transfer
 

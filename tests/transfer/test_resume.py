@@ -35,7 +35,7 @@ import json, signal, sys
 from pathlib import Path
 from dvc_studio_models.model import Digest, ModelFile
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.cli.progress import SilentProgress
+from dvc_studio_models.model import SilentProgress
 from dvc_studio_models.transfer.engine import Tuning, fetch
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # may be inherited as ignored

@@ -19,14 +19,13 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dvc_studio_models.beside import Count, run_beside
+from dvc_studio_models.background import ByteCounter, Workers, run_in_background
 from dvc_studio_models.errors import ImportSourceError, StudioModelsError, disk_errors
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.store.parts import PartStore, key_of
 from dvc_studio_models.store.remote import reason_of
 from dvc_studio_models.store.trees import tree_digest
-from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -85,7 +84,7 @@ class SourceRepo:
                 found[inner] = self._hash(path, algorithm)
 
         with self._errors(output.path):
-            run_beside(work, Count(), lambda _: None, silent_s=SILENT_S)
+            run_in_background(work, ByteCounter(), lambda _: None, silent_s=SILENT_S)
         if not found or tree_digest(found) != output.digest:
             self._refuse({output.path: "it has other files there than were imported"})
         return found
@@ -114,7 +113,7 @@ class SourceRepo:
         """
         parts = {path: store.create(key_of(files[path])) for path in files}
         problems: dict[str, str] = {}
-        count = Count()
+        count = ByteCounter()
 
         def bring(path: str) -> None:
             source = self._path_of(output, path)
@@ -127,7 +126,7 @@ class SourceRepo:
 
         with _discarding(parts.values()):
             with self._errors(next(iter(files))):
-                run_beside(work, count, tell, silent_s=SILENT_S)
+                run_in_background(work, count, tell, silent_s=SILENT_S)
             self._refuse(problems)
         return parts
 
@@ -140,7 +139,9 @@ class SourceRepo:
         if problems:
             raise ImportSourceError(self._url, sorted(problems.items()))
 
-    def _try(self, source: str, part: Part, digest: Digest, count: Count) -> str | None:
+    def _try(
+        self, source: str, part: Part, digest: Digest, count: ByteCounter
+    ) -> str | None:
         """Copy a file to a part, and tell why it failed if it did."""
         try:
             is_right = self._copy(source, part, digest, count)
@@ -150,7 +151,9 @@ class SourceRepo:
             return _why(error)
         return None if is_right else "it has another hash there"
 
-    def _copy(self, source: str, part: Part, digest: Digest, count: Count) -> bool:
+    def _copy(
+        self, source: str, part: Part, digest: Digest, count: ByteCounter
+    ) -> bool:
         """Copy a file to a part, and tell whether it has its hash."""
         from dvc_data.hashfile.hash import fobj_md5
 
@@ -222,7 +225,7 @@ class SourceRepo:
 class _Tee:
     """Reads a file, and writes what is read to a part."""
 
-    def __init__(self, stream: Any, part: Part, file: Any, count: Count) -> None:
+    def __init__(self, stream: Any, part: Part, file: Any, count: ByteCounter) -> None:
         self._stream, self._part, self._file = stream, part, file
         self._count = count
         self.position = 0
@@ -292,7 +295,9 @@ def _open_inner(*args: Any, **kwargs: Any) -> Any:
     return repo
 
 
-def _run_all(tasks: Sequence[Callable[[], None]], count: Count, jobs: int) -> None:
+def _run_all(
+    tasks: Sequence[Callable[[], None]], count: ByteCounter, jobs: int
+) -> None:
     """Run tasks on threads, until all are done or nobody waits any more."""
     workers = Workers(jobs)
     left = [len(tasks)]

@@ -19,8 +19,7 @@ from dvc_studio_models.store.remote import NOT_THERE, DvcRemote, configured_remo
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from dvc_studio_models.cli.progress import Progress
-    from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.model import ModelFile, Progress
     from dvc_studio_models.registry.recorded import Listing, RecordedOutput
     from dvc_studio_models.sources.local.location import Location
     from dvc_studio_models.store.dvc import DvcStore

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.cli.progress import Progress
     from dvc_studio_models.model import (
         Digest,
         ModelRef,
         Pin,
+        Progress,
         PullOptions,
     )
     from dvc_studio_models.registry.clone import Clone

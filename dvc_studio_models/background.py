@@ -1,8 +1,14 @@
-"""A bounded pool of threads over one queue; the first failure ends them all."""
+"""Threads: a bounded pool over one queue, and work that cannot be interrupted.
+
+The libraries of Git hosts and clouds stall for minutes and hear no Ctrl-C. They run on
+a thread, so that Ctrl-C works meanwhile, and nobody waits for a thread that stalls, not
+even the end of the process.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import time
 from collections import deque
@@ -12,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Task = Callable[[], None]
+
+_TICK_S = 0.1
+_GRACE_S = 0.5
 
 
 class Workers:
@@ -55,7 +64,7 @@ class Workers:
             self._hire(len(self._tasks) - self._idle)
             self._changed.notify_all()
 
-    def add_beside(self, task: Task) -> None:
+    def add_unlimited(self, task: Task) -> None:
         """Run a task at once, on a thread of its own that the limit does not count."""
         with self._changed:
             if not self.ended:
@@ -110,3 +119,68 @@ class Workers:
                 self._changed.wait()
             self._idle -= 1
             return self._tasks.popleft() if self._tasks else None
+
+
+class ByteCounter:
+    """Counts the bytes that arrive for one piece of work, from any thread."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.stopped = False
+        """Whether nobody waits for more."""
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Count bytes that have arrived.
+
+        Raises:
+            InterruptedError: Nobody waits for more.
+        """
+        if self.stopped:
+            raise InterruptedError
+        with self._lock:
+            self.bytes += count
+
+
+def run_in_background(
+    work: Task,
+    counter: ByteCounter,
+    report: Callable[[int], None],
+    *,
+    silent_s: float = math.inf,
+) -> None:
+    """Run ``work`` on a thread and wait for it, reporting bytes and hearing Ctrl-C.
+
+    Work that is interrupted while bytes arrive is waited for briefly, so that it can
+    remove its temporary files. Work that stalls is left behind.
+
+    Args:
+        work: Its exception is raised here.
+        counter: Counts the bytes that arrive; stopped at the end.
+        report: Called with the bytes so far, from the calling thread.
+        silent_s: The longest time without a byte, in seconds.
+
+    Raises:
+        TimeoutError: No byte arrived for that long.
+    """
+    workers = Workers(1)
+
+    def work_and_end() -> None:
+        work()
+        workers.end()
+
+    workers.add_unlimited(work_and_end)
+    before, since = counter.bytes, time.monotonic()
+    try:
+        while not workers.ended:
+            workers.pause(_TICK_S)
+            report(counter.bytes)
+            if counter.bytes != before:
+                before, since = counter.bytes, time.monotonic()
+            if time.monotonic() - since > silent_s:
+                raise TimeoutError
+    finally:
+        counter.stopped = True
+        workers.join(_GRACE_S)
+    if workers.error:
+        raise workers.error
