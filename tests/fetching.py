@@ -74,7 +74,7 @@ class Fetcher:
         return files
 
     def renew(self, files: Sequence[ModelFile]) -> Mapping[str, str]:
-        """Answer new links, as Studio would."""
+        """Return new links, as Studio would."""
         self.renewals += 1
         paths = {file.path: file.url.split("?")[0] for file in files}
         origin = self.server.origin()

@@ -43,7 +43,7 @@ class Retry(Exception):  # noqa: N818 - a signal between two rooms, never shown
         self.headers = headers
 
 
-class Refused(Exception):  # noqa: N818
+class LinkRejected(Exception):  # noqa: N818
     """Storage refused the link."""
 
     def __init__(self, status: int, generation: int) -> None:
@@ -51,16 +51,16 @@ class Refused(Exception):  # noqa: N818
         self.generation = generation
 
 
-class StartOver(Exception):  # noqa: N818
+class RestartNeeded(Exception):  # noqa: N818
     """What has arrived does not fit what is coming; ranges are not to be trusted."""
 
 
-class NotEncoded(StartOver):
+class NotEncoded(RestartNeeded):
     """The body is not encoded as its headers say: as it is, it may be right."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RangeRequest:
     """What to ask for: bytes of a file, and what is known of the file by now."""
 
     path: str
@@ -75,7 +75,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Extent:
+class ContentRange:
     """Which bytes an answer holds."""
 
     start: int
@@ -86,22 +86,24 @@ class Extent:
     """Of the whole file, in bytes."""
 
 
-class Answer:
+class StorageResponse:
     """Bytes on their way, checked to be those that were asked for."""
 
-    def __init__(self, response: BaseHTTPResponse, wanted: Wanted, url: str) -> None:
+    def __init__(
+        self, response: BaseHTTPResponse, request: RangeRequest, url: str
+    ) -> None:
         self.whole = response.status == requests.codes.ok
         self.etag = _strong_etag(response)
-        self.extent = (_whole if self.whole else _range)(response, wanted)
+        self.content_range = (_whole if self.whole else _range)(response, request)
         # In an answer to a range, Content-MD5 may be that of the range.
         name = "Content-MD5" if self.whole else "x-ms-blob-content-md5"
         self.content_md5 = response.headers.get(name)
         self._response = response
-        self._decode = wanted.decode and _is_encoded(response)
-        self._wanted = wanted
+        self._decode = request.decode and _is_encoded(response)
+        self._request = request
         self._url = url
 
-    def __enter__(self) -> Answer:
+    def __enter__(self) -> StorageResponse:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -120,13 +122,13 @@ class Answer:
         buffer = _buffer()
         size, due = 0, time.monotonic() + CHUNK_S
         try:
-            with told_apart(self._wanted.path, self._url):
+            with translate_errors(self._request.path, self._url):
                 while count := self._read_into(buffer[size:]):
                     size += count
                     if size == CHUNK_BYTES or time.monotonic() >= due:
                         yield buffer[:size]
                         size, due = 0, time.monotonic() + CHUNK_S
-        except (Retry, StartOver):
+        except (Retry, RestartNeeded):
             if size:
                 yield buffer[:size]
             raise
@@ -148,46 +150,48 @@ def _buffer() -> memoryview:
     return buffer
 
 
-def _whole(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
+def _whole(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
     """Read what a 200 holds."""
-    if wanted.stop is not None and (wanted.start or wanted.size is not None):
+    if request.stop is not None and (request.start or request.size is not None):
         why = "storage knows no ranges"
-        raise StartOver(why)
+        raise RestartNeeded(why)
     size = _content_length(response)
-    if _is_encoded(response) and wanted.decode:
+    if _is_encoded(response) and request.decode:
         size = None
-    _check_same(response, wanted, size)
-    return Extent(0, size, size)
+    _check_same(response, request, size)
+    return ContentRange(0, size, size)
 
 
-def _range(response: BaseHTTPResponse, wanted: Wanted) -> Extent:
+def _range(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
     """Read what a 206 holds: the range, or the beginning of it."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if not match or wanted.stop is None or (_is_encoded(response) and wanted.decode):
+    if not match or request.stop is None or (_is_encoded(response) and request.decode):
         why = "storage's answer fits no range"
-        raise StartOver(why)
+        raise RestartNeeded(why)
     start, last, size = map(int, match.groups())
     length = _content_length(response)
-    fits = start == wanted.start <= last < min(wanted.stop, size)
+    fits = start == request.start <= last < min(request.stop, size)
     if not fits or length not in {None, last + 1 - start}:
         why = "storage sent another range than the one asked for"
-        raise StartOver(why)
-    _check_same(response, wanted, size)
-    return Extent(start, last + 1, size)
+        raise RestartNeeded(why)
+    _check_same(response, request, size)
+    return ContentRange(start, last + 1, size)
 
 
-def _check_same(response: BaseHTTPResponse, wanted: Wanted, size: int | None) -> None:
+def _check_same(
+    response: BaseHTTPResponse, request: RangeRequest, size: int | None
+) -> None:
     """Refuse an answer of another object than the one before."""
     etag = _strong_etag(response)
-    if (wanted.size is not None and size not in {None, wanted.size}) or (
-        wanted.etag and etag not in {None, wanted.etag}
+    if (request.size is not None and size not in {None, request.size}) or (
+        request.etag and etag not in {None, request.etag}
     ):
         why = "the object changed in storage"
-        raise StartOver(why)
+        raise RestartNeeded(why)
 
 
 @contextlib.contextmanager
-def told_apart(path: str, url: str) -> Iterator[None]:
+def translate_errors(path: str, url: str) -> Iterator[None]:
     """Turn the failures of a connection into the next step."""
     try:
         with translated():

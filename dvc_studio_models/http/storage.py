@@ -4,10 +4,10 @@ Owns what is said to storage, and where it may redirect to. What to do about a r
 is ``download``'s to decide; here, and in ``answer``, it is only told apart:
 
     206 as asked, 200   the bytes, or the first of them
-    412, other 206      StartOver: the object changed, or the answer is wrong
-    416, 200 to a later range   StartOver: storage knows no ranges, or of no such one
+    412, other 206      RestartNeeded: the object changed, or the answer is wrong
+    416, 200 to a later range   RestartNeeded: storage knows no ranges, or of no such one
     408 425 429 5xx     Retry; so does a connection that fails
-    401 403 expired     Refused: the link has to be renewed
+    401 403 expired     LinkRejected: the link has to be renewed
     any other status    DownloadError
 """
 
@@ -23,12 +23,12 @@ import requests
 from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.http.pool import Wire
 from dvc_studio_models.http.response import (
-    Answer,
-    Refused,
+    LinkRejected,
+    RangeRequest,
+    RestartNeeded,
     Retry,
-    StartOver,
-    Wanted,
-    told_apart,
+    StorageResponse,
+    translate_errors,
 )
 from dvc_studio_models.http.session import (
     MAX_REDIRECTS,
@@ -84,26 +84,26 @@ class Storage:
         self.links = links
         self._wire = Wire(connections=connections, idle_s=idle_s)
 
-    def ask(self, wanted: Wanted) -> Answer:
+    def ask(self, request: RangeRequest) -> StorageResponse:
         """Ask for bytes; whoever gets the answer closes it.
 
         Raises:
-            Retry, Refused, StartOver: See ``answer``.
+            Retry, LinkRejected, RestartNeeded: See ``answer``.
             DownloadError: Trying again cannot help.
             StudioModelsError: What asking Studio for new links raises.
         """
         headers = {}
-        if wanted.stop is not None:
-            headers["Range"] = f"bytes={wanted.start}-{wanted.stop - 1}"
-            if wanted.etag:
-                headers["If-Match"] = wanted.etag
-        url, generation = self.links.get(wanted.path)
-        response, url = self._get(wanted.path, url, headers)
+        if request.stop is not None:
+            headers["Range"] = f"bytes={request.start}-{request.stop - 1}"
+            if request.etag:
+                headers["If-Match"] = request.etag
+        url, generation = self.links.get(request.path)
+        response, url = self._get(request.path, url, headers)
         try:
             self.links.hear(response.headers.get("Date"))
-            with told_apart(wanted.path, url):
-                _check_status(response, wanted, generation)
-            return Answer(response, wanted, url)
+            with translate_errors(request.path, url):
+                _check_status(response, request, generation)
+            return StorageResponse(response, request, url)
         except BaseException:
             response.close()
             raise
@@ -128,7 +128,7 @@ class Storage:
     ) -> tuple[BaseHTTPResponse, str]:
         """Send one GET; follow redirects by hand, looking at each first."""
         for _ in range(MAX_REDIRECTS + 1):
-            with told_apart(path, url):
+            with translate_errors(path, url):
                 response = self._wire.get(url, headers)
             location = response.get_redirect_location()
             if not location:
@@ -138,7 +138,9 @@ class Storage:
         raise DownloadError(path, f"more than {MAX_REDIRECTS} redirects")
 
 
-def _check_status(response: BaseHTTPResponse, wanted: Wanted, generation: int) -> None:
+def _check_status(
+    response: BaseHTTPResponse, request: RangeRequest, generation: int
+) -> None:
     """Turn every status but 200 and 206 into the next step."""
     status, codes = response.status, requests.codes
     if status in {codes.ok, codes.partial_content}:
@@ -148,18 +150,18 @@ def _check_status(response: BaseHTTPResponse, wanted: Wanted, generation: int) -
         raise Retry(why, response.headers)
     if status == codes.precondition_failed:
         why = "the object changed in storage"
-        raise StartOver(why)
-    if status == codes.requested_range_not_satisfiable and wanted.stop is not None:
+        raise RestartNeeded(why)
+    if status == codes.requested_range_not_satisfiable and request.stop is not None:
         why = "storage has no such range"
-        raise StartOver(why)
+        raise RestartNeeded(why)
     body = response.read(_ERROR_BYTES, decode_content=True)
     expired = status == codes.bad_request and _EXPIRED.search(body)
     if status in {codes.unauthorized, codes.forbidden} or expired:
-        raise Refused(status, generation)
+        raise LinkRejected(status, generation)
     if status == codes.not_found:
         why = "it is not in storage; was it pushed with 'dvc push'?"
-        raise DownloadError(wanted.path, why)
-    raise DownloadError(wanted.path, f"storage answered {status_text(status)}")
+        raise DownloadError(request.path, why)
+    raise DownloadError(request.path, f"storage answered {status_text(status)}")
 
 
 def _redirected(path: str, url: str, location: str) -> str:

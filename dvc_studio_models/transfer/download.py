@@ -6,8 +6,8 @@ asked for again, and that what is given up is never written to a file that is de
 
     claim a part -> first range -> size known -> other ranges -> hash right -> deliver
     Retry       wait, and go on at the same offset, while bytes keep coming in between
-    Refused     ask Studio for new links, once for all files, and go on
-    StartOver   drop the part and ask for the whole file in one answer
+    LinkRejected     ask Studio for new links, once for all files, and go on
+    RestartNeeded   drop the part and ask for the whole file in one answer
     wrong hash  drop the part and begin again, once
 """
 
@@ -22,7 +22,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.http.response import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.http.response import (
+    LinkRejected,
+    RangeRequest,
+    RestartNeeded,
+    Retry,
+)
 from dvc_studio_models.store.parts import key_of
 from dvc_studio_models.store.ranges import divide
 from dvc_studio_models.transfer.attempt import Attempt
@@ -33,8 +38,7 @@ from dvc_studio_models.transfer.retries import Budget, Setbacks, WrongError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dvc_studio_models.background import Workers
-    from dvc_studio_models.http.response import Answer
+    from dvc_studio_models.http.response import StorageResponse
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.store.parts import PartStore
@@ -131,7 +135,7 @@ class Download:
             while self._serves(attempt) and (gap := self._gap(attempt, start, stop)):
                 try:
                     self._request(attempt, *gap)
-                except Refused as refused:
+                except LinkRejected as refused:
                     self._renew(refused)
                 except Retry as again:
                     self._wait(attempt, budget, again)
@@ -152,7 +156,7 @@ class Download:
 
     def _request(self, attempt: Attempt, start: int, stop: int) -> None:
         """Send one request and write what comes."""
-        wanted = Wanted(
+        request = RangeRequest(
             self.file.path,
             start,
             None if self._setbacks.whole else stop,
@@ -160,16 +164,16 @@ class Download:
             attempt.part.etag,
             self._setbacks.decode,
         )
-        with self._means.storage.ask(wanted) as answer:
+        with self._means.storage.ask(request) as answer:
             if not attempt.met or attempt.part.size is None:
                 self._meet(attempt, answer, stop)
             self._receive(attempt, answer)
 
-    def _meet(self, attempt: Attempt, answer: Answer, stop: int) -> None:
+    def _meet(self, attempt: Attempt, answer: StorageResponse, stop: int) -> None:
         """Learn from the first answer how large the file is; queue its other ranges."""
         attempt.met = True
         self._setbacks.whole = answer.whole
-        part, size = attempt.part, answer.extent.size
+        part, size = attempt.part, answer.content_range.size
         attempt.content_md5 = answer.content_md5
         if size is None:
             return
@@ -206,9 +210,9 @@ class Download:
         attempt.settle()
         self._ask_on(attempt)
 
-    def _receive(self, attempt: Attempt, answer: Answer) -> None:
+    def _receive(self, attempt: Attempt, answer: StorageResponse) -> None:
         """Write a body into the part at its offset, and hash what fits on."""
-        position = answer.extent.start
+        position = answer.content_range.start
         with attempt.part.open() as file:
             for chunk in answer.chunks():
                 if self._attempt is not attempt:
@@ -224,29 +228,29 @@ class Download:
                     self._ask_on(attempt)
                 if self._means.workers.ended:
                     return
-        if answer.extent.stop is None:
+        if answer.content_range.stop is None:
             self._end(attempt, answer, position)
-        elif position < answer.extent.stop:
+        elif position < answer.content_range.stop:
             why = "the connection was cut"
             raise Retry(why)
 
-    def _check_room(self, answer: Answer, position: int) -> None:
+    def _check_room(self, answer: StorageResponse, position: int) -> None:
         """Stop a body that is longer than it may be, however it is framed."""
-        limit, promised = answer.extent.stop, self.file.size
+        limit, promised = answer.content_range.stop, self.file.size
         if limit is not None and position > limit:
             why = "storage sent more than it announced"
-            raise StartOver(why)
+            raise RestartNeeded(why)
         if promised is not None and position > promised:
             why = f"more than {promised} bytes"
             raise WrongError(why)
         if limit is None and promised is None:
             self._means.ledger.update(self._entry, None, missing=position)
 
-    def _end(self, attempt: Attempt, answer: Answer, size: int) -> None:
+    def _end(self, attempt: Attempt, answer: StorageResponse, size: int) -> None:
         """Take the end of a body for the end of the file: nothing else tells it."""
         if attempt.part.received > size:
             why = "storage sent less than before"
-            raise StartOver(why)
+            raise RestartNeeded(why)
         self._learn(size, missing=size)
         attempt.part.describe(size, answer.etag)
 
@@ -263,7 +267,7 @@ class Download:
         )
         self._means.workers.pause(pause_s)
 
-    def _renew(self, refused: Refused) -> None:
+    def _renew(self, refused: LinkRejected) -> None:
         """Ask for new links; what refuses those too will refuse any."""
         with self._lock:
             self._setbacks.refuse(refused)
@@ -275,7 +279,7 @@ class Download:
         with disk_errors(self._means.store.folder):
             try:
                 yield
-            except (StartOver, WrongError, FileNotFoundError) as setback:
+            except (RestartNeeded, WrongError, FileNotFoundError) as setback:
                 self._start_over(attempt, setback)
             except OSError:
                 if self._serves(attempt):

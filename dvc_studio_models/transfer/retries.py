@@ -11,7 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import DownloadError, IntegrityError
-from dvc_studio_models.http.response import NotEncoded, Refused, Retry, StartOver
+from dvc_studio_models.http.response import (
+    LinkRejected,
+    NotEncoded,
+    RestartNeeded,
+    Retry,
+)
 
 if TYPE_CHECKING:
     from dvc_studio_models.model import ModelFile
@@ -37,7 +42,7 @@ class Setbacks:
         """Take down that a byte came."""
         self._refused = None
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: LinkRejected) -> None:
         """Take down that storage refused the link.
 
         Raises:
@@ -57,7 +62,7 @@ class Setbacks:
         What an earlier pull left is nobody's fault; whoever cannot be trusted with
         ranges is asked for the whole.
         """
-        no_ranges = isinstance(setback, StartOver) and not (resumed or self.whole)
+        no_ranges = isinstance(setback, RestartNeeded) and not (resumed or self.whole)
         self.whole = self.whole or no_ranges
         self.decode = self.decode and not isinstance(setback, NotEncoded)
         self._restarts += not (resumed or no_ranges)
@@ -82,7 +87,7 @@ class Setbacks:
                 actual=str(setback),
                 source="the registry" if file.digest else "storage",
             )
-        if isinstance(setback, StartOver):
+        if isinstance(setback, RestartNeeded):
             return DownloadError(file.path, f"{setback}, again after starting over")
         return setback
 

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import StudioModelsError
-from dvc_studio_models.http.response import Refused, Retry, StartOver, Wanted
+from dvc_studio_models.http.response import (
+    LinkRejected,
+    RangeRequest,
+    RestartNeeded,
+    Retry,
+)
 from dvc_studio_models.http.signed_urls import Links
 from dvc_studio_models.http.storage import Storage
 
@@ -77,8 +82,8 @@ def _ask(storage: Storage, file: ModelFile) -> int | None:
     if file.digest and file.digest.value == _EMPTY:
         return 0
     try:
-        with storage.ask(Wanted(file.path, 0, 1)) as answer:
-            return answer.extent.size
-    except (Refused, Retry, StartOver, StudioModelsError) as error:
+        with storage.ask(RangeRequest(file.path, 0, 1)) as answer:
+            return answer.content_range.size
+    except (LinkRejected, Retry, RestartNeeded, StudioModelsError) as error:
         logger.debug("storage does not tell the size of '%s': %s", file.path, error)
         return None

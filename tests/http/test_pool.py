@@ -16,7 +16,7 @@ from servers import Behaviour, FileServer, Redirect, wait_until
 
 from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.http.pool import Wire, translated
-from dvc_studio_models.http.response import Wanted
+from dvc_studio_models.http.response import RangeRequest
 from dvc_studio_models.http.signed_urls import Links
 from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
@@ -68,7 +68,7 @@ def ask(url: str) -> None:
         Links([ModelFile("model.bin", url)], dict), connections=1, idle_s=5
     )
     try:
-        storage.ask(Wanted("model.bin", 0, 10))
+        storage.ask(RangeRequest("model.bin", 0, 10))
     finally:
         storage.close()
 

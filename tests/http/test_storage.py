@@ -25,11 +25,11 @@ from servers import (
 from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.http.response import (
     CHUNK_BYTES,
-    Extent,
-    Refused,
+    ContentRange,
+    LinkRejected,
+    RangeRequest,
+    RestartNeeded,
     Retry,
-    StartOver,
-    Wanted,
 )
 from dvc_studio_models.http.signed_urls import Links
 from dvc_studio_models.http.storage import Storage
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 CONTENT = noise(1000)
 OBJECT = "/bucket/model 1.bin"
-FIRST = Wanted("model.bin", 0, 100)
-LATER = Wanted("model.bin", 100, 200, 1000, '"etag"')
-WHOLE = Wanted("model.bin", 0, None)
+FIRST = RangeRequest("model.bin", 0, 100)
+LATER = RangeRequest("model.bin", 100, 200, 1000, '"etag"')
+WHOLE = RangeRequest("model.bin", 0, None)
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def connect(url: str) -> Storage:
     return Storage(links, connections=2, idle_s=10)
 
 
-def read(storage: Storage, wanted: Wanted) -> bytes:
-    with storage.ask(wanted) as answer:
+def read(storage: Storage, range_request: RangeRequest) -> bytes:
+    with storage.ask(range_request) as answer:
         return b"".join(answer.chunks())
 
 
@@ -337,13 +337,13 @@ def test_redirects_end(storage: Storage, file_server: FileServer) -> None:
 
 def test_an_answer_tells_where_it_lies_in_the_file(storage: Storage) -> None:
     with storage.ask(LATER) as answer:
-        assert answer.extent == Extent(100, 200, 1000)
+        assert answer.content_range == ContentRange(100, 200, 1000)
         assert (answer.whole, answer.etag) == (False, '"etag"')
 
 
 def test_a_range_beyond_the_end_ends_with_the_file(storage: Storage) -> None:
     with storage.ask(replace(FIRST, stop=5000)) as answer:
-        assert answer.extent == Extent(0, 1000, 1000)
+        assert answer.content_range == ContentRange(0, 1000, 1000)
 
 
 def test_less_than_asked_for_is_an_answer(
@@ -352,7 +352,7 @@ def test_less_than_asked_for_is_an_answer(
     file_server.behaviour = Behaviour(range_limit=30)
 
     with storage.ask(FIRST) as answer:
-        assert answer.extent == Extent(0, 30, 1000)
+        assert answer.content_range == ContentRange(0, 30, 1000)
 
 
 def test_a_200_to_the_first_range_is_the_whole(
@@ -362,7 +362,7 @@ def test_a_200_to_the_first_range_is_the_whole(
 
     with storage.ask(FIRST) as answer:
         assert answer.whole
-        assert answer.extent == Extent(0, 1000, 1000)
+        assert answer.content_range == ContentRange(0, 1000, 1000)
         assert b"".join(answer.chunks()) == CONTENT
 
 
@@ -372,7 +372,7 @@ def test_an_answer_without_a_length_ends_with_its_body(
     file_server.behaviour = Behaviour(ranges=False, framing="chunked")
 
     with storage.ask(FIRST) as answer:
-        assert answer.extent == Extent(0, None, None)
+        assert answer.content_range == ContentRange(0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -428,14 +428,17 @@ START_OVER = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "behaviour"), START_OVER)
+@pytest.mark.parametrize(("range_request", "behaviour"), START_OVER)
 def test_what_does_not_fit_is_thrown_away(
-    storage: Storage, file_server: FileServer, wanted: Wanted, behaviour: Behaviour
+    storage: Storage,
+    file_server: FileServer,
+    range_request: RangeRequest,
+    behaviour: Behaviour,
 ) -> None:
     file_server.behaviour = behaviour
 
-    with pytest.raises(StartOver):
-        storage.ask(wanted)
+    with pytest.raises(RestartNeeded):
+        storage.ask(range_request)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
@@ -465,7 +468,7 @@ def test_a_refusal_names_the_links_that_were_refused(
     storage.links.renew(0)
     file_server.behaviour = behaviour
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(LinkRejected) as caught:
         storage.ask(FIRST)
 
     assert caught.value.generation == 1
@@ -547,7 +550,7 @@ def test_a_body_that_is_not_encoded_as_it_says_is_thrown_away(
 ) -> None:
     file_server.behaviour = Behaviour(headers={"Content-Encoding": "gzip"})
 
-    with pytest.raises(StartOver, match="cannot be decoded"):
+    with pytest.raises(RestartNeeded, match="cannot be decoded"):
         read(storage, WHOLE)
 
 
