@@ -43,7 +43,7 @@ _HEADERS = {
 }
 
 
-class Wire:
+class ConnectionPools:
     """Sends GETs, from any number of threads."""
 
     def __init__(self, *, connections: int, idle_s: float) -> None:
@@ -56,7 +56,7 @@ class Wire:
         """
         self._session = make_session(connections=connections)
         self._timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=idle_s)
-        self._watch = _Watch(idle_s)
+        self._deadlines = _ResponseDeadlines(idle_s)
         self._hosts: dict[str, _Host] = {}
         self._lock = threading.Lock()
 
@@ -84,11 +84,11 @@ class Wire:
 
     def cut_silent(self) -> None:
         """End the wait for answers that are overdue."""
-        self._watch.cut_overdue()
+        self._deadlines.cut_overdue()
 
     def cut_all(self) -> None:
         """End all requests, also from another thread than theirs."""
-        self._watch.cut_all()
+        self._deadlines.cut_all()
 
     def close(self) -> None:
         """Close the connections; those in use are closed by who uses them."""
@@ -99,7 +99,7 @@ class Wire:
     def _host(self, origin: str) -> _Host:
         with self._lock:
             if origin not in self._hosts:
-                self._hosts[origin] = _reach(self._session, origin, self._watch)
+                self._hosts[origin] = _reach(self._session, origin, self._deadlines)
             return self._hosts[origin]
 
 
@@ -113,7 +113,9 @@ class _Host:
     headers: Mapping[str, str]
 
 
-def _reach(session: requests.Session, origin: str, watch: _Watch) -> _Host:
+def _reach(
+    session: requests.Session, origin: str, deadlines: _ResponseDeadlines
+) -> _Host:
     """Ask requests how to reach a host."""
     scheme, netloc, *_ = urlsplit(origin)
     url = f"{scheme}://{netloc.rpartition('@')[2]}/"
@@ -128,9 +130,9 @@ def _reach(session: requests.Session, origin: str, watch: _Watch) -> _Host:
     if isinstance(pool, urllib3.HTTPSConnectionPool):
         _read_bundle(pool)
     # Another user's URL of the same origin may have brought the pool here.
-    if not issubclass(pool.ConnectionCls, _Watched):
-        bases = (_Watched, pool.ConnectionCls)
-        pool.ConnectionCls = type("Watched", bases, {"watch": watch})
+    if not issubclass(pool.ConnectionCls, _DeadlineConnection):
+        bases = (_DeadlineConnection, pool.ConnectionCls)
+        pool.ConnectionCls = type("DeadlineConnection", bases, {"deadlines": deadlines})
     prefix = adapter.request_url(request, proxies).removesuffix("/")
     return _Host(pool, prefix, _credentials(origin))
 
@@ -153,13 +155,13 @@ def _credentials(origin: str) -> Mapping[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(raw).decode()}"}
 
 
-class _Watch:
+class _ResponseDeadlines:
     """The sockets that are open, and by when some must have brought an answer."""
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._deadlines: dict[Any, float] = {}
+        self._due: dict[Any, float] = {}
         self._lock = threading.Lock()
 
     def add(self, sock: object) -> None:
@@ -175,7 +177,7 @@ class _Watch:
         """
         deadline = time.monotonic() + self._longest_s
         with self._lock:
-            self._deadlines[sock] = deadline
+            self._due[sock] = deadline
         try:
             yield
         except (OSError, HTTPException):
@@ -184,12 +186,12 @@ class _Watch:
             raise TimeoutError from None
         finally:
             with self._lock:
-                del self._deadlines[sock]
+                del self._due[sock]
 
     def cut_overdue(self) -> None:
         with self._lock:
             now = time.monotonic()
-            for sock, deadline in self._deadlines.items():
+            for sock, deadline in self._due.items():
                 if deadline < now:
                     _cut(sock)
 
@@ -207,17 +209,17 @@ def _cut(sock: Any) -> None:
         socket.socket.shutdown(plain, socket.SHUT_RDWR)
 
 
-class _Watched(_Connection):
+class _DeadlineConnection(_Connection):
     """Mixed into urllib3's kinds of connection, be they plain, TLS or SOCKS."""
 
-    watch: _Watch
+    deadlines: _ResponseDeadlines
 
     def connect(self) -> None:
         super().connect()
-        self.watch.add(self.sock)
+        self.deadlines.add(self.sock)
 
     def getresponse(self) -> Any:
-        with self.watch.waiting(self.sock):
+        with self.deadlines.waiting(self.sock):
             return super().getresponse()
 
 

@@ -19,7 +19,7 @@ import requests
 
 from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.http.pool import translated
-from dvc_studio_models.http.session import is_final, reason, status_text
+from dvc_studio_models.http.session import describe_error, is_permanent, status_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -201,8 +201,8 @@ def translate_errors(path: str, url: str) -> Iterator[None]:
         raise NotEncoded(why) from None
     except requests.RequestException as error:
         host = urlsplit(url).netloc.rpartition("@")[2]
-        why = f"storage at '{host}': {reason(error)}"
-        if is_final(error):
+        why = f"storage at '{host}': {describe_error(error)}"
+        if is_permanent(error):
             raise DownloadError(path, why) from None
         raise Retry(why) from None
 

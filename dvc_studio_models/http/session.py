@@ -151,7 +151,7 @@ def _use_verbatim_pools(manager: PoolManager) -> None:
     }
 
 
-def pause_s(attempt: int, headers: Mapping[str, str] | None = None) -> float:
+def backoff_s(attempt: int, headers: Mapping[str, str] | None = None) -> float:
     """Tell how long to wait before the next try, in seconds.
 
     Args:
@@ -179,17 +179,17 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """Reduce a URL to what may be printed: scheme, host and path."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "an unreadable URL"
-    return printable(f"{parts.scheme}://{host}{parts.path}")
+    return sanitize(f"{parts.scheme}://{host}{parts.path}")
 
 
-def printable(text: str) -> str:
+def sanitize(text: str) -> str:
     """Make one line of what a server says, without characters that steer a terminal."""
     line = " ".join(text.split())
     return "".join(char if char.isprintable() else "?" for char in line)
@@ -233,7 +233,7 @@ def status_text(status: int) -> str:
         return str(status)
 
 
-def is_final(error: requests.RequestException) -> bool:
+def is_permanent(error: requests.RequestException) -> bool:
     """Whether trying again cannot help: TLS, or an address that cannot be used."""
     if any(isinstance(cause, _CUT_IN_TLS) for cause in _causes(error)):
         return False
@@ -250,7 +250,7 @@ def is_unresolved(error: requests.RequestException) -> bool:
     return any(isinstance(cause, socket.gaierror) for cause in _causes(error))
 
 
-def reason(error: requests.RequestException) -> str:
+def describe_error(error: requests.RequestException) -> str:
     """Say what happened, in our words: the error's own text holds the URL."""
     words = _cause(error) or _kind(error)
     if isinstance(error, requests.exceptions.ProxyError):
@@ -267,7 +267,7 @@ def _cause(error: requests.RequestException) -> str | None:
         if isinstance(cause, OSError) and cause.strerror and cause.errno:
             return cause.strerror.lower()
         if isinstance(cause, OSError) and (tunnel := _TUNNEL.fullmatch(str(cause))):
-            return printable(tunnel[1])
+            return sanitize(tunnel[1])
     return None
 
 

@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MARGIN_S = 30  # a link that dies sooner is not sent any more
 
 
-class Links:
+class SignedUrls:
     """The URLs to files, by the files' paths."""
 
     def __init__(
@@ -49,8 +49,8 @@ class Links:
         self._clock = clock
         self._lock = threading.Lock()
         self._generation = 0
-        self._born = clock()
-        self._heard: tuple[str, float] | None = None
+        self._issued = clock()
+        self._observed: tuple[str, float] | None = None
 
     def get(self, path: str) -> tuple[str, int]:
         """Return a file's URL, and which generation of links it is of.
@@ -59,7 +59,7 @@ class Links:
             StudioModelsError: What ``renew`` raises, where the link is about to die.
         """
         with self._lock:
-            if self._is_dying(self._urls[path]):
+            if self._expires_soon(self._urls[path]):
                 self._renew_now()
             return self._urls[path], self._generation
 
@@ -73,30 +73,30 @@ class Links:
             if generation == self._generation:
                 self._renew_now()
 
-    def hear(self, date: str | None) -> None:
+    def observe_date(self, date: str | None) -> None:
         """Take down the ``Date`` that storage sent just now."""
         if date:
-            self._heard = date, self._clock()
+            self._observed = date, self._clock()
 
     def _renew_now(self) -> None:
         logger.debug("asking Studio for new links")
         self._urls.update(self._renew())
         self._generation += 1
-        self._born = self._clock()
+        self._issued = self._clock()
 
-    def _is_dying(self, url: str) -> bool:
+    def _expires_soon(self, url: str) -> bool:
         # A link that is short-lived from the start is used as long as it works.
-        if self._heard is None or self._clock() - self._born < MARGIN_S:
+        if self._observed is None or self._clock() - self._issued < MARGIN_S:
             return False
-        date, when = self._heard
+        date, when = self._observed
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             now = parsedate_to_datetime(date) + timedelta(seconds=self._clock() - when)
-            death = death_of(url)
+            death = expires_at(url)
             return death is not None and death - now < timedelta(seconds=MARGIN_S)
         return False
 
 
-def death_of(url: str) -> datetime | None:
+def expires_at(url: str) -> datetime | None:
     """Read from a signed URL when it dies, by its store's clock.
 
     Knows S3 and Google (``X-Amz-Date`` with ``X-Amz-Expires``, seconds), Azure (``se``,

@@ -5,7 +5,7 @@ is ``download``'s to decide; here, and in ``answer``, it is only told apart:
 
     206 as asked, 200   the bytes, or the first of them
     412, other 206      RestartNeeded: the object changed, or the answer is wrong
-    416, 200 to a later range   RestartNeeded: storage knows no ranges, or of no such one
+    416, 200 to a later range   RestartNeeded: storage has no ranges, or no such one
     408 425 429 5xx     Retry; so does a connection that fails
     401 403 expired     LinkRejected: the link has to be renewed
     any other status    DownloadError
@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.http.pool import Wire
+from dvc_studio_models.http.pool import ConnectionPools
 from dvc_studio_models.http.response import (
     LinkRejected,
     RangeRequest,
@@ -33,9 +33,9 @@ from dvc_studio_models.http.response import (
 from dvc_studio_models.http.session import (
     MAX_REDIRECTS,
     RETRY_STATUSES,
+    backoff_s,
     is_metadata_host,
-    pause_s,
-    shown,
+    redact_url,
     status_text,
 )
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
-    from dvc_studio_models.background import Workers
-    from dvc_studio_models.http.signed_urls import Links
+    from dvc_studio_models.http.signed_urls import SignedUrls
+    from dvc_studio_models.workers import Workers
 
 _GRACE_S = 1.0  # for threads that are in a system call when all ends
 _ERROR_BYTES = 4096  # of an error's body, enough to find its code
@@ -73,16 +73,18 @@ class Tuning:
     tries: int = 6
     """For each range, in a row without a byte of the file."""
 
-    pause_s: Callable[[int, Mapping[str, str] | None], float] = pause_s
+    backoff_s: Callable[[int, Mapping[str, str] | None], float] = backoff_s
     """How long to wait after the n-th of them, with the refusal's headers."""
 
 
 class Storage:
     """Asks for bytes, from any number of threads."""
 
-    def __init__(self, links: Links, *, connections: int, idle_s: float) -> None:
-        self.links = links
-        self._wire = Wire(connections=connections, idle_s=idle_s)
+    def __init__(
+        self, signed_urls: SignedUrls, *, connections: int, idle_s: float
+    ) -> None:
+        self.signed_urls = signed_urls
+        self._pools = ConnectionPools(connections=connections, idle_s=idle_s)
 
     def ask(self, request: RangeRequest) -> StorageResponse:
         """Ask for bytes; whoever gets the answer closes it.
@@ -97,10 +99,10 @@ class Storage:
             headers["Range"] = f"bytes={request.start}-{request.stop - 1}"
             if request.etag:
                 headers["If-Match"] = request.etag
-        url, generation = self.links.get(request.path)
+        url, generation = self.signed_urls.get(request.path)
         response, url = self._get(request.path, url, headers)
         try:
-            self.links.hear(response.headers.get("Date"))
+            self.signed_urls.observe_date(response.headers.get("Date"))
             with translate_errors(request.path, url):
                 _check_status(response, request, generation)
             return StorageResponse(response, request, url)
@@ -110,18 +112,18 @@ class Storage:
 
     def cut_silent(self) -> None:
         """End the wait for answers that are overdue; to be called now and then."""
-        self._wire.cut_silent()
+        self._pools.cut_silent()
 
     def end(self, workers: Workers) -> None:
         """End all requests, the threads that send them, and the connections."""
         workers.end()
-        self._wire.cut_all()
+        self._pools.cut_all()
         workers.join(_GRACE_S)
         self.close()
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._wire.close()
+        self._pools.close()
 
     def _get(
         self, path: str, url: str, headers: Mapping[str, str]
@@ -129,7 +131,7 @@ class Storage:
         """Send one GET; follow redirects by hand, looking at each first."""
         for _ in range(MAX_REDIRECTS + 1):
             with translate_errors(path, url):
-                response = self._wire.get(url, headers)
+                response = self._pools.get(url, headers)
             location = response.get_redirect_location()
             if not location:
                 return response, url
@@ -174,5 +176,7 @@ def _redirected(path: str, url: str, location: str) -> str:
     except ValueError:
         raise DownloadError(path, "storage redirects to an unreadable URL") from None
     if not (kept and usable) or is_metadata_host(new.hostname or ""):
-        raise DownloadError(path, f"storage redirects to '{shown(target)}', refused")
+        raise DownloadError(
+            path, f"storage redirects to '{redact_url(target)}', refused"
+        )
     return target

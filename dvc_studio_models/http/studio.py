@@ -33,14 +33,14 @@ from dvc_studio_models.http.session import (
     CONNECT_TIMEOUT_S,
     MAX_REDIRECTS,
     RETRY_STATUSES,
-    is_final,
+    backoff_s,
+    describe_error,
     is_metadata_host,
+    is_permanent,
     is_unresolved,
     make_session,
-    pause_s,
-    printable,
-    reason,
-    shown,
+    redact_url,
+    sanitize,
     status_text,
 )
 from dvc_studio_models.model import Digest, ModelFile, ModelRef
@@ -131,9 +131,9 @@ class StudioClient:
             try:
                 reply = self._get_in_time(query)
             except requests.RequestException as error:
-                why = reason(error)
+                why = describe_error(error)
                 slow = self._clock() - began > RESOLVE_TIMEOUT_S
-                if is_final(error) or (slow and is_unresolved(error)):
+                if is_permanent(error) or (slow and is_unresolved(error)):
                     raise StudioUnreachableError(self.url, why) from None
             except _ReplyTooSlowError:
                 why = f"the reply took more than {self._reply_timeout_s} s"
@@ -144,7 +144,7 @@ class StudioClient:
                 why, headers = self._sentence(reply), reply.headers
             if attempt == TRIES:
                 raise self._failure(reply, f"{why} ({TRIES} tries)")
-            pause = pause_s(attempt, headers)
+            pause = backoff_s(attempt, headers)
             logger.warning("Studio: %s; trying again in %.1f s", why, pause)
             self._sleep(pause)
         raise AssertionError
@@ -198,7 +198,7 @@ class StudioClient:
         except ValueError:
             raise StudioRedirectError(self.url, "an unreadable URL") from None
         if not same:
-            raise StudioRedirectError(self.url, self._redact(shown(target)))
+            raise StudioRedirectError(self.url, self._redact(redact_url(target)))
         return target
 
     def _read_body(self, response: requests.Response) -> bytes:
@@ -313,7 +313,7 @@ def _is_busy(status: int) -> bool:
 
 def _not_json(reply: _Reply) -> str:
     kind = reply.headers.get("Content-Type", "no content type").partition(";")[0]
-    return f"not JSON ({printable(kind)[:_DETAIL_CHARS]})"
+    return f"not JSON ({sanitize(kind)[:_DETAIL_CHARS]})"
 
 
 def _is_json(reply: _Reply) -> bool:
@@ -337,10 +337,10 @@ def _detail(body: bytes) -> str:
         return ""
     for key in ("detail", "message"):
         if isinstance(reply.get(key), str):
-            return printable(reply[key])[:_DETAIL_CHARS]
+            return sanitize(reply[key])[:_DETAIL_CHARS]
     fields = (
         f"{name}: {' '.join(map(str, value))}".removeprefix(": ")
         for name, value in reply.items()
         if isinstance(value, list)
     )
-    return printable("; ".join(fields))[:_DETAIL_CHARS]
+    return sanitize("; ".join(fields))[:_DETAIL_CHARS]

@@ -261,7 +261,7 @@ class Download:
         if not self._serves(attempt):
             return
         tries = budget.spend(attempt.part.received, again)
-        pause_s = self._means.tuning.pause_s(tries, again.headers)
+        pause_s = self._means.tuning.backoff_s(tries, again.headers)
         logger.warning(
             "'%s': %s; trying again in %.1f s", self.file.path, again, pause_s
         )
@@ -271,7 +271,7 @@ class Download:
         """Ask for new links; what refuses those too will refuse any."""
         with self._lock:
             self._setbacks.refuse(refused)
-        self._means.storage.links.renew(refused.generation)
+        self._means.storage.signed_urls.renew(refused.generation)
 
     @contextlib.contextmanager
     def _guarded(self, attempt: Attempt) -> Iterator[None]:

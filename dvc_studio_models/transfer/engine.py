@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
 from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
 from dvc_studio_models.transfer.download import Download, Means
@@ -72,8 +72,8 @@ def fetch(
         LocalDiskError: The disk is full, too small, or refuses to be written.
         StudioModelsError: What ``renew`` raises.
     """
-    links = Links(files, renew)
-    transfer = _Transfer(links, store, tuning or Tuning(), jobs=jobs)
+    signed_urls = SignedUrls(files, renew)
+    transfer = _Transfer(signed_urls, store, tuning or Tuning(), jobs=jobs)
     try:
         transfer.start(files)
         yield from transfer.results(progress)
@@ -85,11 +85,11 @@ class _Transfer:
     """All files of one pull."""
 
     def __init__(
-        self, links: Links, store: PartStore, tuning: Tuning, *, jobs: int
+        self, signed_urls: SignedUrls, store: PartStore, tuning: Tuning, *, jobs: int
     ) -> None:
         self._store = store
         self._tuning = tuning
-        self._storage = Storage(links, connections=jobs, idle_s=tuning.idle_s)
+        self._storage = Storage(signed_urls, connections=jobs, idle_s=tuning.idle_s)
         self._workers = Workers(jobs)
         self._lock = threading.Lock()
         self._active: set[Download] = set()

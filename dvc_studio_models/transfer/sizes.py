@@ -20,7 +20,7 @@ from dvc_studio_models.http.response import (
     RestartNeeded,
     Retry,
 )
-from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def ask_sizes(
     Returns:
         Path to size in bytes, of the files whose size storage told.
     """
-    storage = Storage(Links(files, renew), connections=jobs, idle_s=idle_s)
+    storage = Storage(SignedUrls(files, renew), connections=jobs, idle_s=idle_s)
     workers = Workers(jobs)
     sizes: dict[str, int] = {}
     asked: set[str] = set()

@@ -15,9 +15,9 @@ from gate import NOW, Authority, Gate
 from servers import Behaviour, FileServer, Redirect, wait_until
 
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.http.pool import Wire, translated
+from dvc_studio_models.http.pool import ConnectionPools, translated
 from dvc_studio_models.http.response import RangeRequest
-from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
 
@@ -42,10 +42,10 @@ def server(file_server: FileServer) -> FileServer:
 
 
 @pytest.fixture
-def wire() -> Iterator[Wire]:
-    wire = Wire(connections=4, idle_s=1)
-    yield wire
-    wire.close()
+def pools() -> Iterator[ConnectionPools]:
+    pools = ConnectionPools(connections=4, idle_s=1)
+    yield pools
+    pools.close()
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
     return authority
 
 
-def get(wire: Wire, url: str) -> bytes:
+def get(pools: ConnectionPools, url: str) -> bytes:
     with translated():
-        response = wire.get(url, {})
+        response = pools.get(url, {})
         try:
             return response.read()
         finally:
@@ -65,7 +65,7 @@ def get(wire: Wire, url: str) -> bytes:
 
 def ask(url: str) -> None:
     storage = Storage(
-        Links([ModelFile("model.bin", url)], dict), connections=1, idle_s=5
+        SignedUrls([ModelFile("model.bin", url)], dict), connections=1, idle_s=5
     )
     try:
         storage.ask(RangeRequest("model.bin", 0, 10))
@@ -77,22 +77,22 @@ def ask(url: str) -> None:
 
 
 def test_a_bundle_of_the_users_is_trusted(
-    wire: Wire, server: FileServer, trusted: Authority
+    pools: ConnectionPools, server: FileServer, trusted: Authority
 ) -> None:
     with Gate(server.port, trusted.issue()) as gate:
-        assert get(wire, f"https://127.0.0.1:{gate.port}{OBJECT}") == CONTENT
+        assert get(pools, f"https://127.0.0.1:{gate.port}{OBJECT}") == CONTENT
 
 
 def test_a_bundle_is_read_once_for_all_connections(
-    wire: Wire, server: FileServer, trusted: Authority
+    pools: ConnectionPools, server: FileServer, trusted: Authority
 ) -> None:
     server.behaviour = Behaviour(keep_alive=False)
     with Gate(server.port, trusted.issue()) as gate:
         url = f"https://127.0.0.1:{gate.port}{OBJECT}"
-        get(wire, url)
+        get(pools, url)
         trusted.bundle.write_text("")
 
-        assert get(wire, url) == CONTENT
+        assert get(pools, url) == CONTENT
         assert gate.connections == 2
 
 
@@ -163,7 +163,7 @@ def test_a_redirect_may_lead_into_tls(server: FileServer, trusted: Authority) ->
 
 
 def test_tls_goes_through_a_tunnel_of_the_proxy(
-    wire: Wire,
+    pools: ConnectionPools,
     server: FileServer,
     trusted: Authority,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,7 +176,7 @@ def test_tls_goes_through_a_tunnel_of_the_proxy(
     ):
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:word@127.0.0.1:{proxy.port}")
 
-        got = get(wire, f"https://storage.example{OBJECT}?X=%2f")
+        got = get(pools, f"https://storage.example{OBJECT}?X=%2f")
 
     (head,) = proxy.connects
     (request,) = server.requests
@@ -200,10 +200,10 @@ def test_tls_goes_through_a_tunnel_of_the_proxy(
     ],
 )
 def test_what_fails_on_the_way_is_told_as_requests_does(
-    wire: Wire, url: str, kind: str
+    pools: ConnectionPools, url: str, kind: str
 ) -> None:
     with pytest.raises(getattr(requests.exceptions, kind)):
-        wire.get(url, {})
+        pools.get(url, {})
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_what_fails_on_the_way_is_told_as_requests_does(
     ],
 )
 def test_what_fails_in_an_answer_is_told_as_requests_does(
-    wire: Wire, server: FileServer, behaviour: Behaviour, kind: str
+    pools: ConnectionPools, server: FileServer, behaviour: Behaviour, kind: str
 ) -> None:
     server.behaviour = behaviour
 
     with pytest.raises(getattr(requests.exceptions, kind)):
-        get(wire, server.url(OBJECT))
+        get(pools, server.url(OBJECT))
 
 
 # Silence, and the end
@@ -237,15 +237,15 @@ def test_what_fails_in_an_answer_is_told_as_requests_does(
 class Getting:
     """A GET in a thread of its own, which ends in an error."""
 
-    def __init__(self, wire: Wire, url: str) -> None:
+    def __init__(self, pools: ConnectionPools, url: str) -> None:
         self.error: Exception | None = None
-        self._wire, self._url = wire, url
+        self._pools, self._url = pools, url
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
 
     def _work(self) -> None:
         try:
-            get(self._wire, self._url)
+            get(self._pools, self._url)
         except requests.RequestException as error:
             self.error = error
 
@@ -255,13 +255,15 @@ class Getting:
 
 
 @pytest.mark.clock
-def test_a_head_that_drips_is_silence(wire: Wire, server: FileServer) -> None:
+def test_a_head_that_drips_is_silence(
+    pools: ConnectionPools, server: FileServer
+) -> None:
     server.behaviour = Behaviour(header_drip_s=0.2)  # a minute for all of it
-    getting = Getting(wire, server.url(OBJECT))
+    getting = Getting(pools, server.url(OBJECT))
     began = time.monotonic()
 
     while not getting.ends_within(0.1):
-        wire.cut_silent()
+        pools.cut_silent()
 
     assert 0.9 < time.monotonic() - began < 8
     assert isinstance(getting.error, requests.exceptions.ReadTimeout)
@@ -269,13 +271,13 @@ def test_a_head_that_drips_is_silence(wire: Wire, server: FileServer) -> None:
 
 @pytest.mark.clock
 def test_a_head_that_comes_in_time_is_left_alone(
-    wire: Wire, server: FileServer
+    pools: ConnectionPools, server: FileServer
 ) -> None:
     server.behaviour = Behaviour(bytes_per_s=50_000)  # 2 s for the body
-    getting = Getting(wire, server.url(OBJECT))
+    getting = Getting(pools, server.url(OBJECT))
 
     while not getting.ends_within(0.1):
-        wire.cut_silent()
+        pools.cut_silent()
 
     assert getting.error is None
 
@@ -294,35 +296,35 @@ def test_requests_in_other_threads_can_be_ended(
     server: FileServer, trusted: Authority, behaviour: Behaviour, tls: bool
 ) -> None:
     server.behaviour = behaviour
-    wire = Wire(connections=1, idle_s=60)
+    pools = ConnectionPools(connections=1, idle_s=60)
     with Gate(server.port, trusted.issue()) as gate:
         url = server.url(OBJECT)
         if tls:
             url = f"https://127.0.0.1:{gate.port}{OBJECT}"
-        getting = Getting(wire, url)
+        getting = Getting(pools, url)
         wait_until(lambda: bool(server.requests))
         time.sleep(0.1)
 
-        wire.cut_all()
+        pools.cut_all()
 
         assert getting.ends_within(5)
-    wire.close()
+    pools.close()
 
 
 def test_closing_leaves_no_connection(server: FileServer) -> None:
-    wire = Wire(connections=1, idle_s=5)
-    get(wire, server.url(OBJECT))
+    pools = ConnectionPools(connections=1, idle_s=5)
+    get(pools, server.url(OBJECT))
 
-    wire.close()
+    pools.close()
 
     wait_until(lambda: not server._connections)
 
 
 def test_users_of_one_host_share_its_connections(
-    wire: Wire, server: FileServer
+    pools: ConnectionPools, server: FileServer
 ) -> None:
     for user in ("", "a@", "b@"):
-        get(wire, server.url(OBJECT).replace("//", f"//{user}", 1))
+        get(pools, server.url(OBJECT).replace("//", f"//{user}", 1))
 
     assert {request.connection for request in server.requests} == {1}
 
@@ -331,9 +333,9 @@ def test_a_full_pool_is_no_matter_of_the_user(
     server: FileServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    wire = Wire(connections=1, idle_s=5)
-    threads = [Getting(wire, server.url(OBJECT)) for _ in range(4)]
+    pools = ConnectionPools(connections=1, idle_s=5)
+    threads = [Getting(pools, server.url(OBJECT)) for _ in range(4)]
 
     assert all(thread.ends_within(10) for thread in threads)
-    wire.close()
+    pools.close()
     assert "dvc" not in caplog.text

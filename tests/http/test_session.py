@@ -19,14 +19,14 @@ from urllib3.connection import HTTPConnection
 
 from dvc_studio_models.http import session as transport
 from dvc_studio_models.http.session import (
-    is_final,
+    backoff_s,
+    describe_error,
     is_metadata_host,
+    is_permanent,
     is_unresolved,
     make_session,
-    pause_s,
-    printable,
-    reason,
-    shown,
+    redact_url,
+    sanitize,
     status_text,
 )
 
@@ -249,7 +249,7 @@ def test_a_proxy_that_fails_is_told_without_its_password(
     words: str,
 ) -> None:
     proxy("ada:PLANTED_SECRET_KEY@").behaviour = behaviour
-    told = reason(failure(session, url))
+    told = describe_error(failure(session, url))
 
     assert told.startswith(words)
     assert "PLANTED" not in told
@@ -259,7 +259,7 @@ def test_a_proxy_that_is_down_is_named_as_the_cause(
     session: requests.Session, proxy: Callable[..., FileServer]
 ) -> None:
     proxy("ada:PLANTED_SECRET_KEY@").close()
-    told = reason(failure(session, "http://storage.example.com/a"))
+    told = describe_error(failure(session, "http://storage.example.com/a"))
 
     assert told == (
         "the proxy failed (connection refused); "
@@ -272,7 +272,7 @@ def test_a_proxy_of_an_unknown_scheme_is_an_error_of_requests(
 ) -> None:
     proxy(scheme="gopher")
 
-    assert is_final(failure(session, "http://storage.example.com/a"))
+    assert is_permanent(failure(session, "http://storage.example.com/a"))
 
 
 # -- secrets of urllib3
@@ -303,13 +303,13 @@ def test_urllib3_puts_no_query_into_its_errors(session: requests.Session) -> Non
 def test_a_refused_connection_is_told(session: requests.Session) -> None:
     error = failure(session, f"http://127.0.0.1:{free_port()}/")
 
-    assert (reason(error), is_final(error)) == ("connection refused", False)
+    assert (describe_error(error), is_permanent(error)) == ("connection refused", False)
 
 
 def test_an_unknown_host_is_told(session: requests.Session) -> None:
     error = failure(session, f"http://{'a.' * 140}invalid/")
 
-    assert (reason(error), is_final(error), is_unresolved(error)) == (
+    assert (describe_error(error), is_permanent(error), is_unresolved(error)) == (
         "host name not found",
         False,
         True,
@@ -325,7 +325,7 @@ def test_a_host_that_cannot_be_one_is_told(
 ) -> None:
     error = failure(session, f"http://{host}/")
 
-    assert (reason(error), is_final(error), is_unresolved(error)) == (
+    assert (describe_error(error), is_permanent(error), is_unresolved(error)) == (
         "an unusable address, its own or the proxy's",
         True,
         False,
@@ -364,7 +364,7 @@ def test_a_connection_that_breaks_is_told(
     file_server.behaviour = behaviour
     error = failure(session, file_server.url("/a"))
 
-    assert (reason(error), is_final(error)) == (words, False)
+    assert (describe_error(error), is_permanent(error)) == (words, False)
 
 
 def test_silence_is_told(session: requests.Session, file_server: FileServer) -> None:
@@ -372,7 +372,7 @@ def test_silence_is_told(session: requests.Session, file_server: FileServer) -> 
     with pytest.raises(requests.RequestException) as caught:
         session.get(file_server.url("/a"), timeout=0.1)
 
-    assert reason(caught.value) == "no byte for too long"
+    assert describe_error(caught.value) == "no byte for too long"
 
 
 def test_tls_with_a_server_that_speaks_none_is_final(
@@ -384,8 +384,8 @@ def test_tls_with_a_server_that_speaks_none_is_final(
         error = failure(session, f"https://127.0.0.1:{server.getsockname()[1]}/a")
         answer.join()
 
-    assert reason(error).startswith("TLS failed: ")
-    assert is_final(error)
+    assert describe_error(error).startswith("TLS failed: ")
+    assert is_permanent(error)
 
 
 def test_a_connection_that_is_cut_in_the_handshake_may_be_tried_again(
@@ -397,7 +397,10 @@ def test_a_connection_that_is_cut_in_the_handshake_may_be_tried_again(
         error = failure(session, f"https://127.0.0.1:{server.getsockname()[1]}/a")
         cut.join()
 
-    assert (reason(error), is_final(error)) == ("the connection was cut", False)
+    assert (describe_error(error), is_permanent(error)) == (
+        "the connection was cut",
+        False,
+    )
 
 
 def read_and_close(server: socket.socket) -> None:
@@ -420,7 +423,7 @@ def test_a_ca_bundle_that_is_not_there_is_told(
     monkeypatch.setenv(variable, "/no/such/bundle.pem")
     error = failure(session, "https://127.0.0.1:9/a")
 
-    assert (reason(error), is_final(error)) == (
+    assert (describe_error(error), is_permanent(error)) == (
         "REQUESTS_CA_BUNDLE names no CA bundle",
         True,
     )
@@ -429,7 +432,7 @@ def test_a_ca_bundle_that_is_not_there_is_told(
 def test_a_socks_proxy_without_its_package_is_told() -> None:
     error = requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
 
-    assert (reason(error), is_final(error)) == (
+    assert (describe_error(error), is_permanent(error)) == (
         "a SOCKS proxy needs 'pip install requests[socks]'",
         True,
     )
@@ -438,7 +441,10 @@ def test_a_socks_proxy_without_its_package_is_told() -> None:
 def test_no_connection_in_time_is_told() -> None:
     error = requests.exceptions.ConnectTimeout()
 
-    assert (reason(error), is_final(error)) == ("no connection in 10 s", False)
+    assert (describe_error(error), is_permanent(error)) == (
+        "no connection in 10 s",
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -484,7 +490,7 @@ def test_a_status_is_named_as_http_does(status: int, expected: str) -> None:
     ],
 )
 def test_a_pause_doubles_with_jitter(attempt: int, longest: float) -> None:
-    pauses = {pause_s(attempt) for _ in range(50)}
+    pauses = {backoff_s(attempt) for _ in range(50)}
 
     assert longest / 2 <= min(pauses) < max(pauses) <= longest
 
@@ -508,7 +514,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 def test_retry_after_says_how_long(value: str, expected: float) -> None:
     headers = {"Retry-After": value, "Date": http_date(NOW)}
 
-    assert expected == pause_s(1, headers)
+    assert expected == backoff_s(1, headers)
 
 
 @pytest.mark.parametrize(
@@ -536,7 +542,7 @@ def test_retry_after_says_how_long(value: str, expected: float) -> None:
     ],
 )
 def test_a_retry_after_that_says_nothing_is_ignored(headers: dict[str, str]) -> None:
-    assert 0.25 <= pause_s(1, headers) <= 0.5
+    assert 0.25 <= backoff_s(1, headers) <= 0.5
 
 
 def test_a_retry_after_date_goes_by_the_servers_clock(
@@ -549,7 +555,7 @@ def test_a_retry_after_date_goes_by_the_servers_clock(
         )
         response = send(session, server.url("/a"))
 
-    assert 15 < pause_s(1, response.headers) <= 20
+    assert 15 < backoff_s(1, response.headers) <= 20
 
 
 # -- what may be shown
@@ -567,7 +573,7 @@ def test_a_retry_after_date_goes_by_the_servers_clock(
     ],
 )
 def test_of_a_url_scheme_host_and_path_are_shown(url: str, expected: str) -> None:
-    assert expected == shown(url)
+    assert expected == redact_url(url)
 
 
 @pytest.mark.parametrize(
@@ -581,7 +587,7 @@ def test_of_a_url_scheme_host_and_path_are_shown(url: str, expected: str) -> Non
     ],
 )
 def test_what_steers_a_terminal_is_not_shown(text: str, expected: str) -> None:
-    assert expected == printable(text)
+    assert expected == sanitize(text)
 
 
 # -- hosts that no file lies on

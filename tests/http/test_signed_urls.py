@@ -11,7 +11,7 @@ import pytest
 from servers import FileServer, http_date
 
 from dvc_studio_models.http.response import Wanted
-from dvc_studio_models.http.signed_urls import MARGIN_S, Links, death_of
+from dvc_studio_models.http.signed_urls import MARGIN_S, SignedUrls, expires_at
 from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
 
@@ -43,7 +43,7 @@ class Pull:
         self.clock = Clock()
         self.renewals = 0
         files = [ModelFile("model.bin", self.sign())]
-        self.links = Links(files, self.renew, clock=self.clock)
+        self.links = SignedUrls(files, self.renew, clock=self.clock)
         self.storage = Storage(self.links, connections=1, idle_s=10)
 
     def sign(self) -> str:
@@ -121,7 +121,7 @@ def test_threads_that_are_refused_at_once_renew_once() -> None:
         asked.append(1)
         return {"a": "http://storage/new"}
 
-    links = Links([ModelFile("a", "http://storage/old")], renew)
+    links = SignedUrls([ModelFile("a", "http://storage/old")], renew)
     threads = [threading.Thread(target=links.renew, args=(0,)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -133,7 +133,7 @@ def test_threads_that_are_refused_at_once_renew_once() -> None:
 
 
 def test_a_renewal_that_leaves_a_file_out_keeps_its_link() -> None:
-    links = Links([ModelFile("a", "http://storage/a")], dict)
+    links = SignedUrls([ModelFile("a", "http://storage/a")], dict)
 
     links.renew(0)
 
@@ -166,14 +166,14 @@ S3 = "X-Amz-Date=20261123T120000Z&X-Amz-Expires=60"
 def test_a_url_tells_when_it_dies(query: str, life_s: float | None) -> None:
     expected = None if life_s is None else NOON + timedelta(seconds=life_s)
 
-    assert death_of(f"https://storage/a/b?{query}") == expected
+    assert expires_at(f"https://storage/a/b?{query}") == expected
 
 
 @pytest.mark.parametrize("date", ["nonsense", "", http_date(NOON)[:-4]])
 def test_a_date_that_cannot_be_read_is_no_date(date: str) -> None:
     clock = Clock()
-    links = Links([ModelFile("a", f"http://storage/a?{S3}")], dict, clock=clock)
-    links.hear(date)
+    links = SignedUrls([ModelFile("a", f"http://storage/a?{S3}")], dict, clock=clock)
+    links.observe_date(date)
     clock.now += 3600
 
     assert links.get("a")[1] == 0

@@ -31,7 +31,7 @@ from dvc_studio_models.http.response import (
     RestartNeeded,
     Retry,
 )
-from dvc_studio_models.http.signed_urls import Links
+from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
 
@@ -57,7 +57,7 @@ def storage(file_server: FileServer) -> Iterator[Storage]:
 
 
 def connect(url: str) -> Storage:
-    links = Links([ModelFile("model.bin", url)], dict)
+    links = SignedUrls([ModelFile("model.bin", url)], dict)
     return Storage(links, connections=2, idle_s=10)
 
 

@@ -33,8 +33,8 @@ from dvc_studio_models.errors import (
     LocalDiskError,
     ModelMovedError,
 )
-from dvc_studio_models.http.signed_urls import Links
-from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef, SilentProgress
+from dvc_studio_models.http.signed_urls import SignedUrls
+from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef
 from dvc_studio_models.store.parts import PartStore
 from dvc_studio_models.transfer.engine import _Transfer
 
@@ -301,11 +301,11 @@ def test_the_wait_is_as_long_as_the_server_asks(fetcher: Fetcher) -> None:
     fetcher.server.script(busy(503, retry_after=17))
     asked = []
 
-    def pause_s(tries: int, headers: Mapping[str, str] | None) -> float:
+    def backoff_s(tries: int, headers: Mapping[str, str] | None) -> float:
         asked.append((tries, (headers or {}).get("Retry-After")))
         return 0
 
-    fetcher.bring(SMALL, tuning=replace(IMPATIENT, pause_s=pause_s))
+    fetcher.bring(SMALL, tuning=replace(IMPATIENT, backoff_s=backoff_s))
 
     assert asked == [(1, "17")]
 
@@ -673,7 +673,9 @@ def test_what_is_here_before_anybody_looks_is_yielded_too(
     fetcher: Fetcher, count: int
 ) -> None:
     files = fetcher.publish(*(noise(1000, seed) for seed in range(count)))
-    transfer = _Transfer(Links(files, dict), PartStore(fetcher.folder), EVEN, jobs=2)
+    transfer = _Transfer(
+        SignedUrls(files, dict), PartStore(fetcher.folder), EVEN, jobs=2
+    )
     transfer.start(files)
     wait_until(lambda: len(transfer._ready) == count)
 
