@@ -31,6 +31,8 @@ ENTRIES = {
 }
 CUT = {
     "sources/verification.py": {"files"},
+    "transfer/engine.py": {"cli"},
+    "transfer/space.py": {"cli"},
 }
 """What is still to be cut."""
 LIBRARIES = {

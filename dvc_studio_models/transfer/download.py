@@ -30,9 +30,9 @@ from dvc_studio_models.http.response import (
 )
 from dvc_studio_models.store.parts import key_of
 from dvc_studio_models.store.ranges import divide
-from dvc_studio_models.transfer.attempt import Attempt
+from dvc_studio_models.transfer.schedule import Attempt
 from dvc_studio_models.transfer.hashing import Fetched, verdict
-from dvc_studio_models.transfer.ledger import Entry
+from dvc_studio_models.transfer.space import Entry
 from dvc_studio_models.transfer.retries import Budget, Setbacks, WrongError
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.store.parts import PartStore
-    from dvc_studio_models.transfer.ledger import Ledger
+    from dvc_studio_models.transfer.space import Ledger
+    from dvc_studio_models.workers import Workers
 
 logger = logging.getLogger(f"dvc.{__name__}")
 

@@ -29,7 +29,8 @@ from dvc_studio_models.http.storage import Storage, Tuning
 from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
 from dvc_studio_models.transfer.download import Download, Means
 from dvc_studio_models.transfer.hashing import Fetched
-from dvc_studio_models.transfer.ledger import Ledger
+from dvc_studio_models.transfer.space import Ledger
+from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence

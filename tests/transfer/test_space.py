@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dvc_studio_models.errors import LocalDiskError
-from dvc_studio_models.transfer.ledger import Entry, Ledger
+from dvc_studio_models.transfer.space import Entry, Ledger
 
 GIB = 1 << 30
 

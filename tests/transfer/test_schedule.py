@@ -8,7 +8,7 @@ import pytest
 from fetching import noise
 
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.transfer.attempt import AHEAD, FIRST_WIDTH, Attempt
+from dvc_studio_models.transfer.schedule import AHEAD, FIRST_WIDTH, Attempt
 
 if TYPE_CHECKING:
     from pathlib import Path
