@@ -30,10 +30,14 @@ from dvc_studio_models.http.response import (
 )
 from dvc_studio_models.store.parts import key_of
 from dvc_studio_models.store.ranges import divide
+from dvc_studio_models.transfer.hashing import Fetched, verify
+from dvc_studio_models.transfer.retries import (
+    ContentMismatch,
+    RecoveryState,
+    RetryBudget,
+)
 from dvc_studio_models.transfer.schedule import Attempt
-from dvc_studio_models.transfer.hashing import Fetched, verdict
-from dvc_studio_models.transfer.space import Entry
-from dvc_studio_models.transfer.retries import Budget, Setbacks, WrongError
+from dvc_studio_models.transfer.space import FileTotals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.store.parts import PartStore
-    from dvc_studio_models.transfer.space import Ledger
+    from dvc_studio_models.transfer.space import SpaceBudget
     from dvc_studio_models.workers import Workers
 
 logger = logging.getLogger(f"dvc.{__name__}")
@@ -51,28 +55,28 @@ _END = sys.maxsize
 
 
 @dataclass(frozen=True)
-class Means:
+class TransferContext:
     """What all downloads of a pull share."""
 
     store: PartStore
     storage: Storage
     workers: Workers
-    ledger: Ledger
+    space: SpaceBudget
     tuning: Tuning
-    deliver: Callable[[Download, Fetched], None]
+    on_verified: Callable[[Download, Fetched], None]
 
 
 class Download:
     """One content to fetch."""
 
-    def __init__(self, file: ModelFile, means: Means) -> None:
+    def __init__(self, file: ModelFile, context: TransferContext) -> None:
         self.file = file
-        self._means = means
+        self._context = context
         self._key = key_of(file.digest) if file.digest else None
-        self._entry = Entry()
+        self._totals = FileTotals()
         self._attempt: Attempt | None = None
         self._lock = threading.Lock()
-        self._setbacks = Setbacks(file)
+        self._recovery = RecoveryState(file)
 
     @property
     def received(self) -> int:
@@ -80,26 +84,26 @@ class Download:
         attempt = self._attempt
         return attempt.part.received if attempt else 0
 
-    def foresee(self) -> None:
+    def reserve_space(self) -> None:
         """Count in what is known before the first request.
 
         Raises:
             LocalDiskError: The disk is too small.
         """
         if self.file.size is not None:
-            held = self._means.store.allocated_bytes(self._key) if self._key else 0
+            held = self._context.store.held_bytes(self._key) if self._key else 0
             missing = max(0, self.file.size - held)
-            self._means.ledger.update(self._entry, self.file.size, missing=missing)
+            self._context.space.update(self._totals, self.file.size, missing=missing)
 
     def begin(self) -> None:
         """Go on with what an earlier pull left, or ask for the first range."""
-        store = self._means.store
-        part = store.claim(self._key) if self._key else store.create(None)
+        store = self._context.store
+        part = store.claim(self._key) if self._key else store.fresh(None)
         attempt = self._attempt = Attempt(part, store)
         if part.size is not None:
             name, received = self.file.path, part.received
             logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
-        self._bring_first(attempt)
+        self._fetch_first(attempt)
 
     def follow(self) -> None:
         """Let the disk do meanwhile what it can.
@@ -110,106 +114,112 @@ class Download:
         attempt = self._attempt
         if attempt:
             with (
-                disk_errors(self._means.store.folder),
+                disk_errors(self._context.store.folder),
                 contextlib.suppress(FileNotFoundError),  # it was given up
             ):
-                attempt.follower.advance()
+                attempt.mirror.advance()
 
-    def leave(self) -> int:
+    def stop(self) -> int:
         """Keep what has arrived for the next pull; how many bytes."""
         if self._attempt is None:
             return 0
-        self._attempt.follower.leave()
+        self._attempt.mirror.stop()
         return self._attempt.part.release()
 
     # Requests
 
-    def _bring_first(self, attempt: Attempt) -> None:
+    def _fetch_first(self, attempt: Attempt) -> None:
         """Fetch the first range that is missing; the others follow from its answer."""
         start, stop = next(iter(attempt.part.missing(0, _END)), (0, 0))
-        self._bring(attempt, start, min(stop, start + self._means.tuning.first_bytes))
+        self._fetch_range(
+            attempt, start, min(stop, start + self._context.tuning.first_bytes)
+        )
 
-    def _bring(self, attempt: Attempt, start: int, stop: int) -> None:
+    def _fetch_range(self, attempt: Attempt, start: int, stop: int) -> None:
         """Fetch a range, however many requests it takes."""
-        budget = Budget(self.file.path, self._means.tuning.tries)
+        budget = RetryBudget(self.file.path, self._context.tuning.tries)
         with self._guarded(attempt):
-            while self._serves(attempt) and (gap := self._gap(attempt, start, stop)):
+            while self._is_current(attempt) and (
+                gap := self._gap(attempt, start, stop)
+            ):
                 try:
                     self._request(attempt, *gap)
-                except LinkRejected as refused:
-                    self._renew(refused)
+                except LinkRejected as rejected:
+                    self._renew(rejected)
                 except Retry as again:
                     self._wait(attempt, budget, again)
             self._finish(attempt)
 
     def _gap(self, attempt: Attempt, start: int, stop: int) -> tuple[int, int] | None:
-        stop = _END if self._setbacks.whole else stop
+        stop = _END if self._recovery.whole else stop
         return next(iter(attempt.part.missing(start, stop)), None)
 
-    def _go_on(self, attempt: Attempt) -> bool:
+    def _refill(self, attempt: Attempt) -> bool:
         """Ask for what is due by now, if anybody still waits for it."""
-        self._ask_on(attempt)
-        return self._serves(attempt)
+        self._queue_due(attempt)
+        return self._is_current(attempt)
 
-    def _serves(self, attempt: Attempt) -> bool:
+    def _is_current(self, attempt: Attempt) -> bool:
         """Whether anybody still waits for what is done."""
-        return self._attempt is attempt and not self._means.workers.ended
+        return self._attempt is attempt and not self._context.workers.ended
 
     def _request(self, attempt: Attempt, start: int, stop: int) -> None:
         """Send one request and write what comes."""
         request = RangeRequest(
             self.file.path,
             start,
-            None if self._setbacks.whole else stop,
+            None if self._recovery.whole else stop,
             attempt.part.size,
             attempt.part.etag,
-            self._setbacks.decode,
+            self._recovery.decode,
         )
-        with self._means.storage.ask(request) as answer:
-            if not attempt.met or attempt.part.size is None:
-                self._meet(attempt, answer, stop)
+        with self._context.storage.ask(request) as answer:
+            if not attempt.size_confirmed or attempt.part.size is None:
+                self._on_first_response(attempt, answer, stop)
             self._receive(attempt, answer)
 
-    def _meet(self, attempt: Attempt, answer: StorageResponse, stop: int) -> None:
+    def _on_first_response(
+        self, attempt: Attempt, answer: StorageResponse, stop: int
+    ) -> None:
         """Learn from the first answer how large the file is; queue its other ranges."""
-        attempt.met = True
-        self._setbacks.whole = answer.whole
+        attempt.size_confirmed = True
+        self._recovery.whole = answer.whole
         part, size = attempt.part, answer.content_range.size
         attempt.content_md5 = answer.content_md5
         if size is None:
             return
-        self._learn(size, missing=size - part.received)
+        self._record_size(size, missing=size - part.received)
         part.describe(size, answer.etag)
         if not answer.whole:
-            self._spread(attempt, stop)
+            self._schedule_ranges(attempt, stop)
 
-    def _learn(self, size: int, *, missing: int) -> None:
+    def _record_size(self, size: int, *, missing: int) -> None:
         """Take down a size; refuse what the disk cannot take before its first byte."""
         if self.file.size not in {None, size}:
             why = f"{size} bytes instead of {self.file.size}"
-            raise WrongError(why)
-        self._means.ledger.update(self._entry, size, missing=missing)
+            raise ContentMismatch(why)
+        self._context.space.update(self._totals, size, missing=missing)
 
-    def _spread(self, attempt: Attempt, beyond: int) -> None:
+    def _schedule_ranges(self, attempt: Attempt, beyond: int) -> None:
         """Divide what is missing of a file into ranges, and ask for the first ones."""
-        tuning, missing = self._means.tuning, attempt.part.missing(beyond, _END)
+        tuning, missing = self._context.tuning, attempt.part.missing(beyond, _END)
         most = tuning.range_bytes
         attempt.plan(divide(missing, most=most, ramp=tuning.ramp), most=most)
-        if attempt.beside:
-            beside = functools.partial(self._hash_beside, attempt)
-            self._means.workers.add_unlimited(beside)
-        self._ask_on(attempt)
+        if attempt.in_background:
+            hashing = functools.partial(self._hash_in_background, attempt)
+            self._context.workers.add_beside(hashing)
+        self._queue_due(attempt)
 
-    def _ask_on(self, attempt: Attempt) -> None:
+    def _queue_due(self, attempt: Attempt) -> None:
         """Queue as many ranges as keep the hashing busy."""
-        if count := attempt.due():
-            bring = functools.partial(self._bring_next, attempt)
-            self._means.workers.add([bring] * count, first=True)
+        if count := attempt.take_due():
+            bring = functools.partial(self._fetch_next, attempt)
+            self._context.workers.add([bring] * count, first=True)
 
-    def _bring_next(self, attempt: Attempt) -> None:
-        self._bring(attempt, *attempt.take())
-        attempt.settle()
-        self._ask_on(attempt)
+    def _fetch_next(self, attempt: Attempt) -> None:
+        self._fetch_range(attempt, *attempt.take())
+        attempt.range_done()
+        self._queue_due(attempt)
 
     def _receive(self, attempt: Attempt, answer: StorageResponse) -> None:
         """Write a body into the part at its offset, and hash what fits on."""
@@ -223,11 +233,11 @@ class Download:
                 start = attempt.part.write(file, position, chunk)
                 attempt.feed(start, chunk[start - position :])
                 position = stop
-                self._setbacks.forget_refusal()
+                self._recovery.forget_refusal()
                 if attempt.hash.is_starving():
-                    attempt.widen()
-                    self._ask_on(attempt)
-                if self._means.workers.ended:
+                    attempt.double_concurrency()
+                    self._queue_due(attempt)
+                if self._context.workers.ended:
                     return
         if answer.content_range.stop is None:
             self._end(attempt, answer, position)
@@ -243,95 +253,95 @@ class Download:
             raise RestartNeeded(why)
         if promised is not None and position > promised:
             why = f"more than {promised} bytes"
-            raise WrongError(why)
+            raise ContentMismatch(why)
         if limit is None and promised is None:
-            self._means.ledger.update(self._entry, None, missing=position)
+            self._context.space.update(self._totals, None, missing=position)
 
     def _end(self, attempt: Attempt, answer: StorageResponse, size: int) -> None:
         """Take the end of a body for the end of the file: nothing else tells it."""
         if attempt.part.received > size:
             why = "storage sent less than before"
             raise RestartNeeded(why)
-        self._learn(size, missing=size)
+        self._record_size(size, missing=size)
         attempt.part.describe(size, answer.etag)
 
     # After a request
 
-    def _wait(self, attempt: Attempt, budget: Budget, again: Retry) -> None:
+    def _wait(self, attempt: Attempt, budget: RetryBudget, again: Retry) -> None:
         """Pause before the next try, while the budget lasts."""
-        if not self._serves(attempt):
+        if not self._is_current(attempt):
             return
         tries = budget.spend(attempt.part.received, again)
-        pause_s = self._means.tuning.backoff_s(tries, again.headers)
+        pause_s = self._context.tuning.backoff_s(tries, again.headers)
         logger.warning(
             "'%s': %s; trying again in %.1f s", self.file.path, again, pause_s
         )
-        self._means.workers.pause(pause_s)
+        self._context.workers.pause(pause_s)
 
-    def _renew(self, refused: LinkRejected) -> None:
+    def _renew(self, rejected: LinkRejected) -> None:
         """Ask for new links; what refuses those too will refuse any."""
         with self._lock:
-            self._setbacks.refuse(refused)
-        self._means.storage.signed_urls.renew(refused.generation)
+            self._recovery.refuse(rejected)
+        self._context.storage.signed_urls.renew(rejected.generation)
 
     @contextlib.contextmanager
     def _guarded(self, attempt: Attempt) -> Iterator[None]:
         """Begin again where that helps; fail in our own words."""
-        with disk_errors(self._means.store.folder):
+        with disk_errors(self._context.store.folder):
             try:
                 yield
-            except (RestartNeeded, WrongError, FileNotFoundError) as setback:
-                self._start_over(attempt, setback)
+            except (RestartNeeded, ContentMismatch, FileNotFoundError) as error:
+                self._start_over(attempt, error)
             except OSError:
-                if self._serves(attempt):
+                if self._is_current(attempt):
                     raise
 
-    def _start_over(self, attempt: Attempt, setback: Exception) -> None:
+    def _start_over(self, attempt: Attempt, error: Exception) -> None:
         """Drop a part and begin with a new one, or fail.
 
         Requests that still write to the old part write to nobody's file.
         """
-        store = self._means.store
+        store = self._context.store
         with self._lock:
-            if not self._serves(attempt):
+            if not self._is_current(attempt):
                 return  # another request of the file noticed it first
-            self._setbacks.start_over(setback, resumed=attempt.part.resumed > 0)
-            self._attempt = again = Attempt(store.create(self._key), store)
-        attempt.follower.leave()
+            self._recovery.start_over(error, resumed=attempt.part.resumed > 0)
+            self._attempt = again = Attempt(store.fresh(self._key), store)
+        attempt.mirror.stop()
         attempt.part.discard()
-        self._means.ledger.regain(attempt.part.resumed)
-        self._means.ledger.update(self._entry, self._entry.size, missing=0)
-        if self._setbacks.is_final:
-            raise self._setbacks.failure(setback, attempt.content_md5)
-        logger.debug("starting '%s' over: %s", self.file.path, setback)
-        bring = functools.partial(self._bring_first, again)
-        self._means.workers.add([bring], first=True)
+        self._context.space.regain(attempt.part.resumed)
+        self._context.space.update(self._totals, self._totals.size, missing=0)
+        if self._recovery.is_final:
+            raise self._recovery.failure(error, attempt.content_md5)
+        logger.debug("starting '%s' over: %s", self.file.path, error)
+        bring = functools.partial(self._fetch_first, again)
+        self._context.workers.add([bring], first=True)
 
     # When bytes are there
 
-    def _hash_beside(self, attempt: Attempt) -> None:
+    def _hash_in_background(self, attempt: Attempt) -> None:
         """Hash a large file as it arrives, so that no connection waits for the hash."""
         with self._guarded(attempt):
-            while self._go_on(attempt) and not attempt.judged:
+            while self._refill(attempt) and not attempt.judged:
                 attempt.wait()
                 self._judge(attempt)
 
     def _finish(self, attempt: Attempt) -> None:
         """Hash what has arrived, or let that be done beside."""
-        if attempt.beside:
+        if attempt.in_background:
             attempt.arrived.set()
         else:
             self._judge(attempt)
 
     def _judge(self, attempt: Attempt) -> None:
         """Deliver a part that is complete, and is what was promised."""
-        md5 = attempt.hash.catch_up(is_given_up=lambda: not self._go_on(attempt))
+        md5 = attempt.hash.catch_up(is_given_up=lambda: not self._refill(attempt))
         with self._lock:
-            if md5 is None or attempt.judged or not self._serves(attempt):
+            if md5 is None or attempt.judged or not self._is_current(attempt):
                 return
             attempt.judged = True
         part = attempt.part
-        verified_by = verdict(
+        verified_by = verify(
             self.file.digest,
             md5,
             part.path,
@@ -339,11 +349,11 @@ class Download:
             content_md5=attempt.content_md5,
         )
         if verified_by is None:
-            self._setbacks.decode = not self._setbacks.decode
-            raise WrongError(md5)
+            self._recovery.decode = not self._recovery.decode
+            raise ContentMismatch(md5)
         part.close()
         size = part.size or 0
-        self._means.ledger.update(self._entry, size, missing=self._entry.missing)
-        copy = attempt.follower.finish()
+        self._context.space.update(self._totals, size, missing=self._totals.missing)
+        copy = attempt.mirror.finish()
         done = Fetched(self.file, size, md5, verified_by, part, copy)
-        self._means.deliver(self, done)
+        self._context.on_verified(self, done)

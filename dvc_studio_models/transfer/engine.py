@@ -26,10 +26,10 @@ from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
-from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
-from dvc_studio_models.transfer.download import Download, Means
+from dvc_studio_models.model import DEFAULT_JOBS
+from dvc_studio_models.transfer.download import Download, TransferContext
 from dvc_studio_models.transfer.hashing import Fetched
-from dvc_studio_models.transfer.space import Ledger
+from dvc_studio_models.transfer.space import SpaceBudget
 from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
@@ -102,19 +102,21 @@ class _Transfer:
     def start(self, files: Sequence[ModelFile]) -> None:
         with disk_errors(self._store.folder):
             free = self._store.free_bytes()
-        store, copied = self._store, self._store.second_copy
-        self._ledger = Ledger(store.folder, free=free, files=len(files), copied=copied)
-        means = Means(
+        store, copied = self._store, self._store.copied
+        self._space = SpaceBudget(
+            store.folder, free=free, files=len(files), copied=copied
+        )
+        context = TransferContext(
             store,
             self._storage,
             self._workers,
-            self._ledger,
+            self._space,
             self._tuning,
-            self._deliver,
+            self._on_verified,
         )
-        downloads = [Download(file, means) for file in files]
+        downloads = [Download(file, context) for file in files]
         for download in downloads:
-            download.foresee()
+            download.reserve_space()
         self._waiting = len(downloads)
         self._workers.add(functools.partial(self._begin, each) for each in downloads)
         self._workers.add_unlimited(self._follow)
@@ -131,7 +133,7 @@ class _Transfer:
                 ready, self._ready = self._ready, []
                 waiting = self._waiting
                 done = self._verified + sum(each.received for each in self._active)
-            progress.update(done, self._ledger.total)
+            progress.update(done, self._space.total)
             if ready:
                 yield ready
             elif error is not None:
@@ -144,7 +146,7 @@ class _Transfer:
         self._storage.end(self._workers)
         with self._lock:  # a thread may be left behind
             active, ready = list(self._active), list(self._ready)
-        kept = sum(download.leave() for download in active)
+        kept = sum(download.stop() for download in active)
         kept += sum(fetched.release() for fetched in ready)
         if kept:
             logger.warning(
@@ -167,7 +169,7 @@ class _Transfer:
             self._active.add(download)
         download.begin()
 
-    def _deliver(self, download: Download, fetched: Fetched) -> None:
+    def _on_verified(self, download: Download, fetched: Fetched) -> None:
         with self._lock:
             self._active.discard(download)
             self._verified += fetched.size

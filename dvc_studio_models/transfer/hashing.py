@@ -140,7 +140,7 @@ class PrefixHash:
         return self._idle_s + (0.0 if emptied is None else now - emptied)
 
 
-def verdict(
+def verify(
     promised: Digest | None,
     md5: str,
     path: Path,

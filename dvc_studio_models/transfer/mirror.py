@@ -20,7 +20,7 @@ FLUSH_BYTES = 256 << 20  # oftener, and it takes the processor from those who fe
 _STEP_BYTES = 8 << 20  # whoever leaves the part waits for no more of its copy
 
 
-class Follower:
+class PartMirror:
     """Follows one part, from any thread."""
 
     def __init__(self, part: Part, store: PartStore) -> None:
@@ -62,7 +62,7 @@ class Follower:
             self._copy_until(end)
             return self._copy if self._copied == end else None
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """Remove the copy: whoever finishes the part makes one anew."""
         self._left = True
         with self._lock:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import ModelFile
 
 
-class WrongError(Exception):
+class ContentMismatch(Exception):  # noqa: N818 - a signal, never shown
     """The content cannot be what was promised."""
 
 
-class Setbacks:
+class RecoveryState:
     """How a file is asked for, after what went wrong; to be called by one at a time."""
 
     def __init__(self, file: ModelFile) -> None:
@@ -42,29 +42,29 @@ class Setbacks:
         """Take down that a byte came."""
         self._refused = None
 
-    def refuse(self, refused: LinkRejected) -> None:
+    def refuse(self, rejected: LinkRejected) -> None:
         """Take down that storage refused the link.
 
         Raises:
             DownloadError: What refuses the new one too will refuse any.
         """
-        before, self._refused = self._refused, refused.generation
-        if before is not None and refused.generation > before:
+        before, self._refused = self._refused, rejected.generation
+        if before is not None and rejected.generation > before:
             why = (
-                f"storage answered {refused} to a new link too: the credentials that "
+                f"storage answered {rejected} to a new link too: the credentials that "
                 "Studio holds cannot read this object, or it was never pushed"
             )
             raise DownloadError(self._file.path, why)
 
-    def start_over(self, setback: Exception, *, resumed: bool) -> None:
+    def start_over(self, error: Exception, *, resumed: bool) -> None:
         """Take down that a part was dropped.
 
         What an earlier pull left is nobody's fault; whoever cannot be trusted with
         ranges is asked for the whole.
         """
-        no_ranges = isinstance(setback, RestartNeeded) and not (resumed or self.whole)
+        no_ranges = isinstance(error, RestartNeeded) and not (resumed or self.whole)
         self.whole = self.whole or no_ranges
-        self.decode = self.decode and not isinstance(setback, NotEncoded)
+        self.decode = self.decode and not isinstance(error, NotEncoded)
         self._restarts += not (resumed or no_ranges)
 
     @property
@@ -72,27 +72,27 @@ class Setbacks:
         """Whether it started over once too often."""
         return self._restarts > 1
 
-    def failure(self, setback: Exception, content_md5: str | None) -> Exception:
+    def failure(self, error: Exception, content_md5: str | None) -> Exception:
         """Say why a file is given up.
 
         Args:
-            setback: The last one.
+            error: The last one.
             content_md5: What storage promised, where nobody else did.
         """
         file = self._file
-        if isinstance(setback, WrongError):
+        if isinstance(error, ContentMismatch):
             return IntegrityError(
                 file.path,
                 expected=file.digest or f"Content-MD5 {content_md5}",
-                actual=str(setback),
+                actual=str(error),
                 source="the registry" if file.digest else "storage",
             )
-        if isinstance(setback, RestartNeeded):
-            return DownloadError(file.path, f"{setback}, again after starting over")
-        return setback
+        if isinstance(error, RestartNeeded):
+            return DownloadError(file.path, f"{error}, again after starting over")
+        return error
 
 
-class Budget:
+class RetryBudget:
     """Counts tries in a row without a byte, of any range of the file."""
 
     def __init__(self, path: str, limit: int) -> None:

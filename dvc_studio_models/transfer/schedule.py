@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.transfer.hashing import PrefixHash
-from dvc_studio_models.transfer.mirror import Follower
+from dvc_studio_models.transfer.mirror import PartMirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,12 +32,12 @@ class Attempt:
     def __init__(self, part: Part, store: PartStore) -> None:
         self.part = part
         self.hash = PrefixHash(part)
-        self.follower = Follower(part, store)
+        self.mirror = PartMirror(part, store)
         self.content_md5: str | None = None
-        self.met = False
+        self.size_confirmed = False
         """Whether its size is what storage says."""
         self.judged = False
-        self.beside = False
+        self.in_background = False
         """Whether a thread of its own hashes it."""
         self.arrived = threading.Event()
         self._spans: deque[Span] = deque()
@@ -49,7 +49,7 @@ class Attempt:
 
     def feed(self, position: int, chunk: memoryview) -> None:
         """Hash bytes that have just been written, here or beside."""
-        if self.beside:
+        if self.in_background:
             self.arrived.set()
         else:
             self.hash.feed(position, chunk)
@@ -68,9 +68,9 @@ class Attempt:
         """
         with self._lock:
             self._spans, self._most = deque(spans), most
-            self.beside = bool(self._spans)
+            self.in_background = bool(self._spans)
 
-    def due(self) -> int:
+    def take_due(self) -> int:
         """Tell how many more ranges are to be asked for now; each is told once.
 
         No range starts far beyond what is hashed: its bytes would leave the memory,
@@ -92,12 +92,12 @@ class Attempt:
             self._queued -= 1
             return self._spans.popleft()
 
-    def settle(self) -> None:
+    def range_done(self) -> None:
         """Take down that a range which was asked for is here."""
         with self._lock:
             self._asked -= 1
 
-    def widen(self) -> None:
+    def double_concurrency(self) -> None:
         """Allow twice as many ranges at a time."""
         with self._lock:
             if self._spans:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Entry:
+class FileTotals:
     """What is known of one file."""
 
     size: int | None = None
@@ -27,7 +27,7 @@ class Entry:
     """How much of it this pull writes, in bytes, as far as that is known."""
 
 
-class Ledger:
+class SpaceBudget:
     """The sums over all files."""
 
     def __init__(
@@ -55,17 +55,17 @@ class Ledger:
         with self._lock:
             return None if self._unknown else self._total
 
-    def update(self, entry: Entry, size: int | None, *, missing: int) -> None:
+    def update(self, totals: FileTotals, size: int | None, *, missing: int) -> None:
         """Correct what is known of a file.
 
         Raises:
             LocalDiskError: The disk cannot take what is missing of all files.
         """
         with self._lock:
-            self._unknown += (size is None) - (entry.size is None)
-            self._total += (size or 0) - (entry.size or 0)
-            self._missing += missing - entry.missing
-            entry.size, entry.missing = size, missing
+            self._unknown += (size is None) - (totals.size is None)
+            self._total += (size or 0) - (totals.size or 0)
+            self._missing += missing - totals.missing
+            totals.size, totals.missing = size, missing
             needed = self._missing + (self._total if self._copied else 0)
         if needed > self._free:
             numbers = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from servers import FileServer, http_date
 
-from dvc_studio_models.http.response import Wanted
+from dvc_studio_models.http.response import RangeRequest
 from dvc_studio_models.http.signed_urls import MARGIN_S, SignedUrls, expires_at
 from dvc_studio_models.http.storage import Storage
 from dvc_studio_models.model import ModelFile
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LIFE_S = 600
 OBJECT = "/bucket/model.bin"
-WANTED = Wanted("model.bin", 0, 10)
+WANTED = RangeRequest("model.bin", 0, 10)
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 
 

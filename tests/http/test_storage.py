@@ -465,7 +465,7 @@ def test_a_busy_server_may_be_asked_again(
 def test_a_refusal_names_the_links_that_were_refused(
     storage: Storage, file_server: FileServer, behaviour: Behaviour
 ) -> None:
-    storage.links.renew(0)
+    storage.signed_urls.renew(0)
     file_server.behaviour = behaviour
 
     with pytest.raises(LinkRejected) as caught:

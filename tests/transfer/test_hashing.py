@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.transfer.hashing import HASH_BYTES, PrefixHash, verdict
+from dvc_studio_models.transfer.hashing import HASH_BYTES, PrefixHash, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,7 +189,7 @@ def judge(
     etag: str | None = None,
     content_md5: str | None = None,
 ) -> str | None:
-    return verdict(promised, md5(TEXT), path, etag=etag, content_md5=content_md5)
+    return verify(promised, md5(TEXT), path, etag=etag, content_md5=content_md5)
 
 
 def in_base64(content: bytes) -> str:

@@ -9,7 +9,7 @@ from fetching import noise
 
 from dvc_studio_models.files.durable import PIECE_BYTES
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.transfer.mirror import Follower
+from dvc_studio_models.transfer.mirror import PartMirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,25 +45,25 @@ def copies(store: PartStore) -> list[Path]:
 
 
 def test_a_copy_grows_with_its_part(store: PartStore, part: Part) -> None:
-    follower = Follower(part, store)
+    mirror = PartMirror(part, store)
 
     grow(part, 0, PIECE_BYTES + 5)
-    follower.advance()
+    mirror.advance()
     (copied,) = copies(store)
     assert copied.stat().st_size == PIECE_BYTES
 
     grow(part, PIECE_BYTES + 5, SIZE)
-    copy = follower.finish()
+    copy = mirror.finish()
     assert copy
     assert copy.path == copied
     assert copy.path.read_bytes() == part.path.read_bytes()
 
 
 def test_what_lies_beyond_a_gap_is_not_copied(store: PartStore, part: Part) -> None:
-    follower = Follower(part, store)
+    mirror = PartMirror(part, store)
     grow(part, PIECE_BYTES, SIZE)
 
-    follower.advance()
+    mirror.advance()
 
     assert copies(store) == []
 
@@ -72,7 +72,7 @@ def test_a_small_part_has_no_copy(store: PartStore, part: Part) -> None:
     part.describe(1000, None)
     grow(part, 0, 1000)
 
-    assert Follower(part, store).finish() is None
+    assert PartMirror(part, store).finish() is None
 
 
 def test_no_copy_is_made_where_none_is_wanted(tmp_path: Path) -> None:
@@ -80,12 +80,12 @@ def test_no_copy_is_made_where_none_is_wanted(tmp_path: Path) -> None:
     part = store.create("a" * 32)
     part.describe(SIZE, None)
     grow(part, 0, SIZE)
-    follower = Follower(part, store)
+    mirror = PartMirror(part, store)
 
-    follower.advance()
+    mirror.advance()
     part.close()
 
-    assert follower.finish() is None
+    assert mirror.finish() is None
     assert copies(store) == []
 
 
@@ -93,29 +93,29 @@ def test_no_copy_is_made_where_none_is_wanted(tmp_path: Path) -> None:
 def test_a_part_that_was_left_has_no_copy(
     store: PartStore, part: Part, begun: bool
 ) -> None:
-    follower = Follower(part, store)
+    mirror = PartMirror(part, store)
     grow(part, 0, PIECE_BYTES)
     if begun:
-        follower.advance()
+        mirror.advance()
 
-    follower.leave()
+    mirror.stop()
     grow(part, PIECE_BYTES, SIZE)
-    follower.advance()
+    mirror.advance()
 
-    assert follower.finish() is None
+    assert mirror.finish() is None
     assert copies(store) == []
 
 
 def test_a_copy_that_somebody_removed_is_made_anew(
     store: PartStore, part: Part
 ) -> None:
-    follower = Follower(part, store)
+    mirror = PartMirror(part, store)
     grow(part, 0, SIZE)
-    follower.advance()
+    mirror.advance()
     (copied,) = copies(store)
     copied.unlink()
 
-    copy = follower.finish()
+    copy = mirror.finish()
 
     assert copy
     assert copies(store) == [copy.path]
@@ -123,17 +123,17 @@ def test_a_copy_that_somebody_removed_is_made_anew(
 
 
 def test_a_part_that_somebody_removed_is_told(store: PartStore, part: Part) -> None:
-    follower = Follower(part, store)
+    mirror = PartMirror(part, store)
     grow(part, 0, SIZE)
     part.path.unlink()
 
     with pytest.raises(FileNotFoundError):
-        follower.finish()
+        mirror.finish()
 
 
 def test_the_copy_of_a_killed_pull_is_swept(store: PartStore, part: Part) -> None:
     grow(part, 0, PIECE_BYTES)
-    copy = Follower(part, store).finish()
+    copy = PartMirror(part, store).finish()
     assert copy
     host, _, _ = copy.path.name.rpartition("-")
     copy.path.rename(copy.path.with_name(f"{host}-{2**22 + 1}"))  # no process has it

@@ -33,44 +33,46 @@ def fetch(attempt: Attempt) -> tuple[int, int]:
     start, stop = attempt.take()
     with attempt.part.open() as file:
         attempt.part.write(file, start, CONTENT[start:stop])
-    attempt.settle()
+    attempt.range_done()
     return start, stop
 
 
 def test_few_are_asked_for_at_first(attempt: Attempt) -> None:
-    assert attempt.due() == FIRST_WIDTH
-    assert attempt.due() == 0
+    assert attempt.take_due() == FIRST_WIDTH
+    assert attempt.take_due() == 0
 
 
 def test_they_are_given_in_their_order(attempt: Attempt) -> None:
     for _ in range(3):
-        attempt.widen()
+        attempt.double_concurrency()
 
-    assert [attempt.take() for _ in range(attempt.due())] == SPANS[: 8 * FIRST_WIDTH]
+    assert [attempt.take() for _ in range(attempt.take_due())] == SPANS[
+        : 8 * FIRST_WIDTH
+    ]
 
 
 def test_another_is_due_when_one_is_here(attempt: Attempt) -> None:
-    attempt.due()
+    attempt.take_due()
     fetch(attempt)
 
-    assert attempt.due() == 1
+    assert attempt.take_due() == 1
 
 
 def test_none_is_due_far_beyond_what_is_hashed(attempt: Attempt) -> None:
     asked = 0
-    while count := attempt.due():
+    while count := attempt.take_due():
         asked += count
         for _ in range(count):
             fetch(attempt)
 
     assert asked == AHEAD * FIRST_WIDTH + 1
     attempt.hash.catch_up(is_given_up=lambda: False)
-    assert attempt.due() == FIRST_WIDTH
+    assert attempt.take_due() == FIRST_WIDTH
 
 
 def test_all_come_while_the_hash_keeps_up(attempt: Attempt) -> None:
     got = []
-    while count := attempt.due():
+    while count := attempt.take_due():
         got += [fetch(attempt) for _ in range(count)]
         attempt.hash.catch_up(is_given_up=lambda: False)
 
@@ -78,7 +80,7 @@ def test_all_come_while_the_hash_keeps_up(attempt: Attempt) -> None:
 
 
 def test_a_file_of_several_ranges_is_hashed_beside(attempt: Attempt) -> None:
-    assert attempt.beside
+    assert attempt.in_background
 
     attempt.plan([], most=STEP)
-    assert not attempt.beside
+    assert not attempt.in_background

@@ -7,67 +7,67 @@ from pathlib import Path
 import pytest
 
 from dvc_studio_models.errors import LocalDiskError
-from dvc_studio_models.transfer.space import Entry, Ledger
+from dvc_studio_models.transfer.space import FileTotals, SpaceBudget
 
 GIB = 1 << 30
 
 
-def make(files: int = 2, free: int = 10 * GIB) -> Ledger:
-    return Ledger(Path("parts"), free=free, files=files)
+def make(files: int = 2, free: int = 10 * GIB) -> SpaceBudget:
+    return SpaceBudget(Path("parts"), free=free, files=files)
 
 
 def test_the_total_is_known_with_the_last_size() -> None:
-    ledger, one, two = make(), Entry(), Entry()
+    space, one, two = make(), FileTotals(), FileTotals()
 
-    ledger.update(one, 5, missing=5)
-    before = ledger.total
-    ledger.update(two, 7, missing=0)
+    space.update(one, 5, missing=5)
+    before = space.total
+    space.update(two, 7, missing=0)
 
-    assert (before, ledger.total) == (None, 12)
+    assert (before, space.total) == (None, 12)
 
 
 def test_a_size_that_is_corrected_counts_once() -> None:
-    ledger, entry = make(files=1), Entry()
+    space, totals = make(files=1), FileTotals()
 
-    ledger.update(entry, 5, missing=5)
-    ledger.update(entry, 9, missing=9)
+    space.update(totals, 5, missing=5)
+    space.update(totals, 9, missing=9)
 
-    assert ledger.total == 9
+    assert space.total == 9
 
 
 def test_what_is_missing_of_all_files_must_fit() -> None:
-    ledger = make()
-    ledger.update(Entry(), 6 * GIB, missing=6 * GIB)
+    space = make()
+    space.update(FileTotals(), 6 * GIB, missing=6 * GIB)
 
     with pytest.raises(
         LocalDiskError, match=r"not enough space \(12\.0 GiB to write, 10\.0 GiB free"
     ):
-        ledger.update(Entry(), 6 * GIB, missing=6 * GIB)
+        space.update(FileTotals(), 6 * GIB, missing=6 * GIB)
 
 
 def test_what_is_there_already_needs_no_space() -> None:
-    ledger = make()
+    space = make()
 
-    ledger.update(Entry(), 100 * GIB, missing=1 * GIB)
+    space.update(FileTotals(), 100 * GIB, missing=1 * GIB)
 
-    assert ledger.total is None
+    assert space.total is None
 
 
 def test_what_an_earlier_pull_left_and_was_thrown_away_makes_room() -> None:
-    ledger, entry = make(files=1, free=4 * GIB), Entry()
-    ledger.update(entry, 8 * GIB, missing=2 * GIB)
+    space, totals = make(files=1, free=4 * GIB), FileTotals()
+    space.update(totals, 8 * GIB, missing=2 * GIB)
 
-    ledger.regain(6 * GIB)
-    ledger.update(entry, 8 * GIB, missing=8 * GIB)
+    space.regain(6 * GIB)
+    space.update(totals, 8 * GIB, missing=8 * GIB)
 
-    assert ledger.total == 8 * GIB
+    assert space.total == 8 * GIB
 
 
 def test_what_was_thrown_away_needs_no_space() -> None:
-    ledger, entry = make(files=1), Entry()
-    ledger.update(entry, 8 * GIB, missing=8 * GIB)
+    space, totals = make(files=1), FileTotals()
+    space.update(totals, 8 * GIB, missing=8 * GIB)
 
-    ledger.update(entry, 8 * GIB, missing=0)
-    ledger.update(entry, 8 * GIB, missing=8 * GIB)
+    space.update(totals, 8 * GIB, missing=0)
+    space.update(totals, 8 * GIB, missing=8 * GIB)
 
-    assert ledger.total == 8 * GIB
+    assert space.total == 8 * GIB
