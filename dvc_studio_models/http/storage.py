@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
+    from dvc_studio_models.background import Workers
     from dvc_studio_models.http.signed_urls import SignedUrls
-    from dvc_studio_models.workers import Workers
 
 _GRACE_S = 1.0  # for threads that are in a system call when all ends
 _ERROR_BYTES = 4096  # of an error's body, enough to find its code

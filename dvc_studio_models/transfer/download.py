@@ -42,12 +42,12 @@ from dvc_studio_models.transfer.space import FileTotals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dvc_studio_models.background import Workers
     from dvc_studio_models.http.response import StorageResponse
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.store.parts import PartStore
     from dvc_studio_models.transfer.space import SpaceBudget
-    from dvc_studio_models.workers import Workers
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -91,14 +91,14 @@ class Download:
             LocalDiskError: The disk is too small.
         """
         if self.file.size is not None:
-            held = self._context.store.held_bytes(self._key) if self._key else 0
+            held = self._context.store.allocated_bytes(self._key) if self._key else 0
             missing = max(0, self.file.size - held)
             self._context.space.update(self._totals, self.file.size, missing=missing)
 
     def begin(self) -> None:
         """Go on with what an earlier pull left, or ask for the first range."""
         store = self._context.store
-        part = store.claim(self._key) if self._key else store.fresh(None)
+        part = store.claim(self._key) if self._key else store.create(None)
         attempt = self._attempt = Attempt(part, store)
         if part.size is not None:
             name, received = self.file.path, part.received
@@ -207,7 +207,7 @@ class Download:
         attempt.plan(divide(missing, most=most, ramp=tuning.ramp), most=most)
         if attempt.in_background:
             hashing = functools.partial(self._hash_in_background, attempt)
-            self._context.workers.add_beside(hashing)
+            self._context.workers.add_unlimited(hashing)
         self._queue_due(attempt)
 
     def _queue_due(self, attempt: Attempt) -> None:
@@ -306,7 +306,7 @@ class Download:
             if not self._is_current(attempt):
                 return  # another request of the file noticed it first
             self._recovery.start_over(error, resumed=attempt.part.resumed > 0)
-            self._attempt = again = Attempt(store.fresh(self._key), store)
+            self._attempt = again = Attempt(store.create(self._key), store)
         attempt.mirror.stop()
         attempt.part.discard()
         self._context.space.regain(attempt.part.resumed)

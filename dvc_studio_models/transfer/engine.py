@@ -26,11 +26,10 @@ from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
-from dvc_studio_models.model import DEFAULT_JOBS
+from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
 from dvc_studio_models.transfer.download import Download, TransferContext
 from dvc_studio_models.transfer.hashing import Fetched
 from dvc_studio_models.transfer.space import SpaceBudget
-from dvc_studio_models.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -102,7 +101,7 @@ class _Transfer:
     def start(self, files: Sequence[ModelFile]) -> None:
         with disk_errors(self._store.folder):
             free = self._store.free_bytes()
-        store, copied = self._store, self._store.copied
+        store, copied = self._store, self._store.second_copy
         self._space = SpaceBudget(
             store.folder, free=free, files=len(files), copied=copied
         )
