@@ -17,55 +17,108 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dvc.cli.command import CmdBaseNoRepo
+from dvc.env import DVC_NO_ANALYTICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from dvc_studio_models.errors import StudioModelsError
     from dvc_studio_models.model import ModelResult
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _SHORT_SHA = 7
+_EXIT_CONFIG = 251
+_MESSAGES: dict[type[BaseException], str] = {
+    KeyboardInterrupt: "interrupted by the user",
+    SystemExit: "terminated by SIGTERM",
+}
+"""Of exceptions that have no message of their own."""
 _COLLECT_AFTER = 100_000  # objects, some 20 MB
 
 
 class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
-    """What all commands share: our exit codes, and a clean end on SIGTERM."""
+    """Base of all commands: their exit codes, and one JSON document with ``--json``."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Store the arguments. ``--cd`` is left to :meth:`do_run`, which reports."""
+        self.args = args
+        self._has_printed_json = False
 
     def do_run(self) -> int:
-        """Run, and turn an error of ours into its message and exit code."""
-        from dvc.scm import SCMError
+        """Run the command; print an error, also as JSON, and return its exit code.
 
-        from dvc_studio_models.errors import StudioModelsError
+        Raises:
+            BaseException: An error that is not ours. DVC prints it.
+        """
+        try:
+            return self._run()
+        except BaseException as error:
+            from dvc.scm import SCMError
+
+            from dvc_studio_models.errors import StudioModelsError
+
+            code = _exit_code(error)
+            if code == _EXIT_CONFIG:  # DVC's analytics would fail on it once more
+                os.environ[DVC_NO_ANALYTICS] = "1"
+            is_printed_by_dvc = not isinstance(error, (StudioModelsError, SCMError))
+            if not is_printed_by_dvc:
+                logger.exception("")
+            if getattr(self.args, "json", False) and not self._has_printed_json:
+                with contextlib.suppress(OSError):  # stdout is closed or full
+                    self.print_json(error_to_json(error, code))
+            if is_printed_by_dvc:
+                raise
+            return code
+
+    def _run(self) -> int:
         from dvc_studio_models.store.project import named_user
 
         _print_anything()
         _respect_no_color()
         with _Terminable(), _collecting_rarely(), named_user():
-            try:
-                return int(self.run())
-            except StudioModelsError as error:
-                logger.exception("")
-                self.report(error)
-                return error.exit_code
-            except SCMError:
-                logger.exception("")
-                return 253
+            os.chdir(self.args.cd)
+            code = int(self.run())
+            _flush()
+            return code
 
-    def report(self, error: StudioModelsError) -> None:
-        """Tell programs what failed, where ``--json`` asks; people have been told."""
-        if getattr(self.args, "json", False):
-            write_json(
-                {
-                    "error": {
-                        "kind": type(error).__name__,
-                        "message": str(error),
-                        "exit_code": error.exit_code,
-                    }
-                }
-            )
+    def print_json(self, value: object) -> None:
+        """Print the one document that ``--json`` promises."""
+        self._has_printed_json = True
+        write_json(value)
+
+
+def error_to_json(error: BaseException, code: int) -> dict[str, Any]:
+    """Describe an error as ``--json`` prints it."""
+    message = _MESSAGES.get(type(error)) or str(error) or repr(error)
+    kind = type(error).__name__
+    return {"error": {"kind": kind, "message": message, "exit_code": code}}
+
+
+def _exit_code(error: BaseException) -> int:
+    """Return the exit code of an error: ours, or the one that DVC chooses."""
+    from dvc.config import ConfigError
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.fs import AuthError
+    from dvc.fs import ConfigError as RemoteConfigError
+    from dvc.scm import SCMError
+
+    from dvc_studio_models.errors import StudioModelsError
+
+    if isinstance(error, StudioModelsError):
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return int(error.code or 0)
+    codes: dict[type[BaseException], int] = {
+        BrokenPipeError: 141,
+        ConfigError: _EXIT_CONFIG,
+        AuthError: _EXIT_CONFIG,
+        RemoteConfigError: _EXIT_CONFIG,
+        KeyboardInterrupt: 252,
+        NotDvcRepoError: 253,
+        SCMError: 253,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), 255)
 
 
 class JsonAction(argparse._StoreTrueAction):
@@ -86,6 +139,13 @@ def write_json(value: object) -> None:
     from dvc.ui import ui
 
     ui.write(json.dumps(value, ensure_ascii=False), force=True)
+    _flush()
+
+
+def _flush() -> None:
+    """Write out stdout now, while an error of it can still be handled."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def format_head(model: ModelResult) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.cli.base import CmdModels, shorten, write_json
+from dvc_studio_models.cli.base import CmdModels, shorten
 from dvc_studio_models.cli.options import add_command, add_json
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class CmdModelsList(CmdModels):
         with contextlib.closing(Inventory(Path.cwd())) as inventory:
             entries = inventory.entries()
         if self.args.json:
-            write_json([to_json(entry) for entry in entries])
+            self.print_json([to_json(entry) for entry in entries])
         elif entries:
             # A terminal is narrow; what reads a pipe takes a line for a model.
-            between = "\n" if sys.stdout.isatty() else ", "
+            between = "\n" if sys.stdout and sys.stdout.isatty() else ", "
             rows = format_rows(entries, between=between)
             ui.table(rows, headers=HEADERS, force=False)
         else:

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from dvc.cli import formatter
+from dvc.cli import DvcParserError, formatter
+from dvc.cli.parser import DvcParser
 
-from dvc_studio_models.cli.base import JsonAction
+from dvc_studio_models.cli.base import JsonAction, error_to_json, write_json
+from dvc_studio_models.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+class Parser(DvcParser):  # type: ignore[misc]  # DVC is untyped
+    """Prints a usage error as JSON, not the help, if ``--json`` is given."""
+
+    _is_json = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; unknown arguments are reported here, where ``--json`` is known."""
+        self._is_json = "--json" in args
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
+    def error(self, message: str, cmd_cls: Any = None) -> NoReturn:
+        """Log the message, then print it as JSON or print the help.
+
+        Raises:
+            DvcParserError: Always.
+        """
+        if self._is_json:
+            logger.error(message)
+            error = UsageError(message)
+            write_json(error_to_json(error, error.exit_code))
+        else:
+            super().error(message, cmd_cls)
+        raise DvcParserError
 
 
 def add_command(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from dvc.cli.completion import FILE
 
 from dvc_studio_models.cli import completion
-from dvc_studio_models.cli.base import CmdModels, format_head, write_json
+from dvc_studio_models.cli.base import CmdModels, format_head
 from dvc_studio_models.cli.options import (
+    Parser,
     add_command,
     add_json,
     add_repo,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from dvc_studio_models.cli.options import Commands
     from dvc_studio_models.model import FileResult, ModelResult, PullResult
 
 _ORIGINS = {"remote": "the DVC remote", "cache": "the DVC cache"}
@@ -64,7 +66,7 @@ class CmdModelsPull(CmdModels):
         progress = make_progress("Downloading", quiet=quiet)
         result = pull(*args.name, **which, progress=progress)
         if args.json:
-            write_json(_to_json(result))
+            self.print_json(_to_json(result))
         elif not args.check:
             ui.write(format_result(result, dry_run=args.dry_run))
         return int(args.check and _would_change(result))
@@ -73,7 +75,7 @@ class CmdModelsPull(CmdModels):
         from dvc.ui import ui
 
         if self.args.json:
-            write_json(urls)
+            self.print_json(urls)
         else:
             for path, url in urls.items():
                 ui.write(f"{path}\t{url}", force=True)
@@ -156,7 +158,8 @@ def add_parser(
     """Add ``models`` to DVC's commands, the way DVC's own modules do."""
     summary = "Pull registered models through DVC Studio."
     models = add_command(subparsers, parent_parser, "models", summary=summary)
-    commands = models.add_subparsers(
+    commands: Commands = models.add_subparsers(
+        parser_class=Parser,
         dest="cmd",
         metavar="command",
         required=True,

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.cli import completion
-from dvc_studio_models.cli.base import CmdModels, format_head, write_json
+from dvc_studio_models.cli.base import CmdModels, format_head
 from dvc_studio_models.cli.options import (
     add_command,
     add_json,
@@ -53,7 +53,7 @@ class CmdModelsStatus(CmdModels):
             *args.name, stage=args.stage, version=args.version, options=options
         )
         if args.json:
-            write_json(to_json(result))
+            self.print_json(to_json(result))
         elif not result.models:
             ui.write("No models: none was pulled here, no GTO tag registers one.")
         else:

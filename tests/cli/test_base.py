@@ -1,11 +1,24 @@
-"""What all commands share."""
+"""How every command ends: its exit code, its message, one JSON document."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gc
+import json
+import os
 from argparse import Namespace
 
+import dvc.cli
+import pytest
+from dvc.config import ConfigError
+from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.fs import AuthError
+from dvc.lock import LockError
+from dvc.scm import SCMError
+
 from dvc_studio_models.cli.base import CmdModels
+from dvc_studio_models.errors import UsageError
 
 
 class Looking(CmdModels):
@@ -26,3 +39,65 @@ def test_garbage_is_collected_rarely_while_a_command_runs_and_as_before_after() 
 
     assert command.threshold > 10 * before[0]
     assert gc.get_threshold() == before
+
+
+# -- one JSON document, however a command ends
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        pytest.param(UsageError("no name"), 254, "no name", id="ours"),
+        pytest.param(SCMError("bad ref"), 253, "bad ref", id="scmrepo"),
+        pytest.param(NotDvcRepoError("no .dvc"), 253, "no .dvc", id="no project"),
+        pytest.param(ConfigError("bad"), 251, "config file error: bad", id="config"),
+        pytest.param(AuthError("denied"), 251, "denied", id="remote"),
+        pytest.param(LockError("locked"), 255, "locked", id="lock"),
+        pytest.param(DvcException("failed"), 255, "failed", id="DVC"),
+        pytest.param(
+            OSError(errno.ENOSPC, "no space"), 255, "[Errno 28] no space", id="system"
+        ),
+        pytest.param(BrokenPipeError(), 141, "BrokenPipeError()", id="pipe"),
+        pytest.param(
+            KeyboardInterrupt(), 252, "interrupted by the user", id="interrupt"
+        ),
+    ],
+)
+def test_an_error_of_any_kind_is_one_json_object(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    class Failing(CmdModels):
+        def run(self) -> int:
+            raise error
+
+    args = Namespace(func=Failing, cd=".", json=True, quiet=0, verbose=0)
+    monkeypatch.setattr("dvc.cli.parse_args", lambda _: args)
+    with contextlib.closing(os.fdopen(os.dup(1), "w")) as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)  # DVC replaces one that is broken
+        ended = dvc.cli.main([])
+
+    assert ended == code
+    assert json.loads(capfd.readouterr().out)["error"] == {
+        "kind": type(error).__name__,
+        "message": message,
+        "exit_code": code,
+    }
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError()], ids=repr)
+def test_an_error_after_the_result_prints_no_second_object(
+    capfd: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    class Failing(CmdModels):
+        def run(self) -> int:
+            self.print_json({"done": True})
+            raise error
+
+    with pytest.raises(type(error)):
+        Failing(Namespace(cd=".", json=True)).do_run()
+
+    assert json.loads(capfd.readouterr().out) == {"done": True}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from environments import DVC
 from projects import BERT, CHURN, git
-from servers import Behaviour
+from servers import Behaviour, wait_until
+from terminals import heed_ctrl_c
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -424,3 +427,119 @@ def test_json_is_one_document_with_the_same_keys(
     assert {
         file["verified_by"] for model in result["models"] for file in model["files"]
     } == {"git"}
+
+
+@pytest.mark.parametrize("command", ["pull", "status"])
+@pytest.mark.parametrize(
+    ("number", "kind", "code", "message"),
+    [
+        pytest.param(
+            signal.SIGINT,
+            "KeyboardInterrupt",
+            252,
+            "interrupted by the user",
+            id="Ctrl-C",
+        ),
+        pytest.param(
+            signal.SIGTERM, "SystemExit", 143, "terminated by SIGTERM", id="SIGTERM"
+        ),
+    ],
+)
+def test_a_signal_ends_a_command_with_one_json_object(
+    studio: StudioServer,
+    clone: Path,
+    command: str,
+    number: signal.Signals,
+    kind: str,
+    code: int,
+    message: str,
+) -> None:
+    studio.behaviour = Behaviour(no_answer=True)
+    with subprocess.Popen(
+        [DVC, "models", command, "churn", "--json"],
+        cwd=clone,
+        env={**os.environ, **studio.environ},
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - it only sets a handler
+    ) as process:
+        wait_until(lambda: bool(studio.requests), timeout_s=60)
+        process.send_signal(number)
+        stdout, _ = process.communicate(timeout=30)
+
+    error = {"kind": kind, "message": message, "exit_code": code}
+    assert json.loads(stdout) == {"error": error}
+    assert process.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        pytest.param(("pull", "-j", "many"), "argument -j/--jobs: ", id="value"),
+        pytest.param(("list", "churn"), "unrecognized arguments: churn", id="argument"),
+        pytest.param(("status", "--al"), "unrecognized arguments: --al", id="option"),
+        pytest.param(("pull",), "no model", id="no model"),
+        pytest.param(
+            ("status", "--stage=prod", "--version=1.0.0"),
+            "argument --version/--rev: not allowed with argument --stage",
+            id="both",
+        ),
+    ],
+)
+def test_a_usage_error_is_one_json_object(
+    run_dvc: RunDvc, clone: Path, args: tuple[str, ...], message: str
+) -> None:
+    done = run_dvc("models", *args, "--json", cwd=clone)
+
+    error = json.loads(done.stdout)["error"]
+    assert (error["kind"], error["exit_code"]) == ("UsageError", done.returncode)
+    assert error["message"].startswith(message)
+    assert done.stderr == f"ERROR: {error['message']}\n"
+    assert done.returncode == 254
+
+
+def test_a_usage_error_prints_the_help_for_people(run_dvc: RunDvc, clone: Path) -> None:
+    done = run_dvc("models", "list", "churn", cwd=clone)
+
+    assert done.returncode == 254
+    assert done.stderr == "ERROR: unrecognized arguments: churn\n"
+    assert done.stdout.startswith("usage: dvc models list [-h]")
+
+
+@pytest.mark.parametrize("command", ["pull", "status", "list"])
+def test_a_folder_that_is_missing_is_one_json_object(
+    run_dvc: RunDvc, clone: Path, command: str
+) -> None:
+    done = run_dvc("--cd", "missing", "models", command, "--json", cwd=clone)
+
+    error = json.loads(done.stdout)["error"]
+    assert (error["kind"], error["exit_code"]) == ("FileNotFoundError", 255)
+    assert error["message"] in done.stderr
+    assert done.returncode == 255
+
+
+@pytest.mark.parametrize("command", ["pull", "status"])
+def test_a_config_that_dvc_cannot_read_is_one_json_object(
+    run_dvc: RunDvc, registry: Registry, clone: Path, command: str
+) -> None:
+    """Also where DVC's analytics, which read the config again, are enabled."""
+    (clone / ".dvc/config").write_text("[core\n")
+    env = {**registry.environ, "DVC_NO_ANALYTICS": None}
+
+    done = run_dvc("models", command, "churn", "--json", cwd=clone, env=env)
+
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["exit_code"]) == (251, 251), done.stderr
+    assert done.stderr == f"ERROR: {error['message']}\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
+@pytest.mark.parametrize("close", ["| true", ">&-"], ids=["pipe", "closed"])
+def test_a_closed_stdout_is_no_error(
+    clone: Path, options: tuple[str, ...], close: str
+) -> None:
+    command = shlex.join([str(DVC), "models", "list", *options])
+
+    done = sh(f"{command} {close}", clone, {**os.environ})
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
