@@ -171,7 +171,7 @@ def test_dvc_works_with_a_syntax_error_in_the_plugin(unpacked: Environment) -> N
 
 
 def test_dvc_works_without_the_module_of_the_entry_point(unpacked: Environment) -> None:
-    (unpacked.packages / "dvc_studio_models" / "cli.py").unlink()
+    shutil.rmtree(unpacked.packages / "dvc_studio_models" / "cli")
     helped = unpacked.dvc("--help")
 
     assert helped.returncode == 0

@@ -830,8 +830,8 @@ def calls_of_keeping(project: Path, calls: str) -> list[str]:
     code = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_dvc import CONTENT, keep, md5, opened, place
+sys.path[:0] = sys.argv[2:]
+from test_dvc import CONTENT, add, md5, opened, place
 
 root = Path(sys.argv[1])
 with opened(root) as store:
@@ -840,7 +840,8 @@ with opened(root) as store:
 """
     log = project.parent / "calls"
     strace = ["strace", "-f", "-y", "-o", log, "-e", f"trace={calls}"]
-    run = [sys.executable, "-c", code, project, Path(__file__).parent]
+    here = Path(__file__).parent
+    run = [sys.executable, "-c", code, project, here, here.parent]
     subprocess.run([*strace, *run], check=True)
     return log.read_text().splitlines()
 
