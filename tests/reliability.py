@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     Results = Mapping[str, Mapping[str, Any]]
 
 CHAPTERS = {
-    "tests/files/test_paths.py": "Paths that a reply may name",
-    "tests/files/test_workspace.py": "What lies in the workspace",
-    "tests/files/test_scratch.py": "Folders of our own",
+    "tests/files/test_paths.py": "Paths in a reply",
+    "tests/files/test_workspace.py": "The workspace",
+    "tests/files/test_scratch.py": "Temporary files and folders",
     "tests/files/test_durable.py": "Copies and flushes",
-    "tests/transfer/test_mirror.py": "Copies beside a download",
-    "tests/files/test_receipts.py": "What earlier pulls left",
+    "tests/transfer/test_mirror.py": "Copies during a download",
+    "tests/files/test_receipts.py": "Receipts of earlier pulls",
     "tests/http/test_studio.py": "Studio's replies",
-    "tests/http/test_session.py": "Speaking HTTP",
+    "tests/http/test_session.py": "HTTP sessions",
     "tests/http/test_pool.py": "Connections",
-    "tests/http/test_storage.py": "Storage's answers",
-    "tests/http/test_response.py": "Storage's answers, byte by byte",
+    "tests/http/test_storage.py": "Storage's responses",
+    "tests/http/test_response.py": "Storage's responses, byte by byte",
     "tests/transfer/test_engine.py": "Faults of a download",
-    "tests/transfer/test_resume.py": "Downloads that were stopped",
+    "tests/transfer/test_resume.py": "Interrupted downloads",
     "tests/store/test_parts.py": "Part files",
     "tests/transfer/test_hashing.py": "Hashes",
     "tests/store/test_dvc.py": "The DVC cache",
     "tests/test_plugin.py": "The hook",
     "tests/test_packaging.py": "Installations",
     "tests/e2e/test_pull.py": "Through `dvc`: pulling",
-    "tests/e2e/test_copies.py": "Through `dvc`: a cache that is copied from",
+    "tests/e2e/test_copies.py": "Through `dvc`: a cache without links",
     "tests/e2e/test_hostile.py": "Through `dvc`: hostile servers",
     "tests/e2e/test_faults.py": "Through `dvc`: faults, signals, locks",
     "tests/e2e/test_kill.py": "Through `dvc`: kills",
@@ -54,27 +54,29 @@ KEPT = "reliability/results"
 HEAD = """\
 # Reliability
 
-What was tried, and how it ended: in the right bytes, or in a clear error with the old
-bytes untouched. Written by the test run itself, `make reliability`; the exit codes are
-those that the runs of `dvc` ended with.
+This page lists the faults that the tests cause, and the outcome of each: the correct
+bytes, or a clear error with the previous files unchanged. `make reliability` runs the
+tests and writes the page; the exit codes are those of `dvc` in these tests.
 """
 KILLS_HEAD = """\
 ## Killed at a file-system call
 
-A pull under strace is killed on entering a call that changes a file: each of them that
-touches the clone, or its cache. The columns tell how many kills found all targets old,
-some of them new, or all of them new; none found a torn one. After each, Git showed no
-file but targets, what the cache holds for whole was, and the next pull ended with 0,
-everything in its place, nothing left over, the unchanged file untouched.
+A pull under strace is killed at the start of a system call that changes a file. The
+test does this for each such call in the clone or its cache. The columns count the kills
+after which all targets were old, some were new, or all were new; no target was ever a
+mix of both. After each kill, Git showed no files but the targets, and every object in
+the cache was complete. The next pull exited with 0, placed all files, left no temporary
+files, and did not touch the unchanged file.
 
-| pull | kills | all old | between | all new | calls |
+| pull | kills | all old | some new | all new | calls |
 |---|--:|--:|--:|--:|---|
 """
 GUARDS = """\
 ## Guards
 
-`make mutants` removes each guard of the modules that keep paths and the workspace safe,
-one at a time, and runs the tests. Its last run:
+`make mutants` removes the guards of the modules that protect paths and the workspace,
+one at a time, and runs the tests. A guard is "missed" if no test fails without it, and
+"excused" if it matters only for speed or on other systems. The last run:
 
 {figures}
 """
