@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from dvc_studio_models.operations.inventory import Entry, Holding
+    from dvc_studio_models.operations.inventory import ListedModel, WorkspaceState
 
 HEADERS = ["Name", "Latest", "Stages", "Workspace", "Path"]
 
@@ -54,7 +54,7 @@ class CmdModelsList(CmdModels):
         return 0
 
 
-def to_json(entry: Entry) -> dict[str, Any]:
+def to_json(entry: ListedModel) -> dict[str, Any]:
     """Give an entry as ``--json`` prints it."""
     return {
         "name": entry.name,
@@ -67,7 +67,7 @@ def to_json(entry: Entry) -> dict[str, Any]:
 
 
 def format_rows(
-    entries: Iterable[Entry], *, between: str
+    entries: Iterable[ListedModel], *, between: str
 ) -> list[tuple[str | None, ...]]:
     """Write the table's cells; None is shown as a dash.
 
@@ -88,7 +88,7 @@ def format_rows(
     ]
 
 
-def _format_holding(holding: Holding) -> str | None:
+def _format_holding(holding: WorkspaceState) -> str | None:
     if holding.version:
         part = "part of " if holding.state == "partial" else ""
         return part + _short(holding.version)

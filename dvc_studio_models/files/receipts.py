@@ -40,7 +40,7 @@ class Receipt:
     """What it was asked by, see :attr:`ModelRef.selector`."""
 
     objects: Mapping[str, str] = field(default_factory=dict)
-    """Path to the object that it came from, see :func:`ask.object_of`."""
+    """Path to the object that it came from, see ``object_version_id``."""
 
 
 class Receipts:

@@ -56,7 +56,7 @@ _DVC_DIR = ".dvc"
 
 
 @dataclass(frozen=True)
-class Holding:
+class WorkspaceState:
     """What lies where a model belongs."""
 
     state: str
@@ -69,7 +69,7 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedModel:
     """One model, as far as the clone knows it."""
 
     name: str
@@ -78,7 +78,7 @@ class Entry:
     path: str | None
     """Where it lies, or would: relative to the Git root. None if nothing tells."""
 
-    workspace: Holding
+    workspace: WorkspaceState
     latest: str | None = None
     stages: Mapping[str, str] = field(default_factory=dict)
     """Stage -> version, or commit where none is registered there."""
@@ -108,7 +108,7 @@ class Inventory:
         for project in self._projects.values():
             project.close()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ListedModel]:
         """List the models by name: registered, annotated, or pulled."""
         annotated = self._annotated()
         receipts = {receipt.model: receipt for receipt in self.receipts()}
@@ -140,10 +140,10 @@ class Inventory:
 
     def _describe(
         self, model: RegisteredModel, annotated: str | None, receipt: Receipt | None
-    ) -> Entry:
+    ) -> ListedModel:
         path, holding = self._look(model, annotated, receipt)
         versions = tuple(version.version for version in model.versions)
-        return Entry(
+        return ListedModel(
             model.name,
             path,
             holding,
@@ -156,25 +156,27 @@ class Inventory:
 
     def _look(
         self, model: RegisteredModel, annotated: str | None, receipt: Receipt | None
-    ) -> tuple[str | None, Holding]:
+    ) -> tuple[str | None, WorkspaceState]:
         """Tell where the model lies, and what of it."""
         path = annotated or self._recorded_path(model)
         placed = receipt and receipt.files and os.path.commonpath(receipt.files)
         places = [place for place in (path, placed) if place]
         there = next(filter(self._exists, places), None)
         if there is None:
-            return (places[0] if places else None), Holding(ABSENT)
+            return (places[0] if places else None), WorkspaceState(ABSENT)
         hashes = receipt is not None
         for version in _likeliest_first(model, receipt):
             record = self._record(model.name, version)
             is_there = self._holds_all(record) if record else None
             hashes = hashes or is_there is not None
             if record and is_there:
-                return record.path, Holding(REGISTERED, version.version)
+                return record.path, WorkspaceState(REGISTERED, version.version)
         if receipt and self._is_intact(receipt):
             state = self._judge_part(model, receipt)
-            return there, Holding(state, None if state == MODIFIED else receipt.version)
-        return there, Holding(MODIFIED if hashes else PRESENT)
+            return there, WorkspaceState(
+                state, None if state == MODIFIED else receipt.version
+            )
+        return there, WorkspaceState(MODIFIED if hashes else PRESENT)
 
     def _judge_part(self, model: RegisteredModel, receipt: Receipt) -> str:
         """Tell what files are that a pull placed, and that are no whole version."""

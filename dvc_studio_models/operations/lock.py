@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import Digest, FileResult, PullOptions
     from dvc_studio_models.registry.git_registry import GitRegistry
-    from dvc_studio_models.sources.base import Here
-    from dvc_studio_models.sources.resolve import Answer
+    from dvc_studio_models.sources.base import PullContext
+    from dvc_studio_models.sources.resolve import ResolvedModel
 
 Asked = tuple[list[ModelRef], dict[str, Pin]]
 """Models in their order, and the pins of those that are pinned, by their names."""
@@ -71,7 +71,7 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
 
 
 def read_names(
-    names: Sequence[str], here: Here, *, stage: str | None, version: str | None
+    names: Sequence[str], here: PullContext, *, stage: str | None, version: str | None
 ) -> list[ModelRef]:
     """Read what the user names, each model once.
 
@@ -97,7 +97,7 @@ def read_names(
 
 def choose(
     names: Sequence[str],
-    here: Here,
+    here: PullContext,
     options: PullOptions,
     *,
     stage: str | None,
@@ -136,7 +136,7 @@ def choose(
     return [pins[name].pinned for name in wanted], {name: pins[name] for name in wanted}
 
 
-def lock_path(option: bool | str | os.PathLike[str], here: Here) -> Path:  # noqa: FBT001 - as in the options
+def lock_path(option: bool | str | os.PathLike[str], here: PullContext) -> Path:  # noqa: FBT001 - as in the options
     """Tell which file is meant: relative to the user's folder, or the Git root's.
 
     Raises:
@@ -150,7 +150,7 @@ def lock_path(option: bool | str | os.PathLike[str], here: Here) -> Path:  # noq
 
 
 def check_lockable(
-    answers: Iterable[Answer], path: Path, registry: GitRegistry | None
+    answers: Iterable[ResolvedModel], path: Path, registry: GitRegistry | None
 ) -> None:
     """Refuse, before anything is changed, what could not be pinned after it.
 
@@ -191,7 +191,9 @@ def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError
     return VersionUnknownError(ref, "no local tag says so, and a pin needs one")
 
 
-def check_verified(answers: Iterable[Answer], registry: GitRegistry | None) -> None:
+def check_verified(
+    answers: Iterable[ResolvedModel], registry: GitRegistry | None
+) -> None:
     """Refuse, before anything is placed, models that no tag could be found for.
 
     Raises:
@@ -213,7 +215,7 @@ def check_verified(answers: Iterable[Answer], registry: GitRegistry | None) -> N
 
 def pin(
     path: Path,
-    pulled: Iterable[tuple[Answer, Mapping[str, Digest], Sequence[FileResult]]],
+    pulled: Iterable[tuple[ResolvedModel, Mapping[str, Digest], Sequence[FileResult]]],
 ) -> None:
     """Take down in a lock file what was pulled.
 

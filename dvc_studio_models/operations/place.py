@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.files.receipts import Receipt
 from dvc_studio_models.operations.report import digests_of
 from dvc_studio_models.registry.recorded import is_inside
-from dvc_studio_models.sources.resolve import object_of
+from dvc_studio_models.sources.resolve import object_version_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dvc_studio_models.model import Digest, PullOptions
-    from dvc_studio_models.operations.prepare import Ready
-    from dvc_studio_models.sources.base import Arrival
-    from dvc_studio_models.sources.resolve import Answer
+    from dvc_studio_models.operations.prepare import PreparedPull
+    from dvc_studio_models.sources.base import DownloadedFile
+    from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
 
 
 def save_receipts(
-    ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions
+    ready: PreparedPull, arrived: Mapping[str, DownloadedFile], options: PullOptions
 ) -> None:
     """Tell DVC the hashes, and the next pull what this one placed."""
     root, store = ready.workspace.root, ready.store
     known = {receipt.model: receipt for receipt in ready.receipts.load(root)}
     for answer in ready.answers:
-        named = ((file.path, object_of(file.url)) for file in answer.files)
+        named = ((file.path, object_version_id(file.url)) for file in answer.files)
         receipt = Receipt(
             answer.ref.name,
             str(root),
@@ -63,7 +63,9 @@ def _join(before: Receipt, receipt: Receipt) -> Receipt:
     )
 
 
-def _keep_trees(answer: Answer, digests: Mapping[str, Digest], store: Store) -> None:
+def _keep_trees(
+    answer: ResolvedModel, digests: Mapping[str, Digest], store: Store
+) -> None:
     """Give DVC the listings of whole folders, which Studio does not serve."""
     record = answer.record
     for output in record.outputs if record else ():

@@ -23,7 +23,7 @@ REMOVE = "remove"
 
 
 @dataclass(frozen=True)
-class Held:
+class TargetState:
     """What the workspace holds at a target."""
 
     digest: Digest | None
@@ -72,7 +72,7 @@ class Plan:
 def make_plan(
     files: Iterable[ModelFile],
     *,
-    held: Mapping[str, Held],
+    held: Mapping[str, TargetState],
     cached_size: Callable[[Digest], int | None],
     leftovers: Mapping[str, str] | None = None,
     tracked: Container[str] = (),

@@ -19,10 +19,14 @@ from dvc_studio_models.operations.selection import check_globs, select_files
 from dvc_studio_models.operations.targets import check_targets, survey
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.sources.base import Here
+from dvc_studio_models.sources.base import PullContext
 from dvc_studio_models.sources.local.listings import listing_reader
-from dvc_studio_models.sources.open import open_source, pointing_elsewhere
-from dvc_studio_models.sources.resolve import Answer, hold_to, object_of
+from dvc_studio_models.sources.open import open_source, suggest_alternatives
+from dvc_studio_models.sources.resolve import (
+    ResolvedModel,
+    object_version_id,
+    verify_with_lock,
+)
 from dvc_studio_models.sources.settings import load_settings
 from dvc_studio_models.sources.verification import verify_with_git
 
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.base import Store
 
 
-def stand(options: PullOptions) -> Here:
+def open_context(options: PullOptions) -> PullContext:
     """Find out where the user stands: the clone, and the settings that hold there.
 
     Raises:
@@ -52,17 +56,17 @@ def stand(options: PullOptions) -> Here:
     except NotGitRepoError:
         if options.out is None:
             raise
-        return Here(folder, None, settings)
-    return Here(folder, clone, settings)
+        return PullContext(folder, None, settings)
+    return PullContext(folder, clone, settings)
 
 
 def ask(
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
-    here: Here,
+    here: PullContext,
     options: PullOptions,
     stack: contextlib.ExitStack,
-) -> tuple[Source, list[Answer]]:
+) -> tuple[Source, list[ResolvedModel]]:
     """Open the source and ask it for the files of models.
 
     Raises:
@@ -70,19 +74,23 @@ def ask(
         StudioModelsError: It cannot say; where it is Studio, with what else would do.
     """
     check_globs([*options.include, *options.exclude])
-    with pointing_elsewhere(here, refs, pins, options):
+    with suggest_alternatives(here, refs, pins, options):
         source = stack.enter_context(contextlib.closing(open_source(here, options)))
-        return source, source.answer(refs, pins)
+        return source, source.resolve(refs, pins)
 
 
-def held(answer: Answer, pins: Mapping[str, Pin], options: PullOptions) -> Answer:
-    """Hold a model that is pinned to its pin, see :func:`ask.hold_to`."""
+def held(
+    answer: ResolvedModel, pins: Mapping[str, Pin], options: PullOptions
+) -> ResolvedModel:
+    """Hold a model that is pinned to its pin, see :func:`ask.verify_with_lock`."""
     lock = None if isinstance(options.locked, bool) else str(options.locked)
     pinned = pins.get(answer.ref.name)
-    return hold_to(answer, pinned, lock=lock) if pinned else answer
+    return verify_with_lock(answer, pinned, lock=lock) if pinned else answer
 
 
-def narrow(answers: Sequence[Answer], options: PullOptions) -> list[Answer]:
+def filter_files(
+    answers: Sequence[ResolvedModel], options: PullOptions
+) -> list[ResolvedModel]:
     """Leave out the files that the globs leave out, and models without any other."""
     if not options.is_partial:
         return list(answers)
@@ -96,10 +104,10 @@ def narrow(answers: Sequence[Answer], options: PullOptions) -> list[Answer]:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedPull:
     """All that is known before the first byte."""
 
-    answers: list[Answer]
+    answers: list[ResolvedModel]
     workspace: Workspace
     store: Store
     receipts: Receipts
@@ -117,13 +125,13 @@ class Ready:
 
 
 def prepare(
-    here: Here,
+    here: PullContext,
     source: Source,
-    answers: Sequence[Answer],
+    answers: Sequence[ResolvedModel],
     pins: Mapping[str, Pin],
     options: PullOptions,
     stack: contextlib.ExitStack,
-) -> Ready:
+) -> PreparedPull:
     """Check what was answered, compare it with lock and Git, and plan.
 
     Args:
@@ -139,12 +147,12 @@ def prepare(
     """
     workspace = Workspace(_root(here, options))
     paths = [f.path for answer in answers for f in answer.files if not f.git_oid]
-    check_targets(workspace, paths, source=_whose(source, pins))
+    check_targets(workspace, paths, source=source_label(source, pins))
     answers = [held(answer, pins, options) for answer in answers]
     store = source.open_store(workspace.root, paths)
     receipts = Receipts(store.receipts)
     known = receipts.load(workspace.root)
-    answers = _recall(answers, known)
+    answers = with_known_digests(answers, known)
     registry = None
     read_listing = listing_reader(store, source.kind, options)
     if source.clone:
@@ -155,20 +163,22 @@ def prepare(
         stack.enter_context(contextlib.closing(registry))
         answers = [verify_with_git(a, registry, read_listing) for a in answers]
         _check_git_files(answers, workspace)
-    answers = narrow(answers, options)
+    answers = filter_files(answers, options)
     plan, seen = survey(answers, workspace, store, known, options=options)
-    return Ready(
+    return PreparedPull(
         answers, workspace, store, receipts, plan, seen, registry, read_listing
     )
 
 
-def _check_git_files(answers: Sequence[Answer], workspace: Workspace) -> None:
+def _check_git_files(answers: Sequence[ResolvedModel], workspace: Workspace) -> None:
     """Check the paths that Git added; those that it tracks by now are no obstacle."""
     paths = [f.path for answer in answers for f in answer.files if f.git_oid]
     workspace.check(paths, source="Git")
 
 
-def _recall(answers: list[Answer], receipts: Iterable[Receipt]) -> list[Answer]:
+def with_known_digests(
+    answers: list[ResolvedModel], receipts: Iterable[Receipt]
+) -> list[ResolvedModel]:
     """Take from earlier pulls the hashes of objects whose links tell none."""
     known = {
         name: receipt.files[path]
@@ -177,7 +187,7 @@ def _recall(answers: list[Answer], receipts: Iterable[Receipt]) -> list[Answer]:
     }
 
     def recalled(file: ModelFile) -> ModelFile:
-        digest = file.digest or known.get(object_of(file.url) or "")
+        digest = file.digest or known.get(object_version_id(file.url) or "")
         return replace(file, digest=digest)
 
     if not known:
@@ -185,7 +195,7 @@ def _recall(answers: list[Answer], receipts: Iterable[Receipt]) -> list[Answer]:
     return [replace(a, files=tuple(map(recalled, a.files))) for a in answers]
 
 
-def _root(here: Here, options: PullOptions) -> Path:
+def _root(here: PullContext, options: PullOptions) -> Path:
     """Name the folder to place under by its one real path: receipts are found by it."""
     if options.out is not None:
         return Path(os.path.realpath(here.folder / options.out))
@@ -193,7 +203,7 @@ def _root(here: Here, options: PullOptions) -> Path:
     return here.clone.root
 
 
-def _whose(source: Source, pins: Mapping[str, Pin]) -> str:
+def source_label(source: Source, pins: Mapping[str, Pin]) -> str:
     """Tell who names the files, in the words of an error."""
     if source.kind == STUDIO:
         return "Studio's reply"

@@ -42,9 +42,15 @@ from dvc_studio_models.operations.plan import (
     DOWNLOAD,
     LINK,
 )
-from dvc_studio_models.operations.prepare import ask, held, narrow, prepare, stand
-from dvc_studio_models.operations.report import digests_of, tell, with_arrivals
-from dvc_studio_models.operations.targets import find_leftovers, settled
+from dvc_studio_models.operations.prepare import (
+    ask,
+    filter_files,
+    held,
+    open_context,
+    prepare,
+)
+from dvc_studio_models.operations.report import build_result, digests_of, with_downloads
+from dvc_studio_models.operations.targets import already_placed, find_leftovers
 from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.sources.local.git_files import deliver_git_files
 from dvc_studio_models.sources.verification import verify_downloads_with_git
@@ -54,8 +60,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import Digest, ModelFile, Progress
-    from dvc_studio_models.operations.prepare import Ready
-    from dvc_studio_models.sources.base import Arrival, Here, Source
+    from dvc_studio_models.operations.prepare import PreparedPull
+    from dvc_studio_models.sources.base import DownloadedFile, PullContext, Source
     from dvc_studio_models.store.base import Store
 
 
@@ -83,7 +89,7 @@ def pull(
     check_options(names, options)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        here = _stand(options)
+        here = _open_context(options)
         refs, pins = choose(names, here, options, stage=stage, version=version)
         lock = lock_path(options.lock, here) if options.lock else None
         source, answers = ask(refs, pins, here, options, stack)
@@ -91,12 +97,12 @@ def pull(
         if lock:
             check_lockable(ready.answers, lock, ready.registry)
         if options.dry_run:
-            sizes = source.foresee(ready.plan.downloads(), options)
-            return tell(source, ready, {}, began, sizes=sizes)
+            sizes = source.expected_sizes(ready.plan.downloads(), options)
+            return build_result(source, ready, {}, began, sizes=sizes)
         _refuse_conflicts(ready)
 
         ready.sweep()
-        arrived: dict[str, Arrival] = {}
+        arrived: dict[str, DownloadedFile] = {}
         stack.callback(_leave, arrived, ready.store)
         _fetch(ready, source, arrived, progress or SilentProgress(), jobs=options.jobs)
         if not options.is_partial:
@@ -104,7 +110,7 @@ def pull(
         if lock:
             check_verified(ready.answers, ready.registry)
         _place(ready, arrived, options)
-        result = tell(source, ready, arrived, began)
+        result = build_result(source, ready, arrived, began)
         if lock:
             _pin(ready, arrived, result, lock)
         return result
@@ -141,20 +147,20 @@ def download_urls(
     out = options.out or options.folder
     options = replace(options, source=STUDIO, cache=False, out=out)
     with contextlib.ExitStack() as stack:
-        here = stand(options)
+        here = open_context(options)
         refs, pins = choose(names, here, options, stage=stage, version=version)
         _, answers = ask(refs, pins, here, options, stack)
         answers = [held(answer, pins, options) for answer in answers]
-        files = [file for a in narrow(answers, options) for file in a.files]
+        files = [file for a in filter_files(answers, options) for file in a.files]
     problems = [(file.path, why) for file in files if (why := path_problem(file.path))]
     if problems:
         raise UnsafePathError(problems)
     return {file.path: file.url for file in files}
 
 
-def _stand(options: PullOptions) -> Here:
+def _open_context(options: PullOptions) -> PullContext:
     try:
-        return stand(options)
+        return open_context(options)
     except NotGitRepoError as error:
         error.suggest("Or use '--repo URL --out DIR'")
         raise
@@ -163,7 +169,7 @@ def _stand(options: PullOptions) -> Here:
 # Plan
 
 
-def _refuse_conflicts(ready: Ready) -> None:
+def _refuse_conflicts(ready: PreparedPull) -> None:
     conflicts = [step.file for step in ready.plan.having(CONFLICT)]
     paths = [file.path for file in conflicts if not file.git_oid]
     if paths:
@@ -179,9 +185,9 @@ def _refuse_conflicts(ready: Ready) -> None:
 
 
 def _fetch(
-    ready: Ready,
+    ready: PreparedPull,
     source: Source,
-    arrived: dict[str, Arrival],
+    arrived: dict[str, DownloadedFile],
     progress: Progress,
     *,
     jobs: int,
@@ -206,21 +212,21 @@ def _fetch(
 
 
 def _deliver(
-    ready: Ready,
+    ready: PreparedPull,
     source: Source,
     files: Sequence[ModelFile],
     progress: Progress,
     *,
     jobs: int,
-) -> Generator[list[Arrival]]:
+) -> Generator[list[DownloadedFile]]:
     """Bring what Git keeps from the clone, and all else from the source."""
     kept_in_git = [file for file in files if file.git_oid]
     yield from deliver_git_files(kept_in_git, ready.registry, ready.store)
     if others := [file for file in files if not file.git_oid]:
-        yield from source.fetch(others, ready.store, progress, jobs=jobs)
+        yield from source.deliver(others, ready.store, progress, jobs=jobs)
 
 
-def _verify(ready: Ready, arrived: Mapping[str, Arrival]) -> Ready:
+def _verify(ready: PreparedPull, arrived: Mapping[str, DownloadedFile]) -> PreparedPull:
     registry = ready.registry
     if registry is None:
         return ready
@@ -233,7 +239,7 @@ def _verify(ready: Ready, arrived: Mapping[str, Arrival]) -> Ready:
     return replace(ready, answers=verified)
 
 
-def _leave(arrived: Mapping[str, Arrival], store: Store) -> None:
+def _leave(arrived: Mapping[str, DownloadedFile], store: Store) -> None:
     """Let go of the parts: what is in no other place is for the next pull."""
     for done in arrived.values():
         if done.part and done.part.is_owned:
@@ -248,14 +254,16 @@ def _leave(arrived: Mapping[str, Arrival], store: Store) -> None:
 # Place
 
 
-def _place(ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions) -> None:
+def _place(
+    ready: PreparedPull, arrived: Mapping[str, DownloadedFile], options: PullOptions
+) -> None:
     """Give all files their names, in one go, while no other DVC command looks."""
     store, plan = ready.store, ready.plan
     files = [file for answer in ready.answers for file in answer.files]
     executable = {file.path for file in files if file.is_executable}
     wanted: dict[str, Digest | None] = dict.fromkeys(plan.leftovers)
     parts: dict[str, Path] = {}
-    for step, done in with_arrivals(plan, arrived):
+    for step, done in with_downloads(plan, arrived):
         digest = done.digest if done else step.file.digest
         if step.action not in {LINK, DOWNLOAD} or digest is None:
             continue
@@ -268,7 +276,7 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions) -
         return
     with store.lock() as scratch:
         _refuse_new_leftovers(ready, options)
-        for path in settled(wanted, ready.seen, ready.workspace, store):
+        for path in already_placed(wanted, ready.seen, ready.workspace, store):
             del wanted[path]
         cached = {path: digest for path, digest in wanted.items() if digest}
         taken = {path: parts[path] for path in parts if cached.pop(path, None)}
@@ -286,7 +294,7 @@ def _place(ready: Ready, arrived: Mapping[str, Arrival], options: PullOptions) -
             done.part.discard()
 
 
-def _refuse_new_leftovers(ready: Ready, options: PullOptions) -> None:
+def _refuse_new_leftovers(ready: PreparedPull, options: PullOptions) -> None:
     """Refuse to mix with what another pull has placed since this one was planned.
 
     Raises:
@@ -301,7 +309,10 @@ def _refuse_new_leftovers(ready: Ready, options: PullOptions) -> None:
 
 
 def _pin(
-    ready: Ready, arrived: Mapping[str, Arrival], result: PullResult, path: Path
+    ready: PreparedPull,
+    arrived: Mapping[str, DownloadedFile],
+    result: PullResult,
+    path: Path,
 ) -> None:
     """Take down what was pulled, while no other pull does."""
     with ready.store.lock():

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.operations.prepare import Ready
-    from dvc_studio_models.sources.base import Arrival, Source
-    from dvc_studio_models.sources.resolve import Answer
+    from dvc_studio_models.operations.prepare import PreparedPull
+    from dvc_studio_models.sources.base import DownloadedFile, Source
+    from dvc_studio_models.sources.resolve import ResolvedModel
 
 _DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
 
 
-def tell(
+def build_result(
     source: Source,
-    ready: Ready,
-    arrived: Mapping[str, Arrival],
+    ready: PreparedPull,
+    arrived: Mapping[str, DownloadedFile],
     began: float,
     *,
     sizes: Mapping[Digest | str, int] | None = None,
@@ -39,7 +39,7 @@ def tell(
     dry_run = sizes is not None
     results = {
         step.file.path: _file_result(step, done, sizes)
-        for step, done in with_arrivals(ready.plan, arrived)
+        for step, done in with_downloads(ready.plan, arrived)
     }
     models = tuple(
         ModelResult(
@@ -59,7 +59,7 @@ def tell(
 
 
 def _file_result(
-    step: Step, done: Arrival | None, sizes: Mapping[Digest | str, int] | None
+    step: Step, done: DownloadedFile | None, sizes: Mapping[Digest | str, int] | None
 ) -> FileResult:
     size = step.size
     if sizes is not None and size is None:
@@ -81,23 +81,25 @@ def _verified_by(file: ModelFile) -> str | None:
     return "url" if Digest.from_url(file.url) else "size"
 
 
-def _removed(plan: Plan, answer: Answer, *, dry_run: bool) -> Iterator[FileResult]:
+def _removed(
+    plan: Plan, answer: ResolvedModel, *, dry_run: bool
+) -> Iterator[FileResult]:
     action = REMOVE if dry_run else "removed"
     for path, model in plan.leftovers.items():
         if model == answer.ref.name:
             yield FileResult(path, None, None, action, None)
 
 
-def _vouched(result: FileResult, answer: Answer) -> FileResult:
+def _vouched(result: FileResult, answer: ResolvedModel) -> FileResult:
     """Name what is above all that storage says."""
     if answer.record:
         return replace(result, verified_by="git")
     return replace(result, verified_by="lock") if answer.locked else result
 
 
-def with_arrivals(
-    plan: Plan, arrived: Mapping[str, Arrival]
-) -> Iterator[tuple[Step, Arrival | None]]:
+def with_downloads(
+    plan: Plan, arrived: Mapping[str, DownloadedFile]
+) -> Iterator[tuple[Step, DownloadedFile | None]]:
     """Tell for every file what, if anything, was brought for it."""
     by_content = {done.file.content: done for done in arrived.values()}
     for step in plan.steps:
@@ -105,7 +107,9 @@ def with_arrivals(
         yield step, done if step.action == DOWNLOAD else None
 
 
-def digests_of(answer: Answer, arrived: Mapping[str, Arrival]) -> dict[str, Digest]:
+def digests_of(
+    answer: ResolvedModel, arrived: Mapping[str, DownloadedFile]
+) -> dict[str, Digest]:
     """Tell the hashes of all files, those that only the download told too."""
     return {
         file.path: file.digest or arrived[file.path].digest for file in answer.files

@@ -20,8 +20,8 @@ from dvc_studio_models.model import (
 )
 from dvc_studio_models.operations.inventory import Inventory
 from dvc_studio_models.operations.lock import lock_path, read_names
-from dvc_studio_models.operations.prepare import ask, prepare, stand
-from dvc_studio_models.operations.report import tell
+from dvc_studio_models.operations.prepare import ask, open_context, prepare
+from dvc_studio_models.operations.report import build_result
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.lockfile import read_pins
 from dvc_studio_models.sources.local.source import LocalSource
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelResult, Pin
-    from dvc_studio_models.sources.base import Here, Source
-    from dvc_studio_models.sources.resolve import Answer
+    from dvc_studio_models.sources.base import PullContext, Source
+    from dvc_studio_models.sources.resolve import ResolvedModel
 
 
 def compare(
@@ -58,7 +58,7 @@ def compare(
     """
     options = options or PullOptions()
     with contextlib.ExitStack() as stack:
-        here = stand(options)
+        here = open_context(options)
         pins = {} if stage or version else _read_pins(here)
         if names:
             refs = read_names(names, here, stage=stage, version=version)
@@ -72,7 +72,7 @@ def compare(
 # Which
 
 
-def _read_pins(here: Here) -> dict[str, Pin]:
+def _read_pins(here: PullContext) -> dict[str, Pin]:
     path = lock_path(True, here)  # noqa: FBT003 - the default one
     return read_pins(path) if path.exists() else {}
 
@@ -82,7 +82,11 @@ def _is_pinned(ref: ModelRef, pins: Mapping[str, Pin]) -> bool:
 
 
 def _present(
-    here: Here, pins: Mapping[str, Pin], *, stage: str | None, version: str | None
+    here: PullContext,
+    pins: Mapping[str, Pin],
+    *,
+    stage: str | None,
+    version: str | None,
 ) -> Iterator[ModelRef]:
     """Name what was pulled and is not pinned; where nothing is, what is registered."""
     with contextlib.closing(Inventory(here.folder)) as inventory:
@@ -104,7 +108,7 @@ def _present(
 def _compare(
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
-    here: Here,
+    here: PullContext,
     options: PullOptions,
     stack: contextlib.ExitStack,
 ) -> StatusResult:
@@ -115,7 +119,7 @@ def _compare(
         local = stack.enter_context(
             contextlib.closing(LocalSource(here, CACHE, PullOptions()))
         )
-        answers = local.answer([pin.pinned for pin in pins.values()], pins)
+        answers = local.resolve([pin.pinned for pin in pins.values()], pins)
         found = {
             result.ref.name: ModelStatus(result, pins[result.ref.name])
             for result in _plan(local, answers, pins, here, options, stack)
@@ -135,20 +139,20 @@ def _compare(
 
 def _plan(
     source: Source,
-    answers: Sequence[Answer],
+    answers: Sequence[ResolvedModel],
     pins: Mapping[str, Pin],
-    here: Here,
+    here: PullContext,
     options: PullOptions,
     stack: contextlib.ExitStack,
 ) -> Iterator[ModelResult]:
     """Tell what a pull of each model by itself would do: two may share a path."""
     for answer in answers:
         ready = prepare(here, source, [answer], pins, options, stack)
-        yield from tell(source, ready, {}, time.monotonic(), sizes={}).models
+        yield from build_result(source, ready, {}, time.monotonic(), sizes={}).models
 
 
 def _with_now(
-    status: ModelStatus, pin: Pin, answer: Answer, source: Source
+    status: ModelStatus, pin: Pin, answer: ResolvedModel, source: Source
 ) -> ModelStatus:
     """Add what the pinned model is now."""
     kept_in_git = any(file.git_oid for file in pin.files)

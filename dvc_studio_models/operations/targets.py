@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import NotGitRepoError, UnsafePathError, disk_errors
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.model import MD5, Digest, ModelFile
-from dvc_studio_models.operations.plan import Held, Plan, make_plan
+from dvc_studio_models.operations.plan import Plan, TargetState, make_plan
 from dvc_studio_models.registry.clone import Clone
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.files.workspace import FileStamp, Workspace
     from dvc_studio_models.model import PullOptions
-    from dvc_studio_models.sources.resolve import Answer
+    from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
 
 
@@ -57,7 +57,7 @@ def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
 
 
 def survey(
-    answers: Sequence[Answer],
+    answers: Sequence[ResolvedModel],
     workspace: Workspace,
     store: Store,
     known: Sequence[Receipt],
@@ -73,7 +73,7 @@ def survey(
     placed = {path: digest for r in known for path, digest in r.files.items()}
     seen = workspace.stat_targets(file.path for file in files)
     held = {
-        file.path: _hold(file, workspace.root, store, placed)
+        file.path: inspect_target(file, workspace.root, store, placed)
         for file in files
         if seen[file.path]
     }
@@ -93,25 +93,25 @@ def survey(
     return plan, seen
 
 
-def _hold(
+def inspect_target(
     file: ModelFile, root: Path, store: Store, placed: Mapping[str, Digest]
-) -> Held:
+) -> TargetState:
     """Find out what is at a target, and whether it could come again."""
     algorithm = file.digest.algorithm if file.digest else MD5
     try:
         here = store.digest_of(root / file.path, algorithm)
         size = os.stat(root / file.path).st_size  # noqa: PTH116 - of thousands of files
     except FileNotFoundError:  # a link to nothing, as after `dvc gc`
-        return Held(None, recoverable=True, size=0)
+        return TargetState(None, recoverable=True, size=0)
     if here == file.digest:
-        return Held(here, recoverable=True, size=size)
+        return TargetState(here, recoverable=True, size=size)
     if file.git_oid and file.digest and is_same_text(root / file.path, file.digest):
-        return Held(here, recoverable=True, size=size, is_same_text=True)
+        return TargetState(here, recoverable=True, size=size, is_same_text=True)
     recoverable = store.size_of(here) is not None
     before = placed.get(file.path)
     if before and not recoverable:
         recoverable = store.digest_of(root / file.path, before.algorithm) == before
-    return Held(here, recoverable=recoverable, size=size)
+    return TargetState(here, recoverable=recoverable, size=size)
 
 
 def is_same_text(path: Path, digest: Digest) -> bool:
@@ -128,7 +128,7 @@ def is_same_text(path: Path, digest: Digest) -> bool:
 
 
 def find_leftovers(
-    answers: Iterable[Answer],
+    answers: Iterable[ResolvedModel],
     known: Sequence[Receipt],
     workspace: Workspace,
     store: Store,
@@ -164,7 +164,7 @@ def _is_still(path: Path, digest: Digest, store: Store) -> bool:
         return False
 
 
-def settled(
+def already_placed(
     wanted: Mapping[str, Digest | None],
     seen: Mapping[str, FileStamp | None],
     workspace: Workspace,

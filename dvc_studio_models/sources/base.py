@@ -24,14 +24,14 @@ if TYPE_CHECKING:
         PullOptions,
     )
     from dvc_studio_models.registry.clone import Clone
-    from dvc_studio_models.sources.resolve import Answer
+    from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.sources.settings import Settings
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.part import Part
 
 
 @dataclass(frozen=True)
-class Here:
+class PullContext:
     """Where the user stands."""
 
     folder: Path
@@ -40,7 +40,7 @@ class Here:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class DownloadedFile:
     """A content that was brought, with the hash that it was to have."""
 
     file: ModelFile
@@ -71,7 +71,9 @@ class Source(Protocol):
     clone: Clone | None
     """The clone whose Git can vouch for what is answered."""
 
-    def answer(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> list[Answer]:
+    def resolve(
+        self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
+    ) -> list[ResolvedModel]:
         """Tell the files of models.
 
         Args:
@@ -85,7 +87,7 @@ class Source(Protocol):
         It is closed with the source.
         """
 
-    def foresee(
+    def expected_sizes(
         self, files: Sequence[ModelFile], options: PullOptions
     ) -> Mapping[Digest | str, int]:
         """Tell sizes that nothing else tells, of what would be brought, by content.
@@ -94,14 +96,14 @@ class Source(Protocol):
             StudioModelsError: It is known by now that it could not be brought.
         """
 
-    def fetch(
+    def deliver(
         self,
         files: Sequence[ModelFile],
         store: Store,
         progress: Progress,
         *,
         jobs: int,
-    ) -> Generator[list[Arrival]]:
+    ) -> Generator[list[DownloadedFile]]:
         """Bring contents, each once, into the store or to parts, verified."""
 
     def close(self) -> None:

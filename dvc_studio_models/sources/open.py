@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelRef, Pin, PullOptions
-    from dvc_studio_models.sources.base import Here, Source
+    from dvc_studio_models.sources.base import PullContext, Source
 
 _STUDIO_FAILS = (
     StudioAuthError,
@@ -38,7 +38,7 @@ _STUDIO_FAILS = (
 )
 
 
-def open_source(here: Here, options: PullOptions) -> Source:
+def open_source(here: PullContext, options: PullOptions) -> Source:
     """Open the source that is asked for, or that the settings leave.
 
     Raises:
@@ -60,8 +60,8 @@ def open_source(here: Here, options: PullOptions) -> Source:
 
 
 @contextlib.contextmanager
-def pointing_elsewhere(
-    here: Here,
+def suggest_alternatives(
+    here: PullContext,
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
     options: PullOptions,
@@ -81,7 +81,7 @@ def pointing_elsewhere(
 
 
 def _find_way(
-    here: Here,
+    here: PullContext,
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
     options: PullOptions,

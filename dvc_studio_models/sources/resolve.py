@@ -54,7 +54,7 @@ Difference = tuple[str, Digest | None, Digest | None]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResolvedModel:
     """What Studio and the local tags say of one model."""
 
     ref: ModelRef
@@ -64,7 +64,7 @@ class Answer:
     """Set where Git vouches for the content."""
 
     locked: bool = False
-    """Whether a lock file vouches for the content, see :func:`hold_to`."""
+    """Whether a lock file vouches for the content, see :func:`verify_with_lock`."""
 
     unverified: tuple[ModelVersion, RecordedModel] | None = None
     """What Git knows where the links tell no hashes, see
@@ -76,7 +76,9 @@ class Answer:
         return [file.path for file in self.files]
 
 
-def tell_repo(clone: Clone | None, settings: Settings, options: PullOptions) -> str:
+def infer_repo_url(
+    clone: Clone | None, settings: Settings, options: PullOptions
+) -> str:
     """Tell which repo this is, as Studio knows it, by the first rule that applies.
 
     Raises:
@@ -85,7 +87,7 @@ def tell_repo(clone: Clone | None, settings: Settings, options: PullOptions) -> 
     if options.repo is not None:
         return strip_secrets(options.repo)
     if clone is None:
-        return _tell_repo_outside_git(settings, options)
+        return _infer_outside_git(settings, options)
     if settings.repo_url and options.git_remote is None and not settings.git_remote:
         return strip_secrets(settings.repo_url)
     url = clone.remote_url(remote=options.git_remote, preferred=settings.git_remote)
@@ -94,7 +96,7 @@ def tell_repo(clone: Clone | None, settings: Settings, options: PullOptions) -> 
     return url
 
 
-def _tell_repo_outside_git(settings: Settings, options: PullOptions) -> str:
+def _infer_outside_git(settings: Settings, options: PullOptions) -> str:
     remote = settings.git_remote or ""
     url = remote if is_url(remote) else settings.repo_url
     if options.git_remote is not None or not url:
@@ -114,7 +116,9 @@ def connect(settings: Settings) -> StudioClient:
     return StudioClient(settings.url, settings.require_token())
 
 
-def hold_to(answer: Answer, pin: Pin, *, lock: str | None = None) -> Answer:
+def verify_with_lock(
+    answer: ResolvedModel, pin: Pin, *, lock: str | None = None
+) -> ResolvedModel:
     """Refuse what differs from what is locked.
 
     Where a link tells no hash, the download is held to the locked one.
@@ -138,7 +142,7 @@ def hold_to(answer: Answer, pin: Pin, *, lock: str | None = None) -> Answer:
     return replace(answer, files=files, version=pin.version, locked=True)
 
 
-def _with_locked_git_files(answer: Answer, pin: Pin) -> Answer:
+def _with_locked_git_files(answer: ResolvedModel, pin: Pin) -> ResolvedModel:
     """Add what the pin says that Git keeps, which no source serves."""
     have = {file.path for file in answer.files}
     added = [
@@ -149,7 +153,7 @@ def _with_locked_git_files(answer: Answer, pin: Pin) -> Answer:
     return replace(answer, files=(*answer.files, *added))
 
 
-def differences_of(answer: Answer, pin: Pin) -> list[Difference]:
+def differences_of(answer: ResolvedModel, pin: Pin) -> list[Difference]:
     """Find where an answer is not what is locked.
 
     A link without a hash may be what is locked, as may what Git keeps.
@@ -169,7 +173,7 @@ def differences_of(answer: Answer, pin: Pin) -> list[Difference]:
 
 
 def make_renewal(
-    client: StudioClient, repo_url: str, answers: Sequence[Answer]
+    client: StudioClient, repo_url: str, answers: Sequence[ResolvedModel]
 ) -> Callable[[], dict[str, str]]:
     """Make the function that asks for new links, and insists on the same content."""
 
@@ -189,7 +193,7 @@ def _contents(files: Iterable[ModelFile]) -> dict[str, object]:
     return {file.path: Digest.from_url(file.url) or _place(file.url) for file in files}
 
 
-def object_of(url: str) -> str | None:
+def object_version_id(url: str) -> str | None:
     """Name the very object that a link without a hash is of.
 
     Returns:

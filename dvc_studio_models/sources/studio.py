@@ -6,8 +6,13 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import MD5, STUDIO, Digest
-from dvc_studio_models.sources.base import Arrival, common_folder
-from dvc_studio_models.sources.resolve import Answer, connect, make_renewal, tell_repo
+from dvc_studio_models.sources.base import DownloadedFile, common_folder
+from dvc_studio_models.sources.resolve import (
+    ResolvedModel,
+    connect,
+    infer_repo_url,
+    make_renewal,
+)
 from dvc_studio_models.store.dvc import open_store
 from dvc_studio_models.store.parts import PartStore
 from dvc_studio_models.transfer.engine import fetch
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import ModelFile, ModelRef, Pin, Progress, PullOptions
-    from dvc_studio_models.sources.base import Here
+    from dvc_studio_models.sources.base import PullContext
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.transfer.engine import Fetched
 
@@ -28,33 +33,35 @@ class StudioSource:
 
     kind = STUDIO
 
-    def __init__(self, here: Here, options: PullOptions) -> None:
+    def __init__(self, here: PullContext, options: PullOptions) -> None:
         """Connect to nothing yet.
 
         Raises:
             StudioConfigError: Settings forbid it, lack a token, or tell no repo.
         """
-        self.repo = tell_repo(here.clone, here.settings, options)
+        self.repo = infer_repo_url(here.clone, here.settings, options)
         is_of_repo = here.clone and (
             options.repo is None or here.clone.has_remote(self.repo)
         )
         self.clone = here.clone if is_of_repo else None
         self._options = options
         self._client = connect(here.settings)
-        self._answers: list[Answer] = []
+        self._answers: list[ResolvedModel] = []
         self._stores: dict[Path, Store] = {}
 
-    def answer(
+    def resolve(
         self,
         refs: Sequence[ModelRef],
         pins: Mapping[str, Pin],  # noqa: ARG002 - Studio knows of none
-    ) -> list[Answer]:
+    ) -> list[ResolvedModel]:
         """Ask Studio for each.
 
         Raises:
             StudioError: It did not say.
         """
-        answers = [Answer(ref, self._client.files(self.repo, ref)) for ref in refs]
+        answers = [
+            ResolvedModel(ref, self._client.files(self.repo, ref)) for ref in refs
+        ]
         self._answers += answers
         return answers
 
@@ -70,7 +77,7 @@ class StudioSource:
             )
         return self._stores[folder]
 
-    def foresee(
+    def expected_sizes(
         self, files: Sequence[ModelFile], options: PullOptions
     ) -> Mapping[Digest | str, int]:
         """Ask storage for sizes, where that is wished."""
@@ -80,14 +87,14 @@ class StudioSource:
         sizes = ask_sizes(unknown, renew=self._renew(), jobs=options.jobs)
         return {f.content: sizes[f.path] for f in unknown if f.path in sizes}
 
-    def fetch(
+    def deliver(
         self,
         files: Sequence[ModelFile],
         store: Store,
         progress: Progress,
         *,
         jobs: int,
-    ) -> Generator[list[Arrival]]:
+    ) -> Generator[list[DownloadedFile]]:
         """Download to parts."""
         parts = PartStore(store.parts, second_copy=store.needs_second_copy)
         stream = fetch(
@@ -95,7 +102,7 @@ class StudioSource:
         )
         with contextlib.closing(stream):
             for batch in stream:
-                yield [_arrival(done) for done in batch]
+                yield [_downloaded(done) for done in batch]
 
     def _renew(self) -> Callable[[], dict[str, str]]:
         return make_renewal(self._client, self.repo, self._answers)
@@ -107,6 +114,8 @@ class StudioSource:
         self._client.close()
 
 
-def _arrival(done: Fetched) -> Arrival:
+def _downloaded(done: Fetched) -> DownloadedFile:
     digest = done.file.digest or Digest(MD5, done.md5)
-    return Arrival(done.file, digest, done.size, done.verified_by, done.part, done.copy)
+    return DownloadedFile(
+        done.file, digest, done.size, done.verified_by, done.part, done.copy
+    )

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
         RecordedOutput,
     )
     from dvc_studio_models.sources.comparison import ReadListing
-    from dvc_studio_models.sources.resolve import Answer
+    from dvc_studio_models.sources.resolve import ResolvedModel
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
 
 def verify_with_git(
-    answer: Answer, registry: GitRegistry, read_listing: ReadListing
-) -> Answer:
+    answer: ResolvedModel, registry: GitRegistry, read_listing: ReadListing
+) -> ResolvedModel:
     """Compare what Studio serves with what Git recorded, where the clone has the tag.
 
     For a stage or the latest version the local tags may lag behind Studio; then the
@@ -84,8 +84,8 @@ def verify_with_git(
 
 
 def _of_version(
-    answer: Answer, version: ModelVersion, record: RecordedModel | None
-) -> Answer:
+    answer: ResolvedModel, version: ModelVersion, record: RecordedModel | None
+) -> ResolvedModel:
     """Take from Git what an explicit version is, and refuse files that it lacks."""
     if record is None:
         return replace(answer, version=version)
@@ -95,11 +95,11 @@ def _of_version(
 
 
 def verify_downloads_with_git(
-    answer: Answer,
+    answer: ResolvedModel,
     digests: Mapping[str, Digest],
     registry: GitRegistry,
     read_listing: ReadListing,
-) -> Answer:
+) -> ResolvedModel:
     """Compare with Git what could not be compared before the download.
 
     Args:
@@ -122,13 +122,13 @@ def verify_downloads_with_git(
 
 
 def _judge(
-    answer: Answer,
+    answer: ResolvedModel,
     version: ModelVersion,
     record: RecordedModel,
     registry: GitRegistry,
     *,
     is_same: bool | None,
-) -> Answer:
+) -> ResolvedModel:
     """Say whether Git vouches for what Studio serves."""
     if is_same is None:
         return replace(answer, unverified=(version, record))
@@ -157,7 +157,7 @@ def _judge(
     return answer
 
 
-def _served(answer: Answer, record: RecordedModel) -> str:
+def _served(answer: ResolvedModel, record: RecordedModel) -> str:
     """Write the hash of what is served in the form in which Git records it."""
     digests = {file.path: file.digest for file in answer.files if file.digest}
     if list(digests) == [record.path]:
@@ -190,7 +190,7 @@ def with_git_files(
     return tuple(sorted((*files, *added), key=lambda file: file.path))
 
 
-def _warn_of_missing_files(answer: Answer, record: RecordedModel | None) -> None:
+def _warn_of_missing_files(answer: ResolvedModel, record: RecordedModel | None) -> None:
     """Warn that a model has files in Git, where nobody knows of which version."""
     have = set(answer.paths)
     files = record.git_files if record and record.outputs else ()

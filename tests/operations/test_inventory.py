@@ -32,15 +32,19 @@ from projects import (
 
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.model import Digest
-from dvc_studio_models.operations.inventory import Entry, Holding, Inventory
+from dvc_studio_models.operations.inventory import (
+    Inventory,
+    ListedModel,
+    WorkspaceState,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ABSENT = Holding("absent")
-MODIFIED = Holding("modified")
-PRESENT = Holding("present")
-V1 = Holding("registered", "v1.0.0")
+ABSENT = WorkspaceState("absent")
+MODIFIED = WorkspaceState("modified")
+PRESENT = WorkspaceState("present")
+V1 = WorkspaceState("registered", "v1.0.0")
 TEXT = b"one\ntwo\n"
 
 
@@ -56,17 +60,17 @@ def clone(project: Project, tmp_path: Path) -> Path:
     return project.clone(tmp_path / "clone")
 
 
-def entries(folder: Path) -> dict[str, Entry]:
+def entries(folder: Path) -> dict[str, ListedModel]:
     with contextlib.closing(Inventory(folder)) as inventory:
         return {entry.name: entry for entry in inventory.entries()}
 
 
-def holding(folder: Path, name: str) -> Holding:
+def holding(folder: Path, name: str) -> WorkspaceState:
     return entries(folder)[name].workspace
 
 
-def version(number: str) -> Holding:
-    return Holding("registered", number)
+def version(number: str) -> WorkspaceState:
+    return WorkspaceState("registered", number)
 
 
 def md5_of(content: bytes) -> str:
@@ -98,9 +102,11 @@ def test_a_fresh_clone_has_every_registered_model_and_no_content(clone: Path) ->
     found = entries(clone)
 
     assert found == {
-        "bert": Entry("bert", "models/bert", ABSENT, "v2.0.0", {}, two),
-        "churn": Entry("churn", "models/churn.pkl", ABSENT, "v2.0.0", stages, two),
-        fraud: Entry(
+        "bert": ListedModel("bert", "models/bert", ABSENT, "v2.0.0", {}, two),
+        "churn": ListedModel(
+            "churn", "models/churn.pkl", ABSENT, "v2.0.0", stages, two
+        ),
+        fraud: ListedModel(
             fraud, "services/fraud/model.bin", ABSENT, "v1.0.0", {}, ("v1.0.0",)
         ),
     }
@@ -132,7 +138,7 @@ def test_an_annotated_model_is_listed_before_it_is_registered(clone: Path) -> No
     annotation = b"artifacts:\n  m:\n    path: ../out/m.bin\n    type: model\n"
     write(clone, {"team/dvc.yaml": annotation})
 
-    assert entries(clone)["team:m"] == Entry("team:m", "out/m.bin", ABSENT)
+    assert entries(clone)["team:m"] == ListedModel("team:m", "out/m.bin", ABSENT)
 
 
 @pytest.mark.parametrize("kind", ["dataset", "parameters"])
@@ -150,13 +156,13 @@ def test_a_path_outside_the_clone_is_none(clone: Path, path: str) -> None:
     annotation = f"artifacts:\n  m:\n    path: {path}\n"
     write(clone, {"dvc.yaml": annotation.encode()})
 
-    assert entries(clone)["m"] == Entry("m", None, ABSENT)
+    assert entries(clone)["m"] == ListedModel("m", None, ABSENT)
 
 
 def test_a_path_that_is_empty_is_none(clone: Path) -> None:
     write(clone, {"team/dvc.yaml": b"artifacts:\n  m:\n    path: ''\n"})
 
-    assert entries(clone)["team:m"] == Entry("team:m", None, ABSENT)
+    assert entries(clone)["team:m"] == ListedModel("team:m", None, ABSENT)
 
 
 def test_what_git_ignores_is_not_searched(
@@ -373,12 +379,12 @@ def test_a_receipt_proves_nothing_about_changed_content(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        pytest.param({}, Holding("partial", "v2.0.0"), id="just that"),
+        pytest.param({}, WorkspaceState("partial", "v2.0.0"), id="just that"),
         pytest.param({"mine.txt": b""}, MODIFIED, id="and another file"),
     ],
 )
 def test_files_that_were_pulled_by_a_glob_are_a_part(
-    clone: Path, more: dict[str, bytes], expected: Holding
+    clone: Path, more: dict[str, bytes], expected: WorkspaceState
 ) -> None:
     part = {"models/bert/config.json": BERT["v2.0.0"]["config.json"]}
     write(clone, part)
@@ -407,7 +413,7 @@ def test_a_pulled_model_without_local_tags_is_listed_from_its_receipt(
     write(clone, files)
     leave_receipt(clone, "remote-only", files)
 
-    assert entries(clone)["remote-only"] == Entry("remote-only", "x", PRESENT)
+    assert entries(clone)["remote-only"] == ListedModel("remote-only", "x", PRESENT)
 
 
 def test_a_pulled_model_without_local_tags_is_modified_when_a_file_is(
@@ -429,10 +435,10 @@ def test_a_version_that_was_deregistered_since_is_still_named(
     write(clone, files)
     leave_receipt(clone, "churn", files, version="v1.0.0")
 
-    assert entries(clone)["churn"] == Entry(
+    assert entries(clone)["churn"] == ListedModel(
         "churn",
         "models/churn.pkl",
-        Holding("present", "v1.0.0"),
+        WorkspaceState("present", "v1.0.0"),
         "v2.0.0",
         {"prod": "v2.0.0"},
         ("v2.0.0",),
@@ -512,8 +518,8 @@ def test_a_git_repo_without_dvc_has_an_inventory(tmp_path: Path) -> None:
     project.tag("m@v1.0.0")
 
     assert entries(project.repo) == {
-        "m": Entry("m", "m.bin", V1, "v1.0.0", {}, ("v1.0.0",)),
-        "n": Entry("n", "n.bin", ABSENT),
+        "m": ListedModel("m", "m.bin", V1, "v1.0.0", {}, ("v1.0.0",)),
+        "n": ListedModel("n", "n.bin", ABSENT),
     }
     assert git(project.repo, "status", "--porcelain") == ""
 

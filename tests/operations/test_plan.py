@@ -10,25 +10,25 @@ from dvc_studio_models.operations.plan import (
     DOWNLOAD,
     LINK,
     UNCHANGED,
-    Held,
     Plan,
     Step,
+    TargetState,
     make_plan,
 )
 
 NEW, OLD = Digest(MD5, "a" * 32), Digest(MD5, "b" * 32)
 FILE = ModelFile("m/a", "https://storage/a", NEW, size=10)
 UNNAMED = ModelFile("m/a", "https://storage/a", None, size=10)
-RIGHT = Held(NEW, recoverable=True, size=11)
-RIGHT_AND_LOST = Held(NEW, recoverable=False, size=11)
-OTHER = Held(OLD, recoverable=True, size=3)
-MINE = Held(OLD, recoverable=False, size=3)
-LOOSE_LINK = Held(None, recoverable=True, size=0)
-UNREADABLE = Held(None, recoverable=False, size=0)
+RIGHT = TargetState(NEW, recoverable=True, size=11)
+RIGHT_AND_LOST = TargetState(NEW, recoverable=False, size=11)
+OTHER = TargetState(OLD, recoverable=True, size=3)
+MINE = TargetState(OLD, recoverable=False, size=3)
+LOOSE_LINK = TargetState(None, recoverable=True, size=0)
+UNREADABLE = TargetState(None, recoverable=False, size=0)
 
 
 def decide(
-    file: ModelFile, held: Held | None, *, cached: int | None, force: bool
+    file: ModelFile, held: TargetState | None, *, cached: int | None, force: bool
 ) -> Step:
     plan = make_plan(
         [file],
@@ -64,7 +64,7 @@ def decide(
     ],
 )
 def test_a_file_with_a_hash_is_decided(
-    held: Held | None, cached: int | None, force: bool, expected: tuple[str, int]
+    held: TargetState | None, cached: int | None, force: bool, expected: tuple[str, int]
 ) -> None:
     step = decide(FILE, held, cached=cached, force=force)
 
@@ -82,7 +82,7 @@ def test_a_file_with_a_hash_is_decided(
     ],
 )
 def test_a_file_without_a_hash_is_never_taken_for_unchanged(
-    held: Held | None, force: bool, expected: str
+    held: TargetState | None, force: bool, expected: str
 ) -> None:
     assert decide(UNNAMED, held, cached=12, force=force).action == expected
 

@@ -40,11 +40,11 @@ from dvc_studio_models.model import (
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.sources.resolve import (
-    Answer,
+    ResolvedModel,
     connect,
+    infer_repo_url,
     make_renewal,
-    object_of,
-    tell_repo,
+    object_version_id,
 )
 from dvc_studio_models.sources.settings import Settings
 from dvc_studio_models.sources.verification import (
@@ -93,15 +93,15 @@ def plain(path: str) -> ModelFile:
     return ModelFile(path, f"https://h/bucket/{path}?versionId=1")
 
 
-def answer_of(ref: ModelRef, *files: ModelFile) -> Answer:
-    return Answer(ref, tuple(sorted(files, key=lambda file: file.path)))
+def answer_of(ref: ModelRef, *files: ModelFile) -> ResolvedModel:
+    return ResolvedModel(ref, tuple(sorted(files, key=lambda file: file.path)))
 
 
-def churn(ref: ModelRef, version: str) -> Answer:
+def churn(ref: ModelRef, version: str) -> ResolvedModel:
     return answer_of(ref, file_of(PATH, CHURN[version]))
 
 
-def bert(ref: ModelRef, files: Mapping[str, bytes]) -> Answer:
+def bert(ref: ModelRef, files: Mapping[str, bytes]) -> ResolvedModel:
     return answer_of(
         ref, *(file_of(f"models/bert/{path}", c) for path, c in files.items())
     )
@@ -111,13 +111,17 @@ def no_listing(_: RecordedOutput) -> None:
     """Know of no folder what is in it."""
 
 
-def anchor(answer: Answer, clone: Clone, cache: Path | None = None) -> Answer:
+def verify(
+    answer: ResolvedModel, clone: Clone, cache: Path | None = None
+) -> ResolvedModel:
     """Verify with the clone's Git, where nobody knows what is in a folder."""
     with contextlib.closing(GitRegistry(clone.reader, cache=cache)) as registry:
         return verify_with_git(answer, registry, no_listing)
 
 
-def prove(answer: Answer, digests: Mapping[str, Digest], clone: Clone) -> Answer:
+def verify_downloads(
+    answer: ResolvedModel, digests: Mapping[str, Digest], clone: Clone
+) -> ResolvedModel:
     """Do so after the download."""
     with contextlib.closing(GitRegistry(clone.reader)) as registry:
         return verify_downloads_with_git(answer, digests, registry, no_listing)
@@ -159,11 +163,11 @@ def test_the_first_rule_that_applies_tells_the_repo(
         git_remote="git-remote" if "--git-remote" in rules else None,
     )
 
-    assert tell_repo(clone, settings, options) == f"https://h/{winner}/r.git"
+    assert infer_repo_url(clone, settings, options) == f"https://h/{winner}/r.git"
 
 
 def test_without_any_setting_origin_tells_the_repo(clone: Clone) -> None:
-    assert tell_repo(clone, SETTINGS, PullOptions()) == ORIGIN_URL
+    assert infer_repo_url(clone, SETTINGS, PullOptions()) == ORIGIN_URL
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,7 @@ def test_no_password_is_told(
     clone: Clone, settings: dict[str, str], options: dict[str, str], where: str
 ) -> None:
     here = clone if where == "inside" else None
-    told = tell_repo(here, replace(SETTINGS, **settings), PullOptions(**options))
+    told = infer_repo_url(here, replace(SETTINGS, **settings), PullOptions(**options))
 
     assert told == "https://h/o/r"
 
@@ -190,7 +194,7 @@ def test_an_empty_git_remote_of_a_script_is_not_taken_for_none(clone: Clone) -> 
     settings = replace(SETTINGS, repo_url="o/r")
 
     with pytest.raises(GitRemoteError, match="no Git remote ''"):
-        tell_repo(clone, settings, PullOptions(git_remote=""))
+        infer_repo_url(clone, settings, PullOptions(git_remote=""))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,7 @@ def test_a_folder_of_this_machine_is_refused(
     git(project.repo, "remote", "set-url", "origin", url)
 
     with pytest.raises(GitRemoteError, match="is a folder of this machine") as caught:
-        tell_repo(clone, SETTINGS, PullOptions())
+        infer_repo_url(clone, SETTINGS, PullOptions())
 
     assert caught.value.exit_code == 251
 
@@ -217,7 +221,7 @@ def test_a_studio_on_this_machine_may_know_its_folders(
     git(project.repo, "remote", "set-url", "origin", "../models.git")
     settings = replace(SETTINGS, url="http://127.0.0.1:8501")
 
-    assert tell_repo(clone, settings, PullOptions()) == str(project.bare.resolve())
+    assert infer_repo_url(clone, settings, PullOptions()) == str(project.bare.resolve())
 
 
 # -- which repo, outside of Git
@@ -239,7 +243,9 @@ def test_a_studio_on_this_machine_may_know_its_folders(
 def test_outside_git_a_url_of_the_settings_counts(
     settings: dict[str, str], expected: str
 ) -> None:
-    assert expected == tell_repo(None, replace(SETTINGS, **settings), PullOptions())
+    assert expected == infer_repo_url(
+        None, replace(SETTINGS, **settings), PullOptions()
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,7 +260,7 @@ def test_outside_git_without_a_url_the_error_says_so(
     settings: dict[str, str], options: dict[str, str]
 ) -> None:
     with pytest.raises(GitRemoteError, match=r"no Git repository\n.*--repo URL"):
-        tell_repo(None, replace(SETTINGS, **settings), PullOptions(**options))
+        infer_repo_url(None, replace(SETTINGS, **settings), PullOptions(**options))
 
 
 # -- may Studio be asked
@@ -291,7 +297,7 @@ def test_the_settings_say_whom_to_ask() -> None:
 def test_content_that_git_recorded_is_anchored(
     project: Project, clone: Clone, ref: ModelRef, version: str
 ) -> None:
-    anchored = anchor(churn(ref, version), clone)
+    anchored = verify(churn(ref, version), clone)
 
     assert anchored.version == known(project, version)
     assert anchored.record is not None
@@ -308,7 +314,7 @@ def test_content_that_git_recorded_is_anchored(
 def test_git_tells_the_size_of_a_single_file(
     clone: Clone, ref: ModelRef, version: str
 ) -> None:
-    anchored = anchor(churn(ref, version), clone)
+    anchored = verify(churn(ref, version), clone)
 
     assert [file.size for file in anchored.files] == [len(CHURN[version])]
 
@@ -316,18 +322,18 @@ def test_git_tells_the_size_of_a_single_file(
 def test_a_link_keeps_its_bytes_when_it_is_anchored(clone: Clone) -> None:
     answer = churn(V1, "v1.0.0")
 
-    assert anchor(answer, clone).files[0].url == answer.files[0].url
+    assert verify(answer, clone).files[0].url == answer.files[0].url
 
 
 def test_the_layout_of_dvc_2_is_anchored_too(clone: Clone) -> None:
     answer = answer_of(V1, file_of(PATH, CHURN["v1.0.0"], dvc2=True))
 
-    assert anchor(answer, clone).record
+    assert verify(answer, clone).record
 
 
 def test_a_version_with_another_hash_in_git_is_refused(clone: Clone) -> None:
     with pytest.raises(IntegrityError) as caught:
-        anchor(churn(V1, "v2.0.0"), clone)
+        verify(churn(V1, "v2.0.0"), clone)
     old, new = md5(CHURN["v1.0.0"]).value, md5(CHURN["v2.0.0"]).value
 
     assert str(caught.value).startswith(
@@ -348,13 +354,13 @@ class TestLaggingTags:
     ) -> None:
         answer = churn(ref, "v1.0.0")
 
-        assert anchor(answer, clone) == answer
+        assert verify(answer, clone) == answer
 
     def test_a_warning_says_what_to_do(
         self, clone: Clone, ref: ModelRef, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING, logger="dvc"):
-            anchor(churn(ref, "v1.0.0"), clone)
+            verify(churn(ref, "v1.0.0"), clone)
 
         expected = (
             f"by the local tags '{ref}' is v2.0.0, but Studio serves other content, "
@@ -367,7 +373,7 @@ class TestLaggingTags:
     def test_files_may_lie_elsewhere_by_now(self, clone: Clone, ref: ModelRef) -> None:
         answer = answer_of(ref, file_of("new/churn.pkl", CHURN["v2.0.0"]))
 
-        assert anchor(answer, clone) == answer
+        assert verify(answer, clone) == answer
 
 
 @pytest.mark.parametrize(
@@ -383,7 +389,7 @@ def test_what_no_tag_knows_stays_unanchored_without_a_word(
 ) -> None:
     answer = churn(ref, "v1.0.0")
     with caplog.at_level(logging.WARNING, logger="dvc"):
-        anchored = anchor(answer, clone)
+        anchored = verify(answer, clone)
 
     assert (anchored, caplog.messages) == (answer, [])
 
@@ -394,14 +400,14 @@ def test_a_clone_without_tags_anchors_nothing(project: Project, tmp_path: Path) 
     answer = churn(V1, "v1.0.0")
     clone = Clone.find(folder)
 
-    assert anchor(answer, clone) == answer
+    assert verify(answer, clone) == answer
 
 
 def test_a_deregistered_version_anchors_nothing(project: Project, clone: Clone) -> None:
     project.tag("churn@v1.0.0!", "churn@v1.0.0")
     answer = churn(V1, "v1.0.0")
 
-    assert anchor(answer, clone) == answer
+    assert verify(answer, clone) == answer
 
 
 def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
@@ -412,7 +418,7 @@ def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
     commit_all(project, "Keep a model in Git")
     project.tag("small=small@v1.0.0")
     ref = ModelRef("small:small", version="v1.0.0")
-    anchored = anchor(answer_of(ref, file_of("small/small.bin", b"x")), clone)
+    anchored = verify(answer_of(ref, file_of("small/small.bin", b"x")), clone)
 
     assert (anchored.version, anchored.record) == (
         known(project, "v1.0.0", "small=small"),
@@ -423,7 +429,7 @@ def test_a_version_that_git_has_without_dvc_is_named_but_not_anchored(
 def test_a_model_of_a_folder_is_anchored(project: Project, clone: Clone) -> None:
     ref = ModelRef("services/fraud:fraud", version="v1.0.0")
     answer = answer_of(ref, file_of("services/fraud/model.bin", FRAUD))
-    anchored = anchor(answer, clone)
+    anchored = verify(answer, clone)
 
     assert anchored.version == known(project, "v1.0.0", "services/fraud=fraud")
 
@@ -432,10 +438,10 @@ def test_what_was_read_once_is_read_from_the_cache(
     clone: Clone, tmp_path: Path
 ) -> None:
     cache = tmp_path / "registry.json"
-    first = anchor(churn(V1, "v1.0.0"), clone, cache)
+    first = verify(churn(V1, "v1.0.0"), clone, cache)
     size = f'"size": {len(CHURN["v1.0.0"])}'
     cache.write_text(cache.read_text().replace(size, '"size": 77'))
-    second = anchor(replace(first, version=None, record=None), clone, cache)
+    second = verify(replace(first, version=None, record=None), clone, cache)
 
     assert first.record
     assert second.record
@@ -455,7 +461,7 @@ def test_what_was_read_once_is_read_from_the_cache(
 )
 def test_a_directory_is_anchored_by_its_dir_hash(clone: Clone, ref: ModelRef) -> None:
     version = ref.version or "v2.0.0"
-    anchored = anchor(bert(ref, BERT[version]), clone)
+    anchored = verify(bert(ref, BERT[version]), clone)
 
     assert anchored.version is not None
     assert anchored.version.version == version
@@ -480,13 +486,13 @@ def test_a_directory_that_is_not_what_git_recorded_is_refused(
     answer = bert(BERT_V1, {p: c for p, c in files.items() if c is not None})
 
     with pytest.raises(IntegrityError, match=r"says md5 \w{32}\.dir, got \w{32}\.dir"):
-        anchor(answer, clone)
+        verify(answer, clone)
 
 
 def test_a_directory_that_moved_on_stays_unanchored(clone: Clone) -> None:
     answer = bert(ModelRef("bert"), BERT["v1.0.0"])
 
-    assert anchor(answer, clone) == answer
+    assert verify(answer, clone) == answer
 
 
 @pytest.mark.parametrize(
@@ -502,7 +508,7 @@ def test_git_vouches_for_no_file_outside_the_models_own_path(
     files = [file_of(f"{folder}/{p}", c) for p, c in BERT["v2.0.0"].items()]
     answer = answer_of(ModelRef("bert"), *files, *(file_of(p, b"") for p in more))
 
-    assert anchor(answer, clone) == answer
+    assert verify(answer, clone) == answer
 
 
 def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
@@ -513,7 +519,7 @@ def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
     answer = replace(answer, files=(*answer.files, *strays))
 
     with pytest.raises(UnsafePathError, match="own path is 'models/bert'") as caught:
-        anchor(answer, clone)
+        verify(answer, clone)
 
     assert [path for path, _ in caught.value.problems] == [f.path for f in strays]
     assert caught.value.exit_code == 7
@@ -529,7 +535,7 @@ def test_a_version_is_confined_to_its_path_also_where_git_has_no_hash(
     ref = ModelRef("small:small", version="v1.0.0")
 
     with pytest.raises(UnsafePathError):
-        anchor(answer_of(ref, file_of("small/x.bin", b"x")), clone)
+        verify(answer_of(ref, file_of("small/x.bin", b"x")), clone)
 
 
 # -- links that tell no hash
@@ -538,7 +544,7 @@ def test_a_version_is_confined_to_its_path_also_where_git_has_no_hash(
 def test_a_version_takes_its_missing_hash_and_size_from_git(
     project: Project, clone: Clone
 ) -> None:
-    anchored = anchor(answer_of(V1, plain(PATH)), clone)
+    anchored = verify(answer_of(V1, plain(PATH)), clone)
     content = CHURN["v1.0.0"]
 
     assert [(file.digest, file.size) for file in anchored.files] == [
@@ -548,7 +554,7 @@ def test_a_version_takes_its_missing_hash_and_size_from_git(
 
 
 def test_a_stage_takes_no_hash_of_tags_that_may_lag(clone: Clone) -> None:
-    anchored = anchor(answer_of(PROD, plain(PATH)), clone)
+    anchored = verify(answer_of(PROD, plain(PATH)), clone)
 
     assert (anchored.files[0].digest, anchored.record) == (None, None)
 
@@ -562,23 +568,23 @@ def test_a_directory_without_hashes_is_not_anchored_yet(
         plain(file.path) if hashless == "all" or not at else file
         for at, file in enumerate(answer.files)
     ]
-    anchored = anchor(answer_of(BERT_V1, *files), clone)
+    anchored = verify(answer_of(BERT_V1, *files), clone)
 
     assert anchored.record is None
     assert anchored.version == known(project, "v1.0.0", "bert")
 
 
-def unverified(clone: Clone, ref: ModelRef) -> tuple[Answer, dict[str, Digest]]:
+def unverified(clone: Clone, ref: ModelRef) -> tuple[ResolvedModel, dict[str, Digest]]:
     """Give a directory of hashless links, and the hashes that a download brings."""
     files = BERT["v1.0.0"]
     links = [plain(f"models/bert/{path}") for path in files]
     digests = {f"models/bert/{path}": md5(content) for path, content in files.items()}
-    return anchor(answer_of(ref, *links), clone), digests
+    return verify(answer_of(ref, *links), clone), digests
 
 
 def test_after_the_download_git_vouches_for_a_directory(clone: Clone) -> None:
     answer, digests = unverified(clone, BERT_V1)
-    proved = prove(answer, digests, clone)
+    proved = verify_downloads(answer, digests, clone)
 
     assert proved.record is not None
     assert proved.unverified is None
@@ -590,7 +596,9 @@ def test_after_the_download_a_version_with_other_content_is_refused(
     answer, digests = unverified(clone, BERT_V1)
 
     with pytest.raises(IntegrityError):
-        prove(answer, {**digests, "models/bert/config.json": md5(b"{}")}, clone)
+        verify_downloads(
+            answer, {**digests, "models/bert/config.json": md5(b"{}")}, clone
+        )
 
 
 def test_after_the_download_other_content_of_the_latest_is_only_told(
@@ -598,7 +606,7 @@ def test_after_the_download_other_content_of_the_latest_is_only_told(
 ) -> None:
     answer, digests = unverified(clone, ModelRef("bert"))
     with caplog.at_level(logging.WARNING, logger="dvc"):
-        proved = prove(answer, digests, clone)
+        proved = verify_downloads(answer, digests, clone)
 
     assert (proved.version, proved.record, proved.unverified) == (None, None, None)
     assert "git fetch --prune --prune-tags --force --tags" in caplog.text
@@ -607,16 +615,16 @@ def test_after_the_download_other_content_of_the_latest_is_only_told(
 def test_after_the_download_a_stage_of_one_file_is_proved(
     project: Project, clone: Clone
 ) -> None:
-    answer = anchor(answer_of(PROD, plain(PATH)), clone)
-    proved = prove(answer, {PATH: md5(CHURN["v2.0.0"])}, clone)
+    answer = verify(answer_of(PROD, plain(PATH)), clone)
+    proved = verify_downloads(answer, {PATH: md5(CHURN["v2.0.0"])}, clone)
 
     assert proved.version == known(project, "v2.0.0")
 
 
 def test_what_is_anchored_needs_no_proof(clone: Clone) -> None:
-    anchored = anchor(churn(V1, "v1.0.0"), clone)
+    anchored = verify(churn(V1, "v1.0.0"), clone)
 
-    assert prove(anchored, {PATH: md5(b"other")}, clone) is anchored
+    assert verify_downloads(anchored, {PATH: md5(b"other")}, clone) is anchored
 
 
 # -- new links
@@ -637,8 +645,8 @@ def serve(studio: StudioServer, files: Mapping[str, bytes]) -> None:
     )
 
 
-def asked(client: StudioClient, ref: ModelRef = LATEST) -> Answer:
-    return Answer(ref, client.files(ORIGIN_URL, ref))
+def asked(client: StudioClient, ref: ModelRef = LATEST) -> ResolvedModel:
+    return ResolvedModel(ref, client.files(ORIGIN_URL, ref))
 
 
 def test_renewed_links_are_new_ones_to_the_same_content(
@@ -739,8 +747,8 @@ def test_links_without_hashes_to_another_object_are_refused(
 def test_an_object_is_named_by_its_version_where_it_is(one: str, other: str) -> None:
     again = f"https://user:secret@{one}&X-Amz-Signature=secret"
 
-    assert object_of(f"https://{one}") == object_of(again)
-    assert object_of(f"https://{one}") != object_of(f"https://{other}")
+    assert object_version_id(f"https://{one}") == object_version_id(again)
+    assert object_version_id(f"https://{one}") != object_version_id(f"https://{other}")
 
 
 @pytest.mark.parametrize(
@@ -752,13 +760,13 @@ def test_an_object_is_named_by_its_version_where_it_is(one: str, other: str) -> 
     ],
 )
 def test_an_object_that_may_change_or_has_a_hash_is_not_named(link: str) -> None:
-    assert object_of(f"https://h/{link}") is None
+    assert object_version_id(f"https://h/{link}") is None
 
 
 def test_a_hash_from_git_does_not_hinder_a_renewal(
     clone: Clone, studio: StudioServer, client: StudioClient
 ) -> None:
     studio.serve("churn", {PATH: f"https://h/{PATH}"}, version="v1.0.0")
-    answer = anchor(asked(client, V1), clone)
+    answer = verify(asked(client, V1), clone)
 
     assert make_renewal(client, ORIGIN_URL, [answer])().keys() == {PATH}

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import GitFileMissingError, IntegrityError, disk_errors
-from dvc_studio_models.sources.base import Arrival
+from dvc_studio_models.sources.base import DownloadedFile
 from dvc_studio_models.store.parts import PartStore, key_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def deliver_git_files(
     files: Sequence[ModelFile], registry: GitRegistry | None, store: Store
-) -> Iterator[list[Arrival]]:
+) -> Iterator[list[DownloadedFile]]:
     """Write files from Git to parts, each with the hash that it is to have.
 
     Args:
@@ -51,4 +51,4 @@ def deliver_git_files(
             part.describe(len(data), None)
             with part.open() as opened:
                 part.write(opened, 0, data)
-        yield [Arrival(file, file.digest, len(data), "git", part)]
+        yield [DownloadedFile(file, file.digest, len(data), "git", part)]

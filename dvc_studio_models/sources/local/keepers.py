@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import DvcRemoteError
-from dvc_studio_models.sources.base import Arrival
+from dvc_studio_models.sources.base import DownloadedFile
 from dvc_studio_models.sources.local.imports import SourceRepo
 from dvc_studio_models.sources.local.listings import read_remote_listing
 from dvc_studio_models.store.parts import PartStore
@@ -80,7 +80,7 @@ class Keepers:
 
     def fetch(
         self, files: Sequence[ModelFile], progress: Progress, *, jobs: int
-    ) -> Generator[list[Arrival]]:
+    ) -> Generator[list[DownloadedFile]]:
         """Bring contents into the cache, or to parts where another repo has them.
 
         Raises:
@@ -141,13 +141,15 @@ class Keepers:
         wanted: Mapping[str, ModelFile],
         tell: Callable[[int], None],
         jobs: int,
-    ) -> list[Arrival]:
+    ) -> list[DownloadedFile]:
         """Bring from a DVC remote into the cache."""
         digests = {path: file.digest for path, file in wanted.items() if file.digest}
         with self._explained():
             self._store.fetch(remote, digests, tell=tell, jobs=jobs)
         return [
-            Arrival(wanted[path], digest, self._store.size_of(digest) or 0, "git")
+            DownloadedFile(
+                wanted[path], digest, self._store.size_of(digest) or 0, "git"
+            )
             for path, digest in digests.items()
         ]
 
@@ -174,14 +176,14 @@ class Keepers:
         wanted: Mapping[str, ModelFile],
         tell: Callable[[int], None],
         jobs: int,
-    ) -> list[Arrival]:
+    ) -> list[DownloadedFile]:
         """Bring from the repo of an import to parts."""
         digests = {path: file.digest for path, file in wanted.items() if file.digest}
         store = PartStore(self._store.parts)
         source = self._source_of(output)
         parts = source.fetch(digests, output, store, tell=tell, jobs=jobs)
         return [
-            Arrival(wanted[path], digests[path], part.size or 0, "git", part)
+            DownloadedFile(wanted[path], digests[path], part.size or 0, "git", part)
             for path, part in parts.items()
         ]
 

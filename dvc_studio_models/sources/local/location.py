@@ -15,7 +15,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.model import ModelFile
 from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.urls import strip_secrets
-from dvc_studio_models.sources.resolve import Answer
+from dvc_studio_models.sources.resolve import ResolvedModel
 
 if TYPE_CHECKING:
     from dvc_studio_models.model import ModelRef, ModelVersion, Pin
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Location:
     """A model, and what its commit says of where it is kept."""
 
-    answer: Answer
+    answer: ResolvedModel
     """Its files only if it is pinned; else what Git recorded."""
 
     outputs: tuple[RecordedOutput, ...] = ()
@@ -70,7 +70,7 @@ def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
         reason = f"no 'dvc.yaml' annotates it at {version.commit[:7]}"
         raise NotStoredError(ref, reason)
     _refuse_unstored(ref, record, version)
-    return Location(Answer(ref, (), version, record), record.outputs)
+    return Location(ResolvedModel(ref, (), version, record), record.outputs)
 
 
 def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
@@ -90,7 +90,7 @@ def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
         )
         for f in pin.files
     )
-    return Location(Answer(ref, tuple(files), pin.version), outputs)
+    return Location(ResolvedModel(ref, tuple(files), pin.version), outputs)
 
 
 def _refuse_unstored(

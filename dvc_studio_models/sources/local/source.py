@@ -26,7 +26,7 @@ from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.sources.base import common_folder
 from dvc_studio_models.sources.local.keepers import Keepers
 from dvc_studio_models.sources.local.location import locate
-from dvc_studio_models.sources.resolve import Answer, tell_repo
+from dvc_studio_models.sources.resolve import ResolvedModel, infer_repo_url
 from dvc_studio_models.sources.verification import with_git_files
 from dvc_studio_models.store.dvc import DvcStore, open_store, tag_cache_path
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.registry.recorded import Listing, RecordedOutput
-    from dvc_studio_models.sources.base import Arrival, Here
+    from dvc_studio_models.sources.base import DownloadedFile, PullContext
     from dvc_studio_models.sources.local.location import Location
     from dvc_studio_models.store.base import Store
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 class LocalSource:
     """Answers from the clone; brings from the DVC cache, or the DVC remote."""
 
-    def __init__(self, here: Here, kind: str, options: PullOptions) -> None:
+    def __init__(self, here: PullContext, kind: str, options: PullOptions) -> None:
         """Look at nothing yet.
 
         Raises:
@@ -65,7 +65,7 @@ class LocalSource:
             raise UsageError(msg)
         self.kind = kind
         self.clone: Clone | None = here.clone
-        self.repo = _tell_repo(here, options)
+        self.repo = _infer_repo(here, options)
         self._clone = here.clone
         self._wait = options.wait_for_lock
         self._folder = here.folder
@@ -73,7 +73,9 @@ class LocalSource:
         self._locations: list[Location] = []
         self._keep = not options.dry_run
 
-    def answer(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> list[Answer]:
+    def resolve(
+        self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
+    ) -> list[ResolvedModel]:
         """Tell from pins, tags and Git what each is.
 
         Raises:
@@ -127,7 +129,7 @@ class LocalSource:
         """Give the clone's own, wherever the files are to lie."""
         return self._opened
 
-    def foresee(
+    def expected_sizes(
         self,
         files: Sequence[ModelFile],
         options: PullOptions,  # noqa: ARG002 - for Studio's source
@@ -140,14 +142,14 @@ class LocalSource:
         self._refuse_missing(files)
         return {}
 
-    def fetch(
+    def deliver(
         self,
         files: Sequence[ModelFile],
         store: Store,  # noqa: ARG002 - it is ours
         progress: Progress,
         *,
         jobs: int,
-    ) -> Generator[list[Arrival]]:
+    ) -> Generator[list[DownloadedFile]]:
         """Bring from the remote into the cache.
 
         Raises:
@@ -205,7 +207,7 @@ class LocalSource:
         self._store = open_store(root / folder, root, wait_for_lock=self._wait)
         return self._store
 
-    def _list_files(self, answer: Answer, store: Store) -> Answer:
+    def _list_files(self, answer: ResolvedModel, store: Store) -> ResolvedModel:
         record = answer.record
         if answer.files or record is None:
             return answer
@@ -249,14 +251,14 @@ class LocalSource:
         return listing
 
 
-def _tell_repo(here: Here, options: PullOptions) -> str:
+def _infer_repo(here: PullContext, options: PullOptions) -> str:
     try:
-        return tell_repo(here.clone, here.settings, options)
+        return infer_repo_url(here.clone, here.settings, options)
     except GitRemoteError:
         return str(here.clone.root) if here.clone else ""
 
 
-def _holds(store: Store, answer: Answer) -> bool:
+def _holds(store: Store, answer: ResolvedModel) -> bool:
     """Whether the cache has all of a model."""
     digests: list[Digest | None] = [file.digest for file in answer.files]
     for output in answer.record.outputs if answer.record else ():
