@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.model import MD5, Digest, ModelFile, SilentProgress
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.transfer.engine import Fetched, Tuning, fetch
+from dvc_studio_models.transfer.engine import Tuning, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from servers import FileServer
 
     from dvc_studio_models.model import Progress
+    from dvc_studio_models.store.part import DownloadedFile
 
 RANGE = 1 << 20
 EVEN = Tuning(range_bytes=RANGE, first_bytes=RANGE, ramp=1)
@@ -91,7 +92,7 @@ class Fetcher:
         tuning: Tuning = IMPATIENT,
         renew: Callable[[], Mapping[str, str]] | None = None,
         progress: Progress | None = None,
-    ) -> Generator[list[Fetched]]:
+    ) -> Generator[list[DownloadedFile]]:
         """Start to fetch files, as a pull does."""
         return fetch(
             files,
@@ -102,7 +103,9 @@ class Fetcher:
             tuning=tuning,
         )
 
-    def fetch(self, files: Sequence[ModelFile], **options: Any) -> dict[str, Fetched]:
+    def fetch(
+        self, files: Sequence[ModelFile], **options: Any
+    ) -> dict[str, DownloadedFile]:
         """Fetch files to the end; path -> what came."""
         batches = self.stream(files, **options)
         return {done.file.path: done for batch in batches for done in batch}
@@ -111,8 +114,8 @@ class Fetcher:
         """Publish one content, fetch it, and give the bytes that came."""
         files = self.publish(content)
         (done,) = self.fetch(files, **options).values()
-        assert done.size == done.path.stat().st_size
-        got = done.path.read_bytes()
+        assert done.size == done.part.path.stat().st_size
+        got = done.part.path.read_bytes()
         done.part.discard()
         return got
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import Digest, PullOptions
     from dvc_studio_models.operations.prepare import PreparedPull
-    from dvc_studio_models.sources.base import DownloadedFile
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.part import DownloadedFile
 
 
 def save_receipts(

@@ -61,8 +61,9 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import Digest, ModelFile, Progress
     from dvc_studio_models.operations.prepare import PreparedPull
-    from dvc_studio_models.sources.base import DownloadedFile, PullContext, Source
+    from dvc_studio_models.sources.base import PullContext, Source
     from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.part import DownloadedFile
 
 
 def pull(

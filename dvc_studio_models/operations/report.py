@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.operations.prepare import PreparedPull
-    from dvc_studio_models.sources.base import DownloadedFile, Source
+    from dvc_studio_models.sources.base import Source
     from dvc_studio_models.sources.resolve import ResolvedModel
+    from dvc_studio_models.store.part import DownloadedFile
 
 _DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
 

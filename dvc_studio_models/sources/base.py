@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.sources.settings import Settings
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.part import Part
+    from dvc_studio_models.store.part import DownloadedFile
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,6 @@ class PullContext:
     folder: Path
     clone: Clone | None
     settings: Settings
-
-
-@dataclass(frozen=True)
-class DownloadedFile:
-    """A content that was brought, with the hash that it was to have."""
-
-    file: ModelFile
-    digest: Digest
-    size: int
-    """In bytes."""
-
-    verified_by: str
-    """``url`` (the hash that it was asked for by), ``storage`` or ``size``."""
-
-    part: Part | None = None
-    """The bytes, where the cache may not have them; whoever takes them over moves or
-    removes the file."""
-
-    copy: Part | None = None
-    """The same bytes once more, for the cache; then the part is for the workspace."""
 
 
 class Source(Protocol):

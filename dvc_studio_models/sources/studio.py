@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.model import MD5, STUDIO, Digest
-from dvc_studio_models.sources.base import DownloadedFile, common_folder
+from dvc_studio_models.model import STUDIO, Digest
+from dvc_studio_models.sources.base import common_folder
 from dvc_studio_models.sources.resolve import (
     ResolvedModel,
     connect,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import ModelFile, ModelRef, Pin, Progress, PullOptions
     from dvc_studio_models.sources.base import PullContext
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.transfer.engine import Fetched
+    from dvc_studio_models.store.part import DownloadedFile
 
 
 class StudioSource:
@@ -97,12 +96,9 @@ class StudioSource:
     ) -> Generator[list[DownloadedFile]]:
         """Download to parts."""
         parts = PartStore(store.parts, second_copy=store.needs_second_copy)
-        stream = fetch(
+        return fetch(
             files, store=parts, renew=self._renew(), progress=progress, jobs=jobs
         )
-        with contextlib.closing(stream):
-            for batch in stream:
-                yield [_downloaded(done) for done in batch]
 
     def _renew(self) -> Callable[[], dict[str, str]]:
         return make_renewal(self._client, self.repo, self._answers)
@@ -112,10 +108,3 @@ class StudioSource:
         for store in self._stores.values():
             store.close()
         self._client.close()
-
-
-def _downloaded(done: Fetched) -> DownloadedFile:
-    digest = done.file.digest or Digest(MD5, done.md5)
-    return DownloadedFile(
-        done.file, digest, done.size, done.verified_by, done.part, done.copy
-    )

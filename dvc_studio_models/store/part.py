@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from dvc_studio_models.files.owner import host_id, process_id
@@ -17,6 +18,8 @@ from dvc_studio_models.store.ranges import Ranges
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from dvc_studio_models.model import Digest, ModelFile
 
 RECORD = "ranges"
 _RECORD_FROM_BYTES = 1 << 20  # less is fetched again sooner than it is recorded
@@ -207,6 +210,31 @@ class Part:
         self.close()
         self._store.forget(self)
         return True
+
+
+@dataclass(frozen=True)
+class DownloadedFile:
+    """A file whose content was downloaded and verified."""
+
+    file: ModelFile
+    digest: Digest
+    size: int
+    """In bytes."""
+
+    verified_by: str
+    """``url`` (the hash in its URL), ``git``, ``storage`` or ``size``."""
+
+    part: Part | None = field(repr=False, default=None)
+    """The content; None if it was downloaded into the cache."""
+
+    copy: Part | None = field(repr=False, default=None)
+    """A second copy, for the cache; ``part`` is then for the workspace."""
+
+    def release(self) -> int:
+        """Keep the part for the next pull; return how many bytes are kept."""
+        if self.copy is not None:
+            self.copy.discard()
+        return self.part.release() if self.part is not None else 0
 
 
 def record_of(home: Path) -> Path:

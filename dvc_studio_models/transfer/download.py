@@ -28,9 +28,11 @@ from dvc_studio_models.http.response import (
     RestartNeeded,
     Retry,
 )
+from dvc_studio_models.model import MD5, Digest
+from dvc_studio_models.store.part import DownloadedFile
 from dvc_studio_models.store.parts import key_of
 from dvc_studio_models.store.ranges import divide
-from dvc_studio_models.transfer.hashing import Fetched, verify
+from dvc_studio_models.transfer.hashing import verify
 from dvc_studio_models.transfer.retries import (
     ContentMismatch,
     RecoveryState,
@@ -63,7 +65,7 @@ class TransferContext:
     workers: Workers
     space: SpaceBudget
     tuning: Tuning
-    on_verified: Callable[[Download, Fetched], None]
+    on_verified: Callable[[Download, DownloadedFile], None]
 
 
 class Download:
@@ -355,5 +357,6 @@ class Download:
         size = part.size or 0
         self._context.space.update(self._totals, size, missing=self._totals.missing)
         copy = attempt.mirror.finish()
-        done = Fetched(self.file, size, md5, verified_by, part, copy)
+        digest = self.file.digest or Digest(MD5, md5)
+        done = DownloadedFile(self.file, digest, size, verified_by, part, copy)
         self._context.on_verified(self, done)

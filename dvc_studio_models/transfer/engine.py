@@ -28,16 +28,16 @@ from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
 from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
 from dvc_studio_models.transfer.download import Download, TransferContext
-from dvc_studio_models.transfer.hashing import Fetched
 from dvc_studio_models.transfer.space import SpaceBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelFile, Progress
+    from dvc_studio_models.store.part import DownloadedFile
     from dvc_studio_models.store.parts import PartStore
 
-__all__ = ["Fetched", "Tuning", "fetch"]
+__all__ = ["Tuning", "fetch"]
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -52,7 +52,7 @@ def fetch(
     progress: Progress,
     jobs: int = DEFAULT_JOBS,
     tuning: Tuning | None = None,
-) -> Generator[list[Fetched]]:
+) -> Generator[list[DownloadedFile]]:
     """Download files and yield them as they are verified, several at a time.
 
     Closing the generator, or an error, stops all connections and leaves the unfinished
@@ -93,7 +93,7 @@ class _Transfer:
         self._workers = Workers(jobs)
         self._lock = threading.Lock()
         self._active: set[Download] = set()
-        self._ready: list[Fetched] = []
+        self._ready: list[DownloadedFile] = []
         self._waiting = 0
         self._verified = 0
         self._all_ready = threading.Event()
@@ -120,7 +120,7 @@ class _Transfer:
         self._workers.add(functools.partial(self._begin, each) for each in downloads)
         self._workers.add_unlimited(self._follow)
 
-    def results(self, progress: Progress) -> Iterator[list[Fetched]]:
+    def results(self, progress: Progress) -> Iterator[list[DownloadedFile]]:
         """Yield what is verified, watching over the rest meanwhile."""
         waiting = 1
         while waiting:
@@ -146,7 +146,7 @@ class _Transfer:
         with self._lock:  # a thread may be left behind
             active, ready = list(self._active), list(self._ready)
         kept = sum(download.stop() for download in active)
-        kept += sum(fetched.release() for fetched in ready)
+        kept += sum(file.release() for file in ready)
         if kept:
             logger.warning(
                 "kept %s; the next pull goes on from there", format_bytes(kept)
@@ -168,11 +168,11 @@ class _Transfer:
             self._active.add(download)
         download.begin()
 
-    def _on_verified(self, download: Download, fetched: Fetched) -> None:
+    def _on_verified(self, download: Download, file: DownloadedFile) -> None:
         with self._lock:
             self._active.discard(download)
-            self._verified += fetched.size
-            self._ready.append(fetched)
+            self._verified += file.size
+            self._ready.append(file)
             self._waiting -= 1
             if not self._waiting:
                 self._all_ready.set()

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest
@@ -21,40 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dvc_studio_models.model import ModelFile
     from dvc_studio_models.store.part import Part
 
 HASH_BYTES = 1 << 20
 STARVING_AFTER_S = 0.025  # how long a look takes; to hash a chunk takes 2 ms
 _IDLE = 0.4  # of the time: less, and hashing is the limit
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A file whose bytes are on disk, with the hash that they were to have."""
-
-    file: ModelFile
-    size: int
-    """In bytes."""
-
-    md5: str
-    verified_by: str
-    """``url`` (the hash that the file was asked for by), ``storage`` or ``size``."""
-
-    part: Part = field(repr=False)
-    copy: Part | None = field(repr=False, default=None)
-    """The same bytes once more, for the cache, where that was wished and paid."""
-
-    def release(self) -> int:
-        """Leave it for the next pull; how many bytes."""
-        if self.copy is not None:
-            self.copy.discard()
-        return self.part.release()
-
-    @property
-    def path(self) -> Path:
-        """The bytes; whoever takes them over moves or removes the file."""
-        return self.part.path
 
 
 class PrefixHash:

@@ -80,8 +80,10 @@ def test_many_files_come_each_with_its_own_content(fetcher: Fetcher) -> None:
 
     fetched = fetcher.fetch(files, jobs=16)
 
-    assert [fetched[file.path].path.read_bytes() for file in files] == contents
-    assert [fetched[file.path].md5 for file in files] == [md5(c) for c in contents]
+    assert [fetched[file.path].part.path.read_bytes() for file in files] == contents
+    assert [fetched[file.path].digest.value for file in files] == [
+        md5(c) for c in contents
+    ]
     assert {done.verified_by for done in fetched.values()} == {"url"}
 
 
@@ -120,7 +122,7 @@ def test_text_hashed_by_dvc_2_is_verified_by_its_own_rule(fetcher: Fetcher) -> N
 
     (done,) = fetcher.fetch([replace(file, digest=digest)]).values()
 
-    assert done.path.read_bytes() == text
+    assert done.part.path.read_bytes() == text
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_without_a_hash_storage_vouches_if_it_can(
 
     (done,) = fetcher.fetch([replace(file, digest=None)]).values()
 
-    assert (done.verified_by, done.path.read_bytes()) == (vouches, SMALL)
+    assert (done.verified_by, done.part.path.read_bytes()) == (vouches, SMALL)
 
 
 def test_a_content_md5_that_does_not_fit_is_an_error(fetcher: Fetcher) -> None:
@@ -456,7 +458,7 @@ def test_links_that_die_between_ranges_are_renewed_and_the_part_goes_on(
 
     (done,) = fetcher.fetch([file], jobs=6).values()
 
-    assert done.path.read_bytes() == content
+    assert done.part.path.read_bytes() == content
     assert fetcher.renewals == 1
     served = [each.sent for each in fetcher.server.requests if each.status == 206]
     assert sum(served) == len(content)
@@ -559,7 +561,7 @@ def test_a_folder_that_vanishes_is_made_again(fetcher: Fetcher) -> None:
 
     (done,) = fetcher.fetch(files, jobs=1).values()
 
-    assert done.path.read_bytes() == LARGE
+    assert done.part.path.read_bytes() == LARGE
 
 
 # Progress, and the end
@@ -664,7 +666,7 @@ def test_a_stream_that_is_closed_early_keeps_what_came(fetcher: Fetcher) -> None
     ((done,),) = [next(stream)]
     stream.close()
 
-    assert done.path.read_bytes() == SMALL
+    assert done.part.path.read_bytes() == SMALL
     assert len(fetcher.parts) == 3  # and the other's bytes and record
 
 

@@ -46,7 +46,7 @@ stream = fetch(files, store=PartStore(Path(folder)), renew=dict,
                progress=SilentProgress(), jobs=jobs, tuning=tuning)
 for batch in stream:
     for done in batch:
-        print(done.md5, done.path, flush=True)
+        print(done.digest.value, done.part.path, flush=True)
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
 
@@ -84,7 +84,7 @@ def finish(fetcher: Fetcher, files: Sequence[ModelFile]) -> int:
     """Fetch what is missing, check all, and tell how many bytes that took."""
     fetcher.server.forget()
     (done,) = fetcher.fetch(files, jobs=JOBS).values()
-    assert done.path.read_bytes() == CONTENT
+    assert done.part.path.read_bytes() == CONTENT
     done.part.discard()
     assert fetcher.parts == []
     return fetcher.server.bytes_served
@@ -167,7 +167,10 @@ def test_a_verified_file_that_was_not_placed_is_not_fetched_again(
     again = fetcher.fetch(files)
 
     assert fetcher.server.requests == []
-    assert [again[file.path].md5 for file in files] == [md5(CONTENT), md5(SMALL)]
+    assert [again[file.path].digest.value for file in files] == [
+        md5(CONTENT),
+        md5(SMALL),
+    ]
 
 
 def test_what_an_earlier_pull_left_counts_as_done(fetcher: Fetcher) -> None:
@@ -345,7 +348,7 @@ def test_many_pulls_at_once_share_what_one_left_without_harm(
 
     def pull() -> None:
         (done,) = fetcher.fetch(files, jobs=2).values()
-        contents.append(done.path.read_bytes())
+        contents.append(done.part.path.read_bytes())
         done.part.discard()
 
     threads = [threading.Thread(target=pull) for _ in range(4)]
@@ -371,7 +374,7 @@ def test_a_part_that_another_pull_takes_away_is_begun_again(fetcher: Fetcher) ->
     fetcher.server.choose = choose
     (done,) = fetcher.fetch(files, jobs=2).values()
 
-    assert done.path.read_bytes() == CONTENT
+    assert done.part.path.read_bytes() == CONTENT
 
 
 # Memory

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import GitFileMissingError, IntegrityError, disk_errors
-from dvc_studio_models.sources.base import DownloadedFile
+from dvc_studio_models.store.part import DownloadedFile
 from dvc_studio_models.store.parts import PartStore, key_of
 
 if TYPE_CHECKING:

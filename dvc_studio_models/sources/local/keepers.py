@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import DvcRemoteError
-from dvc_studio_models.sources.base import DownloadedFile
 from dvc_studio_models.sources.local.imports import SourceRepo
 from dvc_studio_models.sources.local.listings import read_remote_listing
+from dvc_studio_models.store.part import DownloadedFile
 from dvc_studio_models.store.parts import PartStore
 from dvc_studio_models.store.remote import NOT_THERE, DvcRemote, configured_remotes
 

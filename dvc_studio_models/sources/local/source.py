@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.registry.recorded import Listing, RecordedOutput
-    from dvc_studio_models.sources.base import DownloadedFile, PullContext
+    from dvc_studio_models.sources.base import PullContext
     from dvc_studio_models.sources.local.location import Location
     from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.part import DownloadedFile
 
 
 class LocalSource:
