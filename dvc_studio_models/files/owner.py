@@ -1,6 +1,6 @@
-"""Whose a file on its way is: which process works at it, on which machine.
+"""Which process owns a temporary file, and whether that process still runs.
 
-No lock is asked: where locks lie, whoever works would lose what it needs.
+File locks are not used: where they do not work, a running process would lose its files.
 """
 
 from __future__ import annotations
@@ -10,61 +10,77 @@ import os
 import socket
 from pathlib import Path
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TICKS_PER_S = 100  # the kernel rounds the time of a start to these
+
 
 @functools.cache
 def host_id() -> str:
-    """Name what a process number is unique in: the host, and the container in it."""
+    """Return what a process number is unique in: host, container and boot.
+
+    Hosts made of one image may share their name and a file system, but not the boot ID.
+    """
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
+        boot = _BOOT_ID.read_text("ascii").strip()
     except OSError:
-        namespace = 0
-    return f"{socket.gethostname()}-{namespace}"
+        namespace, boot = 0, ""
+    return f"{socket.gethostname()}-{namespace}-{boot}"
 
 
 def process_id() -> str:
-    """Name this process: its number, which others get later, and when it started.
+    """Return the number of this process and when it started.
 
-    A container that starts anew is the same machine and gives the same numbers.
+    The number alone is not enough: a container that restarts uses the same ones again.
     """
-    return _name(os.getpid())
+    return _with_start(os.getpid())
 
 
-@functools.cache
-def _name(number: int) -> str:
-    started = _started(number)
-    return f"{number}_{started}" if started else str(number)
+def owner_id() -> str:
+    """Return the part of a file's name that says that this process owns the file."""
+    return f"{host_id()}-{process_id()}"
 
 
-def is_dead(process: str, where: str) -> bool | None:
-    """Tell whether a process is over.
+def is_dead(owner: str) -> bool | None:
+    """Check whether the process that owns a file has ended.
 
     Args:
-        process: Its name, see :func:`process_id`, or its number alone.
-        where: The :func:`host_id` that it ran on.
+        owner: Its :func:`owner_id`.
 
     Returns:
-        None where that cannot be told from here.
+        None if this host cannot tell: the process ran on another host or before the
+        last boot, or the name does not say when it started or is of an older format.
     """
+    host, _, process = owner.rpartition("-")
     number, _, started = process.partition("_")
-    if where != host_id() or not number.isdecimal():
+    if host != host_id() or not number.isdecimal():
         return None
     try:
         os.kill(int(number), 0)
     except (ProcessLookupError, OverflowError):
         return True
-    except OSError:  # it is somebody else's
+    except OSError:  # it runs as another user
         pass
-    now = _started(int(number))
+    now = _start_ticks(int(number))
     if not now:
         return False
     return now != started if started else None
 
 
-def _started(number: int) -> str:
-    """Tell when a process started, in ticks since the machine did; empty if unknown."""
+@functools.cache
+def _with_start(number: int) -> str:
+    started = _start_ticks(number)
+    return f"{number}_{started}" if started else str(number)
+
+
+def _start_ticks(number: int) -> str:
+    """Return when a process started, in ticks since the host did; empty if unknown."""
+    import psutil  # type: ignore[import-untyped]
+
     try:
-        status = Path(f"/proc/{number}/stat").read_bytes()
-    except OSError:  # this system has none, or hides it
+        # The clock may be set while the process runs, which moves both times.
+        booted = psutil.boot_time()
+        since_boot_s = psutil.Process(number).create_time() - booted
+    except (psutil.Error, OSError, RuntimeError):  # the system hides it
         return ""
-    fields = status.rpartition(b")")[2].split()  # before it, any name in brackets
-    return fields[19].decode("ascii")
+    return str(round(since_boot_s * _TICKS_PER_S))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import fsync_files
 from dvc_studio_models.files.folders import FOLDER, open_folder
-from dvc_studio_models.files.owner import host_id, is_dead, process_id
+from dvc_studio_models.files.owner import is_dead, owner_id
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -170,7 +170,7 @@ def write_atomically(path: Path, text: str, *, flushed: bool = False) -> None:
 
 def temporary_name() -> str:
     """Make a name that nobody else has, and that tells whose it is."""
-    return f"{TEMPORARY}{secrets.token_hex(8)}-{process_id()}-{host_id()}"
+    return f"{TEMPORARY}{secrets.token_hex(8)}-{owner_id()}"
 
 
 def is_stale(path: str | Path, *, folder: int | None = None) -> bool:
@@ -181,10 +181,9 @@ def is_stale(path: str | Path, *, folder: int | None = None) -> bool:
         folder: An open folder.
     """
     _, _, owner = Path(path).name.removeprefix(TEMPORARY).partition("-")
-    worker, _, where = owner.partition("-")
-    gone = is_dead(worker, where)
-    if gone is not None:
-        return gone
+    dead = is_dead(owner)
+    if dead is not None:
+        return dead
     try:
         changed = os.lstat(path, dir_fd=folder).st_mtime
     except OSError:

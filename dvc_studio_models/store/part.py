@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from dvc_studio_models.files.owner import host_id, process_id
+from dvc_studio_models.files.owner import owner_id
 from dvc_studio_models.store.ranges import Ranges
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Part:
         self.etag: str | None = None
         self.resumed = 0
         """How many bytes in it come from an earlier pull."""
-        self.path = home.with_name(f"{home.name}.{_owner()}")
+        self.path = home.with_name(f"{home.name}.{owner_id()}")
         """Where the bytes are, once there are any."""
         self._home = home
         self._resumable = resumable
@@ -259,7 +259,3 @@ def _natural(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError(text)
     return int(text)
-
-
-def _owner() -> str:
-    return f"{host_id()}-{process_id()}"

@@ -3,9 +3,9 @@
 Owns one folder. A part is a file there, with a record beside it of the bytes that have
 arrived. The record is only a hint; the hash of the whole decides.
 
-    KEY.ID                    what an earlier pull left of the content KEY
-    KEY.ID.HOST-NS-PID_START  what a pull works at, see ``owner``
-    KEY.ID.ranges             its record: size and ETag, then a line for each range
+    KEY.ID          what an earlier pull left of the content KEY
+    KEY.ID.OWNER    what a pull works at, see ``owner.owner_id``
+    KEY.ID.ranges   its record: size and ETag, then a line for each range
 
 A part is claimed by renaming it to a name that nobody else has: one winner, no file
 lock (on NFS and Lustre locks may succeed for everybody). When it is left unfinished it
@@ -222,6 +222,5 @@ def _is_needless(key: str, is_at_hand: Callable[[Digest], bool]) -> bool:
 
 
 def _is_abandoned(owner: str, age_s: float) -> bool:
-    where, _, process = owner.rpartition("-")
-    gone = is_dead(process, where)
-    return age_s > ABANDONED_AFTER_S if gone is None else gone
+    dead = is_dead(owner)
+    return age_s > ABANDONED_AFTER_S if dead is None else dead

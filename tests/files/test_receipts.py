@@ -154,8 +154,8 @@ def test_what_a_killed_pull_left_is_swept(receipts: Receipts, tmp_path: Path) ->
     receipts.save(CHURN)
     ended = subprocess.Popen(["true"])
     ended.wait()
-    ours = f"-{process_id()}-"
-    left = tmp_path / "receipts" / temporary_name().replace(ours, f"-{ended.pid}-")
+    name = f"{temporary_name().removesuffix(process_id())}{ended.pid}"
+    left = tmp_path / "receipts" / name
     left.touch()
 
     receipts.save(CHURN)

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from needs import mount_namespace, need_program
 
@@ -34,7 +35,7 @@ def dead() -> int:
 
 def named(pid: object) -> str:
     """Make the name of something that a process of this machine waits with."""
-    return temporary_name().replace(f"-{process_id()}-", f"-{pid}-")
+    return f"{temporary_name().removesuffix(process_id())}{pid}"
 
 
 def dated(path: Path, age_s: float) -> None:
@@ -90,32 +91,33 @@ def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
     python.symlink_to(sys.executable)
     code = (
         "import sys\n"
-        "from dvc_studio_models.files.owner import process_id\n"
-        "print(process_id(), flush=True)\n"
+        "from dvc_studio_models.files.owner import owner_id\n"
+        "print(owner_id(), flush=True)\n"
         "sys.stdin.read()\n"
     )
-    package = str(Path(scratch.__file__).parents[2])
+    # Under that name, Python does not find the packages of its environment.
+    folders = [Path(scratch.__file__).parents[2], Path(psutil.__file__).parents[1]]
     with subprocess.Popen(
         [python, "-c", code],
-        env={**os.environ, "PYTHONPATH": package},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as other:
         assert other.stdout
         name = other.stdout.readline().strip()
-        while_it_lives = is_dead(name, host_id())
+        while_it_lives = is_dead(name)
         other.kill()
 
-    number, _, started = name.partition("_")
+    number, _, started = name.removeprefix(f"{host_id()}-").partition("_")
     assert int(number) == other.pid
     assert int(started) >= int(process_id().partition("_")[2])  # it is our child
     assert while_it_lives is False
-    assert is_dead(name, host_id())
+    assert is_dead(name)
 
 
 def test_a_number_of_another_machine_tells_nothing(tmp_path: Path, dead: int) -> None:
-    (tmp_path / f"placing-0123-{dead}-elsewhere-1").touch()
+    (tmp_path / f"placing-0123-elsewhere-1-boot-{dead}").touch()
 
     sweep(tmp_path)
 
@@ -130,14 +132,23 @@ def test_a_number_that_is_none_tells_nothing(tmp_path: Path, pid: str) -> None:
     assert not is_stale(left)
 
 
-def test_what_is_of_nobody_here_is_swept_a_day_later(tmp_path: Path) -> None:
-    left = tmp_path / "placing-0123-1-elsewhere-1"
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("placing-0123-elsewhere-1-boot-1_1", id="another-host"),
+        pytest.param("placing-0123-1_1-elsewhere-1", id="named-by-an-older-version"),
+        pytest.param("placing-0123", id="without-an-owner"),
+    ],
+)
+def test_what_is_of_nobody_here_is_swept_a_day_later(tmp_path: Path, name: str) -> None:
+    young, left = tmp_path / name, tmp_path / name.replace("0123", "4567")
+    young.touch()
     left.touch()
     dated(left, STALE_AFTER_S + 60)
 
     sweep(tmp_path)
 
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_a_link_is_not_swept_through(tmp_path: Path, dead: int) -> None:
@@ -179,11 +190,39 @@ def without_proc(code: str, *args: Path) -> subprocess.CompletedProcess[str]:
 def test_without_proc_a_process_is_known_by_its_number() -> None:
     code = (
         "import os\n"
-        "from dvc_studio_models.files.owner import host_id, is_dead, process_id\n"
-        "print(process_id() == str(os.getpid()), is_dead(process_id(), host_id()))\n"
+        "from dvc_studio_models.files.owner import is_dead, owner_id, process_id\n"
+        "print(process_id() == str(os.getpid()), is_dead(owner_id()))\n"
     )
 
     assert without_proc(code).stdout == "True False\n"
+
+
+def test_two_hosts_of_one_name_leave_each_others_files_alone(
+    tmp_path: Path, dead: int
+) -> None:
+    """As two machines made of one image, that share a file system."""
+    left = tmp_path / named(dead)
+    left.touch()
+    (tmp_path / "boot_id").write_text("another\n")
+    code = (
+        "import sys\n"
+        "from dvc_studio_models.files.scratch import is_stale\n"
+        "print(is_stale(sys.argv[1]))\n"
+    )
+    mount = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+    done = subprocess.run(
+        [
+            *mount_namespace(),
+            *("sh", "-c", mount, tmp_path / "boot_id"),
+            *(sys.executable, "-c", code, left),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "False\n"
+    assert is_stale(left)
 
 
 @pytest.mark.parametrize("flushed", [False, True])

@@ -606,9 +606,8 @@ def test_what_a_killed_pull_left_is_swept(any_store: Store) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     with any_store.lock() as scratch:
-        left = scratch.with_name(
-            temporary_name().replace(f"-{process_id()}-", f"-{ended.pid}-")
-        )
+        name = f"{temporary_name().removesuffix(process_id())}{ended.pid}"
+        left = scratch.with_name(name)
         left.mkdir()
         (left / "file").touch()
 

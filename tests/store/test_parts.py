@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fetching import largest_file, noise
 
-from dvc_studio_models.files.owner import host_id, process_id
+from dvc_studio_models.files.owner import owner_id
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.parts import (
     ABANDONED_AFTER_S,
@@ -293,8 +293,8 @@ def test_the_part_of_a_process_whose_number_is_ours_now_is_claimed(
     """As in a container that starts anew after its pull was killed."""
     leave(store, 1000, (0, 300))
     (data,) = (path for path in folder.iterdir() if path.suffix != ".ranges")
-    number, _, started = process_id().partition("_")
-    before = f"{host_id()}-{number}_{int(started) - 1}"
+    host, _, started = owner_id().rpartition("_")
+    before = f"{host}_{int(started) - 1}"
     data.rename(data.with_name(f"{data.name}.{before}"))
 
     assert PartStore(folder).claim(KEY).resumed == 300
@@ -303,8 +303,11 @@ def test_the_part_of_a_process_whose_number_is_ours_now_is_claimed(
 @pytest.mark.parametrize(
     ("owner", "age_s", "claimed"),
     [
-        pytest.param("other-1-1", 0, False, id="another-host-at-work"),
-        pytest.param("other-1-1", ABANDONED_AFTER_S + 60, True, id="another-host-gone"),
+        pytest.param("other-1-boot-1", 0, False, id="another-host-at-work"),
+        pytest.param(
+            "other-1-boot-1", ABANDONED_AFTER_S + 60, True, id="another-host-gone"
+        ),
+        pytest.param("other-1-1_1", 0, False, id="older-version-at-work"),
         pytest.param("nonsense", ABANDONED_AFTER_S + 60, True, id="no-owner-of-ours"),
     ],
 )
