@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -53,9 +54,10 @@ def copy_piece(old: int, new: int, start: int, stop: int) -> None:
         OSError: The file system refuses, or the bytes are not there.
     """
     while start < stop:
-        try:
+        count = 0  # as some file systems answer that cannot do it
+        with contextlib.suppress(OSError, AttributeError):  # others, and other systems
             count = os.copy_file_range(old, new, stop - start, start, start)
-        except (OSError, AttributeError):  # two file systems, or a system without it
+        if not count:
             data = os.pread(old, min(_BUFFER_BYTES, stop - start), start)
             count = os.pwrite(new, data, start)
         if not count:

@@ -77,6 +77,26 @@ def test_a_copy_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
         copy_piece(old.fileno(), new.fileno(), 0, 6)
 
 
+def test_a_copy_is_made_where_the_kernel_copies_nothing(tmp_path: Path) -> None:
+    """Some file systems answer 0 instead of an error, as if the file ended there."""
+    need_program("strace")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(noise(3 << 20))
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from dvc_studio_models.files.durable import copy\n"
+        "copy(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+    inject = ["-e", "inject=copy_file_range:retval=0", "-o", tmp_path / "calls"]
+    run = ["strace", "-f", *inject, sys.executable, "-c", code, source, target]
+    done = subprocess.run(run, check=False, capture_output=True, text=True)
+
+    assert done.stderr == ""
+    assert target.read_bytes() == noise(3 << 20)
+    assert "(INJECTED)" in (tmp_path / "calls").read_text()
+
+
 def test_a_piece_is_copied_to_its_place(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"abcdef")
     with (tmp_path / "source").open("rb") as old, (tmp_path / "new").open("wb") as new:
