@@ -16,9 +16,13 @@ from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.registry.outputs import digest_of
-from dvc_studio_models.store.dvc import project_around, receipts_folder, tag_cache_path
 from dvc_studio_models.store.objects import Objects
-from dvc_studio_models.store.project import open_project_to_read
+from dvc_studio_models.store.project import (
+    open_project_to_read,
+    project_around,
+    receipts_folder,
+    tag_cache_path,
+)
 from dvc_studio_models.store.trees import parse_tree
 
 if TYPE_CHECKING:

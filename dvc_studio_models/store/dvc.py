@@ -37,8 +37,12 @@ from dvc_studio_models.store.linking import can_reflink, link_or_copy, link_type
 from dvc_studio_models.store.locking import hold_lock
 from dvc_studio_models.store.objects import Objects, by_algorithm, database_errors
 from dvc_studio_models.store.project import (
+    RECEIPTS,
     REFUSALS,
+    TAG_CACHE,
     open_project,
+    own_folder,
+    project_around,
     refuse_read_only,
     refused_path,
 )
@@ -49,27 +53,6 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.remote import DvcRemote
-
-_OWN = (".dvc", "tmp", "models")
-_TAG_CACHE = "registry.json"
-_RECEIPTS = "receipts"
-
-
-def tag_cache_path(folder: Path, root: Path) -> Path | None:
-    """Tell where the DVC project around a folder keeps what was read from Git.
-
-    Args:
-        folder: Need not exist.
-        root: Nothing above it counts.
-    """
-    project = project_around(folder, root)
-    return project and project.joinpath(*_OWN, _TAG_CACHE)
-
-
-def receipts_folder(folder: Path, root: Path) -> Path | None:
-    """Tell where that project keeps receipts, see :func:`tag_cache_path`."""
-    project = project_around(folder, root)
-    return project and project.joinpath(*_OWN, _RECEIPTS)
 
 
 def open_store(
@@ -93,16 +76,6 @@ def open_store(
     return DvcStore(project, use_cache=use_cache, wait_for_lock=wait_for_lock)
 
 
-def project_around(folder: Path, root: Path) -> Path | None:
-    """Find the DVC project around a folder, see :func:`open_store`."""
-    for candidate in (folder, *folder.parents):
-        if (candidate / ".dvc").is_dir():
-            return candidate
-        if candidate == root:
-            break
-    return None
-
-
 class DvcStore:
     """The cache of a DVC project."""
 
@@ -114,7 +87,7 @@ class DvcStore:
         self._objects = Objects(self._repo)
         self._use_cache = use_cache
         self._waits = wait_for_lock
-        self._own = Path(real).joinpath(*_OWN)
+        self._own = own_folder(Path(real))
         self._staged: set[tuple[object, ...]] = set()
 
     @property
@@ -141,12 +114,12 @@ class DvcStore:
     @property
     def receipts(self) -> Path | None:
         """In the project's own folder, which Git ignores."""
-        return self._own / _RECEIPTS
+        return self._own / RECEIPTS
 
     @property
     def tag_cache(self) -> Path | None:
         """Beside the receipts."""
-        return self._own / _TAG_CACHE
+        return self._own / TAG_CACHE
 
     @functools.cached_property
     def needs_second_copy(self) -> bool:
@@ -310,24 +283,56 @@ class DvcStore:
             DvcRemoteError: The remote did not deliver what was asked for.
             LocalDiskError: The disk is full, or refuses to be written.
         """
+        with self._writing(needed=True):
+            for folder in {self._objects.odb(d).path for d in files.values()}:
+                refuse_read_only(nearest_existing(Path(folder)))
+            damaged = {
+                path
+                for path, digest in files.items()
+                if self._objects.is_damaged(digest)
+            }
+        groups = by_algorithm(
+            (digest, path) for path, digest in files.items() if path not in damaged
+        )
+        groups += by_algorithm((files[path], path) for path in damaged)
         before = 0
-        for group in by_algorithm((digest, path) for path, digest in files.items()):
+        for group in groups:
             wanted = {path: digest for digest, path in group}
-            odb = self._objects.odb(group[0][0])
-            with self._writing(needed=True):
-                refuse_read_only(nearest_existing(Path(odb.path)))
-                for digest in wanted.values():
-                    self._objects.drop_damaged(digest)
 
-            def tell_all(count: int, before: int = before) -> None:
+            def report(count: int, before: int = before) -> None:
                 tell(before + count)
 
-            remote.fetch(wanted, odb, tell=tell_all, jobs=jobs)
-            damaged = [path for path in wanted if self.size_of(wanted[path]) is None]
-            if damaged:
+            if damaged.isdisjoint(wanted):
+                odb = self._objects.odb(group[0][0])
+                remote.fetch(wanted, odb, tell=report, jobs=jobs)
+            else:
+                self._replace(remote, wanted, tell=report, jobs=jobs)
+            lacking = [path for path in wanted if self.size_of(wanted[path]) is None]
+            if lacking:
                 reason = "it has another hash there"
-                raise DvcRemoteError(remote.name, [(path, reason) for path in damaged])
+                raise DvcRemoteError(remote.name, [(path, reason) for path in lacking])
             before += sum(self.size_of(digest) or 0 for digest in wanted.values())
+
+    def _replace(
+        self,
+        remote: DvcRemote,
+        files: Mapping[str, Digest],
+        *,
+        tell: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Replace damaged objects of one algorithm when their content has arrived.
+
+        DVC itself would remove them first; see :meth:`fetch` for the arguments.
+        """
+        digests = set(files.values())
+        with temporary_folder(self._own) as folder:
+            odb = self._objects.temporary_odb(folder, next(iter(digests)).algorithm)
+            remote.fetch(files, odb, tell=tell, jobs=jobs)
+            fetched = [
+                (digest, Path(odb.oid_to_path(digest.value))) for digest in digests
+            ]
+            self.add([(digest, path) for digest, path in fetched if path.exists()])
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:

@@ -83,19 +83,33 @@ class Objects:
                 reason = "it left the DVC cache, or was damaged, while the pull ran"
                 raise LocalDiskError(self.path_of(digest), reason, action="read")
 
-    def drop_damaged(self, digest: Digest) -> None:
-        """Remove an object whose content has another hash than its name.
+    def is_damaged(self, digest: Digest) -> bool:
+        """Check whether the content of an object has another hash than its name.
 
         Raises:
-            LocalDiskError: It cannot be read, so that nobody can tell.
+            LocalDiskError: It cannot be read.
         """
         path = self.path_of(digest)
         try:
-            damaged = self.hash_of(path, digest.algorithm) != _hash(digest)
+            return self.hash_of(path, digest.algorithm) != _hash(digest)
         except FileNotFoundError:
-            damaged = Path(path).is_symlink()  # to nothing
-        if damaged:
-            Path(path).unlink(missing_ok=True)
+            return Path(path).is_symlink()  # to nothing
+
+    def drop_damaged(self, digest: Digest) -> None:
+        """Remove a damaged object. Its right content must be at hand.
+
+        Raises:
+            LocalDiskError: It cannot be read.
+        """
+        if self.is_damaged(digest):
+            Path(self.path_of(digest)).unlink(missing_ok=True)
+
+    def temporary_odb(self, folder: Path, algorithm: str) -> Any:
+        """Make an object of DVC's for a cache in a folder of ours."""
+        from dvc_data.hashfile.db.local import LocalHashFileDB
+        from dvc_objects.fs import localfs
+
+        return LocalHashFileDB(localfs, os.fspath(folder), hash_name=algorithm)
 
     def add(self, parts: Sequence[tuple[Digest, Path]]) -> None:
         """Link verified, flushed parts into the cache.

@@ -29,6 +29,46 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """What a file system says that will not be written, however much space it has."""
 
 _SITE_CACHE = "DVC_SITE_CACHE_DIR"
+TAG_CACHE = "registry.json"
+RECEIPTS = "receipts"
+
+
+def project_around(folder: Path, root: Path) -> Path | None:
+    """Return the root of the DVC project that holds a folder, or None.
+
+    Args:
+        folder: Need not exist.
+        root: The search ends here.
+    """
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".dvc").is_dir():
+            return candidate
+        if candidate == root:
+            break
+    return None
+
+
+def own_folder(project: Path) -> Path:
+    """Return the folder in which a DVC project keeps files of this package."""
+    return project / ".dvc" / "tmp" / "models"
+
+
+def tag_cache_path(folder: Path, root: Path) -> Path | None:
+    """Return where the project around a folder caches what was read from Git.
+
+    See :func:`project_around`.
+    """
+    project = project_around(folder, root)
+    return project and own_folder(project) / TAG_CACHE
+
+
+def receipts_folder(folder: Path, root: Path) -> Path | None:
+    """Return where the project around a folder keeps receipts.
+
+    See :func:`project_around`.
+    """
+    project = project_around(folder, root)
+    return project and own_folder(project) / RECEIPTS
 
 
 def open_project(root: Path | str, **options: object) -> Any:

@@ -142,6 +142,39 @@ def test_what_the_remote_lacks_or_has_damaged_is_told(
     assert not (clone / "models/bert").exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(None, id="missing"), pytest.param(b"wrong", id="damaged")],
+)
+def test_a_damaged_object_stays_until_the_remote_has_delivered(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path, content: bytes | None
+) -> None:
+    """It may be all there is of an edit that was made through a link."""
+    project = own_registry.project
+    clone = project.clone(tmp_path / "clone")
+    point_at(clone, project)
+    pull = ("models", "pull", "churn", "--source", "remote")
+    run_dvc(*pull, cwd=clone)
+    name = md5(CHURN["v2.0.0"])
+    cached = clone / ".dvc/cache/files/md5" / name[:2] / name[2:]
+    cached.chmod(0o644)
+    cached.write_bytes(b"an edit")
+    (clone / PATH).unlink()
+    kept = stored(project, CHURN["v2.0.0"])
+    kept.rename(tmp_path / "kept")
+    if content:
+        kept.write_bytes(content)
+
+    refused = run_dvc(*pull, cwd=clone)
+    after = cached.read_bytes()
+    (tmp_path / "kept").replace(kept)
+    done = run_dvc(*pull, cwd=clone)
+
+    assert (refused.returncode, after) == (5, b"an edit")
+    assert (done.returncode, cached.read_bytes()) == (0, CHURN["v2.0.0"])
+    assert (clone / PATH).read_bytes() == CHURN["v2.0.0"]
+
+
 @pytest.fixture
 def kept_elsewhere(own_registry: Registry, tmp_path: Path) -> Path:
     """A clone whose churn is kept at another remote than the default one."""

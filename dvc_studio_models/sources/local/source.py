@@ -28,7 +28,8 @@ from dvc_studio_models.sources.local.keepers import Keepers
 from dvc_studio_models.sources.local.location import locate
 from dvc_studio_models.sources.resolve import ResolvedModel, infer_repo_url
 from dvc_studio_models.sources.verification import with_git_files
-from dvc_studio_models.store.dvc import DvcStore, open_store, tag_cache_path
+from dvc_studio_models.store.dvc import DvcStore, open_store
+from dvc_studio_models.store.project import tag_cache_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
