@@ -1,13 +1,15 @@
-"""How fast, how large and how frugal a pull is, beside its peers: ``make bench``.
+"""Compares the time, CPU and memory of a pull with other tools: ``make bench``.
 
-__main__   which cases, in which order, and the clean-up
-cases      one function a case: the work, the tools, the goals
-tools      the same work as each tool does it
+__main__   runs the chosen cases in order, and cleans up
+cases      one function per case: the work, the tools, the goals
+tools      the command of each tool for the same work
 project    a Git and DVC project with a model of random bytes
 servers    nginx with three ports, and a minimal Studio
-delay      a proxy that makes a far server of a near one; a process of its own
+delay      a proxy that delays every response; runs as its own process
 measure    wall time, CPU time and peak memory of a command
-report     Markdown
-needs      the Debian packages
-hook       what the hook at Python's start costs; runs alone, too
+report     writes the results as Markdown
+needs      installs the Debian packages
+serve      the server: ``make bench-serve``
+tags       pulls in clones with many tags
+hook       the time that the plugin adds to Python's start; also runs alone
 """

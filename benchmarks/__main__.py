@@ -1,13 +1,13 @@
 """Run the benchmark: ``make bench``, or ``python -m benchmarks``.
 
 Environment:
-    BENCH_CASES   which cases, e.g. ``large,many``; all by default
-    BENCH_ROUNDS  how often each tool runs, at least; 5
-    BENCH_SCALE   factor for sizes and counts, e.g. 0.05 for a try; 1
-    TMPDIR        where everything lies while it runs
+    BENCH_CASES   cases to run, e.g. ``large,many``; default: all
+    BENCH_ROUNDS  minimum number of runs of each tool; default: 5
+    BENCH_SCALE   factor for sizes and counts, e.g. 0.05 for a quick try; default: 1
+    TMPDIR        folder for all temporary files
 
-The results go to ``benchmarks/RESULTS.md``, unless it was only a part or a try, or
-the code is not that of a commit.
+The results are written to ``benchmarks/RESULTS.md`` only if all cases ran in full size
+and the code is that of a commit.
 """
 
 from __future__ import annotations
@@ -46,21 +46,22 @@ COPIES = 3
 SPARE_BYTES = 1 << 30
 _PROBE_BYTES = 16 * MIB
 _PROBES = 3
-_RATE_TOLERANCE = 1.4  # nginx counts in milliseconds; small reads come out too fast
+_RATE_TOLERANCE = 1.4  # nginx counts in milliseconds, so small reads are too fast
 _FOREIGN = ("DVC_", "STUDIO_", "GIT_", "XDG_", "PYTHON")
 _INTRODUCTION = """\
 # How fast a pull is
 
-Measured by `make bench`, which starts every server and makes every file itself, and
-runs the tools in turn: medians of {rounds} rounds, or of as many as the column "runs"
-says, each from a cold folder and cache; every other round goes backwards.
-The page cache is left alone, so what nginx serves is in memory. CPU and memory are the
-tool's, not the servers'. A peak below the benchmark's own cannot be told: `<`.
+`make bench` measures this. It creates all files, starts all servers and runs the tools
+in turn, every other round in reverse order. Each run starts with an empty folder and an
+empty DVC cache. Times are medians of {rounds} rounds, or of the number in the column
+"runs". The page cache is not emptied, so nginx serves from memory. CPU and memory are
+those of the tool, without the servers. `<` marks a peak below the benchmark's own
+memory, which cannot be measured.
 """
 
 
 def main() -> None:
-    """Run what the environment asks for."""
+    """Run the cases that the environment selects."""
     rounds = int(os.environ.get("BENCH_ROUNDS", ROUNDS))
     scale = float(os.environ.get("BENCH_SCALE", "1"))
     chosen = _chosen()
@@ -77,7 +78,7 @@ def main() -> None:
         facts = machine(("nginx", "curl", "aria2c", "md5sum"))
         facts["disk"] = disk(folder)
         if scale != 1:
-            facts["sizes and counts"] = f"{scale:g} of what is named below"
+            facts["sizes and counts"] = f"{scale:g} times the numbers below"
         bench = _open_bench(folder, stack, rounds=rounds, scale=scale)
         text = _run(bench, chosen, facts)
     print(text)
@@ -85,7 +86,7 @@ def main() -> None:
         write(RESULTS, text)
         say(f"Written to {RESULTS}")
     else:
-        say(f"A part, a try, or no commit: {RESULTS} stays as it is")
+        say(f"Not a full run of a commit: {RESULTS} is not changed")
 
 
 def _chosen() -> list[str]:
@@ -100,9 +101,11 @@ def _check_room(folder: Path, chosen: list[str], scale: float) -> None:
     largest = max(LARGEST_BYTES.get(name, 0) for name in chosen)
     needed = round(COPIES * largest * scale) + SPARE_BYTES
     free = shutil.disk_usage(folder).free
-    say(f"Up to {needed / 1e9:.1f} GB are needed in {folder.parent}")
+    say(f"Needs up to {needed / 1e9:.1f} GB in {folder.parent}")
     if free < needed:
-        message = f"only {free / 1e9:.1f} GB are free; set TMPDIR to another disk"
+        message = (
+            f"only {free / 1e9:.1f} GB free; set TMPDIR to a folder on another disk"
+        )
         raise SystemExit(message)
 
 
@@ -121,7 +124,7 @@ def _open_bench(
 
 
 def _environment(folder: Path, studio_url: str) -> dict[str, str]:
-    """Keep the user's settings out, and everything that leaves this machine."""
+    """Return an environment without the user's settings and without proxies."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -148,21 +151,23 @@ def _environment(folder: Path, studio_url: str) -> dict[str, str]:
 
 
 def _check_rate(served: Path, port: int) -> float:
-    """Make sure that the limit holds from the first byte of a new connection on."""
+    """Check that nginx limits a new connection from its first byte."""
     probe = served / "probe"
     with probe.open("wb") as file:
         file.truncate(_PROBE_BYTES)
     rate = min(_fetch_rate(f"http://{HOST}:{port}/probe") for _ in range(_PROBES))
     probe.unlink()
-    say(f"The limited port gives {rate / 1e6:.0f} MB/s to a new connection")
+    say(f"A new connection to the limited port gets {rate / 1e6:.0f} MB/s")
     if rate > RATE_BYTES_S * _RATE_TOLERANCE:
-        message = "this nginx does not keep the limit: nothing can be compared"
+        message = (
+            "this nginx does not respect the limit, so the tools cannot be compared"
+        )
         raise SystemExit(message)
     return rate
 
 
 def _fetch_rate(url: str) -> float:
-    """Fetch with a new connection; bytes a second."""
+    """Return the rate of a download over a new connection, in bytes per second."""
     began, count = time.perf_counter(), 0
     with urlopen(url) as response:
         while piece := response.read(MIB):

@@ -1,6 +1,6 @@
-"""The cases: what is done, by whom, and what it must show.
+"""The benchmark cases: the work, the tools that do it, and the goals.
 
-Goals are ratios of medians of one run, as the project has set them itself.
+Goals compare medians of one run of the benchmark.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _ARIA2C_EIGHT = aria2c("-j8", "-x2", "-s2", "-k1M")
 _MOST_MB = 150
 _MOST_RESUMED = 0.55
 _MOST_CHECKOUTS = 2
-_QUESTIONS = 20
+_REQUESTS = 20
 _HOOK_RUNS = 20
 _HOOK_MS = 0.25
 _MEMORY_TOLERANCE = 1.1
 
 
 class Bench:
-    """What all cases share; one project at a time lies on the disk."""
+    """The state that all cases share. Only one project is on the disk at a time."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Bench:
         self.rounds = rounds
         self.scale = scale
         self.pulls: list[Runs] = []
-        """Every pull that was measured, for its memory."""
+        """All pulls that were measured, for their peak memory."""
 
         self._key = ""
         self._project: Project | None = None
@@ -86,7 +86,7 @@ class Bench:
 
     @property
     def cold(self) -> Path:
-        """A folder that is not there yet."""
+        """The folder of a cold run, which does not exist yet."""
         return self.folder / "work"
 
     def scaled(self, amount: int) -> int:
@@ -94,7 +94,7 @@ class Bench:
         return max(1, round(amount * self.scale))
 
     def project(self, key: str, versions: Sequence[Mapping[str, int]]) -> Project:
-        """Make a project, unless it is the one that is there; remove the last one."""
+        """Return the project ``key``; create it if it is not the current one."""
         if key != self._key:
             self.close()
             repo, objects = self.folder / "repo", self.folder / "served" / key
@@ -110,18 +110,18 @@ class Bench:
         self._key, self._project = "", None
 
     def work(self, project: Project, port: int) -> Work:
-        """Have Studio offer the project at one of nginx's ports."""
+        """Make Studio return URLs of the project at one of nginx's ports."""
         origin = f"http://{HOST}:{port}"
         for version in project.versions:
-            self.studio.offer(MODEL, version.name, project.urls(version, origin))
+            self.studio.publish(MODEL, version.name, project.urls(version, origin))
         work = Work(project, origin)
-        self.studio.offer(MODEL, None, work.urls)
+        self.studio.publish(MODEL, None, work.urls)
         return work
 
     def compare(
         self, work: Work, candidates: Sequence[Tool], *, few: Collection[str] = ()
     ) -> dict[str, Runs]:
-        """Let the tools do the work in turn."""
+        """Run the tools in turn."""
         rows = run_in_turn(
             self.runner, work, self.cold, candidates, rounds=self.rounds, few=few
         )
@@ -135,7 +135,7 @@ class Bench:
         return self._startup
 
     def repeat(self, command: list[str], cwd: Path | None = None) -> Runs:
-        """Run the same command over and over, the first time unmeasured."""
+        """Run the same command ``rounds`` times, after one run that is not measured."""
         folder = cwd or self.folder
         self.runner.run(command, folder)
         runs = [self.runner.run(command, folder) for _ in range(self.rounds)]
@@ -150,7 +150,7 @@ def _large(bench: Bench) -> Project:
 
 
 def large_open(bench: Bench) -> Result:
-    """1 GiB, as fast as it can go."""
+    """Measure 1 GiB without a limit."""
     work = bench.work(_large(bench), bench.storage.ports.open)
     candidates = [TOOL_PULL, TOOL_PULL_LINKED, TOOL_GET, TOOL_CURL, _ARIA2C_SPLIT]
     rows = bench.compare(work, [*candidates, TOOL_MD5SUM])
@@ -171,15 +171,15 @@ def large_open(bench: Bench) -> Result:
         for name in (CURL, _ARIA2C_SPLIT.name, GET)
     ]
     text = (
-        "One file, from nginx without a limit. `md5sum` is the limit of whoever "
-        "verifies. `dvc models pull` copies out of the cache where the file system "
-        "knows no reflinks, as `dvc pull` does; with `cache.type hardlink` it does not."
+        "One file, from nginx without a limit. No tool that verifies can be faster "
+        "than `md5sum`. Without reflinks, `dvc models pull` copies from the cache, as "
+        "`dvc pull` does; with `cache.type hardlink` it does not."
     )
     return Result(case, text, rows, PULL, tuple(goals))
 
 
 def large_throttled(bench: Bench) -> Result:
-    """1 GiB from a store that limits each connection."""
+    """Measure 1 GiB from a storage that limits each connection."""
     work = bench.work(_large(bench), bench.storage.ports.throttled)
     candidates = [TOOL_PULL, TOOL_PULL_LINKED, TOOL_GET, TOOL_CURL, _ARIA2C_SPLIT]
     rows = bench.compare(work, candidates, few={GET, CURL})
@@ -190,28 +190,28 @@ def large_throttled(bench: Bench) -> Result:
         for other, times in ((GET, 8), (CURL, 8), (then_md5sum(_ARIA2C_SPLIT.name), 1))
     )
     text = (
-        f"The same file at {RATE_BYTES_S // 1_000_000} MB/s a connection, "
-        f"{bench.storage.limited_rate / 1e6:.0f} as measured with a new one."
+        f"The same file, limited to {RATE_BYTES_S // 1_000_000} MB/s per connection; "
+        f"a new connection measured {bench.storage.limited_rate / 1e6:.0f} MB/s."
     )
     return Result(case, text, rows, PULL, goals)
 
 
 def eight_throttled(bench: Bench) -> Result:
-    """A model of several large files."""
+    """Measure a model of several large files."""
     sizes = {f"part{number}.bin": bench.scaled(128 * MIB) for number in range(8)}
     project = bench.project("eight", [sizes])
     work = bench.work(project, bench.storage.ports.throttled)
     candidates = [TOOL_PULL, TOOL_GET, TOOL_CURL, _ARIA2C_EIGHT]
     rows = bench.compare(work, candidates)
     text = (
-        "A directory, at the same limit. 16 connections each, but for curl, which "
-        f"takes one a file, and `{GET}`, which takes up to {GET_CONNECTIONS}."
+        "A directory, with the same limit. Each tool uses 16 connections, except curl "
+        f"(one per file) and `{GET}` (up to {GET_CONNECTIONS})."
     )
     return Result("8 x 128 MiB throttled", text, rows, PULL)
 
 
 def resumed(bench: Bench) -> Result:
-    """Killed half-way, and run again."""
+    """Kill a pull when half of the bytes are written, and pull again."""
     project = _large(bench)
     work = bench.work(project, bench.storage.ports.open)
     size = project.latest.total_bytes
@@ -233,10 +233,10 @@ def resumed(bench: Bench) -> Result:
     )
     text = (
         f"1 GiB open: SIGKILL when half of the bytes are written, then `{PULL}` again, "
-        "with `cache.type hardlink`, which writes no byte twice. What that downloaded, "
-        "by nginx's log:"
+        "with `cache.type hardlink`, which writes no byte twice. The second pull "
+        "downloaded, according to nginx's log:"
     )
-    lines = ["| round | of the file |", "|--:|--:|"]
+    lines = ["| round | share of the file |", "|--:|--:|"]
     lines += [f"| {number} | {share:.1%} |" for number, share in enumerate(shares, 1)]
     return Result("Interrupted", text, goals=(goal,), table="\n".join(lines))
 
@@ -251,14 +251,14 @@ def _many(bench: Bench, port: int) -> Work:
 
 
 def many_open(bench: Bench) -> Result:
-    """1,000 files of 100 KiB, near."""
+    """Measure 1,000 files of 100 KiB without a delay."""
     work = _many(bench, bench.storage.ports.open)
     candidates = [TOOL_PULL, TOOL_PULL_LINKED, TOOL_GET, TOOL_CURL, _ARIA2C_MANY]
     rows = bench.compare(work, [*candidates, TOOL_MD5SUM])
     case = "1,000 x 100 KiB open"
     text = (
-        "A directory of small files. 16 connections each, but for "
-        f"`{GET}`, which takes {GET_CONNECTIONS}."
+        "A directory of small files. Each tool uses 16 connections, except "
+        f"`{GET}`, which uses {GET_CONNECTIONS}."
     )
     goals = tuple(
         _faster(case, rows, GET, times=1.5, who=who) for who in (PULL, PULL_LINKED)
@@ -267,7 +267,7 @@ def many_open(bench: Bench) -> Result:
 
 
 def many_far(bench: Bench) -> Result:
-    """1,000 files of 100 KiB, far."""
+    """Measure 1,000 files of 100 KiB with a delay."""
     work = _many(bench, bench.storage.ports.far)
     candidates = [TOOL_PULL, TOOL_PULL_AS_GET, TOOL_GET, TOOL_CURL, _ARIA2C_MANY]
     rows = bench.compare(work, candidates)
@@ -277,8 +277,8 @@ def many_far(bench: Bench) -> Result:
         _faster(case, rows, _ARIA2C_MANY.name),
     )
     text = (
-        f"The same where every answer comes {DELAY_MS} ms later. Studio is as near as "
-        "before, and connecting costs nothing."
+        f"The same, but every response arrives {DELAY_MS} ms later. Studio's responses "
+        "and new connections are not delayed."
     )
     return Result(case, text, rows, PULL, goals)
 
@@ -287,7 +287,7 @@ def many_far(bench: Bench) -> Result:
 
 
 def cached(bench: Bench) -> Result:
-    """Nothing to do, deleted, switched: against DVC's own commands."""
+    """Compare pulls that download nothing with DVC's own commands."""
     sizes = {"large.bin": bench.scaled(256 * MIB)}
     sizes |= {f"{number:04}.bin": 100 * KIB for number in range(bench.scaled(200))}
     project = bench.project("cached", [sizes, sizes])
@@ -305,14 +305,17 @@ def cached(bench: Bench) -> Result:
         shutil.rmtree(theirs, ignore_errors=True)
     requests = bench.storage.traffic().requests
     bench.pulls += [runs for name, runs in rows.items() if name.startswith(PULL)]
-    question_s = statistics.median(bench.studio.ask_s(MODEL) for _ in range(_QUESTIONS))
-    text = (
-        "A directory of 256 MiB and 200 x 100 KiB in two versions, both in the cache, "
-        "in two workspaces alike. `dvc checkout` was told what to check out by "
-        "`git checkout`, which is not counted; a pull asks Studio, which here takes "
-        f"{question_s * 1e3:.1f} ms. Requests to storage: {requests}."
+    request_s = statistics.median(
+        bench.studio.request_s(MODEL) for _ in range(_REQUESTS)
     )
-    goals = _cached_goals(rows, question_s, requests)
+    text = (
+        "A directory with a file of 256 MiB and 200 files of 100 KiB, in two versions. "
+        "Both are in the cache. There are two equal workspaces, one for each tool. "
+        "`git checkout` selects the version for `dvc checkout`; its time is not "
+        f"counted. A pull asks Studio, which takes {request_s * 1e3:.1f} ms here. "
+        f"Requests to storage: {requests}."
+    )
+    goals = _cached_goals(rows, request_s, requests)
     return Result("Nothing to download", text, rows, _NOTHING[1], goals)
 
 
@@ -350,10 +353,10 @@ def _without_download(
 
 
 def _cached_goals(
-    rows: Mapping[str, Runs], question_s: float, requests: int
+    rows: Mapping[str, Runs], request_s: float, requests: int
 ) -> tuple[Goal, ...]:
     nothing, status = (rows[name].seconds for name in _NOTHING)
-    limit = 1.3 * status + question_s
+    limit = 1.3 * status + request_s
     goals = [
         Goal(
             "nothing to do",
@@ -375,7 +378,7 @@ def _cached_goals(
 
 
 def startup(bench: Bench) -> Result:
-    """Starting, without any work."""
+    """Measure the start of the commands."""
     rows = {
         DVC_VERSION: bench.startup(),
         "dvc models pull --help": bench.repeat([DVC, "models", "pull", "--help"]),
@@ -385,7 +388,7 @@ def startup(bench: Bench) -> Result:
 
 
 def memory(bench: Bench) -> Result:
-    """Peak memory for 1 GiB and for 4 GiB."""
+    """Measure the peak memory for 1 GiB and for 4 GiB."""
     peaks = []
     for project in (_large(bench), None):
         huge = project or bench.project("huge", [{"": bench.scaled(4 * GIB)}])
@@ -404,24 +407,29 @@ def memory(bench: Bench) -> Result:
         "| file | peak, MB |\n|---|--:|\n"
         f"| 1 GiB | {peaks[0] / 1e6:.0f} |\n| 4 GiB | {peaks[1] / 1e6:.0f} |"
     )
-    return Result("Memory", f"Of `{PULL}`, open.", goals=(goal,), table=table)
+    return Result(
+        "Memory",
+        f"Peak memory of `{PULL}`, without a limit.",
+        goals=(goal,),
+        table=table,
+    )
 
 
 def most_memory(bench: Bench) -> Goal:
-    """Judge the peak of every pull that was measured."""
+    """Compare the highest peak of all measured pulls with the goal."""
     peak = max(runs.peak_bytes for runs in bench.pulls) / 1e6
     wanted = f"peak RSS <= {_MOST_MB} MB in every case"
     return Goal("memory", wanted, f"{peak:.0f} MB at most", peak <= _MOST_MB)
 
 
 def hook(bench: Bench) -> Result:
-    """What every start of Python and of ``dvc`` pays for the plugin."""
+    """Measure the time that the plugin adds to the start of Python and ``dvc``."""
     script = Path(__file__).with_name("hook.py")
     runs = str(max(2, bench.scaled(_HOOK_RUNS)))
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, script, runs], stdout=subprocess.PIPE, text=True, check=True
     )
-    table = told.stdout.strip()
+    table = done.stdout.strip()
     cells = [line.strip("| ").split(" | ") for line in table.splitlines()]
     cost_ms = next(float(row[-1]) for row in cells if row[0] == "`python -c pass`")
     goal = Goal("hook", "about 0.2 ms", f"{cost_ms:.2f} ms", abs(cost_ms) <= _HOOK_MS)
@@ -455,7 +463,7 @@ CASES: dict[str, Callable[[Bench], Result]] = {
     "cached": cached,
     "hook": hook,
 }
-"""In an order in which each project is made once."""
+"""Ordered so that each project is created once."""
 
 LARGEST_BYTES = {
     "large": GIB,
@@ -467,4 +475,5 @@ LARGEST_BYTES = {
     "far": 100 * MIB,
     "cached": GIB,
 }
-"""What lies on the disk up to three times: served, cached and in the workspace."""
+"""Size of the largest project of a case, in bytes. It is on the disk up to three
+times: on the server, in the cache and in the workspace."""

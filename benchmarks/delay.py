@@ -1,8 +1,7 @@
-"""A TCP proxy that makes a far server of a near one, as a process of its own.
+"""A TCP proxy that delays all data, to simulate a distant server. Its own process.
 
-Every byte is held for half the delay in each direction; the bandwidth is not limited,
-since whatever arrives meanwhile travels along. Connecting costs nothing: only what is
-sent travels.
+Each direction delays every byte by half of the given delay. The bandwidth is not
+limited, and new connections are not delayed.
 
     python -m benchmarks.delay PORT TARGET_PORT DELAY_MS
 """
@@ -15,34 +14,34 @@ import sys
 
 _HOST = "127.0.0.1"
 _CHUNK_BYTES = 1 << 18
-_CHUNKS_ON_THE_WAY = 1024  # so that a reader that has gone cannot fill the memory
+_MAX_CHUNKS = 1024  # bounds the memory if a reader stops reading
 
 
-async def _carry(
+async def _forward(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float
 ) -> None:
-    """Move what arrives, each piece ``delay_s`` later, and then the end."""
-    way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_ON_THE_WAY)
+    """Forward each chunk, and then the end of the stream, ``delay_s`` later."""
+    queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_MAX_CHUNKS)
     clock = asyncio.get_running_loop().time
 
-    async def arrive() -> None:
+    async def write() -> None:
         while True:
-            due, chunk = await way.get()
+            due, chunk = await queue.get()
             await asyncio.sleep(due - clock())
             if not chunk:
                 return
             writer.write(chunk)
             await writer.drain()
 
-    arriving = asyncio.create_task(arrive())
+    writing = asyncio.create_task(write())
     try:
         while chunk := await reader.read(_CHUNK_BYTES):
-            await way.put((clock() + delay_s, chunk))
-        await way.put((clock() + delay_s, b""))
-        await arriving
+            await queue.put((clock() + delay_s, chunk))
+        await queue.put((clock() + delay_s, b""))
+        await writing
         writer.write_eof()
     finally:
-        arriving.cancel()
+        writing.cancel()
 
 
 async def _connect(
@@ -53,9 +52,10 @@ async def _connect(
 ) -> None:
     server, to_server = await asyncio.open_connection(_HOST, target_port)
     try:
-        with contextlib.suppress(OSError):  # one of the two hung up
+        with contextlib.suppress(OSError):  # one of the two closed the connection
             await asyncio.gather(
-                _carry(client, to_server, delay_s), _carry(server, to_client, delay_s)
+                _forward(client, to_server, delay_s),
+                _forward(server, to_client, delay_s),
             )
     finally:
         to_server.close()
@@ -63,7 +63,7 @@ async def _connect(
 
 
 async def serve(port: int, target_port: int, delay_ms: float) -> None:
-    """Listen on ``port`` until the process is ended."""
+    """Listen on ``port`` until the process ends."""
     server = await asyncio.start_server(
         lambda reader, writer: _connect(
             reader, writer, target_port, delay_ms / 1000 / 2

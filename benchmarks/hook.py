@@ -1,8 +1,8 @@
-"""What the hook costs: Python's start and DVC's, with and without it.
+"""Measures the start of Python and DVC with and without the hook.
 
-Two environments are made that differ in one file, ``dvc-studio-models.pth``. Both see
-the packages of the environment that runs this. The runs alternate, so that a slow
-moment of the machine hits both.
+Creates two environments that differ in one file, ``dvc-studio-models.pth``. Both use
+the packages of the environment that runs this script. The runs alternate, so that a
+slow moment of the machine affects both.
 
     python benchmarks/hook.py [RUNS]
 """
@@ -26,32 +26,32 @@ COMMANDS = {
     "python -c pass": (["-c", "pass"], 10),
     "dvc --version": (["-m", "dvc", "--version"], 1),
 }
-"""What is run, and how many times as often as RUNS says."""
+"""Title -> arguments of Python, and a factor for RUNS."""
 
 
 def make_environment(folder: Path, *, hook: bool) -> Path:
-    """Make a virtual environment and give its interpreter."""
+    """Create a virtual environment and return its interpreter."""
     venv.create(folder, symlinks=True)
     names = {"base": str(folder), "platbase": str(folder)}
     scheme = sysconfig.get_default_scheme()
     packages = Path(sysconfig.get_path("purelib", scheme, names))
-    seen = [str(ROOT), *(path for path in sys.path if path.endswith("-packages"))]
-    # A folder named in a .pth file is searched for modules, not for .pth files.
-    (packages / "a.pth").write_text("\n".join(seen) + "\n")
+    folders = [str(ROOT), *(path for path in sys.path if path.endswith("-packages"))]
+    # Python does not run the .pth files of a folder that is listed in a .pth file.
+    (packages / "a.pth").write_text("\n".join(folders) + "\n")
     if hook:
         shutil.copy(ROOT / PTH, packages)
     return folder / Path(sysconfig.get_path("scripts")).name / "python"
 
 
 def measure(python: Path, args: list[str]) -> float:
-    """Run once; the time in milliseconds."""
+    """Run once and return the time in milliseconds."""
     begin = time.perf_counter()
     subprocess.run([python, *args], check=True, stdout=subprocess.DEVNULL)
     return (time.perf_counter() - begin) * 1e3
 
 
 def compare(pythons: list[Path], args: list[str], runs: int) -> list[float]:
-    """Give the median times in milliseconds, one for each interpreter."""
+    """Return the median time of each interpreter, in milliseconds."""
     for python in pythons:
         measure(python, args)
     rounds = [[measure(python, args) for python in pythons] for _ in range(runs)]
@@ -60,7 +60,7 @@ def compare(pythons: list[Path], args: list[str], runs: int) -> list[float]:
 
 def main(runs: int = 40) -> None:
     """Print a Markdown table."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installers compile, too
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installers compile too
     print("| command | runs each | without, ms | with, ms | difference, ms |")
     print("|---|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""What a command costs: wall time, CPU time, peak memory.
+"""Measures the wall time, CPU time and peak memory of commands.
 
-CPU time and memory are those of the process and of what it waited for, as the kernel
-tells them when it ends (``wait4``). Linux counts the moment between fork and exec in,
-so no peak is ever below this process's own: see :func:`floor_bytes`.
+CPU time and memory are those of the process and of the children it waited for, as the
+kernel reports them (``wait4``). Linux includes the moment between fork and exec, so no
+peak is below the peak of this process: see :func:`floor_bytes`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-LIMIT_S = 900.0  # a command that takes longer hangs
+LIMIT_S = 900.0  # a command that takes longer is killed
 _LAST_LINES = 15
-_LOOK_EVERY_S = 0.002
+_POLL_S = 0.002
 _KIB = 1024
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one run cost."""
+    """The time and memory of one run."""
 
     seconds: float
     cpu_s: float
@@ -38,7 +38,7 @@ class Usage:
     peak_bytes: int
 
     def __add__(self, other: Usage) -> Usage:
-        """Give what both cost, one after the other."""
+        """Return the usage of two runs, one after the other."""
         return Usage(
             self.seconds + other.seconds,
             self.cpu_s + other.cpu_s,
@@ -48,23 +48,23 @@ class Usage:
 
 @dataclass(frozen=True)
 class Runs:
-    """What the same command cost each time."""
+    """The usages of all runs of one command."""
 
     usages: tuple[Usage, ...]
 
     @property
     def seconds(self) -> float:
-        """The median wall time."""
+        """The median wall time, in seconds."""
         return statistics.median(usage.seconds for usage in self.usages)
 
     @property
     def fastest(self) -> float:
-        """In seconds."""
+        """The shortest wall time, in seconds."""
         return min(usage.seconds for usage in self.usages)
 
     @property
     def slowest(self) -> float:
-        """In seconds."""
+        """The longest wall time, in seconds."""
         return max(usage.seconds for usage in self.usages)
 
     @property
@@ -79,11 +79,11 @@ class Runs:
 
 
 class CommandError(Exception):
-    """A command under measurement failed: then there is nothing to measure."""
+    """A measured command failed."""
 
 
 class Runner:
-    """Runs commands in one environment, their output in one file."""
+    """Runs commands in one environment, and writes their output to one file."""
 
     def __init__(self, env: Mapping[str, str], log: Path) -> None:
         self.env = dict(env)
@@ -93,9 +93,9 @@ class Runner:
         """Run a command to its end and measure it.
 
         Raises:
-            CommandError: It failed, or did not end.
+            CommandError: The command failed or did not end.
         """
-        os.sync()  # else the next run waits for what this one left to be written
+        os.sync()  # else this run waits until data of the previous one is written
         began = time.perf_counter()
         with self._started(command, cwd) as process:
             timer = threading.Timer(LIMIT_S, process.kill)
@@ -107,27 +107,27 @@ class Runner:
                 timer.cancel()
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise CommandError(self._complaint(command, process.returncode))
+            raise CommandError(self._failure(command, process.returncode))
         peak = used.ru_maxrss * _KIB
         return Usage(seconds, used.ru_utime + used.ru_stime, peak)
 
     def interrupt(self, command: Sequence[str], cwd: Path, *, at_bytes: int) -> None:
-        """Run a command and kill it when it has written so many bytes to files.
+        """Run a command, and kill it when it has written ``at_bytes`` bytes to files.
 
         Raises:
-            CommandError: It ended before.
+            CommandError: The command ended before.
         """
         with self._started(command, cwd) as process:
             while _written_bytes(process.pid) < at_bytes:
                 if process.poll() is not None:
-                    raise CommandError(self._complaint(command, process.returncode))
-                time.sleep(_LOOK_EVERY_S)
+                    raise CommandError(self._failure(command, process.returncode))
+                time.sleep(_POLL_S)
 
     @contextlib.contextmanager
     def _started(
         self, command: Sequence[str], cwd: Path
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """Start a command; what still runs at the end of the block is killed."""
+        """Start a command; kill it at the end of the block if it still runs."""
         with self._log.open("wb") as log:
             process = subprocess.Popen(
                 command, cwd=cwd, env=self.env, stdout=log, stderr=log
@@ -139,22 +139,22 @@ class Runner:
                 process.kill()
                 process.wait()
 
-    def _complaint(self, command: Sequence[str], code: int) -> str:
+    def _failure(self, command: Sequence[str], code: int) -> str:
         lines = self._log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
         shown = " ".join(command[:6])
         return "\n".join([f"'{shown}' ended with {code}", *lines])
 
 
 def floor_bytes() -> int:
-    """Tell the peak memory that every command seems to have at least."""
+    """Return the lowest peak memory that can be measured for any command."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
 
 
 def _written_bytes(pid: int) -> int:
-    """Tell how many bytes a process has written to files."""
+    """Return the number of bytes that a process has written to files."""
     try:
-        with open(f"/proc/{pid}/io", encoding="ascii") as told:  # noqa: PTH123
-            counts = dict(line.split(": ") for line in told)
+        with open(f"/proc/{pid}/io", encoding="ascii") as file:  # noqa: PTH123
+            counts = dict(line.split(": ") for line in file)
     except OSError:  # it has just ended
         return 0
     return int(counts.get("wchar", 0))

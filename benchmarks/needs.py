@@ -1,4 +1,4 @@
-"""The programs that are measured or serve; installed where that is possible."""
+"""Installs the programs that the benchmark needs."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _PACKAGES = {
 
 
 def program(name: str) -> str | None:
-    """Find a program, also where only root looks for it."""
+    """Find a program, also in root's folder for programs."""
     return shutil.which(name) or shutil.which(name, path=_SBIN)
 
 
 def require() -> None:
-    """Install what is missing where we may; else say what is missing, and end."""
-    if (lacking := _lacking()) and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [_PACKAGES[name] for name in lacking]
+    """Install missing programs if we are root; otherwise list them and exit."""
+    if (missing := _missing()) and os.geteuid() == 0 and shutil.which("apt-get"):
+        packages = [_PACKAGES[name] for name in missing]
         print(f"Installing {' '.join(packages)}", flush=True)
         _apt_get("update", "-qq")
         _apt_get("install", "-qq", "-y", "--no-install-recommends", *packages)
-        lacking = _lacking()
-    if lacking:
-        packages = [_PACKAGES[name] for name in lacking]
+        missing = _missing()
+    if missing:
+        packages = [_PACKAGES[name] for name in missing]
         install = f"apt-get install {' '.join(packages)}"
-        message = f"missing: {', '.join(lacking)}\nOn Debian, as root: {install}"
+        message = f"missing: {', '.join(missing)}\nOn Debian, as root: {install}"
         raise SystemExit(message)
 
 
-def _lacking() -> list[str]:
+def _missing() -> list[str]:
     found = {name: program(name) for name in _PACKAGES}
     found["nginx's stream module"] = str(STREAM_MODULE) if _has_stream() else None
     return [name for name, path in found.items() if not path]
@@ -51,10 +51,10 @@ def _has_stream() -> bool:
 
 def is_stream_built_in() -> bool:
     """Whether nginx can limit connections without loading a module."""
-    told = subprocess.run(
+    done = subprocess.run(
         [program("nginx") or "nginx", "-V"], capture_output=True, text=True, check=False
     )
-    return "--with-stream" in told.stderr.split()
+    return "--with-stream" in done.stderr.split()
 
 
 def _apt_get(*args: str) -> None:

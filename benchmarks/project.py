@@ -1,7 +1,7 @@
-"""A project as a user has it: Git, DVC and one registered model of random bytes.
+"""A project like a user's: Git, DVC and one registered model of random bytes.
 
-DVC itself makes it: its cache folder lies in what nginx serves, so that the objects
-are where a remote would have them, and no byte is on disk twice.
+DVC creates it. Its cache folder is inside the folder that nginx serves, so the objects
+have the same paths as on a remote, and no byte is on the disk twice.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Version:
     """With the leading ``v``."""
 
     files: Mapping[str, str]
-    """Path in the repo to MD5."""
+    """Path in the repo -> MD5."""
 
     total_bytes: int
 
 
 @dataclass(frozen=True)
 class Project:
-    """A repo, and its objects where nginx serves them."""
+    """A repo, and its objects in the folder that nginx serves."""
 
     repo: Path
     objects: Path
@@ -52,11 +52,11 @@ class Project:
 
     @property
     def latest(self) -> Version:
-        """The version that a name without a version means."""
+        """The version that a pull without a version gets."""
         return self.versions[-1]
 
     def clone(self, to: Path) -> Path:
-        """Clone it as it is on the first day: nothing of DVC's is there yet."""
+        """Make a new clone, with an empty DVC cache."""
         _run("git", "clone", "-q", str(self.repo), str(to), cwd=to.parent, env=self.env)
         self.git(to, "remote", "set-url", "origin", REPO_URL)
         return to
@@ -66,15 +66,15 @@ class Project:
         _run("git", *args, cwd=folder, env=self.env)
 
     def object_path(self, md5: str) -> Path:
-        """Tell where an object lies."""
+        """Return the path of an object."""
         return self.objects / "files" / "md5" / md5[:2] / md5[2:]
 
     def urls(self, version: Version, origin: str) -> dict[str, str]:
-        """Give the files' addresses, as Studio does.
+        """Return the URLs of a version's files, as Studio does.
 
         Args:
-            version: Whose files.
-            origin: Of one of nginx's ports.
+            version: The version.
+            origin: The origin of one of nginx's ports.
         """
         base = f"{origin}/{self.objects.name}/files/md5"
         return {
@@ -82,7 +82,7 @@ class Project:
         }
 
     def remove(self) -> None:
-        """Remove all of it."""
+        """Remove the repo and the objects."""
         shutil.rmtree(self.repo)
         shutil.rmtree(self.objects)
 
@@ -93,14 +93,14 @@ def make_project(
     versions: Sequence[Mapping[str, int]],
     env: dict[str, str],
 ) -> Project:
-    """Make a project.
+    """Create a project.
 
     Args:
-        repo: Created.
-        objects: Created below what nginx serves.
-        versions: Of each version the files' sizes in bytes, by their paths below the
-            model's path; ``""`` for a model of one file.
-        env: For Git and DVC.
+        repo: Folder of the repo; it is created.
+        objects: Folder of the objects, inside the one that nginx serves; it is created.
+        versions: For each version, path below the model's path -> size in bytes. The
+            path is ``""`` if the model is one file.
+        env: Environment of Git and DVC.
     """
     repo.mkdir()
     _run("git", "init", "-q", "-b", "main", cwd=repo, env=env)
@@ -144,7 +144,7 @@ def _fill(path: Path, size: int) -> None:
 
 
 def _files(repo: Path, objects: Path) -> dict[str, str]:
-    """Read from DVC's own records which files the model has now."""
+    """Return path -> MD5 of the model's current files, as DVC recorded them."""
     record = (repo / f"{MODEL_PATH}.dvc").read_text("utf-8")
     md5 = re.findall(r"md5: ([0-9a-f]{32}(?:\.dir)?)", record)[0]
     if not md5.endswith(".dir"):

@@ -1,4 +1,4 @@
-"""Markdown: what was measured, where, and whether the goals are reached."""
+"""Writes the measurements, the machine and the goals as Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Runs
 
 NOTES = "## Notes"
-"""Whatever stands in the file from this line on is written by people, and stays."""
+"""People write the text after this line. It is not overwritten."""
 
 _MB = 1_000_000
 _PROBE_BYTES = 500 * _MB
@@ -31,7 +31,7 @@ _COLUMNS = ("CPU, s", "peak, MB", "runs")
 
 @dataclass(frozen=True)
 class Goal:
-    """What a case must show, and what it shows."""
+    """A goal of a case, and the measured value."""
 
     case: str
     wanted: str
@@ -41,7 +41,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Result:
-    """What one case gave."""
+    """The results of one case."""
 
     title: str
     text: str
@@ -51,7 +51,7 @@ class Result:
 
     goals: tuple[Goal, ...] = ()
     table: str = ""
-    """A table of the case's own, in place of rows."""
+    """A table in a format of its own, used instead of ``rows``."""
 
     def markdown(self) -> str:
         """Write the section."""
@@ -79,7 +79,7 @@ def _peak(peak_bytes: int) -> str:
 
 
 def goals_table(goals: Iterable[Goal]) -> str:
-    """Put every goal beside what was measured."""
+    """Return a table of goals and measured values."""
     lines = ["| case | goal | measured | |", "|---|---|---|---|"]
     for goal in goals:
         outcome = "reached" if goal.reached else "**not reached**"
@@ -88,7 +88,7 @@ def goals_table(goals: Iterable[Goal]) -> str:
 
 
 def machine(programs: Iterable[str]) -> dict[str, str]:
-    """Tell on what, with what and when this is measured."""
+    """Return the date, the machine and the versions of a measurement."""
     return {
         "date": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "machine": f"{_cpu()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB memory",
@@ -102,14 +102,14 @@ def machine(programs: Iterable[str]) -> dict[str, str]:
 
 
 def disk(folder: Path) -> str:
-    """Tell on what file system a folder is, and how fast."""
+    """Return the type of a folder's file system, and its write rate."""
     rate = _disk_rate(folder) / _MB
     return f"{_file_system(folder)}, {rate:.0f} MB/s written and flushed"
 
 
 def facts_table(facts: Mapping[str, str]) -> str:
-    """List what is to be known of a measurement."""
-    lines = [f"| {what} | {value} |" for what, value in facts.items()]
+    """Return a table of the facts about a measurement."""
+    lines = [f"| {name} | {value} |" for name, value in facts.items()]
     return "\n".join(["| | |", "|---|---|", *lines]) + "\n"
 
 
@@ -127,7 +127,7 @@ def _memory_gb() -> float:
 
 
 def _disk_rate(folder: Path) -> float:
-    """Tell how many bytes a second a new file takes; a pull waits for the disk."""
+    """Return the rate at which a new file is written and flushed, in bytes/s."""
     probe, data = folder / "probe", os.urandom(_MB)
     began = time.perf_counter()
     with probe.open("wb", buffering=0) as file:
@@ -140,19 +140,18 @@ def _disk_rate(folder: Path) -> float:
 
 
 def _file_system(folder: Path) -> str:
-    """Name the type of the file system that holds a folder."""
-    told = _output("stat", "-f", "-c", "%T", str(folder))
-    return told or "unknown file system"
+    """Return the type of a folder's file system."""
+    return _output("stat", "-f", "-c", "%T", str(folder)) or "unknown file system"
 
 
 def commit() -> str:
-    """Name the commit that is measured; ``-dirty`` where files differ from it."""
+    """Return the current commit, with ``-dirty`` if files differ from it."""
     root = str(Path(__file__).parent.parent)
     return _output("git", "-C", root, "describe", "--always", "--dirty") or "no commit"
 
 
 def is_dirty() -> bool:
-    """Whether what is measured is no commit's code."""
+    """Whether the code differs from the current commit."""
     return commit().endswith(("-dirty", "no commit"))
 
 
@@ -169,7 +168,7 @@ def _output(*command: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write the results, and keep the notes that people added."""
+    """Write the results, and keep the notes that people wrote."""
     notes = f"{NOTES}\n"
     if path.exists():
         _, found, after = path.read_text("utf-8").partition(f"\n{NOTES}\n")
@@ -178,5 +177,5 @@ def write(path: Path, text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Tell how far it is, apart from the results."""
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
-"""How fast and how frugal ``dvc models serve`` is: ``make bench-serve``.
+"""Measures the time and memory of ``dvc models serve``: ``make bench-serve``.
 
-Makes a registry, serves it on one core, and asks from another one: wrk for many
-requests, this process for single ones. Everything is on loopback, and bounded in count
-and time: some two minutes. The results go to ``benchmarks/SERVE.md``.
+Creates a registry, serves it on one core, and sends requests from another core: wrk
+sends many requests, this process sends single ones. Everything runs on loopback and
+takes about two minutes. The results are written to ``benchmarks/SERVE.md``.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ CLIENTS = 32
 FILES = 10
 WIDE = 10_000
 REQUESTS = 100_000
-LONGEST_S = 150  # for all of them
+LONGEST_S = 150  # for all rounds of wrk
 ROUND_S = 10
 WARM_ROUNDS = 7
-WARM_S = 8  # imports, which the server does while it listens; threads, buffers
+WARM_S = 8  # until the server has its imports, threads and buffers
 START_S = 60
 
 VERSIONS = 5000
-TAGS = 10_000  # with those of stages
+TAGS = 10_000  # of versions and stages
 AT_ONCE = 100
 ROUNDS = 5
 
@@ -67,7 +67,7 @@ _FACTOR = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw."""
+    """The results of wrk."""
 
     requests: int
     seconds: float
@@ -77,25 +77,25 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests per second."""
         return self.requests / self.seconds
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server under measurement."""
+    """The measured server."""
 
     url: str
     pid: int
 
     def memory_mb(self) -> float:
-        """Tell its resident memory."""
-        told = Path(f"/proc/{self.pid}/status").read_text("ascii")
-        (kib,) = re.findall(r"VmRSS:\s+(\d+) kB", told)
+        """Return the resident memory, in MB."""
+        text = Path(f"/proc/{self.pid}/status").read_text("ascii")
+        (kib,) = re.findall(r"VmRSS:\s+(\d+) kB", text)
         return int(kib) * 1024 / 1e6
 
-    def ask(self, model: str) -> tuple[float, int]:
-        """Ask once; give the seconds it took, and the number of links."""
+    def request(self, model: str) -> tuple[float, int]:
+        """Send one request; return its seconds and the number of links."""
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
         with contextlib.closing(connection):
@@ -110,12 +110,12 @@ class Server:
             body = reply.read()
             seconds = time.perf_counter() - begun
         if reply.status != HTTPStatus.OK:
-            message = f"the server answered {reply.status}: {body[:300]!r}"
+            message = f"the server responded with {reply.status}: {body[:300]!r}"
             raise SystemExit(message)
         return seconds, len(json.loads(body))
 
     def load(self, model: str, seconds: int) -> Load:
-        """Let wrk ask, again and again."""
+        """Send requests with wrk."""
         url = f"{self.url}{API}?repo=acme/models&name={model}"
         done = subprocess.run(
             [
@@ -144,7 +144,7 @@ def _read_wrk(text: str) -> Load:
 
 
 def make_registry(root: Path) -> Path:
-    """Make a repo with the models ``narrow`` and ``wide``, pushed to a local folder."""
+    """Create a repo with models ``narrow`` and ``wide``, pushed to a local folder."""
     repo = root / "repo"
     narrow = {f"narrow/{number}.bin": number for number in range(FILES)}
     wide = {f"wide/{number % 100}/{number}.bin": number for number in range(WIDE)}
@@ -168,7 +168,7 @@ def make_registry(root: Path) -> Path:
 
 
 def make_many_versions(root: Path) -> Path:
-    """Make a mirror of a repo with many versions of one model, and many tags."""
+    """Create a mirror of a repo with many versions of one model and many tags."""
     mirror = root / "many.git"
     (root / "many-storage").mkdir()
     _run(root, "git", "init", "--quiet", "--bare", "--initial-branch", "main", mirror)
@@ -183,7 +183,7 @@ def make_many_versions(root: Path) -> Path:
 
 
 def _history(storage: Path) -> Iterator[str]:
-    """Write the repo for ``git fast-import``."""
+    """Return the history as input of ``git fast-import``."""
     files = {
         ".dvc/config": f"[core]\nremote = s\n['remote \"s\"']\nurl = {storage}\n",
         "dvc.yaml": "artifacts:\n  many:\n    path: many.bin\n",
@@ -205,7 +205,7 @@ def _history(storage: Path) -> Iterator[str]:
 
 
 def move_to_s3(repo: Path) -> None:
-    """Have links signed for S3, with listings in Git, as no bucket can be read here."""
+    """Use an S3 remote, with listings in Git because no bucket can be read here."""
     for model in ("narrow", "wide"):
         _list_in_git(repo, model)
     (repo / ".dvc/config").write_text(
@@ -242,9 +242,9 @@ def _run(folder: Path, *command: str | Path) -> None:
 def _environ(home: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
     who = {
-        f"GIT_{role}_{what}": value
+        f"GIT_{role}_{key}": value
         for role in ("AUTHOR", "COMMITTER")
-        for what, value in {"NAME": "Ada", "EMAIL": "ada@example.com"}.items()
+        for key, value in {"NAME": "Ada", "EMAIL": "ada@example.com"}.items()
     }
     return {
         **kept,
@@ -261,7 +261,7 @@ def _environ(home: Path) -> dict[str, str]:
 
 
 def _on_core(index: int) -> list[str]:
-    """Give how to run a command on one core: the first, or the last with -1."""
+    """Return a prefix that runs a command on one core: 0 is the first, -1 the last."""
     return ["taskset", "--cpu-list", str(sorted(os.sched_getaffinity(0))[index])]
 
 
@@ -292,36 +292,36 @@ def serving(repo: Path, name: str = "") -> Iterator[Server]:
 
 @dataclass(frozen=True)
 class Row:
-    """What was wanted, what was measured, and whether that is enough."""
+    """A goal and the measured value."""
 
-    what: str
+    case: str
     goal: str
     measured: str
     reached: bool | None = None
-    """None where nothing was wanted."""
+    """None without a goal."""
 
     def __str__(self) -> str:
         outcome = {True: "reached", False: "**not reached**", None: ""}[self.reached]
-        return f"| {self.what} | {self.goal} | {self.measured} | {outcome} |"
+        return f"| {self.case} | {self.goal} | {self.measured} | {outcome} |"
 
 
 def measure_wide(server: Server, *, where: str, goals: bool = True) -> list[Row]:
-    """Ask for the directory of 10,000 files, which the server has not read yet."""
-    cold, count = server.ask("wide")
-    warm = statistics.median(server.ask("wide")[0] for _ in range(WARM_ROUNDS))
+    """Request the directory of 10,000 files, which the server has not read yet."""
+    cold, count = server.request("wide")
+    warm = statistics.median(server.request("wide")[0] for _ in range(WARM_ROUNDS))
     if count != WIDE:
-        message = f"the server gave {count} links, not {WIDE}"
+        message = f"the server returned {count} links, not {WIDE}"
         raise SystemExit(message)
-    what = f"{WIDE:,} files{where}"
+    case = f"{WIDE:,} files{where}"
     return [
         Row(
-            f"{what}, cold",
+            f"{case}, cold",
             f"< {GOAL_COLD_S} s" if goals else "",
             f"{cold:.2f} s",
             cold < GOAL_COLD_S if goals else None,
         ),
         Row(
-            f"{what}, warm (median of {WARM_ROUNDS})",
+            f"{case}, warm (median of {WARM_ROUNDS})",
             f"< {GOAL_WARM_S} s" if goals else "",
             f"{warm:.2f} s",
             warm < GOAL_WARM_S if goals else None,
@@ -330,7 +330,7 @@ def measure_wide(server: Server, *, where: str, goals: bool = True) -> list[Row]
 
 
 def measure_load(server: Server) -> list[Row]:
-    """Ask for the model of 10 files, a hundred thousand times."""
+    """Request the model of 10 files a hundred thousand times."""
     server.load("narrow", WARM_S)
     before = server.memory_mb()
     begun = time.monotonic()
@@ -347,7 +347,7 @@ def measure_load(server: Server) -> list[Row]:
     worst = max(load.p99_ms for load in loads)
     return [
         Row(
-            f"{FILES} files, {CLIENTS} clients: requests a second",
+            f"{FILES} files, {CLIENTS} clients: requests per second",
             f">= {GOAL_RATE}",
             f"{rate:.0f}",
             rate >= GOAL_RATE and not failed,
@@ -364,15 +364,15 @@ def measure_load(server: Server) -> list[Row]:
             f"{growth:+.1f} MB of {before:.0f} MB over {count:,} requests",
             growth < GOAL_GROWTH_MB and count >= REQUESTS,
         ),
-        Row("requests that failed", "0", str(failed), not failed),
+        Row("failed requests", "0", str(failed), not failed),
     ]
 
 
 def measure_s3(server: Server) -> list[Row]:
-    """Ask for the same models, signed for S3 (version 4)."""
+    """Request the same models, signed for S3 (version 4)."""
     server.load("narrow", WARM_S)
     load = server.load("narrow", ROUND_S)
-    rate = f"{load.rate:.0f} a second, 99th percentile {load.p99_ms:.1f} ms"
+    rate = f"{load.rate:.0f} per second, 99th percentile {load.p99_ms:.1f} ms"
     return [
         Row(
             f"{FILES} files signed for S3, {CLIENTS} clients",
@@ -385,33 +385,33 @@ def measure_s3(server: Server) -> list[Row]:
 
 
 def measure_many_versions(root: Path) -> list[Row]:
-    """Start with many versions, and ask after new tags, alone and all at once."""
+    """Start with many versions; send requests after new tags, one and many at once."""
     mirror = make_many_versions(root)
     begun = time.perf_counter()
     with serving(mirror, "acme/models") as server:
         started = time.perf_counter() - begun
-        server.ask("many")
+        server.request("many")
         first = [_ask_after_tag(server, mirror, number) for number in range(ROUNDS)]
         _tag(mirror, ROUNDS)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            crowd = list(pool.map(server.ask, ["many"] * AT_ONCE))
-    slowest = max(seconds for seconds, _ in crowd)
-    what = f"{VERSIONS:,} versions of a model, {TAGS:,} tags"
+            responses = list(pool.map(server.request, ["many"] * AT_ONCE))
+    slowest = max(seconds for seconds, _ in responses)
+    case = f"{VERSIONS:,} versions of a model, {TAGS:,} tags"
     return [
         Row(
-            f"{what}: start",
+            f"{case}: start",
             f"< {GOAL_START_S} s",
             f"{started:.2f} s",
             started < GOAL_START_S,
         ),
         Row(
-            f"the first answer after a new tag (median of {ROUNDS})",
+            f"first response after a new tag (median of {ROUNDS})",
             f"< {GOAL_NEW_TAG_S} s",
             f"{statistics.median(first):.2f} s",
             statistics.median(first) < GOAL_NEW_TAG_S,
         ),
         Row(
-            f"{AT_ONCE} clients at once right after one: the slowest answer",
+            f"{AT_ONCE} clients at once right after a new tag: slowest response",
             "all 200",
             f"{slowest:.2f} s, all 200",
             reached=True,
@@ -421,7 +421,7 @@ def measure_many_versions(root: Path) -> list[Row]:
 
 def _ask_after_tag(server: Server, mirror: Path, number: int) -> float:
     _tag(mirror, number)
-    return server.ask("many")[0]
+    return server.request("many")[0]
 
 
 def _tag(mirror: Path, number: int) -> None:
@@ -432,12 +432,12 @@ def _tag(mirror: Path, number: int) -> None:
 INTRODUCTION = f"""\
 # How fast `dvc models serve` is
 
-Measured by `make bench-serve`, which makes the registry and starts the server itself.
-The server has one core (`taskset`), wrk another; {CLIENTS} clients ask for the latest
-version of a model of {FILES} files, whose links lead to a local folder. Every request
-is authenticated, resolved against the tags as they are now, signed and logged.
-Rows named S3 sign for S3 by version 4, with the directory's listing in Git.
-The start is that of the whole command, imports and all.
+`make bench-serve` measures this. It creates the registry and starts the server. The
+server runs on one core (`taskset`), wrk on another. {CLIENTS} clients request the
+latest version of a model with {FILES} files in a local folder. The server authenticates
+every request, resolves it with the current tags, signs the links and writes a log line.
+In the rows for S3, links are signed with version 4, and the directory's listing is in
+Git. The start is that of the whole command, with its imports.
 """
 
 
@@ -461,7 +461,7 @@ def main() -> None:
             move_to_s3(repo)
             with serving(repo) as server:
                 rows += measure_s3(server)
-    lines = ["| what | goal | measured | |", "|---|---|---|---|", *map(str, rows)]
+    lines = ["| case | goal | measured | |", "|---|---|---|---|", *map(str, rows)]
     table = "\n".join(lines)
     RESULTS.write_text(f"{INTRODUCTION}\n{table}\n\n{facts_table(facts)}", "utf-8")
     print(RESULTS.read_text("utf-8"))

@@ -1,10 +1,10 @@
-"""What the tools talk to: nginx on three ports, and a minimal Studio.
+"""The servers of the benchmark: nginx on three ports, and a minimal Studio.
 
-    open       nginx as it is
-    throttled  50 MB/s a connection, as object stores limit them
-    far        every answer comes 30 ms later
+    open       nginx without a limit
+    throttled  50 MB/s per connection, as object storage limits it
+    far        every response arrives 30 ms later
 
-All three lead to one server of static files, whose log counts the bytes.
+All three ports serve the same static files. nginx logs the bytes it sends.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _START_S = 20.0
 _ROOT = Path(__file__).parent.parent
 _QUIET_S = 0.2
 
-# The stream module waits after each read for as long as its bytes are worth, in whole
-# milliseconds: 16 KiB, its default buffer, are worth none at this rate, and the limit
-# holds from the second second on only. At 256 KiB it holds from the first byte on.
+# After each read the stream module pauses to keep the rate, in whole milliseconds. Its
+# default buffer of 16 KiB takes less than 1 ms at this rate, so the limit would only
+# apply after the first second. With 256 KiB it applies from the first byte.
 _CONFIG = """\
 {load_module}
 daemon off;
@@ -78,7 +78,7 @@ stream {{
 
 @dataclass(frozen=True)
 class Ports:
-    """Three ways to the same files."""
+    """The three ports that serve the same files."""
 
     open: int
     throttled: int
@@ -87,24 +87,24 @@ class Ports:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What the server of files sent."""
+    """The responses that nginx sent."""
 
     requests: int
     body_bytes: int
 
 
 class Storage:
-    """The running servers of files."""
+    """The running file servers."""
 
     def __init__(self, ports: Ports, log: Path) -> None:
         self.ports = ports
         self.limited_rate = 0.0
-        """What the throttled port gives to a new connection, in bytes a second."""
+        """The measured rate of a new connection to the throttled port, in bytes/s."""
         self._log = log
         self._read = 0
 
     def traffic(self) -> Traffic:
-        """Count what was sent since this was last asked, once all is in the log."""
+        """Return the traffic since the last call, when nginx has logged all of it."""
         size = -1
         while size != (size := self._log.stat().st_size):
             time.sleep(_QUIET_S)
@@ -120,8 +120,8 @@ def serving_files(folder: Path, root: Path) -> Iterator[Storage]:
     """Run nginx and the delaying proxy until the end of the block.
 
     Args:
-        folder: For nginx's own files; created.
-        root: What is served.
+        folder: For nginx's own files; it is created.
+        root: The folder to serve.
     """
     folder.mkdir()
     ports = Ports(*_free_ports(3))
@@ -181,18 +181,18 @@ def _await_port(port: int, log: Path) -> None:
 
 
 class Studio:
-    """Answers one question: which files a version of a model has, and where."""
+    """Responds to one kind of request: for the URLs of the files of a version."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._replies: dict[tuple[str, str | None], bytes] = {}
 
-    def offer(self, name: str, version: str | None, urls: Mapping[str, str]) -> None:
-        """Answer ``urls`` (path in the repo: URL) for a version; None: the latest."""
+    def publish(self, name: str, version: str | None, urls: Mapping[str, str]) -> None:
+        """Set the URLs (path in the repo -> URL) of a version; None is the latest."""
         self._replies[name, version] = json.dumps(urls).encode()
 
     def reply(self, target: str) -> bytes | None:
-        """Give what is answered to a request, None if nothing fits it."""
+        """Return the body of the response to a request, or None for 404."""
         parts = urlsplit(target)
         query = parse_qs(parts.query)
         if parts.path != ENDPOINT:
@@ -200,8 +200,8 @@ class Studio:
         name, version = query.get("name", [""])[0], query.get("version", [None])[0]
         return self._replies.get((name, version))
 
-    def ask_s(self, name: str) -> float:
-        """Tell how long one question takes, in seconds."""
+    def request_s(self, name: str) -> float:
+        """Return the duration of one request, in seconds."""
         parts = urlsplit(self.url)
         began = time.perf_counter()
         connection = HTTPConnection(parts.netloc)
@@ -221,7 +221,7 @@ def serving_studio() -> Iterator[Studio]:
         def do_GET(self) -> None:
             body = studio.reply(self.path)
             self.send_response(404 if body is None else 200)
-            body = b'{"detail": "not offered"}' if body is None else body
+            body = b'{"detail": "not found"}' if body is None else body
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

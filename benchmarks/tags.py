@@ -1,10 +1,10 @@
-"""What tags cost: a first pull and a list in a clone with few and with many of them.
+"""Measures pulls and lists in clones with few and with many tags.
 
     python -m benchmarks.tags [--dvc DVC] [--rounds N]
 
 ``--dvc`` runs another environment's ``dvc``, to compare two versions of this package.
-The clone's DVC remote is a folder, and all versions have the same content, so that what
-differs is Git, and the counting of its tags.
+The clone's DVC remote is a folder, and all versions have the same content, so the rows
+differ only in the work of Git and in the reading of its tags.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COUNTS |= {
     "10,000 tags, 100 models": (10_000, 100),
     "10,000 tags, one model": (10_000, 1),
 }
-"""Title -> how many tags, and of how many models."""
+"""Title -> number of tags, number of models."""
 
 PULL = ("models", "pull", "m0", "--source", "remote")
 LIMIT_S = 300
@@ -58,7 +58,7 @@ def main() -> None:
 def measure(
     folder: Path, dvc: str, count: int, models: int, *, rounds: int
 ) -> list[str]:
-    """Take the medians of some rounds, in seconds, each in a new clone."""
+    """Return the median times of the commands in seconds, each round in a new clone."""
     env = environment(folder)
     make_repo(folder, dvc, count, models, env)
     rows = []
@@ -72,16 +72,16 @@ def measure(
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Keep the user's own settings out."""
+    """Return an environment without the user's settings."""
     home = {"HOME": "home", "DVC_SITE_CACHE_DIR": "site", "XDG_CACHE_HOME": "cache"}
     names = ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "XDG_CONFIG_HOME")
     places = {**home, **{name: name.lower() for name in names}}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "GIT_"))}
     ours = {name: str(folder / place) for name, place in places.items()}
     who = {
-        f"GIT_{who}_{what}": "ada@example.com"
-        for who in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
+        f"GIT_{role}_{key}": "ada@example.com"
+        for role in ("AUTHOR", "COMMITTER")
+        for key in ("NAME", "EMAIL")
     }
     return {**kept, **ours, **who, "GIT_CONFIG_NOSYSTEM": "1", "DVC_NO_ANALYTICS": "1"}
 
@@ -89,7 +89,7 @@ def environment(folder: Path) -> dict[str, str]:
 def make_repo(
     folder: Path, dvc: str, count: int, models: int, env: Mapping[str, str]
 ) -> None:
-    """Make a repo whose tags are spread over its models."""
+    """Create a repo with ``count`` tags, spread over its models."""
     repo = folder / "repo"
     repo.mkdir()
     run(["git", "init", "-q", "-b", "main"], repo, env)
@@ -114,7 +114,7 @@ def make_repo(
 
 
 def seconds(command: list[str], cwd: Path, env: Mapping[str, str]) -> float:
-    """Take the wall time of a command."""
+    """Return the wall time of a command, in seconds."""
     began = time.perf_counter()
     run(command, cwd, env)
     return time.perf_counter() - began
@@ -123,7 +123,7 @@ def seconds(command: list[str], cwd: Path, env: Mapping[str, str]) -> float:
 def run(
     command: list[str], cwd: Path, env: Mapping[str, str], given: str | None = None
 ) -> str:
-    """Run a command that must succeed."""
+    """Run a command that must succeed, and return its output."""
     return subprocess.run(
         command,
         cwd=cwd,

@@ -1,7 +1,8 @@
-"""The same work as each tool does it: from a cold folder to the files in place.
+"""The commands of the tools. Each starts with no files and downloads all of them.
 
-The tools that know no models are given the URLs; ``dvc`` asks Studio for them. Each may
-use as many connections as a pull, but for ``dvc artifacts get``, which takes no wish.
+Tools that do not support models get the URLs; ``dvc`` asks Studio for them. Each tool
+may use as many connections as a pull, except ``dvc artifacts get``, which has no option
+for it.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ GET = "dvc artifacts get"
 CURL = "curl"
 ARIA2C = "aria2c"
 CONNECTIONS = 16
-GET_CONNECTIONS = 4 * (os.cpu_count() or 1)  # ``jobs`` of dvc_objects' file systems
+GET_CONNECTIONS = 4 * (os.cpu_count() or 1)  # the default of dvc_objects' file systems
 MD5SUM = "md5sum"
 LIST = "files.list"
 SUMS = "files.md5"
-FEW_ROUNDS = 2  # for a tool whose time is that of the limited port, not its own
+FEW_ROUNDS = 2  # for tools whose time depends only on the limit of the port
 
 
 @dataclass(frozen=True)
@@ -43,35 +44,35 @@ class Work:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Path in the repo to address."""
+        """Path in the repo -> URL."""
         return self.project.urls(self.project.latest, self.origin)
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One way to do it."""
+    """A tool that downloads the files."""
 
     name: str
     prepare: Callable[[Work, Path], list[str]]
-    """Makes the cold folder and gives the command to run there."""
+    """Creates the folder and returns the command to run in it."""
 
     verifies: bool = False
-    """Whether it compares hashes itself; then only its first result is hashed."""
+    """Whether the tool verifies hashes. If so, only its first result is checked."""
 
 
 def then_md5sum(name: str) -> str:
-    """Name what a tool and ``md5sum`` after it cost together."""
+    """Return the row name for a tool followed by ``md5sum``."""
     return f"{name}, then {MD5SUM}"
 
 
 def pull(work: Work, folder: Path) -> list[str]:
-    """Pull into a clone on its first day, through the DVC cache."""
+    """Pull into a new clone, through the DVC cache."""
     work.project.clone(folder)
     return [DVC, "models", "pull", MODEL]
 
 
 def pull_linked(work: Work, folder: Path) -> list[str]:
-    """Pull where the cache and the workspace share their bytes."""
+    """Pull with hard links between the cache and the workspace."""
     command = pull(work, folder)
     local = folder / ".dvc" / "config.local"
     local.write_text("[cache]\n    type = hardlink\n", "utf-8")
@@ -79,19 +80,19 @@ def pull_linked(work: Work, folder: Path) -> list[str]:
 
 
 def pull_as_get(work: Work, folder: Path) -> list[str]:
-    """Pull with as many connections as ``dvc artifacts get`` has."""
+    """Pull with as many connections as ``dvc artifacts get`` uses."""
     return [*pull(work, folder), "--jobs", str(GET_CONNECTIONS)]
 
 
 def artifacts_get(work: Work, folder: Path) -> list[str]:
-    """Get the same from the same Studio with what DVC has by itself."""
+    """Download from the same Studio with DVC's own command."""
     _ = work
     folder.mkdir()
     return [DVC, "artifacts", "get", REPO_URL, MODEL]
 
 
 def curl(work: Work, folder: Path) -> list[str]:
-    """Many files at a time; one file over one connection."""
+    """Download several files in parallel, each over one connection."""
     folder.mkdir()
     lines = [f"url = {url}\noutput = {path}\n" for path, url in work.urls.items()]
     (folder / LIST).write_text("".join(lines), "utf-8")
@@ -100,7 +101,7 @@ def curl(work: Work, folder: Path) -> list[str]:
 
 
 def aria2c(*options: str) -> Tool:
-    """Make a tool of aria2c with the connections that ``options`` allow."""
+    """Return a tool that runs aria2c with ``options``."""
 
     def prepare(work: Work, folder: Path) -> list[str]:
         folder.mkdir()
@@ -113,7 +114,7 @@ def aria2c(*options: str) -> Tool:
 
 
 def md5sum(work: Work, folder: Path) -> list[str]:
-    """Hash the files where nginx has them: no verified download can be faster."""
+    """Hash the files that nginx serves. No verified download can be faster."""
     folder.mkdir()
     files = work.project.latest.files
     sums = [f"{md5}  {work.project.object_path(md5)}\n" for md5 in files.values()]
@@ -138,15 +139,15 @@ def run_in_turn(
     rounds: int,
     few: Collection[str] = (),
 ) -> dict[str, Runs]:
-    """Let every tool do the work, round after round, each time from nothing.
+    """Run every tool in turn, each time with an empty folder.
 
     Args:
-        runner: Measures.
-        work: What is to be done.
+        runner: Measures the commands.
+        work: The files to download.
         folder: Created and removed by every run.
-        tools: In the order in which they run; every other round goes backwards.
-        rounds: How many.
-        few: Names of the tools for which :data:`FEW_ROUNDS` are enough.
+        tools: The tools in order; every other round is in reverse order.
+        rounds: The number of rounds.
+        few: Names of the tools that only run :data:`FEW_ROUNDS` rounds.
     """
     usages: dict[str, list[Usage]] = {}
     for number in range(rounds):
@@ -163,7 +164,7 @@ def run_in_turn(
 def _run_once(
     runner: Runner, work: Work, folder: Path, tool: Tool, *, hashed: bool
 ) -> dict[str, Usage]:
-    """Run a tool and, where ``hashed``, hash what it brought."""
+    """Run a tool and, if ``hashed``, check its files with ``md5sum``."""
     try:
         usage = runner.run(tool.prepare(work, folder), folder)
         if tool.name == MD5SUM or not hashed:
@@ -177,7 +178,7 @@ def _run_once(
 
 
 def check(runner: Runner, work: Work, folder: Path) -> Usage:
-    """Prove that a folder holds the latest version, byte for byte."""
+    """Check that a folder contains the latest version, and return the usage."""
     sums = [f"{md5}  {path}\n" for path, md5 in work.project.latest.files.items()]
     (folder / SUMS).write_text("".join(sums), "utf-8")
     return runner.run(_check_sums(), folder)
