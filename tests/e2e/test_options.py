@@ -54,6 +54,7 @@ def names(folder: Path) -> set[str]:
         ),
     ],
 )
+@pytest.mark.cold
 def test_globs_choose_the_files(
     run_dvc: RunDvc, registry: Registry, clone: Path, globs: list[str], left: set[str]
 ) -> None:
