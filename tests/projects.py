@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from dvc_studio_models.server.patience import Patience
+    from dvc_studio_models.server.limits import SlowCalls
 
 ORIGIN_URL = "git@git.example.com:acme/models.git"
 """What the clones call origin; no test ever contacts it."""
@@ -277,7 +277,7 @@ def serving(
     expires_s: int = 3600,
     remote: str | None = None,
     verify_objects: bool = False,
-    patience: Callable[[], Patience] | None = None,
+    slow_calls: Callable[[], SlowCalls] | None = None,
     open_s: float = 10,
     **limits: int,
 ) -> Iterator[str]:
@@ -290,7 +290,7 @@ def serving(
         expires_s: Life of a link, in seconds.
         remote: DVC remote to serve from; None for the default one.
         verify_objects: Give links only to what is there.
-        patience: With silent remotes; made once for each repo.
+        slow_calls: Called once for each repo.
         open_s: How long the start waits for Git, in seconds.
         limits: Those of ``make_server``.
     """
@@ -300,7 +300,7 @@ def serving(
 
     accepted = None if no_auth else tokens or {TOKEN: "tests"}
     settings = Settings(accepted, expires_s, remote, verify_objects=verify_objects)
-    waits = {"patience": patience} if patience else {}
+    waits = {"slow_calls": slow_calls} if slow_calls else {}
     served = catalog.Catalog([str(repo) for repo in repos], open_s=open_s)
     server = service.make_server(app.create_app(served, settings, **waits), **limits)
     with service.listen("127.0.0.1", 0) as listener:

@@ -1,35 +1,57 @@
-"""What a connection may take of the server: bytes, and time.
+"""Limits of a connection, and of the slow calls for one repo: number, bytes and time.
 
-Without this, a client could hold a connection for ever: by sending its request letter
-by letter, or by not reading its reply.
+Without :class:`Connection`, a client could hold a connection for ever: by sending its
+request letter by letter, or by not reading its reply. Without :class:`SlowCalls`, a
+repo or a remote that hangs could take every connection and any number of threads.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import resource
 import struct
 import termios
-from typing import TYPE_CHECKING
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from dvc_studio_models.server.catalog.errors import GitBusyError
+from dvc_studio_models.server.catalog.waiting import (
+    ANSWER_S,
+    SlowCall,
+    current_call,
+    timeout_error,
+)
+
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
 
 IDLE_S = 30
-"""From the connection, or from the last reply, until a request is here as a whole; and
-between any two bytes of a reply that the client reads."""
+"""The longest, in seconds, from the connection or the last reply until a whole request
+has arrived, and between any two bytes of a reply that the client reads."""
 
-MOST = 512
-"""Connections at once; who comes then is answered with 503. One that fetches an object
-has two open files, so that all need more than the 1024 that Linux mostly allows at
-first; see :func:`raise_limits`."""
+MAX_CONNECTIONS = 512
+"""Connections at once; any other gets 503. One that fetches an object has two open
+files, so together they need more than the 1024 that Linux mostly allows at first; see
+:func:`raise_limits`."""
+
+MAX_PER_REPO = MAX_CONNECTIONS * 3 // 4
+"""Requests for one repo at once, and objects of one repo sent at once. A repo that
+hangs leaves connections for the others."""
+
+MAX_WAITING_FOR_REMOTES = 64
+"""Requests for one repo that may wait for its DVC remotes at once. One that was given
+up counts until the remote has answered."""
 
 HEAD_BYTES = 1 << 16
-"""The longest head of a request. A body is never wanted, and never read."""
+"""The longest head of a request. A body is never needed, and never read."""
 
 
 def raise_limits() -> None:
@@ -50,7 +72,7 @@ class Connection(H11Protocol):
         """Expect a request, but from no more clients than there is room for."""
         super().connection_made(transport)
         self._start_timer()
-        most = self.config.limit_concurrency or MOST
+        most = self.config.limit_concurrency or MAX_CONNECTIONS
         if len(self.connections) > most + most // 4:  # and they have not even asked
             transport.abort()
 
@@ -112,3 +134,82 @@ def _unread_bytes(transport: asyncio.Transport) -> int:
         )
         (queued,) = struct.unpack("i", told)
     return transport.get_write_buffer_size() + queued
+
+
+class SlowCalls:
+    """Runs the calls for one repo that may be slow, each in a thread of its own.
+
+    The threads do not keep the process from ending. Whatever hangs, there are never
+    more of them than the limits allow.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float = ANSWER_S,
+        most: int = MAX_PER_REPO,
+        most_waiting: int = MAX_WAITING_FOR_REMOTES,
+    ) -> None:
+        """Start no thread yet.
+
+        Args:
+            seconds: The longest that a client waits.
+            most: Calls at once, and objects sent at once.
+            most_waiting: Calls at once that wait for DVC remotes.
+        """
+        self._seconds = seconds
+        self._slots = threading.BoundedSemaphore(most)
+        self._remote_slots = threading.BoundedSemaphore(most_waiting)
+        self.downloads = threading.BoundedSemaphore(most)
+        """One for each object that is being sent."""
+
+    async def run(
+        self, function: Callable[[], Result], *, reads_remote: bool = False
+    ) -> Result:
+        """Run ``function`` in a thread, which goes on after the client was answered.
+
+        Args:
+            function: What it raises is raised here.
+            reads_remote: Whether it does nothing but read from a DVC remote.
+
+        Raises:
+            BusyError: Too many calls wait for DVC remotes already.
+            GitBusyError: There are too many calls already.
+            StorageSilentError: It took too long, waiting for a DVC remote.
+            GitSilentError: It took too long, before it waited for one.
+        """
+        if not self._slots.acquire(blocking=False):
+            raise GitBusyError
+        call = SlowCall(self._remote_slots, waits_for_remote=reads_remote)
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()
+        # Python waits at its end for threads that are not daemons.
+        thread = threading.Thread(
+            target=self._work, args=(call, future, function), daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system allows no more threads
+            self._slots.release()
+            raise GitBusyError from None
+        waiting = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait([waiting], timeout=self._seconds)
+            if waiting.done():
+                return waiting.result()
+        finally:
+            waiting.cancel()
+        raise timeout_error(self._seconds, call)
+
+    def _work(
+        self, call: SlowCall, future: Future[Result], function: Callable[[], Result]
+    ) -> None:
+        current_call.set(call)
+        try:
+            result = function()
+        except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
+            self._slots.release()
+            future.set_exception(exc)
+        else:
+            self._slots.release()
+            future.set_result(result)

@@ -62,7 +62,7 @@ def make_server(
     *,
     proxied: bool = False,
     idle_s: int = connections.IDLE_S,
-    most: int = connections.MOST,
+    most: int = connections.MAX_CONNECTIONS,
 ) -> uvicorn.Server:
     """Configure uvicorn: our own access log and limits, no log set-up of its own.
 

@@ -46,8 +46,8 @@ from dvc_studio_models.cli import serve as command
 from dvc_studio_models.errors import StudioConfigError, UsageError
 from dvc_studio_models.server import service
 from dvc_studio_models.server.catalog.repos import Identity
+from dvc_studio_models.server.limits import SlowCalls
 from dvc_studio_models.server.links import local as signing
-from dvc_studio_models.server.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -917,14 +917,17 @@ def test_other_paths_and_methods_are_refused_in_json(
 def test_an_internal_error_is_a_sentence_and_the_server_goes_on(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(Patience):
-        async def wait(self, find: Callable[[Any], Any], given: Any) -> Any:
-            if getattr(given, "version", None):
+    class Broken(SlowCalls):
+        async def run(self, function: Callable[[], Any], **options: Any) -> Any:
+            if broken:
                 raise ZeroDivisionError
-            return await super().wait(find, given)
+            return await super().run(function, **options)
 
-    with serving(project.repo, patience=Broken) as url:
-        reply = ask(url, repo=ORIGIN_URL, name="churn", version="v1.0.0")
+    broken = True
+
+    with serving(project.repo, slow_calls=Broken) as url:
+        reply = ask(url, repo=ORIGIN_URL, name="churn")
+        broken = False
 
         assert links(url, "churn")
     assert refusal(reply) == (500, "internal error; the server's log says more")

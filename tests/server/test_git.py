@@ -31,7 +31,7 @@ from projects import (
 )
 from spies import SpyGit
 
-from dvc_studio_models.server.patience import Patience
+from dvc_studio_models.server.limits import SlowCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -635,8 +635,8 @@ def test_a_read_of_git_that_hangs_is_told_as_such_and_keeps_no_other_repo(
 ) -> None:
     age(mirror)
     age(project.repo)
-    patience = functools.partial(Patience, seconds=1)
-    with serving(named(mirror), f"acme/other={project.repo}", patience=patience) as url:
+    slow = functools.partial(SlowCalls, seconds=1)
+    with serving(named(mirror), f"acme/other={project.repo}", slow_calls=slow) as url:
         spy.hang(f"--git-dir={mirror}")
         project.tag("x@v1.0.0")
         fetch(mirror)

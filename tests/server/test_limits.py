@@ -33,7 +33,8 @@ from dvc_studio_models.server.catalog.errors import (
     RefusedError,
     StorageSilentError,
 )
-from dvc_studio_models.server.patience import Patience, asking_remotes
+from dvc_studio_models.server.catalog.waiting import waiting_for_remotes
+from dvc_studio_models.server.limits import SlowCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -370,10 +371,10 @@ def test_a_silent_remote_keeps_nobody_waiting(
     config = f"[core]\nremote = far\n['remote \"far\"']\nurl = {silent_remote}\n"
     (project.repo / ".dvc/config").write_text(config)
     age(project.repo)
-    patience = functools.partial(Patience, seconds=3, most=2)
+    slow_calls = functools.partial(SlowCalls, seconds=3, most_waiting=2)
     waiting: list[tuple[int, str]] = []
 
-    with serving(project.repo, patience=patience) as url:
+    with serving(project.repo, slow_calls=slow_calls) as url:
         ask(url)  # is kept from now on; it lies in no listing
 
         def wait() -> None:
@@ -407,9 +408,9 @@ def test_a_silent_remote_of_one_repo_takes_no_place_of_another(
     (project.repo / ".dvc/config").write_text(
         f"[core]\nremote = far\n['remote \"far\"']\nurl = {silent_remote}\n"
     )
-    patience = functools.partial(Patience, seconds=1, most=2)
+    slow_calls = functools.partial(SlowCalls, seconds=1, most_waiting=2)
 
-    with serving(project.repo, other, patience=patience) as url:
+    with serving(project.repo, other, slow_calls=slow_calls) as url:
         silent = {ask(url, "bert").status_code for _ in range(3)}
         answered = {
             ask(url, name, "acme/other").status_code for name in ("churn", "bert")
@@ -422,8 +423,8 @@ def test_a_silent_remote_of_one_repo_takes_no_place_of_another(
 @pytest.mark.parametrize(
     ("limit", "waiting", "silent", "busy"),
     [
-        ("most", asking_remotes, StorageSilentError, BusyError),
-        ("most_in_all", contextlib.nullcontext, GitSilentError, GitBusyError),
+        ("most_waiting", waiting_for_remotes, StorageSilentError, BusyError),
+        ("most", contextlib.nullcontext, GitSilentError, GitBusyError),
     ],
     ids=["remote", "git"],
 )
@@ -434,21 +435,21 @@ def test_who_waited_in_vain_frees_its_place_when_there_is_an_answer(
     busy: type[RefusedError],
 ) -> None:
     answered = threading.Event()
-    patience = Patience(seconds=0.1, **{limit: 1})
+    slow_calls = SlowCalls(seconds=0.1, **{limit: 1})
 
-    def find(_: object) -> bool:
+    def find() -> bool:
         with waiting():
             return answered.wait(TIMEOUT_S)
 
     async def play() -> bool:
         with pytest.raises(silent):
-            await patience.wait(find, None)
+            await slow_calls.run(find)
         with pytest.raises(busy):
-            await patience.wait(find, None)
+            await slow_calls.run(find)
         answered.set()
         for _ in range(100):
             with contextlib.suppress(busy):
-                return await patience.wait(find, None)
+                return await slow_calls.run(find)
             await asyncio.sleep(0.05)
         return False
 
@@ -457,16 +458,16 @@ def test_who_waited_in_vain_frees_its_place_when_there_is_an_answer(
 
 def test_who_needs_nothing_from_a_remote_takes_no_place_of_who_does() -> None:
     answered = threading.Event()
-    patience = Patience(seconds=TIMEOUT_S, most=1)
+    slow_calls = SlowCalls(seconds=TIMEOUT_S, most_waiting=1)
 
-    def ask_remote(_: object) -> bool:
-        with asking_remotes(), asking_remotes():
+    def read_remote() -> bool:
+        with waiting_for_remotes(), waiting_for_remotes():
             return answered.wait(TIMEOUT_S)
 
     async def play() -> list[bool]:
-        asking = asyncio.create_task(patience.wait(ask_remote, None))
+        asking = asyncio.create_task(slow_calls.run(read_remote))
         await asyncio.sleep(0.1)
-        others = [await patience.wait(lambda _: True, None) for _ in range(3)]
+        others = [await slow_calls.run(lambda: True) for _ in range(3)]
         answered.set()
         return [*others, await asking]
 
@@ -474,16 +475,16 @@ def test_who_needs_nothing_from_a_remote_takes_no_place_of_who_does() -> None:
 
 
 def test_an_error_frees_its_place() -> None:
-    patience = Patience(most=1, most_in_all=1)
+    slow_calls = SlowCalls(most=1, most_waiting=1)
 
-    def fail(number: int) -> int:
-        with asking_remotes():
-            return 1 // number
+    def fail() -> float:
+        with waiting_for_remotes():
+            return 1 / 0
 
     async def play() -> None:
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
-                await patience.wait(fail, 0)
+                await slow_calls.run(fail)
 
     asyncio.run(play())
 

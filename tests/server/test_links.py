@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,12 +22,11 @@ from needs import need_package
 from projects import ORIGIN_URL, TOKEN, Project, copy_project, git, serving
 from servers import free_port
 
-from dvc_studio_models.server.catalog.errors import SigningError, StorageSilentError
-from dvc_studio_models.server.catalog.memo import Kept
+from dvc_studio_models.server.catalog.errors import SigningError
 from dvc_studio_models.server.catalog.remotes import Store
+from dvc_studio_models.server.limits import SlowCalls
 from dvc_studio_models.server.links import clouds
 from dvc_studio_models.server.links.clouds import CloudSigner, PlainSigner
-from dvc_studio_models.server.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -415,8 +413,8 @@ def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", host)  # asked for the bucket's region
-        patience = functools.partial(Patience, seconds=1)
-        with opened(project, "url = s3://b/f", *keys, patience=patience) as url:
+        slow_calls = functools.partial(SlowCalls, seconds=1)
+        with opened(project, "url = s3://b/f", *keys, slow_calls=slow_calls) as url:
             status, answer = request(url, "churn")
 
     assert status == 504
@@ -568,80 +566,6 @@ def test_a_directory_that_git_lists_needs_no_listing_on_the_remote(
 
     assert status == 200
     assert links == {"m/a/b": f"https://h/x/files/md5/{md5[:2]}/{md5[2:]}"}
-
-
-# -- what is kept
-
-
-def test_what_is_kept_is_made_once_for_all_who_ask_at_once() -> None:
-    kept: Kept[str] = Kept(10, size=len)
-    made = []
-    begun = threading.Event()
-
-    def make() -> str:
-        begun.wait(TIMEOUT_S)
-        made.append("x")
-        return "x"
-
-    with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(kept.get, "key", make) for _ in range(8)]
-        begun.set()
-
-    assert [one.result() for one in asked] == ["x"] * 8
-    assert made == ["x"]
-
-
-def test_who_makes_one_thing_keeps_nobody_from_another() -> None:
-    kept: Kept[str] = Kept(10, size=len)
-    answered = threading.Event()
-
-    with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(kept.get, "slow", lambda: str(answered.wait(TIMEOUT_S)))
-        other = kept.get("other", lambda: "x")
-        answered.set()
-
-    assert (other, slow.result()) == ("x", "True")
-
-
-def test_only_who_makes_a_thing_waits_for_it_without_end() -> None:
-    kept: Kept[str] = Kept(10, size=len, wait_s=0.1)
-    begun, answered = threading.Event(), threading.Event()
-
-    def make() -> str:
-        begun.set()
-        return str(answered.wait(TIMEOUT_S))
-
-    with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(kept.get, "slow", make)
-        assert begun.wait(TIMEOUT_S)
-        with pytest.raises(StorageSilentError):
-            kept.get("slow", lambda: "x")
-        answered.set()
-
-    assert slow.result() == "True"
-    assert kept.get("slow", lambda: "x") == "True"
-
-
-def test_what_cannot_be_made_is_tried_again() -> None:
-    kept: Kept[str] = Kept(10, size=len)
-
-    with pytest.raises(ZeroDivisionError):
-        kept.get("key", lambda: str(1 // 0))
-
-    assert kept.get("key", lambda: "x") == "x"
-
-
-def test_what_was_asked_for_longest_ago_makes_room() -> None:
-    kept: Kept[str] = Kept(3, size=len)
-    for key in ("a", "b", "c", "a", "d"):
-        kept.get(key, lambda: "x")
-
-    again = [kept.get(key, lambda: "new") for key in ("a", "c", "d")]
-
-    assert again == ["x", "x", "x"]
-    assert kept.get("b", lambda: "new") == "new"
-    assert kept.get("larger than the room", lambda: "y" * 99) == "y" * 99
-    assert kept.get("larger than the room", lambda: "new") == "y" * 99
 
 
 # -- Google Cloud, whose service does not run here

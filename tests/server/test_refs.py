@@ -1,4 +1,4 @@
-"""Refs of a real repo change by real Git, and no look into them is needed to see it."""
+"""The stamp of the refs of a real repo changes whenever real Git changes a ref."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from projects import Project, git
 
-from dvc_studio_models.server.catalog.refs import RECENT_NS, Refs
+from dvc_studio_models.server.catalog.refs import RECENT_NS, RefsStamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,25 +54,25 @@ CHANGES = {
 def test_a_change_of_refs_changes_the_stamp(
     repo: Path, commands: list[tuple[str, ...]]
 ) -> None:
-    refs = Refs(str(repo / ".git"), now_ns=later)
+    refs = RefsStamp(str(repo / ".git"), now_ns=later)
     for command in commands:
-        before = refs.stamp()
+        before = refs.read()
 
         git(repo, *command)
 
         assert before is not None
-        assert refs.stamp() != before
+        assert refs.read() != before
 
 
 def test_a_tag_in_a_folder_made_since_is_seen(repo: Path) -> None:
-    refs = Refs(str(repo / ".git"), now_ns=later)
-    refs.stamp()
+    refs = RefsStamp(str(repo / ".git"), now_ns=later)
+    refs.read()
     git(repo, "tag", "c/d/one")
-    before = refs.stamp()
+    before = refs.read()
 
     git(repo, "tag", "c/d/two")
 
-    assert refs.stamp() != before
+    assert refs.read() != before
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_a_fetch_of_a_mirror_changes_the_stamp(
         tag = git(mirror, "rev-parse", "churn@v1.0.0").strip()
         for value in ("HEAD^{commit}", tag):
             git(mirror, "update-ref", "refs/tags/churn@v1.0.0", value)
-    refs = Refs(mirror, now_ns=later)
-    before = refs.stamp()
+    refs = RefsStamp(mirror, now_ns=later)
+    before = refs.read()
 
     git(repo, *command)
     git(mirror, "fetch", "--quiet", "--prune")
 
     assert before is not None
-    assert refs.stamp() != before
+    assert refs.read() != before
 
 
 def test_the_head_of_a_working_tree_of_its_own_is_seen(
@@ -105,58 +105,58 @@ def test_the_head_of_a_working_tree_of_its_own_is_seen(
 ) -> None:
     tree = tmp_path / "tree"
     git(repo, "worktree", "add", "--quiet", str(tree))
-    refs = Refs(repo / ".git", root=tree, now_ns=later)
-    before = refs.stamp()
+    refs = RefsStamp(repo / ".git", root=tree, now_ns=later)
+    before = refs.read()
 
     git(tree, "checkout", "--quiet", "--detach")
 
     assert before is not None
-    assert refs.stamp() != before
+    assert refs.read() != before
 
 
 def test_a_reftable_is_seen(repo: Path) -> None:
-    refs = Refs(repo / ".git", now_ns=later)
-    stamps = [refs.stamp()]
+    refs = RefsStamp(repo / ".git", now_ns=later)
+    stamps = [refs.read()]
     for tables in ("one", "one\ntwo", "six"):
         new = repo / ".git/reftable/tables.list.lock"
         new.parent.mkdir(exist_ok=True)
         new.write_text(tables)
         new.rename(new.with_suffix(""))
-        stamps.append(refs.stamp())
+        stamps.append(refs.read())
 
     assert len(set(stamps)) == 4
 
 
 def test_a_folder_that_was_given_its_old_time_is_seen(repo: Path) -> None:
     tags = repo / ".git/refs/tags"
-    refs = Refs(repo / ".git", now_ns=later)
-    before = refs.stamp()
+    refs = RefsStamp(repo / ".git", now_ns=later)
+    before = refs.read()
     times = tags.stat().st_atime_ns, tags.stat().st_mtime_ns
 
     git(repo, "tag", "x")
     os.utime(tags, ns=times)  # as programs do that restore a copy
 
-    assert refs.stamp() != before
+    assert refs.read() != before
 
 
 def test_refs_that_stay_have_one_stamp(repo: Path) -> None:
-    refs = Refs(str(repo / ".git"), now_ns=later)
-    before = refs.stamp()
+    refs = RefsStamp(str(repo / ".git"), now_ns=later)
+    before = refs.read()
 
     (repo / "file").write_text("x")
     git(repo, "add", "file")
 
-    assert refs.stamp() == before == Refs(str(repo / ".git"), now_ns=later).stamp()
+    assert refs.read() == before == RefsStamp(str(repo / ".git"), now_ns=later).read()
 
 
 def test_while_refs_are_changing_there_is_no_stamp(repo: Path) -> None:
-    refs = Refs(str(repo / ".git"), now_ns=lambda: now)
+    refs = RefsStamp(str(repo / ".git"), now_ns=lambda: now)
     now = time.time_ns()
-    first = refs.stamp()
+    first = refs.read()
     now += RECENT_NS
-    second = refs.stamp()
+    second = refs.read()
     now -= 3 * RECENT_NS  # the clock of the file server goes ahead of ours
-    third = refs.stamp()
+    third = refs.read()
 
     assert first is None
     assert second is not None

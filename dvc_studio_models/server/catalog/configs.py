@@ -1,10 +1,11 @@
 """The DVC config of a served repo's projects, as it is now.
 
-Now, and not at the version's commit, as for ``dvc artifacts get``: storage that moved
-has taken the old versions along. Of a clone that is the working tree's config with
-``config.local``; of a bare repo, or where the working tree is sparse, that of HEAD, or
-of the default branch where HEAD names one that is gone; both over the user's and this
-machine's. Where no branch says it, that of the version's commit counts.
+The current config is used, and not that of the version's commit, as ``dvc artifacts
+get`` does: storage that was moved has the old versions too. It is the working tree's
+config with ``config.local``; of a bare repo, or where the working tree is sparse, that
+of HEAD, or of the default branch where HEAD names a branch that is gone. All of them
+override the user's and the machine's. Without any branch, the config of the version's
+commit is used.
 """
 
 from __future__ import annotations
@@ -21,13 +22,12 @@ from voluptuous import Invalid
 
 from dvc_studio_models.errors import without_quotes
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
-from dvc_studio_models.server.catalog.errors import (
-    ConfigUnreadableError,
-    GitSilentError,
-)
-from dvc_studio_models.server.catalog.memo import Kept
+from dvc_studio_models.server.catalog.errors import ConfigUnreadableError
 from dvc_studio_models.server.catalog.refs import file_stamp
-from dvc_studio_models.server.catalog.shared import SharedRead
+from dvc_studio_models.server.catalog.single_flight import (
+    SharedRead,
+    SingleFlightCache,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,7 +42,9 @@ CONFIG_ERRORS = (ConfigError, Invalid, OSError)
 DEFAULT_BRANCHES = ("main", "master", "trunk")
 """Tried in this order where HEAD names no commit."""
 
-KEPT = 200  # configs; only a repo without branches has more than one for each project
+MAX_CACHED = (
+    200  # configs; only a repo without branches has more than one for each project
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,40 +53,38 @@ class ProjectConfig:
 
     settings: Config
     version: str | None
-    """The commit that it is of, where no branch says it; else None."""
+    """The version's commit, where there is no branch; else None."""
 
 
 class Configs:
-    """The configs of one repo, read anew when they change."""
+    """The configs of one repo, read again when they change."""
 
     def __init__(self, reader: GitReader, *, default: str | None) -> None:
         """Read nothing yet.
 
         Args:
             reader: The repo.
-            default: Name of the default remote; None for what each config says.
+            default: Name of the default remote; None for the one of each config.
         """
         self._reader = reader
         self._default = default
         self._branch = SharedRead(lambda: _config_commit(reader))
-        self._kept: Kept[ProjectConfig] = Kept(
-            KEPT, size=lambda _: 1, silent=GitSilentError
-        )
+        self._cache: SingleFlightCache[ProjectConfig] = SingleFlightCache(MAX_CACHED)
         self._files = _config_files(reader, "")
 
     def stamp(self) -> tuple[object, ...]:
-        """Give what is another one when a config that was read has changed.
+        """Return a value that changes when a config that was read changes.
 
-        What lies in Git changes with the refs, which are not looked at here.
+        Configs in Git change with the refs, which are not part of it.
         """
         return tuple(map(file_stamp, self._files))
 
     def find(self, project: str, commit: str | None) -> ProjectConfig:
-        """Read a project's config, or give what was read of it.
+        """Return a project's config, read again only where it has changed.
 
         Args:
             project: Its folder, empty for the root.
-            commit: Of the version, whose config counts where no branch says it.
+            commit: Of the version, whose config is used where there is no branch.
 
         Raises:
             ConfigUnreadableError: DVC cannot read it.
@@ -100,7 +100,7 @@ class Configs:
             if at is None:
                 at = version = commit
         key = (project, at, *map(file_stamp, files))
-        return self._kept.get(
+        return self._cache.get(
             key, lambda: ProjectConfig(self._read(project, at), version)
         )
 
@@ -127,19 +127,19 @@ class Configs:
                 dvc_dir,
                 local_dvc_dir=folder and os.fspath(folder),
                 fs=fs,
-                config=_rebased(raw, where / project / ".dvc", own),
+                config=_resolved(raw, where / project / ".dvc", own),
                 remote=self._default,
             )
 
 
 def unreadable(exc: Exception) -> ConfigUnreadableError:
-    """Log why a config cannot be read: clients are not told, as it may be a secret."""
+    """Log why a config cannot be read; the error for clients quotes no part of it."""
     logger.error("cannot read the DVC config: %s", without_quotes(str(exc)))
     return ConfigUnreadableError()
 
 
 def _config_commit(reader: GitReader) -> str | None:
-    """Choose the commit whose config counts; None where no branch says it.
+    """Choose the commit whose config is used; None where there is no branch.
 
     Where the default branch was renamed, a mirror's HEAD names a branch that is gone.
     """
@@ -152,18 +152,18 @@ def _config_commit(reader: GitReader) -> str | None:
 
 
 def _work_folder(reader: GitReader, project: str) -> Path | None:
-    """Give where the working tree has its ``.dvc`` folder, if it has one."""
+    """Return the ``.dvc`` folder in the working tree, None in a bare repo."""
     return reader.root and reader.root / project / ".dvc"
 
 
 def _is_in_work_tree(reader: GitReader, project: str) -> bool:
-    """Say whether the working tree has the config: a sparse one lacks it."""
+    """Whether the working tree has the config; a sparse one may lack it."""
     folder = _work_folder(reader, project)
     return folder is not None and (folder / Config.CONFIG).exists()
 
 
 def _config_files(reader: GitReader, project: str) -> tuple[Path, ...]:
-    """List the files outside of Git that hold a config, whether they exist or not."""
+    """List the config files outside of Git's objects, whether they exist or not."""
     folder = _work_folder(reader, project)
     names = (Config.CONFIG, Config.CONFIG_LOCAL) if folder else ()
     return (
@@ -173,7 +173,7 @@ def _config_files(reader: GitReader, project: str) -> tuple[Path, ...]:
 
 
 def _own_urls(local: Path) -> set[str]:
-    """Name the remotes whose URL a ``config.local`` says."""
+    """Return the names of the remotes whose URL is in a ``config.local``."""
     try:
         remotes = Config.load_file(os.fspath(local)).get("remote", {})
     except FileNotFoundError:
@@ -181,15 +181,17 @@ def _own_urls(local: Path) -> set[str]:
     return {name for name, settings in remotes.items() if "url" in settings}
 
 
-def _rebased(
+def _resolved(
     raw: dict[str, Any], folder: Path, other: Collection[str]
 ) -> dict[str, Any]:
-    """Let relative paths start where a clone's would; DVC starts them at Git's root.
+    """Return the URLs that are relative paths, resolved as in a clone.
+
+    In a commit, DVC resolves them from Git's root.
 
     Args:
         raw: A config in Git.
         folder: Where its file would be in a clone.
-        other: Remotes whose URL stands elsewhere.
+        other: Remotes whose URL is taken from elsewhere.
     """
     urls = {name: each.get("url", "") for name, each in raw.get("remote", {}).items()}
     return {

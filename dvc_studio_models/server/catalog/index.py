@@ -1,7 +1,7 @@
 """Where the files of a registered version are stored: tags and remotes in, objects out.
 
-Tags are looked at whenever a request comes, so that new ones are seen; what a commit
-says never changes and is kept.
+Every request checks whether refs have changed, so new tags are seen at once. What a
+commit records never changes, and is cached.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from dvc_studio_models.registry.tags import fingerprint, format_names, read_regi
 from dvc_studio_models.server.catalog import presence
 from dvc_studio_models.server.catalog.configs import unreadable
 from dvc_studio_models.server.catalog.errors import (
-    GitSilentError,
     ModelMissingError,
     NotPushedError,
     NotStoredError,
@@ -32,18 +31,20 @@ from dvc_studio_models.server.catalog.errors import (
     RemoteUnreadableError,
     RepoUnreadableError,
 )
-from dvc_studio_models.server.catalog.memo import Kept
 from dvc_studio_models.server.catalog.recorded import (
-    UntoldError,
+    FilesUnknownError,
     folders_of,
     list_files,
     why_not_pushed,
     why_not_stored,
 )
-from dvc_studio_models.server.catalog.refs import Refs
+from dvc_studio_models.server.catalog.refs import RefsStamp
 from dvc_studio_models.server.catalog.remotes import LOCAL, Remotes
-from dvc_studio_models.server.catalog.shared import SharedRead
-from dvc_studio_models.server.patience import asking_remotes
+from dvc_studio_models.server.catalog.single_flight import (
+    SharedRead,
+    SingleFlightCache,
+)
+from dvc_studio_models.server.catalog.waiting import waiting_for_remotes
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -66,20 +67,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-KEPT_FILES = 200_000  # per repo and kind of answer; one takes about half a kilobyte
-KEPT_CHECKS = 10_000
-WARM_FOLDERS = 50  # whose models are looked at before the first request
+MAX_CACHED_FILES = 200_000  # per repo and cache; one takes about half a kilobyte
+MAX_CACHED_CHECKS = 10_000
+WARM_FOLDERS = 50  # a model of each is read before the first request
 
 
 class _Found(NamedTuple):
-    """What a request means by the tags, and where its files are."""
+    """The version that a request selects, and where its files are."""
 
     version: ModelVersion
     record: RecordedModel
     stores: dict[str | None, Store]
 
 
-class Storage:
+class ModelIndex:
     """One served repo: which models it has, and where their files are stored."""
 
     def __init__(
@@ -90,45 +91,49 @@ class Storage:
         protocols: Collection[str],
         verify_s: float | None = None,
     ) -> None:
-        """Remember what to serve; nothing is read yet.
+        """Read nothing yet.
 
         Args:
             repo: The served repo.
             remote: Name of the DVC remote; None for the project's default.
             protocols: Kinds of remotes that can be signed.
-            verify_s: For how long, in seconds, objects that were on their remote are
-                believed to be there still; None to believe it without asking.
+            verify_s: For how long, in seconds, an object that was found on its remote
+                is not looked for again; None to look for none.
         """
         self._repo = repo
-        self._refs = Refs(repo.reader.common_dir, root=repo.reader.root)
+        self._refs = RefsStamp(repo.reader.common_dir, root=repo.reader.root)
         self._remotes = Remotes(repo, default=remote, protocols=protocols)
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
         self._tags = SharedRead(self._read_tags)
-        self._recorded: Kept[RecordedModel] = Kept(
-            KEPT_FILES, size=_count_files, silent=GitSilentError
+        self._recorded: SingleFlightCache[RecordedModel] = SingleFlightCache(
+            MAX_CACHED_FILES, size=_count_files
         )
-        self._files: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
-        self._present: Kept[bool] = Kept(KEPT_CHECKS, size=lambda _: 1)
-        self._answers: Kept[tuple[StoredFile, ...]] = Kept(KEPT_FILES, size=len)
+        self._files: SingleFlightCache[tuple[StoredFile, ...]] = SingleFlightCache(
+            MAX_CACHED_FILES, size=len
+        )
+        self._present: SingleFlightCache[bool] = SingleFlightCache(MAX_CACHED_CHECKS)
+        self._answers: SingleFlightCache[tuple[StoredFile, ...]] = SingleFlightCache(
+            MAX_CACHED_FILES, size=len
+        )
 
     def warm_up(self) -> None:
         """Read a model of each folder, so that the first requests are not slow.
 
-        What is wrong with a project's remote is told then. What may have to ask others
-        is done later, in a thread of its own.
+        What is wrong with a project's remote is logged. Remotes on other machines are
+        opened in a thread of their own.
         """
         folders: dict[str, str] = {}
         for model in self._tags.get().models:
             folders.setdefault(model.name.rpartition(":")[0], model.name)
-        told: set[str] = set()
+        logged: set[str] = set()
         for name in list(folders.values())[:WARM_FOLDERS]:
             try:
                 self._warm_up(ModelRef(name))
             except RefusedError as error:
-                if str(error) not in told:
+                if str(error) not in logged:
                     logger.warning("repo '%s': %s", self._repo.key, error)
-                told.add(str(error))
+                logged.add(str(error))
 
     def _warm_up(self, ref: ModelRef) -> None:
         key = self._key(ref)
@@ -137,113 +142,109 @@ class Storage:
         if far:
             threading.Thread(target=_open, args=(far,), daemon=True).start()
         else:
-            self._keep(key, self._settle(ref, found))
-
-    def recall(self, ref: ModelRef) -> tuple[StoredFile, ...] | None:
-        """Give what :meth:`find` found, if nothing has changed since. Takes no time."""
-        key = self._key(ref)
-        return self._answers.peek(key) if key else None
+            self._cache_answer(key, self._list_and_verify(ref, found))
 
     def find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
-        """Find the objects of the version that ``ref`` means now.
+        """Find the objects of the version that ``ref`` selects now.
 
         Raises:
-            ModelMissingError: The tags know no such model, version or stage.
-            NotStoredError: The version's files cannot be told.
+            ModelMissingError: No tag registers such a model, version or stage.
+            NotStoredError: The version's files cannot be listed.
             NotPushedError: Some are not on their remote, where that is verified.
             ConfigUnreadableError: DVC cannot read its config.
             RemoteMissingError: There is no such DVC remote.
             RemoteTypeError: The remote is of a kind that cannot be signed.
             RemoteFolderMissingError: The remote is a folder that is not there.
-            RemoteUnreadableError: The remote cannot be asked.
+            RemoteUnreadableError: The remote cannot be read.
             RepoUnreadableError: Git cannot read this server's copy of the repo.
-            GitSilentError, StorageSilentError, BusyError: See :class:`Patience`.
+            GitSilentError: Another thread has been reading Git for too long.
+            StorageSilentError: Another thread has been reading a remote for too long.
+            BusyError: Too many requests wait for DVC remotes.
         """
         key = self._key(ref)  # of before: what changes while this runs is not missed
-        return self._keep(key, self._settle(ref, self._look_up(ref)))
+        if key and (cached := self._answers.peek(key)):
+            return cached
+        return self._cache_answer(key, self._list_and_verify(ref, self._look_up(ref)))
 
     def known_store(self, project: str, name: str, version: str | None) -> Store | None:
-        """Give a store that was found before. Takes no time."""
+        """Return a store that was found before."""
         return self._remotes.known(project, name, version)
 
     def store(self, project: str, name: str, version: str | None) -> Store:
-        """Find a store by its project and name, and the version that it is of.
+        """Find a store, see :meth:`Remotes.find`.
 
         Raises:
-            ConfigUnreadableError: DVC cannot read its config.
-            RemoteMissingError: There is no such DVC remote.
-            RemoteTypeError: The remote is of a kind that cannot be signed.
             RepoUnreadableError: Git cannot read this server's copy of the repo.
         """
         with self._git_errors():
             return self._remotes.find(project, name, commit=version)
 
     def _key(self, ref: ModelRef) -> object:
-        """Give what an answer depends on, None while refs are changing."""
-        refs = self._refs.stamp()
+        """Return a value that changes when the answer may; None while refs change."""
+        refs = self._refs.read()
         return refs and (ref, refs, self._remotes.stamp(), self._period())
 
     def _period(self) -> int:
-        """Number the times for which what was verified is believed."""
+        """Return the number of the period for which a verification is valid."""
         return int(time.monotonic() // self._verify_s) if self._verify_s else 0
 
-    def _keep(
+    def _cache_answer(
         self, key: object, files: tuple[StoredFile, ...]
     ) -> tuple[StoredFile, ...]:
         return files if key is None else self._answers.get(key, lambda: files)
 
-    def _settle(self, ref: ModelRef, found: _Found) -> tuple[StoredFile, ...]:
-        """List the files of what was found, and look for them where that is wanted."""
+    def _list_and_verify(self, ref: ModelRef, found: _Found) -> tuple[StoredFile, ...]:
+        """List the files of a version, and look for those that may not be stored."""
         version, recorded, stores = found
         key = (version.commit, ref.name, *stores.values())
-        kept_back = [each for each in recorded.outputs if not each.is_pushed]
+        unpushed = [each for each in recorded.outputs if not each.is_pushed]
         try:
             files = self._list(key, recorded, stores)
-        except UntoldError as exc:
-            reason = why_not_pushed(kept_back[0].path) if kept_back else str(exc)
+        except FilesUnknownError as exc:
+            reason = why_not_pushed(unpushed[0].path) if unpushed else str(exc)
             raise NotStoredError(ref.name, version, reason) from None
-        doubtful = [f for f in files if any(each.holds(f.path) for each in kept_back)]
-        if doubtful:  # it may have been pushed before
+        uncertain = [f for f in files if any(each.holds(f.path) for each in unpushed)]
+        if uncertain:  # they may have been pushed before
 
-            def refuse(lost: Sequence[StoredFile]) -> RefusedError:
+            def not_stored(lost: Sequence[StoredFile]) -> RefusedError:
                 return NotStoredError(ref.name, version, why_not_pushed(lost[0].path))
 
-            self._verify(("kept back", *key, self._period()), doubtful, refuse)
+            self._verify(("unpushed", *key, self._period()), uncertain, not_stored)
         if self._verify_s:
 
-            def tell(lost: Sequence[StoredFile]) -> RefusedError:
+            def not_pushed(lost: Sequence[StoredFile]) -> RefusedError:
                 paths = [file.path for file in lost]
                 return NotPushedError(ref.name, version, paths, of=len(files))
 
-            self._verify(("all", *key, self._period()), files, tell)
+            self._verify(("all", *key, self._period()), files, not_pushed)
         return files
 
     def _list(
         self, key: object, record: RecordedModel, stores: Mapping[str | None, Store]
     ) -> tuple[StoredFile, ...]:
-        """List the files of a version, which may have to be read from a remote."""
-        if (known := self._files.peek(key)) is not None:
-            return known
+        """List the files of a version; the listing of a folder is on a remote."""
+        if (cached := self._files.peek(key)) is not None:
+            return cached
         if not folders_of(record):
             return self._files.get(key, lambda: list_files(record, stores))
-        with asking_remotes():
+        with waiting_for_remotes():
             return self._files.get(key, lambda: list_files(record, stores))
 
     def _verify(
         self,
         key: object,
         files: Sequence[StoredFile],
-        refuse: Callable[[Sequence[StoredFile]], RefusedError],
+        error: Callable[[Sequence[StoredFile]], RefusedError],
     ) -> None:
-        """Refuse files whose objects are not on their remote."""
+        """Raise an error of the files whose objects are not on their remote."""
 
         def look() -> bool:
-            if lost := _missing(files):
-                raise refuse(lost)
+            if lost := _find_missing(files):
+                raise error(lost)
             return True
 
         if not self._present.peek(key):
-            with asking_remotes():
+            with waiting_for_remotes():
                 self._present.get(key, look)
 
     def _read_tags(self) -> Registry:
@@ -254,13 +255,13 @@ class Storage:
             if ignored := registry.all_ignored_tags():
                 names = format_names("lightweight Git tags are ignored", ignored)
                 logger.warning("repo '%s': %s", self._repo.key, names)
-            if registry.unreadable:  # what Git lacks now, it may have in a moment
+            if registry.unreadable:  # Git may be able to read them in a moment
                 return registry
             self._registry = (stamp, registry)
         return self._registry[1]
 
     def _look_up(self, ref: ModelRef) -> _Found:
-        """Find the version, what Git says of it, and the stores of its remotes."""
+        """Find the version, what its commit records, and the stores of its remotes."""
         with self._git_errors():
             registry = self._tags.get()
             if tags := registry.unreadable_tags(ref):
@@ -282,7 +283,7 @@ class Storage:
         """Read what a commit records.
 
         Raises:
-            NotStoredError: Nothing that DVC has stored.
+            NotStoredError: Nothing that is on a DVC remote.
         """
         try:
             with contextlib.closing(
@@ -302,7 +303,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _git_errors(self) -> Iterator[None]:
-        """Say what Git cannot read; the path of this machine is for the log alone."""
+        """Translate errors of Git; paths of this machine go to the log only."""
         try:
             yield
         except (LocalDiskError, UnreadableRepoError) as exc:
@@ -316,23 +317,23 @@ def _count_files(record: RecordedModel) -> int:
 
 
 def _open(stores: Iterable[Store]) -> None:
-    """Import packages and fetch credentials, which takes seconds, or longer."""
+    """Import packages and fetch credentials, which takes seconds or longer."""
     for store in stores:
         if store.protocol not in {"http", "https"}:  # whose links need nothing opened
             try:
                 _ = store.remote.fs.fs
-            except Exception:  # requests are answered with what is wrong
+            except Exception:  # requests are answered with the error
                 logger.exception("cannot open the DVC remote '%s'", store.name)
 
 
-def _missing(files: Sequence[StoredFile]) -> list[StoredFile]:
-    """Find the files whose object is not on its remote.
+def _find_missing(files: Sequence[StoredFile]) -> list[StoredFile]:
+    """Return the files whose object is not on its remote.
 
     Raises:
-        RemoteUnreadableError: A remote cannot be asked.
+        RemoteUnreadableError: A remote cannot be read.
     """
     try:
-        return presence.missing(files)
+        return presence.find_missing(files)
     except Exception as exc:  # every service has errors of its own
         remotes = "', '".join(sorted({file.store.name for file in files}))
         logger.exception("cannot read from the DVC remote '%s'", remotes)

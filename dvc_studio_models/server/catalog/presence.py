@@ -1,4 +1,4 @@
-"""Whether objects are on their DVC remotes: asks the stores, through DVC."""
+"""Whether objects are on their DVC remotes. The stores are read through DVC."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.catalog.remotes import Store
 
 
-def missing(files: Iterable[StoredFile]) -> list[StoredFile]:
-    """Find the files whose object is not there, in their order.
+def find_missing(files: Iterable[StoredFile]) -> list[StoredFile]:
+    """Return the files whose object is not on its remote, in their order.
 
-    A store that cannot be asked raises an error of its own kind.
+    A store that cannot be read raises an error of its own kind.
     """
     grouped = itertools.groupby(files, lambda file: (file.store, file.digest.algorithm))
     return [
         file
         for (store, algorithm), group in grouped
-        for file in _missing(store, algorithm, list(group))
+        for file in _find_missing(store, algorithm, list(group))
     ]
 
 
-def _missing(
+def _find_missing(
     store: Store, algorithm: str, files: Sequence[StoredFile]
 ) -> list[StoredFile]:
     if store.is_versioned:
@@ -39,18 +39,18 @@ def _missing(
     odb = store.objects(algorithm)
     wanted = [file.digest.value for file in files]
     # For a folder, DVC's `oids_exist` would read all files, and remove broken ones.
-    ask = odb.list_oids_exists if store.protocol == LOCAL else odb.oids_exist
-    there = set(ask(list(dict.fromkeys(wanted))))
+    find = odb.list_oids_exists if store.protocol == LOCAL else odb.oids_exist
+    there = set(find(list(dict.fromkeys(wanted))))
     lost = [file for file in files if file.digest.value not in there]
     if lost:
-        doubt(store, algorithm, lost[0].digest.value)
+        raise_if_unreachable(store, algorithm, lost[0].digest.value)
     return lost
 
 
-def doubt(store: Store, algorithm: str, oid: str) -> None:
-    """Raise what keeps a store from telling whether the object is really not there.
+def raise_if_unreachable(store: Store, algorithm: str, oid: str) -> None:
+    """Raise the error of an http server that seems to lack an object.
 
-    To fsspec an http server that is down, or refuses, is one that has no such file.
+    fsspec takes a server that is down, or refuses, for one that has no such file.
     """
     if store.protocol in {"http", "https"}:
         path = store.objects(algorithm).oid_to_path(oid)

@@ -1,4 +1,4 @@
-"""The files of a version, and the objects that hold them: a record in, objects out."""
+"""The files of a version, and the objects that store their content."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 
-class UntoldError(Exception):
-    """Why the files of a version cannot be told."""
+class FilesUnknownError(Exception):
+    """The files of a version cannot be listed; the message says why."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One file of a version, and the object that holds its content."""
+    """One file of a version, and the object that stores its content."""
 
     path: str
     """Relative to the Git root, with ``/``."""
@@ -53,14 +53,19 @@ class StoredFile:
 
 
 def folders_of(record: RecordedModel) -> list[RecordedOutput]:
-    """Give the outputs whose listing is an object on a remote."""
+    """Return the outputs whose listing is an object on a remote."""
     return [each for each in record.outputs if each.is_folder and not each.files]
 
 
 def list_files(
     record: RecordedModel, stores: Mapping[str | None, Store]
 ) -> tuple[StoredFile, ...]:
-    """List the files of a version, by path, reading listings where there are some."""
+    """List the files of a version by path; listings are read from their remotes.
+
+    Raises:
+        FilesUnknownError: A listing is missing or broken, or there is no file.
+        RemoteUnreadableError: A remote cannot be read.
+    """
     listings = {
         output.digest: _listing(stores[output.remote], output)
         for output in folders_of(record)
@@ -69,16 +74,16 @@ def list_files(
     files = expand(record, listings)
     if not files:
         reason = f"there is no '{record.path}' in what DVC tracks"
-        raise UntoldError(reason)
+        raise FilesUnknownError(reason)
     return tuple(_stored(file, stores[file.remote], record.project) for file in files)
 
 
 def _listing(store: Store, output: RecordedOutput) -> Listing:
-    """Read what is in a folder from the DVC remote."""
+    """Read the listing of a folder from the DVC remote."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
-    assert output.digest  # noqa: S101 - a folder has the hash of its listing
+    assert output.digest  # noqa: S101 - the hash of the listing
     path, digest = output.path, output.digest
     try:
         try:
@@ -86,14 +91,14 @@ def _listing(store: Store, output: RecordedOutput) -> Listing:
             tree = Tree.load(odb, HashInfo(digest.algorithm, digest.value))
             return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
         except FileNotFoundError:
-            presence.doubt(store, digest.algorithm, digest.value)
+            presence.raise_if_unreachable(store, digest.algorithm, digest.value)
             reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
         except (ObjectFormatError, KeyError, TypeError):
             reason = f"the listing of '{path}' on the DVC remote is broken"
     except Exception as exc:  # every service has errors of its own
         logger.exception("cannot read from the DVC remote '%s'", store.name)
         raise RemoteUnreadableError(store.name, exc) from None
-    raise UntoldError(reason)
+    raise FilesUnknownError(reason)
 
 
 def _stored(file: RecordedFile, store: Store, project: str) -> StoredFile:
@@ -111,13 +116,13 @@ def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
             f"Git does not know which version '{file.path}' has on the cloud-versioned "
             f"DVC remote '{store.name}'; run 'dvc push', commit, and register that"
         )
-        raise UntoldError(reason)
+        raise FilesUnknownError(reason)
     inside = file.path.removeprefix(f"{project}/") if project else file.path
     return f"{inside}?versionId={file.version.id}"
 
 
 def why_not_stored(record: RecordedModel, version: ModelVersion) -> str | None:
-    """Say why no DVC remote of this repo has the files, None where one should."""
+    """Return why no DVC remote of this repo has the files, None where one should."""
     if not record.outputs:
         if not record.git_files:
             return f"'{record.path}' is not tracked by DVC"
@@ -140,7 +145,7 @@ def why_not_stored(record: RecordedModel, version: ModelVersion) -> str | None:
 
 
 def why_not_pushed(path: str) -> str:
-    """Say why an output that is not pushed is on no remote."""
+    """Return why an output with ``push: false`` is on no remote."""
     return (
         f"'{path}' has 'push: false', so 'dvc push' leaves it out; remove that, and "
         "run 'dvc push' where it was trained"

@@ -1,8 +1,8 @@
-"""Whether the refs of a served repo changed, told by the times of a few files.
+"""Whether the refs of a served repo have changed, by the times of a few files.
 
-Reading all tags takes milliseconds; asking for these times takes microseconds. Git
-writes a ref by renaming a file into its folder, which changes the folder's time, packed
-refs and reftables by replacing a file.
+Reading all tags takes milliseconds, these times take microseconds. Git writes a ref by
+renaming a file into its folder, which changes the folder's time; it replaces packed
+refs and reftables as a whole.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ FileStamp = tuple[int, int, int, int]
 
 
 def file_stamp(path: str | Path) -> FileStamp | None:
-    """Give what changes when a file, or the list of names in a folder, does.
+    """Return a value that changes when a file, or the names in a folder, do.
 
-    The time of the last change, too, which no program can set back: one that restores
-    a copy of a folder gives it the time that it had.
+    It includes the time of the last status change, which no program can set back: one
+    that restores a copy of a folder sets the other time to that of the original.
+
+    Returns:
+        None where there is nothing.
     """
     try:
         status = os.stat(path)  # noqa: PTH116 - takes a third of Path's time
@@ -37,8 +40,8 @@ def file_stamp(path: str | Path) -> FileStamp | None:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
-class Refs:
-    """The refs of one repo."""
+class RefsStamp:
+    """The stamp of one repo's refs."""
 
     def __init__(
         self,
@@ -50,18 +53,17 @@ class Refs:
         """Look at nothing yet.
 
         Args:
-            git_dir: The folder that holds ``refs``, common to all working trees.
+            git_dir: The folder that has ``refs``, common to all working trees.
             root: Of the working tree that is served; it may have a HEAD of its own.
             now_ns: The clock.
         """
+        self._git_dir = Path(git_dir)
+        self._root = root
         self._now_ns = now_ns
-        self._folders = [Path(git_dir, folder) for folder in _FOLDERS]
-        places = [git_dir, *_own_folder(root)]
-        self._files = [str(Path(place, file)) for place in places for file in _FILES]
         self._seen: tuple[list[str], tuple[FileStamp | None, ...]] = ([], ())
 
-    def stamp(self) -> tuple[FileStamp | None, ...] | None:
-        """Give what is another one when any ref has changed.
+    def read(self) -> tuple[FileStamp | None, ...] | None:
+        """Return a value that changes whenever a ref changes.
 
         Returns:
             None while the last change is so recent that another might go unseen.
@@ -70,23 +72,25 @@ class Refs:
         stamp = tuple(map(file_stamp, paths))
         if stamp != before or not paths:
             # A new folder in refs/tags has changed the time of the one around it.
-            paths = [*self._files, *_all_folders(self._folders)]
+            paths = list(self._paths())
             stamp = tuple(map(file_stamp, paths))
             self._seen = (paths, stamp)
         newest = max((one[0] for one in stamp if one), default=0)
         return None if abs(self._now_ns() - newest) < RECENT_NS else stamp
 
+    def _paths(self) -> Iterator[str]:
+        """List the files and folders that change when a ref does."""
+        for place in (self._git_dir, *_own_git_dir(self._root)):
+            yield from (str(place / file) for file in _FILES)
+        for top in _FOLDERS:
+            yield str(self._git_dir / top)
+            for folder, names, _ in os.walk(self._git_dir / top):
+                names.sort()
+                yield from (os.path.join(folder, name) for name in names)  # noqa: PTH118
 
-def _all_folders(tops: list[Path]) -> Iterator[str]:
-    for top in tops:
-        yield str(top)
-        for folder, names, _ in os.walk(top):
-            names.sort()
-            yield from (os.path.join(folder, name) for name in names)  # noqa: PTH118
 
-
-def _own_folder(root: Path | None) -> Iterator[Path]:
-    """Find where a working tree that ``git worktree`` made keeps its HEAD."""
+def _own_git_dir(root: Path | None) -> Iterator[Path]:
+    """Find where a working tree that ``git worktree`` made has its HEAD."""
     link = root and root / ".git"
     if root and link and link.is_file():
         named = os.fsdecode(link.read_bytes()).partition("gitdir:")[2].strip()

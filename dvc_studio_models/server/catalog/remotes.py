@@ -1,4 +1,4 @@
-"""The DVC remotes of a served repo, as its DVC config says now."""
+"""The DVC remotes of a served repo, as its current DVC config has them."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ class Store:
     """DVC's own object: the file system, and the path in it. Holds credentials."""
 
     version: str | None = None
-    """The commit whose config says so, where no branch says it; else None."""
+    """The commit whose config is used, where there is no branch; else None."""
 
     @property
     def is_versioned(self) -> bool:
-        """Whether files lie there by their own paths, in all their versions."""
+        """Whether files are stored under their own paths, in all their versions."""
         return bool(self.remote.fs.version_aware)
 
     def objects(self, algorithm: str) -> HashFileDB:
-        """Give DVC's access to the objects that are named by this hash."""
+        """Return DVC's database of the objects that are named by this hash."""
         remote = self.remote
         return remote.odb if algorithm == MD5 else remote.legacy_odb
 
 
 class Remotes:
-    """The stores of one repo, read anew when the config changes."""
+    """The stores of one repo, opened again when the config changes."""
 
     def __init__(
         self, repo: ServedRepo, *, default: str | None, protocols: Collection[str]
@@ -94,14 +94,14 @@ class Remotes:
         self._lock = threading.Lock()
 
     def stamp(self) -> tuple[object, ...]:
-        """Give what is another one when a config that was read has changed.
+        """Return a value that changes when a config that was read changes.
 
-        Bare repos' own configs lie in Git, whose refs are not looked at here.
+        Configs in Git, as those of bare repos, are not part of it.
         """
         return self._configs.stamp()
 
     def known(self, project: str, name: str, version: str | None) -> Store | None:
-        """Give a store without looking whether the config changed."""
+        """Return a store that was found before, even if the config has changed."""
         return self._newest.get((project, name, version))
 
     def find(
@@ -130,7 +130,7 @@ class Remotes:
                 "or serve it with '--remote NAME'"
             )
             raise RemoteMissingError(self._repo.key, reason)
-        with self._lock:  # where nothing is asked of anybody
+        with self._lock:  # nothing in it waits for anybody
             opened = self._stores.setdefault(config, {})
             if name not in opened:
                 opened[name] = self._open(config, project, name)
@@ -145,9 +145,9 @@ class Remotes:
         fs_class, settings, path = self._describe(config.settings, name)
         protocol = fs_class.protocol
         self._check_protocol(name, protocol)
-        if protocol in {"http", "https"} and _asks_for_password(path, settings):
+        if protocol in {"http", "https"} and _needs_password(path, settings):
             raise RemoteSecretError(name, protocol)
-        if settings.get("worktree"):  # which is cloud-versioned, as DVC has it
+        if settings.get("worktree"):  # to DVC, that is cloud-versioned too
             settings.setdefault("version_aware", True)
         if settings.get("version_aware") and protocol not in VERSIONED:
             raise RemoteVersionsError(name, protocol, VERSIONED)
@@ -165,7 +165,7 @@ class Remotes:
         try:
             return get_cloud_fs(config, name=name)  # type: ignore[no-any-return]
         except RemoteNotFoundError as exc:
-            if name == self._default:  # which the repo knows nothing of
+            if name == self._default:  # of the server's own options
                 raise ChosenRemoteMissingError(self._repo.label, name) from None
             raise RemoteMissingError(self._repo.key, str(exc)) from None
         except ConfigError as exc:
@@ -181,10 +181,10 @@ class Remotes:
 
 
 def is_folder_gone(store: Store) -> bool:
-    """Say whether a store is a folder that this machine does not have."""
+    """Whether a store is a folder that this machine does not have."""
     return store.protocol == LOCAL and not Path(store.remote.path).is_dir()
 
 
-def _asks_for_password(url: str, settings: Mapping[str, Any]) -> bool:
-    """Say whether an http remote does, in a header or in its URL."""
+def _needs_password(url: str, settings: Mapping[str, Any]) -> bool:
+    """Whether an http remote has one, in a header or in its URL."""
     return bool(settings.get("auth")) or "@" in urlsplit(url).netloc

@@ -1,7 +1,7 @@
-"""Which served repo a request means. Only those named at the start are ever opened.
+"""Finds the served repo of a request. Only repos named at the start are ever opened.
 
-A request's ``repo`` may be spelled as any Git URL. Two spellings are the same repo if
-host, owner and name are, see :func:`dvc_studio_models.registry.urls.identity`.
+A request's ``repo`` may be any URL of that repo. Two URLs are of one repo if host,
+owner and name are the same, see :func:`dvc_studio_models.registry.urls.identity`.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 OPEN_S = 5.0
-"""How long the start may wait for Git; a cold network file system is slow."""
+"""The longest, in seconds, that the start waits for Git, which may read from a cold
+network file system."""
 
 AGAIN_S = 10.0
-"""How long to wait, in seconds, before a repo that Git cannot read is tried again."""
+"""The pause, in seconds, before a repo that Git cannot read is tried again."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What two spellings of one repo have in common."""
+    """Host and path, which all URLs of one repo have in common."""
 
     host: str
     """Lower case; ``LOCAL`` for a path, empty for ``owner/name`` alone."""
@@ -54,9 +55,9 @@ class Identity:
         return f"{self.host}/{self.path}" if self.host else self.path
 
     def is_like(self, other: Identity) -> bool:
-        """Say whether both may be one repo: a name without a host fits any host.
+        """Whether both may be one repo: ``owner/name`` fits any host.
 
-        ``host/owner/name`` has none either, as it may be a group within a group.
+        ``host/owner/name`` has no host either: it may be a group in a group.
         """
         if LOCAL in {self.host, other.host} or "" not in {self.host, other.host}:
             return False
@@ -81,7 +82,7 @@ class ServedRepo:
     """May be used by several threads at once."""
 
     label: str
-    """What to call it before a client: never a path of this machine."""
+    """Its name in replies to clients: never a path of this machine."""
 
     @property
     def path(self) -> Path:
@@ -90,10 +91,10 @@ class ServedRepo:
 
 
 class Catalog:
-    """The served repos, by everything that a request may call them.
+    """The served repos, by all their URLs.
 
-    A repo whose Git is silent is waited for no longer than the start may take, and
-    joins the others as soon as it has answered.
+    The start does not wait for a repo that Git cannot open in time; it is served as
+    soon as Git has opened it.
     """
 
     def __init__(self, repos: Sequence[str], *, open_s: float = OPEN_S) -> None:
@@ -101,12 +102,12 @@ class Catalog:
 
         Args:
             repos: ``PATH`` or ``NAME=PATH``, where NAME is ``owner/name`` or a URL.
-            open_s: The longest, in seconds, to wait for Git.
+            open_s: The longest, in seconds, to wait for Git, for all repos together.
 
         Raises:
             NotGitRepoError: A path is no Git repo.
             UnreadableRepoError: There is one that Git refuses.
-            UsageError: There is none at all.
+            UsageError: No repo is given.
         """
         if not repos:
             msg = "no repo to serve"
@@ -149,7 +150,7 @@ class Catalog:
             self._by_identity = by_identity  # others may be looking at the old one
 
     def _add_later(self, number: int, opening: _Opening) -> None:
-        """Add a repo as soon as Git has told what it is."""
+        """Add a repo as soon as Git has opened it."""
 
         def work() -> None:
             tried = opening
@@ -168,17 +169,17 @@ class Catalog:
         threading.Thread(target=work, daemon=True).start()
 
     def find(self, url: str) -> ServedRepo:
-        """Find the repo that a request calls ``url``.
+        """Find the repo with this URL.
 
         Raises:
-            RepoNotServedError: None, or more than one, is called so.
-            RepoNotOpenError: It is, or may be, one that Git has not told of yet.
+            RepoNotServedError: No repo has it, or more than one.
+            RepoNotOpenError: It is, or may be, one that Git has not opened yet.
         """
-        silent = tuple(self._silent.values())  # of before: one may be added meanwhile
+        silent = tuple(self._silent.values())  # first: one may be added meanwhile
         wanted = Identity.of(url)
         repo = self._by_identity.get(wanted)
         if silent and (repo is None or any(wanted in each.names for each in silent)):
-            raise RepoNotOpenError(each.called for each in silent)
+            raise RepoNotOpenError(each.label for each in silent)
         if repo:
             return repo
         alike = {
@@ -202,7 +203,7 @@ class Catalog:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A repo, and what it is called, the surest names with the lowest rank."""
+    """A repo and its names, the surest with the lowest rank."""
 
     reader: GitReader
     identities: list[tuple[int, Identity]]
@@ -214,29 +215,24 @@ class _Opening:
     def __init__(self, argument: str) -> None:
         self.argument = argument
         self.name, self.path = _split(argument)
+        place = os.path.normpath(Path(self.path).absolute())
+        self.label = self.name or Path(place).name
+        """Its name in replies to clients: never a path of this machine."""
+        self.names = {Identity.of(each) for each in (self.name, place) if each}
+        """Its names before Git has read its remotes."""
         self._opened: Future[_Opened] = Future()
         threading.Thread(target=self._work, daemon=True).start()
 
-    @property
-    def called(self) -> str:
-        """What to call it before a client: never a path of this machine."""
-        return self.name or Path(self.path).resolve().name
-
-    @property
-    def names(self) -> set[Identity]:
-        """What it is called for sure, whatever Git says."""
-        place = Path(self.path)
-        paths = (os.fspath(place.resolve()), os.path.normpath(place.absolute()))
-        return {Identity.of(each) for each in (self.name, *paths) if each}
-
     def wait(self, seconds: float | None) -> _Opened | None:
-        """Give the repo; None if that takes longer."""
+        """Return the repo; None if that takes longer."""
         if seconds is not None and not wait([self._opened], seconds).done:
             return None
         return self._opened.result()
 
     def _work(self) -> None:
         try:
+            # This may hang, as all that follows.
+            self.names.add(Identity.of(os.fspath(Path(self.path).resolve())))
             reader = _open(self.path)
             found = list(_identities(reader, self.name, self.path))
             self._opened.set_result(_Opened(reader, found))
@@ -252,7 +248,7 @@ def _split(argument: str) -> tuple[str, str]:
 def _open(path: str) -> GitReader:
     if not Path(path).is_dir():
         raise NotGitRepoError(path, "not a folder")
-    # A mirror may be another user's; the operator has named it.
+    # A mirror may belong to another user; the operator has named it.
     try:
         return open_reader(Path(path).resolve(), trusted=True)
     except NotGitRepoError:
@@ -262,13 +258,13 @@ def _open(path: str) -> GitReader:
 def _identities(
     reader: GitReader, name: str, path: str
 ) -> Iterator[tuple[int, Identity]]:
-    """List what the repo is called, the surest names with the lowest rank.
+    """List the names of the repo, the surest with the lowest rank.
 
-    A fork may have its parent as second remote, so that is what is believed last.
+    A fork may have its parent as second remote, so that name comes last.
     """
     if name:
         yield 0, Identity.of(name)
-    # As it was given, too: who clones through a symlink calls it by that.
+    # Its path as it was given, too: a clone through a symlink has it as its URL.
     place = os.fspath(reader.root or reader.common_dir)
     for each in (place, os.path.normpath(Path(path).absolute())):
         yield 1, Identity.of(each)
@@ -277,7 +273,7 @@ def _identities(
 
 
 def _remotes(reader: GitReader) -> Iterable[tuple[str, str]]:
-    """List the remotes' names and URLs, as configured and as Git rewrites them."""
+    """List names and URLs of the remotes, as configured and as Git rewrites them."""
     for key, url in reader.config():
         name, _, setting = key.removeprefix("remote.").rpartition(".")
         if key.startswith("remote.") and setting == "url":

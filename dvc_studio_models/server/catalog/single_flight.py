@@ -1,4 +1,4 @@
-"""Answers that never change: worked out once, and kept as long as there is room."""
+"""Work that many threads need at once is done by one of them, for all."""
 
 from __future__ import annotations
 
@@ -7,46 +7,41 @@ from collections import OrderedDict
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from dvc_studio_models.server.catalog.errors import StorageSilentError
-from dvc_studio_models.server.patience import ANSWER_S
+from dvc_studio_models.server.catalog.errors import GitSilentError
+from dvc_studio_models.server.catalog.waiting import ANSWER_S, timeout_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from dvc_studio_models.server.catalog.errors import RefusedError
-
 Value = TypeVar("Value")
 
 
-class Kept(Generic[Value]):
-    """A cache for any number of threads: who asks for the same waits, nobody else."""
+class SingleFlightCache(Generic[Value]):
+    """A cache of bounded size; threads that need the same new value wait for one."""
 
     def __init__(
         self,
         room: int,
         *,
-        size: Callable[[Value], int],
+        size: Callable[[Value], int] = lambda _: 1,
         wait_s: float = ANSWER_S,
-        silent: Callable[[float], RefusedError] = StorageSilentError,
     ) -> None:
-        """Keep nothing yet.
+        """Start empty.
 
         Args:
-            room: Sum of the sizes of what is kept; the newest is, however large.
-            size: Tells how much room a value takes.
+            room: The largest sum of sizes; the newest value is stored however large.
+            size: Returns the size of a value.
             wait_s: The longest, in seconds, to wait for another thread's value.
-            silent: Makes the error of who has waited that long, of those seconds.
         """
         self._room = room
         self._size = size
         self._wait_s = wait_s
-        self._silent = silent
         self._used = 0
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, Future[Value]] = OrderedDict()
 
     def peek(self, key: Hashable) -> Value | None:
-        """Give what is kept, without making or waiting for it."""
+        """Return the cached value, without making it or waiting for it."""
         with self._lock:
             found = self._values.get(key)
             if found is None or not found.done():
@@ -55,7 +50,7 @@ class Kept(Generic[Value]):
         return found.result()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Give what is kept, or else make it; what ``make`` raises is not kept.
+        """Return the cached value, or make it; an error of ``make`` is not cached.
 
         Raises:
             RefusedError: Another thread has been making it for too long.
@@ -68,7 +63,7 @@ class Kept(Generic[Value]):
                 made = self._values[key] = Future()
         if found is not None:
             if not wait([found], self._wait_s).done:
-                raise self._silent(self._wait_s)
+                raise timeout_error(self._wait_s)
             return found.result()
         try:
             value = make()
@@ -91,3 +86,41 @@ class Kept(Generic[Value]):
                 if self._used <= self._room:
                     break
                 self._used -= self._size(self._values.pop(key).result())
+
+
+class SharedRead(Generic[Value]):
+    """Reads something that changes, one thread at a time.
+
+    A caller gets what was read after its call, and waits for two reads at most: the
+    one in progress, and the next one, which serves all who called in between.
+    """
+
+    def __init__(self, read: Callable[[], Value], *, wait_s: float = ANSWER_S) -> None:
+        """Read nothing yet.
+
+        Args:
+            read: Called by one thread at a time.
+            wait_s: The longest, in seconds, to wait for another thread's read.
+        """
+        self._read = read
+        self._wait_s = wait_s
+        self._begun = 0
+        self._reading = threading.Lock()
+        self._reads: SingleFlightCache[Value] = SingleFlightCache(1, wait_s=wait_s)
+
+    def get(self) -> Value:
+        """Return the value as it is read from now on.
+
+        Raises:
+            GitSilentError: Another thread has been reading for too long.
+        """
+        return self._reads.get(self._begun + 1, self._read_next)
+
+    def _read_next(self) -> Value:
+        if not self._reading.acquire(timeout=self._wait_s):
+            raise GitSilentError(self._wait_s)
+        try:
+            self._begun += 1  # from now on, callers need the read after this one
+            return self._read()
+        finally:
+            self._reading.release()

@@ -1,9 +1,8 @@
-"""Links that a store's own service honours: S3, Azure, Google Cloud, plain http.
+"""Links that a store's own service accepts: S3, Azure, Google Cloud, plain http.
 
-The links are fsspec's, made with the credentials of DVC's remote, which stay here.
-fsspec makes the first link of every second, and we that second's others in the same
-way, which is ten to a hundred times faster; but only if our way gives fsspec's link,
-byte for byte.
+fsspec signs them with the credentials of DVC's remote, which stay here. It makes the
+first link of every second; the others of that second are made by our own code, ten to
+a hundred times faster, but only if that code makes fsspec's link byte for byte.
 """
 
 from __future__ import annotations
@@ -23,37 +22,37 @@ from dvc_studio_models.server.catalog.errors import (
     RemoteUnreadableError,
     SigningError,
 )
-from dvc_studio_models.server.catalog.memo import Kept
+from dvc_studio_models.server.catalog.single_flight import SingleFlightCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dvc_studio_models.server.catalog.remotes import Store
-    from dvc_studio_models.server.links.local import Link, Signer
+    from dvc_studio_models.server.links.local import MakeLink, Signer
 
-    Fast = Callable[[Any, str, str, str], Link]
-    """fsspec's file system, folder, object in it, link -> how to link others there."""
+    LikeFsspec = Callable[[Any, str, str, str], MakeLink]
+    """fsspec's file system, folder, object in it, its link -> links to others there."""
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
 SECRET_S = 10
-"""How long a cloud's own machine may take to hand out its credentials."""
+"""The longest, in seconds, to wait for the credentials of a machine in a cloud."""
 
 _NO_SECRET = {
     *("NoCredentialsError", "PartialCredentialsError"),  # botocore's
     *("AuthError", "ValueError"),  # DVC's for Azure, and Azure's
     *("DefaultCredentialsError", "AttributeError", "FileNotFoundError"),  # Google's
 }
-"""What there is where no key is, in classes of packages that may not be installed."""
+"""Names of the errors of a missing key; their packages may not be installed."""
 
-_UNQUOTED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold, quoted already or not
+_UNQUOTED = "!#$%&'()*+,/:;=?@[]~"  # stay as they are in a URL, quoted already or not
 
 
 class PlainSigner:
-    """Links to stores that everybody may read, as they are."""
+    """Unsigned links to stores that everybody may read."""
 
-    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link:
-        """Make links that never expire; ``base_url`` and ``expires_s`` are not used."""
+    def link_maker(self, store: Store, *, base_url: str, expires_s: int) -> MakeLink:
+        """Return links that never expire, whatever ``expires_s`` is."""
         del base_url, expires_s
         folder = quote(store.remote.path.rstrip("/"), safe=_UNQUOTED)
         return lambda name: f"{folder}/{name}"
@@ -61,30 +60,34 @@ class PlainSigner:
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
-        """Make links at once: nobody has to be asked."""
-        make = self.at_once(store, base_url=base_url, expires_s=expires_s)
+        """Make links; no service is needed for that."""
+        make = self.link_maker(store, base_url=base_url, expires_s=expires_s)
         return [*map(make, objects)]
 
 
 class CloudSigner:
     """Links that fsspec signs."""
 
-    def __init__(self, needs: str, fast: Fast | None = None) -> None:
-        """Remember how to sign.
+    def __init__(self, needs: str, like_fsspec: LikeFsspec | None = None) -> None:
+        """Sign nothing yet.
 
         Args:
-            needs: The credentials without which nothing can be signed.
-            fast: Sees how fsspec signed one object, and signs others so.
+            needs: The credentials that signing needs, for errors.
+            like_fsspec: Signs other objects as fsspec signed one.
         """
         self._needs = needs
-        self._fast = fast
-        self._ways: WeakKeyDictionary[Store, Kept[Link | None]] = WeakKeyDictionary()
+        self._like_fsspec = like_fsspec
+        self._makers: WeakKeyDictionary[Store, SingleFlightCache[MakeLink | None]] = (
+            WeakKeyDictionary()
+        )
 
-    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link | None:
-        """Give how this second's first link was made, if it has been already."""
+    def link_maker(
+        self, store: Store, *, base_url: str, expires_s: int
+    ) -> MakeLink | None:
+        """Return how to make links, if fsspec has made this second's first one."""
         del base_url
-        ways = self._ways.get(store)
-        return ways.peek(_now(expires_s)) if ways else None
+        makers = self._makers.get(store)
+        return makers.peek(_now(expires_s)) if makers else None
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
@@ -92,13 +95,13 @@ class CloudSigner:
         """Make links to the store's service; ``base_url`` is not used.
 
         Raises:
-            RemoteUnreadableError: The service cannot be asked.
+            RemoteUnreadableError: The service cannot be reached.
             SigningError: There are no credentials that allow it.
-            StorageSilentError: The service has not answered another request for long.
+            StorageSilentError: Another thread has been waiting for it for too long.
         """
         del base_url
         try:
-            return [*map(self._find_way(store, objects[0], expires_s), objects)]
+            return [*map(self._find_maker(store, objects[0], expires_s), objects)]
         except RefusedError:
             raise
         except Exception as exc:  # every service has errors of its own
@@ -107,43 +110,44 @@ class CloudSigner:
                 raise SigningError(store.name, self._needs) from exc
             raise RemoteUnreadableError(store.name, exc) from exc
 
-    def _find_way(self, store: Store, name: str, expires_s: int) -> Link:
+    def _find_maker(self, store: Store, name: str, expires_s: int) -> MakeLink:
         folder = store.remote.path.rstrip("/")
         fs = store.remote.fs.fs
 
-        def slow(name: str) -> str:
+        def sign(name: str) -> str:
             link: str = fs.sign(f"{folder}/{name}", expiration=expires_s)
             return link
 
-        if self._fast is None or store.is_versioned:
-            return slow
-        fast = self._fast
-        ways = self._ways.setdefault(store, Kept(1, size=lambda _: 1))
-        # Who comes in the same second waits for the one that looks.
-        way = ways.get(
-            _now(expires_s), lambda: _proven(fast, fs, folder, name, slow(name))
+        like_fsspec = self._like_fsspec
+        if like_fsspec is None or store.is_versioned:
+            return sign
+        makers = self._makers.setdefault(store, SingleFlightCache(1))
+        maker = makers.get(
+            _now(expires_s), lambda: _checked(like_fsspec, fs, folder, name, sign(name))
         )
-        return way or slow
+        return maker or sign
 
 
 def _now(expires_s: int) -> tuple[int, int]:
-    """Give what links of one second have in common: that second, and their life."""
+    """Return the second and the life that links have in common."""
     return int(time.time()), expires_s
 
 
-def _proven(fast: Fast, fs: Any, folder: str, name: str, link: str) -> Link | None:
-    """Give the fast way if it makes the very link that fsspec made."""
+def _checked(
+    like_fsspec: LikeFsspec, fs: Any, folder: str, name: str, link: str
+) -> MakeLink | None:
+    """Return how to make links, if that makes the very link that fsspec made."""
     try:
-        make = fast(fs, folder, name, link)
+        make = like_fsspec(fs, folder, name, link)
         if make(name) == link:
             return make
-    except Exception as exc:  # noqa: BLE001 - it looks into others' insides
+    except Exception as exc:  # noqa: BLE001 - it reads private attributes of others
         logger.debug("signing link by link: %s", type(exc).__name__)
     return None
 
 
-def like_s3(fs: Any, folder: str, name: str, link: str) -> Link:
-    """Sign as S3 wants it, by version 4 or 2, whichever ``link`` was signed by."""
+def like_s3(fs: Any, folder: str, name: str, link: str) -> MakeLink:
+    """Sign for S3, by version 4 or 2, whichever ``link`` was signed by."""
     bucket = folder.partition("/")[0]
 
     async def find_secret() -> str:
@@ -164,7 +168,7 @@ def like_s3(fs: Any, folder: str, name: str, link: str) -> Link:
     return _like_s3_v2(root, path, query, secret)
 
 
-def _like_s3_v4(root: str, host: str, path: str, query: str, secret: bytes) -> Link:
+def _like_s3_v4(root: str, host: str, path: str, query: str, secret: bytes) -> MakeLink:
     unsigned, _, _ = query.partition("&X-Amz-Signature=")
     fields = _fields(query)
     _, *scope = fields["X-Amz-Credential"].split("/")
@@ -184,7 +188,7 @@ def _like_s3_v4(root: str, host: str, path: str, query: str, secret: bytes) -> L
     return make
 
 
-def _like_s3_v2(root: str, path: str, query: str, secret: bytes) -> Link:
+def _like_s3_v2(root: str, path: str, query: str, secret: bytes) -> MakeLink:
     before, _, after = query.partition("&Signature=")
     after = after.partition("&")[2]
     fields = _fields(query)
@@ -200,8 +204,8 @@ def _like_s3_v2(root: str, path: str, query: str, secret: bytes) -> Link:
     return make
 
 
-def like_azure(fs: Any, folder: str, name: str, link: str) -> Link:
-    """Sign as Azure wants it: one shared access signature a blob."""
+def like_azure(fs: Any, folder: str, name: str, link: str) -> MakeLink:
+    """Sign for Azure: one shared access signature a blob."""
     from azure.storage.blob import (  # type: ignore[import-not-found,unused-ignore]
         generate_blob_sas,
     )

@@ -1,7 +1,7 @@
-"""Links to stored objects: who holds one may fetch that object until it expires.
+"""Signed links to stored objects; anybody may fetch an object by its link.
 
-Those here lead to this server's own ``/objects``; :mod:`clouds` has the signers of
-stores whose service knows signed links itself.
+Those of this module lead to this server's own ``/objects``; :mod:`clouds` has the
+signers of stores whose own service accepts signed links.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.catalog.remotes import Store
 
-    Link = Callable[[str], str]
+    MakeLink = Callable[[str], str]
     """An object's path in its store -> a link to it."""
 
 KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
 """Set to one secret for several processes behind one address; else random."""
 
 OBJECTS = "/objects"
-"""Where :mod:`app` serves the objects of local folders."""
+"""The path under which the server sends the objects of local folders."""
 
-_STORE = re.compile(r"(?:@(?P<version>[0-9a-f]{40,64}):)?(?P<said>.*)", re.DOTALL)
+_STORE = re.compile(r"(?:@(?P<version>[0-9a-f]{40,64}):)?(?P<name>.*)", re.DOTALL)
 _OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
 
 
 class Signer(Protocol):
     """Makes links for one kind of store."""
 
-    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link | None:
-        """Give how to make links now, None if :meth:`sign` has to ask somebody."""
+    def link_maker(
+        self, store: Store, *, base_url: str, expires_s: int
+    ) -> MakeLink | None:
+        """Return how to make links now, None if :meth:`sign` needs a service first."""
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
-        """Make a link to each of the objects, which may take long.
+        """Make a link to each of the objects; it may take long.
 
         Args:
             store: Where they are.
@@ -53,7 +55,7 @@ class Signer(Protocol):
             expires_s: Life of the links, in seconds.
 
         Raises:
-            RemoteUnreadableError: The store's service cannot be asked.
+            RemoteUnreadableError: The store's service cannot be reached.
             SigningError: The server has no credentials that allow it.
         """
 
@@ -67,12 +69,12 @@ class FolderSigner:
 
     @classmethod
     def from_environment(cls) -> FolderSigner:
-        """Take the key from the environment, else a random one."""
+        """Use the key in the environment, else a random one."""
         key = os.fsencode(os.environ.get(KEY_VARIABLE, ""))
         return cls(key or secrets.token_bytes(32))
 
-    def at_once(self, store: Store, *, base_url: str, expires_s: int) -> Link:
-        """Make links whose path ends in the object's id, as on any DVC remote."""
+    def link_maker(self, store: Store, *, base_url: str, expires_s: int) -> MakeLink:
+        """Return links whose path ends in the object's id, as on any DVC remote."""
         folder = f"{OBJECTS}/{store.repo}/{store_segment(store)}"
         expires = str(int(self._now()) + expires_s)
 
@@ -86,20 +88,20 @@ class FolderSigner:
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
-        """Make links at once: the key is here."""
-        make = self.at_once(store, base_url=base_url, expires_s=expires_s)
+        """Make links; no service is needed for that."""
+        make = self.link_maker(store, base_url=base_url, expires_s=expires_s)
         return [*map(make, objects)]
 
     def check(self, path: str, *, expires: str, signature: str) -> None:
-        """Refuse what this signer, or one with the same key, did not sign.
+        """Check that this signer, or one with the same key, signed a link.
 
         Args:
             path: From ``/objects`` on, quoted as :meth:`sign` quotes it.
-            expires: As the link says, not yet trusted.
-            signature: The same.
+            expires: From the link, not yet trusted.
+            signature: From the link.
 
         Raises:
-            LinkError: The link is none of ours, or its time is over.
+            LinkError: The signature is wrong, or the link has expired.
         """
         expected = self._mac(path, expires).encode()
         if not hmac.compare_digest(expected, signature.encode()):
@@ -116,21 +118,21 @@ class FolderSigner:
 
 
 def store_segment(store: Store) -> str:
-    """Name a store in one segment of a path. Quoted twice: servers unquote once."""
-    said = f"{store.project}:{store.name}" if store.project else store.name
+    """Write a store as one segment of a path, quoted twice: servers unquote once."""
+    name = f"{store.project}:{store.name}" if store.project else store.name
     if store.version:
-        said = f"@{store.version}:{said}"
-    return quote(quote(said, safe=""), safe="")
+        name = f"@{store.version}:{name}"
+    return quote(quote(name, safe=""), safe="")
 
 
 def parse_segment(segment: str) -> tuple[str, str, str | None]:
     """Read a segment, unquoted once, back into project, name and version."""
     match = _STORE.fullmatch(unquote(segment))
     assert match  # noqa: S101 - it fits any text
-    project, _, name = match["said"].rpartition(":")
+    project, _, name = match["name"].rpartition(":")
     return project, name, match["version"]
 
 
 def is_object(path: str) -> bool:
-    """Say whether a path can be that of an object, and nothing else on the disk."""
+    """Whether a path can only be that of an object, and of nothing else on disk."""
     return _OBJECT.fullmatch(path) is not None

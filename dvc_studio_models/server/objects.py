@@ -1,0 +1,100 @@
+"""Sends the objects of DVC remotes that are local folders."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anyio.to_thread import current_default_thread_limiter
+from starlette.responses import FileResponse
+
+from dvc_studio_models.server.catalog.errors import (
+    BusyError,
+    ObjectChangedError,
+    ObjectMissingError,
+    RemoteFolderMissingError,
+)
+from dvc_studio_models.server.catalog.remotes import is_folder_gone
+from dvc_studio_models.server.limits import MAX_CONNECTIONS
+
+if TYPE_CHECKING:
+    import threading
+
+    from starlette.types import Receive, Scope, Send
+
+    from dvc_studio_models.server.catalog.remotes import Store
+
+
+class ObjectResponse(FileResponse):
+    """A stored object, in fewer, larger reads than Starlette's 64 KiB."""
+
+    chunk_size = 1 << 20
+
+    def __init__(
+        self, path: str, *, downloads: threading.BoundedSemaphore, **options: Any
+    ) -> None:
+        """Send nothing yet.
+
+        Args:
+            path: Of the object.
+            downloads: Those of its repo; a read that hangs keeps its place.
+            options: Those of Starlette.
+        """
+        super().__init__(path, **options)
+        self._downloads = downloads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the object.
+
+        Raises:
+            BusyError: Too many objects of this repo are being sent.
+        """
+        if not self._downloads.acquire(blocking=False):
+            raise BusyError
+        # Starlette reads all files in 40 threads, which one dead mount would take.
+        current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._downloads.release()
+
+
+def find_object(store: Store, name: str) -> tuple[str, os.stat_result]:
+    """Find an object's file, which must not lead out of the store through a symlink.
+
+    Raises:
+        ObjectMissingError: There is no such file.
+        RemoteFolderMissingError: This machine does not have the store's folder.
+    """
+    root = store.remote.path
+    path = os.path.realpath(Path(root, name))
+    try:
+        status = os.stat(path)  # noqa: PTH116 - the very path that is served
+    except OSError:
+        if is_folder_gone(store):
+            raise RemoteFolderMissingError(store.name, root) from None
+        raise ObjectMissingError(name) from None
+    inside = Path(path).is_relative_to(os.path.realpath(root))
+    if not (inside and stat.S_ISREG(status.st_mode)):
+        raise ObjectMissingError(name)
+    return path, status
+
+
+def etag_of(name: str) -> str:
+    """Return the MD5, marked where DVC 2 hashed text with other line ends."""
+    md5 = name.replace("/", "")[-32:]
+    return f'"{md5}"' if name.startswith("files/") else f'"{md5}-dos2unix"'
+
+
+def check_if_match(wanted: str | None, etag: str, name: str) -> None:
+    """Check the ``If-Match`` header of a request, if it has one.
+
+    Raises:
+        ObjectChangedError: It names other ETags.
+    """
+    if wanted is None or wanted.strip() == "*":
+        return
+    if etag not in (tag.strip() for tag in wanted.split(",")):
+        raise ObjectChangedError(name)
