@@ -14,6 +14,7 @@ from dvc.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import add_command
 from dvc_studio_models.errors import StudioConfigError, UsageError
+from dvc_studio_models.registry.urls import is_loopback_host
 from dvc_studio_models.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,12 +119,20 @@ def read_tokens(path: Path) -> dict[str, str]:
 
 
 def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
-    """Refuse to send tokens and links in clear text over a network.
+    """Refuse to serve everybody, or to send tokens and links unencrypted.
 
     Raises:
-        UsageError: The host is not this machine's own, and nobody vouches for it.
+        UsageError: The host is not loopback and there is no proxy in front of it, or
+            no token is required although other machines can connect.
     """
-    if _is_loopback(host):
+    if no_auth and behind_proxy:
+        msg = (
+            "'--no-auth' and '--behind-proxy' cannot be combined: whoever reaches the "
+            "proxy could download every model\n"
+            "Leave out '--no-auth', and require tokens"
+        )
+        raise UsageError(msg)
+    if is_loopback_host(host):
         return
     if no_auth:
         msg = f"'--no-auth' is for loopback only, not for '{host}'"
@@ -134,15 +143,6 @@ def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
             "Put a TLS proxy in front of it, and say so with '--behind-proxy'"
         )
         raise UsageError(msg)
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _within(least: int, most: int) -> Callable[[str], int]:

@@ -36,7 +36,11 @@ def is_local(url: str) -> bool:
 
 def is_loopback(url: str) -> bool:
     """Whether the host of ``url`` is this machine."""
-    host = urlsplit(url).hostname or ""
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1572,6 +1572,8 @@ def test_without_its_packages_the_command_says_how_to_install_them() -> None:
         ("studio.example.com", {}, True),
         ("10.0.0.1", {"behind_proxy": True}, False),
         ("10.0.0.1", {"behind_proxy": True, "no_auth": True}, True),
+        ("127.0.0.1", {"behind_proxy": True, "no_auth": True}, True),
+        ("127.0.0.1", {"behind_proxy": True}, False),
     ],
 )
 def test_only_loopback_is_served_without_a_proxy_and_without_tokens(
@@ -1582,6 +1584,15 @@ def test_only_loopback_is_served_without_a_proxy_and_without_tokens(
 
     with expected:
         command.check_exposure(host, **flags)
+
+
+def test_no_auth_behind_a_proxy_is_a_usage_error(project: Project) -> None:
+    options = ("--no-auth", "--behind-proxy", "--port", "0")
+    code, errors = outcome("serve", str(project.repo), *options)
+
+    assert code == 254
+    assert "'--no-auth' and '--behind-proxy' cannot be combined" in errors
+    assert "Leave out '--no-auth', and require tokens" in errors
 
 
 def test_tokens_are_read_one_a_line_with_their_owners(tmp_path: Path) -> None:
