@@ -217,7 +217,7 @@ def add_parser(
     parser.add_argument(
         "--no-auth",
         action="store_true",
-        help="Ask for no token; only on loopback.",
+        help="Require no token; only on loopback, without a proxy.",
     )
     parser.add_argument(
         "--behind-proxy",
