@@ -13,7 +13,7 @@ from dvc_studio_models.errors import (
     StudioConfigError,
     UnreadableRepoError,
 )
-from dvc_studio_models.registry.records import Records
+from dvc_studio_models.registry.records import RecordReader
 from dvc_studio_models.registry.tags import read_registry
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class GitRegistry:
         """
         self._reader = reader
         self.remote = remote
-        self._records = Records(reader, cache=cache)
+        self._records = RecordReader(reader, cache=cache)
 
     @cached_property
     def tags(self) -> Registry:
@@ -66,7 +66,7 @@ class GitRegistry:
         return self.tags.resolve(ref)
 
     def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
-        """Read what Git recorded of a model, see :meth:`Records.read`."""
+        """Read what Git recorded of a model, see :meth:`RecordReader.read`."""
         return self._records.read(version.commit, name)
 
     def read_head_record(self, name: str) -> RecordedModel | None:
@@ -78,7 +78,7 @@ class GitRegistry:
             return None
 
     def read_blob(self, oid: str) -> bytes | None:
-        """Read the content of a file that Git keeps, see :meth:`Records.read_blob`."""
+        """Read a file that Git tracks, see :meth:`RecordReader.read_blob`."""
         return self._records.read_blob(oid)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What a commit records of a model: values, no I/O.
+"""A model as a commit records it: values, no I/O.
 
 A model is one output of DVC, a file or folder inside one, a folder with outputs and
-Git's own files, or nothing but what Git keeps itself.
+files that Git tracks, or only files that Git tracks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CloudVersion:
-    """Which version of an object a cloud-versioned remote gave a file."""
+    """The version of a file on a cloud-versioned remote."""
 
     remote: str
     id: str
@@ -25,7 +25,7 @@ class CloudVersion:
 
 @dataclass(frozen=True)
 class Import:
-    """Where ``dvc import`` or ``dvc import-url`` got an output from."""
+    """The source of ``dvc import`` or ``dvc import-url``."""
 
     url: str
     """Of the source repo, or of the data itself; may hold a password."""
@@ -34,16 +34,16 @@ class Import:
     """In the source repo; None for ``dvc import-url``."""
 
     rev: str | None = None
-    """The source repo's commit; None where DVC never looked."""
+    """The source repo's commit; None where DVC recorded none."""
 
     file: str = ""
     """DVC's file that records it, relative to the Git root."""
 
     config: Any = None
-    """What ``dvc import --config`` gave: the path of a DVC config, or its content."""
+    """From ``dvc import --config``: the path of a DVC config, or its content."""
 
     remote: Any = None
-    """What ``dvc import --remote`` or ``--remote-config`` gave: the source repo's DVC
+    """From ``dvc import --remote`` or ``--remote-config``: the source repo's DVC
     remote, or its settings."""
 
 
@@ -59,7 +59,7 @@ class RecordedFile:
     """In bytes, where DVC recorded it."""
 
     remote: str | None = None
-    """The DVC remote that keeps it; None for the project's default."""
+    """The DVC remote that stores it; None for the project's default."""
 
     version: CloudVersion | None = None
     is_executable: bool = False
@@ -97,7 +97,7 @@ class RecordedOutput:
 
     @property
     def is_of_another_repo(self) -> bool:
-        """Whether ``dvc import`` brought it, so that ``dvc push`` leaves it out."""
+        """Whether ``dvc import`` made it, so that ``dvc push`` skips it."""
         return self.origin is not None and self.origin.path is not None
 
     def holds(self, path: str) -> bool:
@@ -107,7 +107,7 @@ class RecordedOutput:
 
 @dataclass(frozen=True)
 class GitFile:
-    """A file that Git itself keeps."""
+    """A file that Git tracks."""
 
     path: str
     """Relative to the Git root, with ``/``."""
@@ -116,8 +116,8 @@ class GitFile:
     """Of its content in Git."""
 
     digest: Digest | None = None
-    """None where the content was not read, as that of a huge file, is a pointer of Git
-    LFS, or where this is a link or a submodule."""
+    """None where the content was not read (a huge file), for a pointer of Git LFS, a
+    link or a submodule."""
 
     size: int | None = None
     """In bytes."""
@@ -139,18 +139,18 @@ class RecordedModel:
     """The output that the model is or is part of, or else those below its path."""
 
     git_files: tuple[GitFile, ...] = ()
-    """What Git itself keeps at the path or below it."""
+    """The files that Git tracks at the path or below it."""
 
     @property
     def output(self) -> RecordedOutput | None:
-        """The output that is this very model, file for file."""
+        """The output that has exactly the files of this model."""
         one = self.outputs[0] if len(self.outputs) == 1 else None
         is_same = one is not None and one.path == self.path and not self.git_files
         return one if is_same else None
 
     @property
     def digest(self) -> Digest | None:
-        """The hash of the whole model, where DVC recorded one for it."""
+        """The hash of the whole model, where DVC recorded one."""
         return self.output.digest if self.output else None
 
     @property
@@ -160,12 +160,12 @@ class RecordedModel:
 
     @property
     def remotes(self) -> set[str | None]:
-        """The DVC remotes that keep its files; None is the project's default."""
+        """The DVC remotes that store its files; None is the project's default."""
         return {output.remote for output in self.outputs}
 
 
 Listing = dict[str, Digest]
-"""What is in a folder: path relative to it, and hash, of every file."""
+"""The files in a folder: path relative to it -> hash."""
 
 
 def is_inside(path: str, folder: str) -> bool:
@@ -176,11 +176,11 @@ def is_inside(path: str, folder: str) -> bool:
 def expand(
     record: RecordedModel, listings: Mapping[Digest, Listing]
 ) -> tuple[RecordedFile, ...]:
-    """List the files that DVC keeps of a model, by path.
+    """List the files of a model that DVC tracks, by path.
 
     Args:
         record: The model.
-        listings: Of its folders, by the hash of each.
+        listings: Of its folders, by their hashes.
 
     Raises:
         KeyError: A listing is missing.
@@ -214,3 +214,46 @@ def expand_output(
         RecordedFile(f"{output.path}/{path}", digest, remote=output.remote)
         for path, digest in listings[output.digest].items()
     )
+
+
+def model_from_json(value: dict[str, Any] | None) -> RecordedModel | None:
+    """Read a model as ``dataclasses.asdict`` wrote it.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is not one.
+    """
+    if value is None:
+        return None
+    outputs = tuple(_output_from_json(each) for each in value["outputs"])
+    git_files = tuple(
+        GitFile(**{**each, "digest": _digest_from_json(each["digest"])})
+        for each in value["git_files"]
+    )
+    return RecordedModel(value["path"], value["project"], outputs, git_files)
+
+
+def _output_from_json(value: dict[str, Any]) -> RecordedOutput:
+    origin = value["origin"]
+    return RecordedOutput(
+        **{
+            **value,
+            "digest": _digest_from_json(value["digest"]),
+            "version": _version_from_json(value["version"]),
+            "files": tuple(map(_file_from_json, value["files"])),
+            "origin": Import(**origin) if origin else None,
+        }
+    )
+
+
+def _file_from_json(value: dict[str, Any]) -> RecordedFile:
+    digest = Digest(**value["digest"])
+    version = _version_from_json(value["version"])
+    return RecordedFile(**{**value, "digest": digest, "version": version})
+
+
+def _digest_from_json(value: dict[str, str] | None) -> Digest | None:
+    return Digest(**value) if value else None
+
+
+def _version_from_json(value: dict[str, str] | None) -> CloudVersion | None:
+    return CloudVersion(**value) if value else None

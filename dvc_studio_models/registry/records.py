@@ -1,14 +1,17 @@
-"""Reads what a commit records of a model, from its DVC files and from Git itself.
+"""Reads models as commits record them, from DVC's files in them and from Git's trees.
 
-DVC loads its own files, out of Git's objects: never a working tree and never the
-network. Only the files that record the model have to be readable. What a commit holds
-never changes, so answers can be cached.
+DVC loads its own files from Git's objects, never from a working tree or the network.
+Only the files that record the model must be readable. A commit never changes, so what
+was read of it is cached, in a small JSON file that may be deleted at any time. A cache
+that is out of date, damaged or foreign counts as empty, and one that cannot be written
+is skipped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import posixpath
@@ -25,11 +28,16 @@ from dvc_studio_models.errors import (
     without_quotes,
 )
 from dvc_studio_models.files.paths import path_problem
+from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.registry import cache as caches
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.registry.outputs import describe, find_outputs
-from dvc_studio_models.registry.recorded import GitFile, RecordedModel, RecordedOutput
+from dvc_studio_models.registry.recorded import (
+    GitFile,
+    RecordedModel,
+    RecordedOutput,
+    model_from_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,12 +52,14 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 CACHED_RECORDS = 5000  # the newest ones; one takes some 300 bytes
 
-_NO_CACHE = f"{os.devnull}/cache"  # DVC asks for a folder, and does not use it
+_CACHE_FORMAT = 4
+
+_NO_CACHE = f"{os.devnull}/cache"  # DVC requires a folder, and does not use it
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-class Records:
-    """Records of many models of one repository."""
+class RecordReader:
+    """Reads many models of one repository."""
 
     def __init__(
         self, reader: GitReader, *, cache: Path | None = None, contents: bool = True
@@ -58,15 +68,15 @@ class Records:
 
         Args:
             reader: The repository.
-            cache: File for what was read, which ``close`` completes.
-            contents: Whether the hashes of files that Git keeps are wanted.
+            cache: The file of the cache, which ``close`` writes.
+            contents: Whether to hash the files that Git tracks.
         """
         self._contents = contents
         self._reader = reader
-        if cache and reader.replaces():  # then a commit does not say the same for ever
+        if cache and reader.has_replacements():  # then a commit may change
             cache = None
         self._cache = cache
-        self._known: dict[str, Any] = caches.load(cache).get("records", {})
+        self._cached: dict[str, Any] = _load(cache)
         self._new: dict[str, Any] = {}
         self._stack = contextlib.ExitStack()
         self._projects: dict[tuple[str, str], Repo] = {}
@@ -74,7 +84,7 @@ class Records:
         self._artifacts: dict[object, Mapping[str, Any]] = {}
 
     def read(self, commit: str, name: str) -> RecordedModel | None:
-        """Read what a commit records of a model.
+        """Read a model as a commit records it.
 
         Args:
             commit: Its full id.
@@ -90,15 +100,15 @@ class Records:
         """
         key = f"{commit} {name}"
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            return caches.record_from_json(self._known[key])
+            return model_from_json(self._cached[key])
         with _read_errors(name, commit):
             record = self._read(commit, name)
-        if not (record and _is_lacking(record)):
-            self._known[key] = self._new[key] = asdict(record) if record else None
+        if not (record and _is_incomplete(record)):
+            self._cached[key] = self._new[key] = asdict(record) if record else None
         return record
 
     def read_blob(self, oid: str) -> bytes | None:
-        """Read the content of a file that Git keeps, None where the clone lacks it.
+        """Read the content of a file that Git tracks, None where the clone lacks it.
 
         Raises:
             UnreadableRepoError: Git cannot read it.
@@ -107,13 +117,11 @@ class Records:
         return found.data if found else None
 
     def close(self) -> None:
-        """Save what was read, beside what others have saved meanwhile."""
+        """Add what was read to the cache, which others may have written meanwhile."""
         self._stack.close()
-        if self._new:
-            state = caches.load(self._cache)
-            records = [*state.get("records", {}).items(), *self._new.items()]
-            state["records"] = dict(records[-CACHED_RECORDS:])
-            caches.save(self._cache, state)
+        if self._new and self._cache:
+            records = [*_load(self._cache).items(), *self._new.items()]
+            _save(self._cache, dict(records[-CACHED_RECORDS:]))
             self._new = {}
 
     # One model
@@ -135,9 +143,9 @@ class Records:
     def _git_files(
         self, commit: str, path: str, outputs: tuple[RecordedOutput, ...]
     ) -> Iterator[GitFile]:
-        """List what Git keeps of a model; DVC's and Git's own files are no part of it.
+        """List the files of a model that Git tracks, without DVC's and Git's own.
 
-        Contents are read only beside outputs of DVC: what is Git's alone is not pulled.
+        Contents are read only beside outputs of DVC: a model without any is not pulled.
         """
         tree = self._tree(commit)
         key = tuple(path.split("/"))
@@ -203,7 +211,7 @@ class Records:
         return self._projects[commit, root]
 
     def _annotated(self, project: Repo, commit: str, folder: str) -> Mapping[str, Any]:
-        """Read the artifacts of a ``dvc.yaml``: to parse a long one takes DVC 0.1 s."""
+        """Read the artifacts of a ``dvc.yaml``, and parse each content only once."""
         from dvc.dvcfile import load_file
 
         path = posixpath.join("/", folder, "dvc.yaml")
@@ -212,10 +220,10 @@ class Records:
             return {}
         with project.fs.open(path, "rb") as file:
             content = file.read()
-        # Templates read other files of the commit too.
+        # A template also depends on other files of the commit.
         key = (commit, path) if b"${" in content else content
         if key not in self._artifacts:
-            # To resolve templates, DVC reads params.yaml, where there are none too.
+            # DVC's ``artifacts`` reads params.yaml even where there is no template.
             is_plain = b"${" not in content
             found = dvc_yaml.load().get("artifacts") if is_plain else dvc_yaml.artifacts
             self._artifacts[key] = found or {}
@@ -223,10 +231,10 @@ class Records:
 
 
 def relative_to_root(path: object, folder: str) -> str | None:
-    """Read a path of ``folder``'s ``dvc.yaml``; None where it is not one of the clone.
+    """Return a path in ``folder``'s ``dvc.yaml`` relative to the Git root.
 
     Returns:
-        Relative to the Git root.
+        None where it is not inside the clone.
     """
     if not isinstance(path, str) or not path or "://" in path:
         return None
@@ -234,15 +242,34 @@ def relative_to_root(path: object, folder: str) -> str | None:
     return None if path in {".", ".."} or path.startswith(("/", "../")) else path
 
 
-def _is_lacking(record: RecordedModel) -> bool:
-    """Whether content was looked for and was not there, which a fetch may change."""
-    read = record.git_files if record.outputs else ()
-    return any(file.digest is None for file in read)
+def _is_incomplete(record: RecordedModel) -> bool:
+    """Whether the clone lacks content that a fetch may bring."""
+    return bool(record.outputs) and any(f.digest is None for f in record.git_files)
+
+
+def _load(cache: Path | None) -> dict[str, Any]:
+    if cache is not None:
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            state = json.loads(cache.read_bytes())
+            ours = isinstance(state, dict) and state.get("format") == _CACHE_FORMAT
+            if ours and isinstance(state.get("records"), dict):
+                return dict(state["records"])
+    return {}
+
+
+def _save(cache: Path, records: dict[str, Any]) -> None:
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(
+            cache, json.dumps({"format": _CACHE_FORMAT, "records": records})
+        )
+    except OSError as exc:  # a read-only clone is slower, not wrong
+        logger.debug("cannot save '%s': %s", cache.name, exc.strerror)
 
 
 @contextlib.contextmanager
 def _read_errors(name: str, commit: str) -> Iterator[None]:
-    """Say why a commit cannot be read."""
+    """Translate DVC's errors."""
     from dvc.exceptions import DvcException
 
     try:
@@ -255,9 +282,9 @@ def _read_errors(name: str, commit: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _config_errors() -> Iterator[None]:
-    """Say what DVC cannot read of its config, be it of the commit or of this machine.
+    """Translate errors of DVC's config, that of the commit or of this machine.
 
-    What its parser quotes is left out: a line that it cannot read may hold a token.
+    The quoted line is left out: it may contain a token.
     """
     from voluptuous import Invalid
 
@@ -270,7 +297,7 @@ def _config_errors() -> Iterator[None]:
 
 
 def _project_root(tree: CommitTree, folder: str) -> str:
-    """Find the project around a folder, which need not exist; else the Git root."""
+    """Return the project around a folder, which need not exist; else the Git root."""
     path = folder.strip("/")
     while path and not tree.isdir((*path.split("/"), ".dvc")):
         path = path.rpartition("/")[0]

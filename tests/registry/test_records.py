@@ -25,7 +25,7 @@ from dvc_studio_models.errors import RecordUnreadableError, UnreadableRepoError
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.git.reader import open_reader
 from dvc_studio_models.registry.recorded import GitFile, RecordedModel, RecordedOutput
-from dvc_studio_models.registry.records import Records
+from dvc_studio_models.registry.records import RecordReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def md5_of(content: bytes) -> str:
 
 
 def record_of(folder: Path, commit: str, name: str) -> RecordedModel | None:
-    with contextlib.closing(Records(open_reader(folder))) as records:
+    with contextlib.closing(RecordReader(open_reader(folder))) as records:
         return records.read(commit, name)
 
 
@@ -437,7 +437,7 @@ def test_an_annotation_may_be_a_template(empty: Project) -> None:
     track(empty.repo, "other/m.bin")
     commit_all(empty, "Move")
 
-    with contextlib.closing(Records(open_reader(empty.repo))) as records:
+    with contextlib.closing(RecordReader(open_reader(empty.repo))) as records:
         moved = [records.read(empty.commit(rev), "m") for rev in ("main~1", "main")]
 
     assert [record.path for record in moved if record] == ["out/m.bin", "other/m.bin"]

@@ -12,7 +12,7 @@ from projects import Project, copy_project, git, write
 
 from dvc_studio_models.errors import RecordUnreadableError, UnreadableRepoError
 from dvc_studio_models.registry.git.reader import open_reader
-from dvc_studio_models.registry.records import CACHED_RECORDS, Records
+from dvc_studio_models.registry.records import CACHED_RECORDS, RecordReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,15 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "registry.json"
 
 
+def reading(project: Project, cache: Path) -> contextlib.closing[RecordReader]:
+    return contextlib.closing(RecordReader(open_reader(project.repo), cache=cache))
+
+
 def read(
     project: Project, cache: Path, name: str = "churn", rev: str = "main"
 ) -> RecordedModel:
     reader = open_reader(project.repo)
-    with contextlib.closing(Records(reader, cache=cache)) as records:
+    with contextlib.closing(RecordReader(reader, cache=cache)) as records:
         record = records.read(project.commit(rev), name)
     assert record
     return record
@@ -50,7 +54,7 @@ def test_a_record_is_read_from_the_cache(
     shutil.rmtree(project.repo / ".git" / "objects")
     (project.repo / ".git" / "objects").mkdir()
 
-    with contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records:
+    with reading(project, cache) as records:
         assert records.read(commit, name) == record
 
 
@@ -91,7 +95,7 @@ def test_all_that_a_record_has_comes_back(project: Project, cache: Path) -> None
 def test_what_a_commit_does_not_annotate_is_remembered_too(
     project: Project, cache: Path
 ) -> None:
-    with contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records:
+    with reading(project, cache) as records:
         assert records.read(project.commit("main"), "nothing") is None
 
     assert list(json.loads(cache.read_bytes())["records"].values()) == [None]
@@ -152,7 +156,7 @@ def test_what_could_not_be_read_is_not_remembered(
     objects.rename(tmp_path / "objects")
     objects.mkdir()
     with (
-        contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records,
+        reading(project, cache) as records,
         pytest.raises(UnreadableRepoError),
     ):
         records.read(commit, "churn")
@@ -168,7 +172,7 @@ def test_what_dvc_could_not_read_is_not_remembered(
     write(project.repo, {"dvc.yaml": b"artifacts: [\n"})
     git(project.repo, "commit", "--quiet", "--all", "--message", "Break it")
     with (
-        contextlib.closing(Records(open_reader(project.repo), cache=cache)) as records,
+        reading(project, cache) as records,
         pytest.raises(RecordUnreadableError),
     ):
         records.read(project.commit("main"), "churn")
@@ -203,8 +207,8 @@ def test_content_that_the_clone_lacked_is_looked_for_again(
 
 
 def test_two_that_read_at_once_keep_both_records(project: Project, cache: Path) -> None:
-    one = Records(open_reader(project.repo), cache=cache)
-    other = Records(open_reader(project.repo), cache=cache)
+    one = RecordReader(open_reader(project.repo), cache=cache)
+    other = RecordReader(open_reader(project.repo), cache=cache)
     one.read(project.commit("main"), "churn")
     other.read(project.commit("main"), "bert")
     one.close()

@@ -124,7 +124,7 @@ class LibraryReader:
         with self.objects():
             return [self.read(oid) for oid in oids]
 
-    def replaces(self) -> bool:
+    def has_replacements(self) -> bool:
         """Whether objects stand in for others."""
         return bool(self._refs(b"refs/replace"))
 

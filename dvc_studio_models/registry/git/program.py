@@ -168,7 +168,7 @@ class ProgramReader:
         content = self._ask("cat-file", "--batch", given="\n".join(oids))
         return list(_split(content))
 
-    def replaces(self) -> bool:
+    def has_replacements(self) -> bool:
         """Whether objects stand in for others."""
         return bool(self._ask("for-each-ref", "--count=1", "refs/replace"))
 

@@ -95,7 +95,7 @@ class GitReader(Protocol):
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
         """Read many small objects at once; None for each that is missing."""
 
-    def replaces(self) -> bool:
+    def has_replacements(self) -> bool:
         """Whether objects stand in for others (``git replace``)."""
 
     def config(self) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.model import ModelRef
-from dvc_studio_models.registry.records import Records
+from dvc_studio_models.registry.records import RecordReader
 from dvc_studio_models.registry.tags import fingerprint, format_names, read_registry
 from dvc_studio_models.server.catalog import presence
 from dvc_studio_models.server.catalog.configs import unreadable
@@ -287,7 +287,7 @@ class ModelIndex:
         """
         try:
             with contextlib.closing(
-                Records(self._repo.reader, contents=False)
+                RecordReader(self._repo.reader, contents=False)
             ) as records:
                 record = records.read(version.commit, name)
         except StudioConfigError as exc:
