@@ -100,6 +100,28 @@ def test_a_library_is_used_by_its_package_alone(path: Path) -> None:
     assert {name for name in used if package_of(path) not in LIBRARIES[name]} == set()
 
 
+SERVER = {
+    "server": {"server.links", "server.catalog"},
+    "server.links": {"server.catalog"},
+    "server.catalog": set(),
+}
+"""The arrows inside of the server."""
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "server").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_the_server_is_built_on_links_and_links_on_the_catalog(path: Path) -> None:
+    room = ".".join(path.relative_to(PACKAGE).parent.parts)
+    rooms = {
+        max(room for room in SERVER if f"{'.'.join(name)}.".startswith(f"{room}."))
+        for name in ours(path)
+        if name[0] == "server" and len(name) > 1
+    }
+
+    assert rooms <= {room, *SERVER[room]}
+
+
 def test_the_map_names_every_package() -> None:
     text = dvc_studio_models.__doc__ or ""
 

@@ -151,14 +151,14 @@ def test_all_links_of_one_second_are_made_in_one_way_and_no_others() -> None:
             signer.sign(store, [name], base_url="", expires_s=60)[0]
             for name in OBJECTS[:2]
         )
-        at_once = [signer.at_once(store, base_url="", expires_s=s) for s in (60, 9)]
+        makers = [signer.link_maker(store, base_url="", expires_s=s) for s in (60, 9)]
         if int(time.time()) == begun:
             break
     time.sleep(1)
-    late = signer.at_once(store, base_url="", expires_s=60)
+    late = signer.link_maker(store, base_url="", expires_s=60)
     (later,) = signer.sign(store, OBJECTS[:1], base_url="", expires_s=60)
 
-    assert [way and way(OBJECTS[1]) for way in at_once] == [other, None]
+    assert [make and make(OBJECTS[1]) for make in makers] == [other, None]
     assert late is None
     assert len(looked) == 2
     dates = [

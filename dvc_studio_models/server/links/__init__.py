@@ -1,1 +1,1 @@
-"""Files to URLs: links that this server or a cloud signs."""
+"""Stored files to links: ``local`` for this server, ``clouds`` for S3 and others."""
