@@ -96,4 +96,4 @@ def test_pre_commit_lets_pass_what_production_has_and_nothing_else(
     assert refused.returncode == 1, refused.stderr
     assert "models/churn.pkl" in refused.stdout
     assert passed.returncode == 0, passed.stdout
-    assert "models are those in production" in passed.stdout
+    assert "models are the ones in production" in passed.stdout
