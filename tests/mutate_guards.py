@@ -55,7 +55,7 @@ FIGURES = TESTS / "mutants.txt"
 TIMEOUT_S = 90
 MEMORY_BYTES = 4 << 30  # of address space; a mutant may not take the machine's
 SMALL = "if size < PIECE_BYTES"
-SUBVOLUMES = "if self._scratch.stat().st_dev != os.fstat(folder).st_dev"
+SUBVOLUMES = "if home.stat().st_dev != os.fstat(folder).st_dev"
 LOOPS = "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"
 EXCUSED = {
     (

@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_LETTERS = 8  # as many are enough for hosts of one name
 _TICKS_PER_S = 100  # the kernel rounds the time of a start to these
 
 
@@ -22,7 +23,7 @@ def host_id() -> str:
     """
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
-        boot = _BOOT_ID.read_text("ascii").strip()
+        boot = _BOOT_ID.read_text("ascii")[:_BOOT_LETTERS]
     except OSError:
         namespace, boot = 0, ""
     return f"{socket.gethostname()}-{namespace}-{boot}"

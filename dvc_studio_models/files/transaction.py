@@ -66,6 +66,9 @@ class _Change:
     ours: FileStamp | None
     """What is there since; None after a removal."""
 
+    source: Path | None = None
+    """Where that came from; None if it is a copy."""
+
 
 class Transaction:
     """One run of changes to a tree, all of which can be taken back."""
@@ -87,14 +90,15 @@ class Transaction:
         self._changes: list[_Change] = []
         self._made: list[str] = []
         self._near: dict[str, set[str]] = {}
-        self._other_file_systems: dict[str, bool] = {}
+        self._other_file_systems: dict[tuple[Path, str], bool] = {}
 
     def put(self, path: str, new: Path, before: FileStamp | None) -> None:
         """Give a file its name.
 
         Args:
             path: Of the target.
-            new: The file; moved, or copied to another file system.
+            new: The file. It is moved, or copied to another file system; a roll-back
+                moves it back.
             before: What was at the target when the plan was made.
 
         Raises:
@@ -105,11 +109,14 @@ class Transaction:
         self._check_signals()
         parent = posixpath.dirname(path)
         with self._tree.open(parent, made=self._made) as folder:
-            near = parent if self._is_other_file_system(parent, folder) else None
+            homes = {self._scratch, new.parent}
+            is_far = any(self._is_other_file_system(at, parent, folder) for at in homes)
+            near = parent if is_far else None
             old = self._back_up(path, folder, near, before)
             change = _Change(path, before, old, stat_target(new))
             self._changes.append(change)
             if near is None:
+                change.source = new
                 _name(os.fspath(new), None, path, folder, free=before is None)
                 return
             with self._at(self._temp_path(near)) as (copy, at):
@@ -128,7 +135,8 @@ class Transaction:
         self._check_signals()
         parent, name = posixpath.split(path)
         with self._tree.open(parent) as folder:
-            near = parent if self._is_other_file_system(parent, folder) else None
+            is_far = self._is_other_file_system(self._scratch, parent, folder)
+            near = parent if is_far else None
             old = self._back_up(path, folder, near, before)
             self._changes.append(_Change(path, before, old, None))
             os.unlink(name, dir_fd=folder)
@@ -192,8 +200,14 @@ class Transaction:
             if here != change.ours:
                 raise TargetChangedError([change.path])
             if change.old is None:
-                os.unlink(name, dir_fd=folder)
+                if change.source:
+                    os.rename(name, change.source, src_dir_fd=folder)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
                 return
+            if change.source:
+                with contextlib.suppress(OSError):  # then it is downloaded again
+                    _link(name, folder, os.fspath(change.source), None)
             with self._at(change.old) as (old, at):
                 _name(old, at, change.path, folder, free=here is None)
 
@@ -246,21 +260,11 @@ class Transaction:
 
     # Where files are on their way
 
-    def _is_other_file_system(self, path: str, folder: int) -> bool:
-        """Whether files of the scratch folder cannot be renamed into an open folder."""
-        if path not in self._other_file_systems:
-            self._other_file_systems[path] = self._is_on_another_mount(folder)
-        return self._other_file_systems[path]
-
-    def _is_on_another_mount(self, folder: int) -> bool:
-        if self._scratch.stat().st_dev != os.fstat(folder).st_dev:
-            return True
-        nothing = secrets.token_hex(8)
-        try:  # of two mounts of one file system only such a call can tell
-            os.rename(self._scratch / nothing, nothing, dst_dir_fd=folder)
-        except OSError as error:
-            return error.errno == errno.EXDEV
-        return False
+    def _is_other_file_system(self, home: Path, path: str, folder: int) -> bool:
+        """Check whether files of ``home`` cannot be renamed into an open folder."""
+        if (home, path) not in self._other_file_systems:
+            self._other_file_systems[home, path] = _is_on_another_mount(home, folder)
+        return self._other_file_systems[home, path]
 
     def _temp_path(self, near: str | None) -> TempPath:
         temp = TempPath(temporary_name(), near)
@@ -277,6 +281,17 @@ class Transaction:
         with self._tree.open(posixpath.join(temp.near, HIDDEN), made=[]) as folder:
             hide_from_git(folder)
             yield temp.name, folder
+
+
+def _is_on_another_mount(home: Path, folder: int) -> bool:
+    if home.stat().st_dev != os.fstat(folder).st_dev:
+        return True
+    nothing = secrets.token_hex(8)
+    try:  # of two mounts of one file system only such a call can tell
+        os.rename(home / nothing, nothing, dst_dir_fd=folder)
+    except OSError as error:
+        return error.errno == errno.EXDEV
+    return False
 
 
 def _link(name: str, folder: int | None, new: str, at: int | None) -> None:

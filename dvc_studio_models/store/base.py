@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -159,7 +158,7 @@ class PlainStore:
         folder: Path,
     ) -> dict[str, Path]:
         """Take the parts themselves."""
-        return take_parts(parts, folder)
+        return stage_parts(parts, folder)
 
     def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
         """Do nothing: there is no state database."""
@@ -218,8 +217,14 @@ def reading(path: Path) -> Iterator[None]:
         yield
 
 
-def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Move each part, or copy it while another target needs it too; flush them.
+def stage_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Return a file for each target: the part itself, flushed, or a copy of it.
+
+    Parts stay where they are, so that the next pull finds them if this one fails.
+
+    Args:
+        parts: Target to part; targets of one content have the same part.
+        folder: Where copies are made.
 
     Raises:
         LocalDiskError: The file system refused.
@@ -228,11 +233,10 @@ def take_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     staged = {}
     with disk_errors(folder.parent):
         for path, part in parts.items():
-            staged[path] = folder / temporary_name()
+            staged[path] = part
             left[part] -= 1
             if left[part]:
+                staged[path] = folder / temporary_name()
                 copy(part, staged[path])
-            else:
-                shutil.move(part, staged[path])
         fsync_files(staged.values())
     return staged

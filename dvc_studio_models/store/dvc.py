@@ -30,8 +30,8 @@ from dvc_studio_models.model import Digest
 from dvc_studio_models.store.base import (
     PARTS,
     PlainStore,
+    stage_parts,
     sweep_parts,
-    take_parts,
 )
 from dvc_studio_models.store.linking import can_reflink, link_or_copy, link_types
 from dvc_studio_models.store.locking import hold_lock
@@ -211,7 +211,7 @@ class DvcStore:
             with disk_errors(folder.parent):
                 link_or_copy(self._objects.odb(group[0][0]), pairs)
             linked.update(made)
-        staged = {**take_parts(parts, folder), **linked}
+        staged = {**stage_parts(parts, folder), **linked}
         infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
         with disk_errors(folder.parent):
             fsync_files(

@@ -67,6 +67,9 @@ class _Leftover:
     allocated_bytes: int
     """How much of the disk it takes."""
 
+    links: int
+    """How many names the file has."""
+
     @property
     def key(self) -> str:
         return self.home.name.partition(".")[0]
@@ -132,13 +135,16 @@ class PartStore:
         """
         leftovers, records = self._list()
         for left in leftovers:
-            needless = left.is_abandoned and _is_needless(left.key, is_at_hand)
+            needless = left.is_abandoned and (
+                left.links > 1 or _is_needless(left.key, is_at_hand)
+            )
             if needless or left.age_s > STALE_AFTER_S:
                 left.remove()
-        homes = {left.home for left in leftovers}
-        for home, age_s in records.items():
-            if home not in homes and age_s > ABANDONED_AFTER_S:
-                remove(record_of(home))
+        orphans = records - {left.home for left in leftovers}
+        if orphans:  # a part may have been renamed during the first look
+            orphans -= {left.home for left in self._list()[0]}
+        for home in orphans:
+            remove(record_of(home))
 
     def keep_alive(self) -> None:
         """Show pulls on other hosts, now and then, that the parts have an owner."""
@@ -180,7 +186,8 @@ class PartStore:
         found: dict[str, list[_Leftover]] = {}
         largest_first = sorted(self._list()[0], key=lambda left: -left.allocated_bytes)
         for left in largest_first:
-            if left.is_abandoned:
+            # A pull that was killed while it placed the part leaves a second name.
+            if left.is_abandoned and left.links == 1:
                 found.setdefault(left.key, []).append(left)
         return found
 
@@ -192,27 +199,29 @@ class PartStore:
             return time.time()
         return self.folder.stat().st_mtime
 
-    def _list(self) -> tuple[list[_Leftover], dict[Path, float]]:
-        """List the parts, and of all records the home and the age."""
-        ages: dict[Path, float] = {}
-        held: dict[Path, int] = {}
+    def _list(self) -> tuple[list[_Leftover], set[Path]]:
+        """List the parts, and the homes of all records."""
+        found: dict[Path, os.stat_result] = {}
         with contextlib.suppress(OSError):
             now = self._now()
             for path in self.folder.iterdir():
                 with contextlib.suppress(OSError):
-                    found = path.stat()
-                    ages[path] = now - found.st_mtime
-                    held[path] = found.st_blocks * 512
-        leftovers, records = [], {}
-        for path, age_s in ages.items():
+                    found[path] = path.stat()
+        ages = {path: now - stat.st_mtime for path, stat in found.items()}
+        leftovers, records = [], set()
+        for path, stat in found.items():
             key, _, rest = path.name.partition(".")
             identity, _, owner = rest.partition(".")
             home = path.with_name(f"{key}.{identity}")
             if owner == RECORD:
-                records[home] = age_s
+                records.add(home)
             elif identity:
-                youngest = min(age_s, ages.get(record_of(home), age_s))
-                leftovers.append(_Leftover(path, home, owner, youngest, held[path]))
+                age_s = min(ages[path], ages.get(record_of(home), ages[path]))
+                disk_bytes = stat.st_blocks * 512
+                leftover = _Leftover(
+                    path, home, owner, age_s, disk_bytes, stat.st_nlink
+                )
+                leftovers.append(leftover)
         return leftovers, records
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from leftovers import killed_name
 
 from dvc_studio_models.errors import LocalDiskError
-from dvc_studio_models.files.owner import process_id
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
@@ -152,10 +151,7 @@ def test_no_other_file_stays_where_it_cannot_be_kept(
 
 def test_what_a_killed_pull_left_is_swept(receipts: Receipts, tmp_path: Path) -> None:
     receipts.save(CHURN)
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    name = f"{temporary_name().removesuffix(process_id())}{ended.pid}"
-    left = tmp_path / "receipts" / name
+    left = tmp_path / "receipts" / killed_name()
     left.touch()
 
     receipts.save(CHURN)

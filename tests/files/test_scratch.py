@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from leftovers import killed_name, owned_by
 from needs import mount_namespace, need_program
 
 from dvc_studio_models.files import scratch
@@ -25,29 +26,14 @@ from dvc_studio_models.files.scratch import (
 )
 
 
-@pytest.fixture
-def dead() -> int:
-    """The number of a process that has ended."""
-    with subprocess.Popen(["true"]) as ended:
-        ended.wait()
-    return ended.pid
-
-
-def named(pid: object) -> str:
-    """Make the name of something that a process of this machine waits with."""
-    return f"{temporary_name().removesuffix(process_id())}{pid}"
-
-
 def dated(path: Path, age_s: float) -> None:
     then = time.time() - age_s
     os.utime(path, (then, then))
 
 
-def test_what_a_dead_process_left_is_swept_files_and_folders(
-    tmp_path: Path, dead: int
-) -> None:
-    (tmp_path / named(dead)).write_bytes(b"half a file")
-    folder = tmp_path / named(dead)
+def test_what_a_dead_process_left_is_swept_files_and_folders(tmp_path: Path) -> None:
+    (tmp_path / killed_name()).write_bytes(b"half a file")
+    folder = tmp_path / killed_name()
     folder.mkdir()
     (folder / "file").touch()
     (tmp_path / temporary_name()).touch()
@@ -67,7 +53,7 @@ def restarted() -> str:
 
 
 def test_what_had_the_number_of_a_process_that_lives_is_swept(tmp_path: Path) -> None:
-    (tmp_path / named(restarted())).touch()
+    (tmp_path / owned_by(restarted())).touch()
     (tmp_path / temporary_name()).touch()
 
     sweep(tmp_path)
@@ -77,7 +63,7 @@ def test_what_had_the_number_of_a_process_that_lives_is_swept(tmp_path: Path) ->
 
 
 def test_a_number_alone_may_be_of_another_process_a_day_later(tmp_path: Path) -> None:
-    left = tmp_path / named(os.getpid())
+    left = tmp_path / owned_by(os.getpid())
     left.touch()
     young = is_stale(left)
     dated(left, STALE_AFTER_S + 60)
@@ -116,8 +102,8 @@ def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
     assert is_dead(name)
 
 
-def test_a_number_of_another_machine_tells_nothing(tmp_path: Path, dead: int) -> None:
-    (tmp_path / f"placing-0123-elsewhere-1-boot-{dead}").touch()
+def test_a_number_of_another_machine_tells_nothing(tmp_path: Path) -> None:
+    (tmp_path / "placing-0123-elsewhere-1-boot-999999999").touch()
 
     sweep(tmp_path)
 
@@ -126,7 +112,7 @@ def test_a_number_of_another_machine_tells_nothing(tmp_path: Path, dead: int) ->
 
 @pytest.mark.parametrize("pid", ["x", "", "²", "-1"])
 def test_a_number_that_is_none_tells_nothing(tmp_path: Path, pid: str) -> None:
-    left = tmp_path / named(pid)
+    left = tmp_path / owned_by(pid)
     left.touch()
 
     assert not is_stale(left)
@@ -151,10 +137,10 @@ def test_what_is_of_nobody_here_is_swept_a_day_later(tmp_path: Path, name: str) 
     assert list(tmp_path.iterdir()) == [young]
 
 
-def test_a_link_is_not_swept_through(tmp_path: Path, dead: int) -> None:
+def test_a_link_is_not_swept_through(tmp_path: Path) -> None:
     inside, link = tmp_path / "inside", tmp_path / "link"
     inside.mkdir()
-    (inside / named(dead)).touch()
+    (inside / killed_name()).touch()
     link.symlink_to(inside)
 
     sweep(link)
@@ -162,14 +148,12 @@ def test_a_link_is_not_swept_through(tmp_path: Path, dead: int) -> None:
     assert len(list(inside.iterdir())) == 1
 
 
-def test_a_file_of_somebody_else_stays_in_a_hidden_folder(
-    tmp_path: Path, dead: int
-) -> None:
+def test_a_file_of_somebody_else_stays_in_a_hidden_folder(tmp_path: Path) -> None:
     hidden = tmp_path / ".dvc-models"
     hidden.mkdir()
-    theirs = hidden / f"theirs-{named(dead).split('-', 2)[2]}"
+    theirs = hidden / f"theirs-{killed_name().split('-', 2)[2]}"
     theirs.touch()
-    (hidden / named(dead)).touch()
+    (hidden / killed_name()).touch()
 
     remove_hidden(hidden)
 
@@ -197,13 +181,11 @@ def test_without_proc_a_process_is_known_by_its_number() -> None:
     assert without_proc(code).stdout == "True False\n"
 
 
-def test_two_hosts_of_one_name_leave_each_others_files_alone(
-    tmp_path: Path, dead: int
-) -> None:
+def test_two_hosts_of_one_name_leave_each_others_files_alone(tmp_path: Path) -> None:
     """As two machines made of one image, that share a file system."""
-    left = tmp_path / named(dead)
+    left = tmp_path / killed_name()
     left.touch()
-    (tmp_path / "boot_id").write_text("another\n")
+    (tmp_path / "boot_id").write_text("4711\n")
     code = (
         "import sys\n"
         "from dvc_studio_models.files.scratch import is_stale\n"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leftovers import killed_name, owned_by
 from needs import mount_namespace, other_file_system
 
 from dvc_studio_models.errors import (
@@ -802,6 +803,24 @@ def test_what_was_there_comes_back_when_a_later_file_fails(
     assert snapshot(bench.root) == before
 
 
+def test_what_was_placed_goes_back_to_where_it_came_from(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The next pull looks for its files there."""
+    bench.write("m/file")
+    before = snapshot(bench.root)
+    staged = {path: tmp_path / f"part-of-{path[2:]}" for path in ("m/file", "m/new")}
+    for part in staged.values():
+        part.write_bytes(NEW)
+    fails = bench.stage("m/fails")
+
+    with pytest.raises(LocalDiskError):
+        bench.place(failing(staged | fails))
+
+    assert [part.read_bytes() for part in staged.values()] == [NEW, NEW]
+    assert snapshot(bench.root) == before
+
+
 def test_a_target_whose_turn_did_not_come_is_left_alone(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1017,6 +1036,20 @@ def test_a_file_is_placed_on_another_file_system(far: Bench) -> None:
     assert set(snapshot(far.root)) == {"m", "m/old", "m/new", "top"}
 
 
+def test_a_file_is_placed_from_another_file_system(
+    bench: Bench, tmp_path: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir=other_file_system(tmp_path)) as folder:
+        part = Path(folder, "part")
+        part.write_bytes(NEW)
+
+        bench.place({"m/file": part})
+
+        assert part.read_bytes() == NEW
+    assert (bench.root / "m/file").read_bytes() == NEW
+    assert set(snapshot(bench.root)) == {"m", "m/file"}
+
+
 def test_a_file_has_its_mode_on_another_file_system(far: Bench) -> None:
     staged = far.stage("m/a")
     staged["m/a"].chmod(0o640)
@@ -1160,12 +1193,8 @@ def test_a_hidden_folder_that_is_a_link_is_not_followed(
 
 
 def test_what_a_killed_pull_left_on_another_file_system_is_swept(far: Bench) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    ours = Path("/proc/self/ns/pid").stat().st_ino
-    host = os.uname().nodename
-    far.write(f"m/.dvc-models/placing-0123-{ended.pid}-{host}-{ours}")
-    live = f"m/.dvc-models/placing-4567-{os.getppid()}-{host}-{ours}"
+    far.write(f"m/.dvc-models/{killed_name()}")
+    live = f"m/.dvc-models/{owned_by(os.getppid())}"
     far.write(live)
 
     far.place(far.stage("m/a"))
@@ -1180,10 +1209,7 @@ def test_what_a_killed_pull_left_on_another_file_system_is_swept(far: Bench) -> 
 
 
 def test_what_a_killed_pull_left_is_swept_where_nothing_is_placed(bench: Bench) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    ours = Path("/proc/self/ns/pid").stat().st_ino
-    left = f"placing-0123-{ended.pid}-{os.uname().nodename}-{ours}"
+    left = killed_name()
     bench.write(f"m/.dvc-models/{left}")
     bench.write("m/.dvc-models/.gitignore", b"*\n")
 
@@ -1193,10 +1219,7 @@ def test_what_a_killed_pull_left_is_swept_where_nothing_is_placed(bench: Bench) 
 
 
 def test_sweeping_follows_no_link(bench: Bench, outside: Path) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    ours = Path("/proc/self/ns/pid").stat().st_ino
-    left = f"placing-0123-{ended.pid}-{os.uname().nodename}-{ours}"
+    left = killed_name()
     (outside / left).touch()
     (outside / ".dvc-models").mkdir()
     (outside / ".dvc-models" / left).touch()

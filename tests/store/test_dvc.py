@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from dvc.repo import Repo
+from leftovers import killed_name
 from needs import need_program, other_file_system
 from projects import BERT, CHURN, Project, copy_project, git, init_project, write
 
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
-from dvc_studio_models.files.owner import process_id
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.store.base import PlainStore, take_parts
+from dvc_studio_models.store.base import PlainStore, stage_parts
 from dvc_studio_models.store.dvc import DvcStore, open_store
 from dvc_studio_models.store.trees import tree_digest
 
@@ -603,11 +603,8 @@ def test_the_scratch_folder_goes_with_what_is_in_it(any_store: Store) -> None:
 
 
 def test_what_a_killed_pull_left_is_swept(any_store: Store) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
     with any_store.lock() as scratch:
-        name = f"{temporary_name().removesuffix(process_id())}{ended.pid}"
-        left = scratch.with_name(name)
+        left = scratch.with_name(killed_name())
         left.mkdir()
         (left / "file").touch()
 
@@ -781,7 +778,7 @@ def test_the_work_grows_with_the_parts_and_not_with_their_square(
         part.write_bytes(part.name.encode())
     Counted.compared = 0
 
-    staged = take_parts(parts, tmp_path)
+    staged = stage_parts(parts, tmp_path)
 
     assert Counted.compared < 2000
     assert [staged[path].read_text() for path in parts] == [

@@ -476,20 +476,32 @@ def test_what_another_pull_works_at_is_not_swept(
     assert part.path.exists()
 
 
-@pytest.mark.parametrize(
-    ("age_s", "swept"), [(0, False), (ABANDONED_AFTER_S + 60, True)], ids=["new", "old"]
-)
-def test_a_record_without_its_part_is_swept_when_it_is_old(
-    folder: Path, age_s: float, swept: bool
-) -> None:
+def test_a_record_without_its_part_is_swept(folder: Path) -> None:
     folder.mkdir(parents=True)
     record = folder / f"{KEY}.12345678.ranges"
     record.write_text("1000 \n0 300\n")
-    dated(record, age_s)
 
     PartStore(folder).sweep(lambda _: False)
 
-    assert record.exists() is not swept
+    assert not record.exists()
+
+
+def test_a_part_that_was_placed_is_neither_claimed_nor_left(
+    store: PartStore, folder: Path, tmp_path: Path
+) -> None:
+    """A pull may be killed when the target has its name and the part still has its."""
+    leave(store, 1000, (0, 1000))
+    (part,) = (path for path in folder.iterdir() if path.suffix != ".ranges")
+    target = tmp_path / "model.bin"
+    target.hardlink_to(part)
+    target.write_bytes(b"an edit")
+
+    claimed = PartStore(folder).claim(KEY)
+    PartStore(folder).sweep(lambda _: False)
+
+    assert not claimed.resumed
+    assert names(folder) == []
+    assert target.read_bytes() == b"an edit"
 
 
 def test_files_of_others_are_left_alone(folder: Path) -> None:
