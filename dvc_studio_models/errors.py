@@ -78,7 +78,7 @@ class LockFileError(StudioModelsError):
         self.path, self.reason = str(path), reason
         super().__init__(
             f"cannot use the lock file '{path}': {reason}\n"
-            "Take it from Git, or remove it and write it anew with "
+            "Restore it from Git, or delete it and create it again with "
             f"'dvc models pull NAME {_lock_option(path)}'"
         )
 
@@ -129,8 +129,8 @@ class LockMismatchError(StudioModelsError):
             for path, locked, served in self.differences
         )
         super().__init__(
-            f"Studio serves other content than is locked as '{ref}':{listed}\n"
-            "Nothing was changed. If the new content is right, lock it with "
+            f"Studio's content for '{ref}' differs from the lock file:{listed}\n"
+            "Nothing was changed. If the new content is correct, lock it with "
             f"'dvc models pull {ref} {_lock_option(lock or _DEFAULT_LOCK)}'"
         )
 
@@ -160,8 +160,8 @@ class StudioOfflineError(StudioConfigError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Studio is switched off by DVC_STUDIO_OFFLINE or 'studio.offline'\n"
-            "Unset it to ask Studio, or leave out '--source studio' or '--urls'"
+            "Studio is disabled by DVC_STUDIO_OFFLINE or 'studio.offline'\n"
+            "Unset it to use Studio, or leave out '--source studio' or '--urls'"
         )
 
 
@@ -222,7 +222,7 @@ class RecordUnreadableError(StudioModelsError):
     def __init__(self, name: str, commit: str, reason: str) -> None:
         self.name, self.commit, self.reason = name, commit, reason
         super().__init__(
-            f"cannot read what Git records of '{name}' at {commit[:7]}: {reason}"
+            f"cannot read the DVC files of '{name}' at {commit[:7]}: {reason}"
         )
 
 
@@ -234,8 +234,8 @@ class GitFileMissingError(StudioModelsError):
     def __init__(self, path: str, oid: str) -> None:
         self.path, self.oid = path, oid
         super().__init__(
-            f"'{path}' is kept in Git, and this clone does not have it\n"
-            f"Run '{REFRESH_TAGS}' to get the version that it is of"
+            f"'{path}' is stored in Git, but this clone does not have it\n"
+            f"Run '{REFRESH_TAGS}' to fetch the version that has it"
         )
 
 
@@ -259,9 +259,9 @@ class NotDvcProjectError(StudioModelsError):
     def __init__(self, folder: str) -> None:
         self.folder = folder
         super().__init__(
-            f"'{folder}' is in no DVC project, whose cache and remotes are needed\n"
-            "If Git has its '.dvc' folder, run 'git checkout HEAD -- :/.dvc', or 'git "
-            "sparse-checkout add .dvc' in a sparse clone; or leave out '--source'"
+            f"'{folder}' is not in a DVC project, whose cache and remotes are needed\n"
+            "If its '.dvc' folder is in Git, run 'git checkout HEAD -- :/.dvc', or "
+            "'git sparse-checkout add .dvc' in a sparse clone; or leave out '--source'"
         )
 
 
@@ -270,25 +270,25 @@ class GitRemoteError(StudioConfigError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"cannot tell which repo this is: {reason}\n"
-            "Name it with '--repo URL', '--git-remote NAME' or "
+            f"cannot determine the repo: {reason}\n"
+            "Set it with '--repo URL', '--git-remote NAME' or "
             "'dvc config studio.repo_url URL'"
         )
 
     @classmethod
     def outside_git(cls) -> GitRemoteError:
         """Make the error of who is in no clone and names no repo."""
-        return cls("this is no Git repository")
+        return cls("this is not a Git repository")
 
     @classmethod
     def local_folder(cls, url: str) -> GitRemoteError:
         """Make the error of a remote that only this machine has."""
-        return cls(f"'{url}' is a folder of this machine, which Studio cannot know")
+        return cls(f"'{url}' is a folder on this machine, which Studio cannot know")
 
     @classmethod
     def unknown(cls, name: str, known: Sequence[str]) -> GitRemoteError:
         """Make the error of a remote that was named and is not there."""
-        return cls(f"no Git remote '{name}' (there are: {', '.join(known) or 'none'})")
+        return cls(f"no Git remote '{name}' (existing: {', '.join(known) or 'none'})")
 
     @classmethod
     def without_url(cls, name: str) -> GitRemoteError:
@@ -340,11 +340,11 @@ class StudioFailedError(StudioError):
         if status < 500:  # noqa: PLR2004 - an HTTP status
             hint = "Try again later"
         elif is_known:
-            hint = "It was reached: its operator can fix that, and its log says more"
+            hint = "It was reached; its operator can fix this, and its log has details"
         else:
             hint = (
-                "It was reached, or a proxy in front of it was: its operator can fix "
-                "that"
+                "It was reached, or a proxy in front of it was; its operator can fix "
+                "this"
             )
         super().__init__(f"Studio at '{url}' failed: {reason}\n{hint}")
 
@@ -384,14 +384,12 @@ class VersionUnknownError(StudioModelsError):
     def __init__(self, ref: object, detail: str, *, hint: str | None = None) -> None:
         self.ref, self.detail = ref, detail
         hint = hint or "Run 'git fetch --tags'"
-        super().__init__(
-            f"the clone cannot tell which version '{ref}' is: {detail}\n{hint}"
-        )
+        super().__init__(f"cannot determine the version of '{ref}': {detail}\n{hint}")
 
     @classmethod
     def outdated(cls, ref: object, remote: str | None) -> VersionUnknownError:
         """Make the error of tags that say something else than Studio."""
-        why = "Studio serves other content than the local tags say"
+        why = "what Studio serves differs from the version in the local tags"
         return cls(ref, why, hint=f"Run '{fetching_from(REFRESH_TAGS, remote)}'")
 
     @classmethod
@@ -399,7 +397,7 @@ class VersionUnknownError(StudioModelsError):
         """Make the error of a stage that a lock file cannot name by a version."""
         return cls(
             ref,
-            "its stage lies on a commit without a version",
+            "its stage is assigned to a commit that has no version",
             hint=f"Register one there with 'gto register {name} {commit}', or pull "
             "without '--lock'",
         )
@@ -409,9 +407,9 @@ class VersionUnknownError(StudioModelsError):
         """Make the error of tags that Git cannot read, and that would matter."""
         return cls(
             ref,
-            f"Git cannot read {', '.join(tags)}, or lacks the commit",
-            hint="Run 'git fetch --refetch --tags --force'; if Git calls an object "
-            "corrupt, clone anew",
+            f"Git cannot read {', '.join(tags)}, or the commit is missing",
+            hint="Run 'git fetch --refetch --tags --force'; if Git reports a "
+            "corrupt object, clone again",
         )
 
     @classmethod
@@ -420,10 +418,10 @@ class VersionUnknownError(StudioModelsError):
         some = "tag" if len(tags) == 1 else "tags"
         return cls(
             ref,
-            f"GTO counts annotated tags only, and the {some} {', '.join(tags)} "
+            f"GTO reads annotated tags only, and the {some} {', '.join(tags)} "
             f"{'is' if len(tags) == 1 else 'are'} lightweight here",
             hint=f"Run '{FORCE_TAGS}': CI systems replace the tag that they run for. "
-            "If it is lightweight in the remote too, delete it, or name a version",
+            "If it is lightweight in the remote too, delete it, or specify a version",
         )
 
 
@@ -445,9 +443,9 @@ class StudioRedirectError(StudioError):
     def __init__(self, url: str, target: str) -> None:
         self.url, self.target = url, target
         super().__init__(
-            f"Studio at '{url}' redirects to '{target}', where the token "
-            "must not go\n"
-            "If that is the right Studio, set it: 'dvc config studio.url' or "
+            f"Studio at '{url}' redirects to '{target}', to which the token "
+            "will not be sent\n"
+            "If that is the right URL, set it with 'dvc config studio.url' or "
             "DVC_STUDIO_URL"
         )
 
@@ -476,9 +474,9 @@ class NotInCacheError(StudioModelsError):
         """
         self.paths = tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
-        hint = "Get them with '--source remote'"
+        hint = "Download them with '--source remote'"
         super().__init__(
-            f"the DVC cache lacks these files:{listed}\n"
+            f"these files are not in the DVC cache:{listed}\n"
             + (hint if imported else f"{hint}, or with '--source studio'")
         )
 
@@ -491,7 +489,7 @@ class DvcRemoteError(StudioModelsError):
     def __init__(self, name: str, problems: Iterable[tuple[str, str]]) -> None:
         self.name, self.problems = name, tuple(problems)
         listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
-        super().__init__(f"the DVC remote '{name}' did not deliver:{listed}")
+        super().__init__(f"failed to download from the DVC remote '{name}':{listed}")
 
 
 class ImportSourceError(StudioModelsError):
@@ -509,8 +507,8 @@ class ImportSourceError(StudioModelsError):
         self.url, self.problems = url, tuple(problems)
         listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
         super().__init__(
-            f"the repo '{url}', which these files are imported from, did not "
-            f"deliver:{listed}"
+            f"failed to download from '{url}', the repo that these files are "
+            f"imported from:{listed}"
         )
 
 
@@ -519,8 +517,8 @@ class RemoteConfigError(StudioConfigError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"cannot use a DVC remote: {reason}\nSee 'dvc remote list'; 'dvc remote "
-            "default NAME' sets which one it is"
+            f"cannot use a DVC remote: {reason}\nSee 'dvc remote list'; set the "
+            "default with 'dvc remote default NAME'"
         )
 
 
@@ -540,8 +538,8 @@ class IntegrityError(StudioModelsError):
     ) -> None:
         self.path, self.expected, self.actual = path, expected, actual
         super().__init__(
-            f"'{path}' is not what was promised: {source} says {expected}, got "
-            f"{actual}\nNothing was changed in the workspace"
+            f"'{path}' does not have the expected content: {source} says {expected}, "
+            f"got {actual}\nNothing was changed in the workspace"
         )
         if hint:
             self.suggest(hint)
@@ -582,24 +580,21 @@ class UnsafePathError(WorkspaceError):
             source: Who names the paths; None where it is the workspace that is unsafe.
         """
         self.problems = tuple(problems)
-        named = f" what {source} names" if source else ""
+        origin = f" from {source}" if source else ""
         listed = "".join(f"\n  {path!r}: {reason}" for path, reason in self.problems)
-        super().__init__(f"refused to write{named}:{listed}")
+        super().__init__(f"refusing to write these paths{origin}:{listed}")
 
     @classmethod
     def no_folder(cls, path: str) -> UnsafePathError:
         """Make the error of a folder that is none, and must not be followed."""
-        return cls([(path, "it is a link, or no folder")], source=None)
+        return cls([(path, "it is a symlink or not a folder")], source=None)
 
 
 class TargetExistsError(WorkspaceError):
     """Content that exists nowhere else is in the way."""
 
-    reason = (
-        "these files have other content, neither in the DVC cache nor from an "
-        "earlier pull"
-    )
-    hint = "Move them away, or replace them with '--force'"
+    reason = "these files have changes that exist nowhere else and would be lost"
+    hint = "Move them, or replace them with '--force'"
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = tuple(paths)
@@ -621,7 +616,7 @@ class GitFilesDifferError(WorkspaceError):
         self.name, self.command, self.paths = name, command, tuple(paths)
         listed = "".join(f"\n  {path}" for path in self.paths)
         super().__init__(
-            f"these files of '{name}' are kept in Git, and differ here:{listed}\n"
+            f"these files of '{name}' are stored in Git and differ here:{listed}\n"
             f"Run '{command}', then pull again"
         )
 
@@ -629,7 +624,7 @@ class GitFilesDifferError(WorkspaceError):
 class TargetChangedError(TargetExistsError):
     """A target is not what it was when the plan was made."""
 
-    reason = "these files changed while the pull ran"
+    reason = "these files changed during the pull"
     hint = "Nothing was changed in the workspace; pull again"
 
 
@@ -659,7 +654,7 @@ class SiteCacheError(LocalDiskError):
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(path, reason)
         self.suggest(
-            "It is of DVC's site cache: set DVC_SITE_CACHE_DIR, or 'dvc config "
+            "It is in DVC's site cache: set DVC_SITE_CACHE_DIR, or 'dvc config "
             "core.site_cache_dir', to a folder of your own"
         )
 
@@ -678,9 +673,9 @@ class CacheRefusedError(LocalDiskError):
         super().__init__(path, reason)
         another = "use another one: 'dvc cache dir --local DIR'"
         self.suggest(
-            f"It is of the DVC cache: {another}"
+            f"It is in the DVC cache: {another}"
             if needed
-            else f"It is of the DVC cache: pull with '--no-cache', or {another}"
+            else f"It is in the DVC cache: pull with '--no-cache', or {another}"
         )
 
 
@@ -698,7 +693,7 @@ class CacheLinkError(LocalDiskError):
         self.types = tuple(types)
         allowed = ",".join(types)
         super().__init__(
-            cache, f"cache.type is '{allowed}', and: {reason}", action="link from"
+            cache, f"cache.type is '{allowed}', but: {reason}", action="link from"
         )
         self.suggest(f"Allow copies too: 'dvc config cache.type {allowed},copy'")
 
@@ -709,8 +704,8 @@ class LockUnsupportedError(LocalDiskError):
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(path, reason, action="lock")
         self.suggest(
-            "Its file system has no such locks: run 'dvc config core.hardlink_lock "
-            "true', and DVC uses another kind"
+            "Its file system does not support this kind of lock: run 'dvc config "
+            "core.hardlink_lock true' to use another kind"
         )
 
 

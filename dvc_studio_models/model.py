@@ -76,13 +76,13 @@ class ModelRef:
             UsageError: The text is no such name, or two selectors meet.
         """
         if version is not None and stage is not None:
-            msg = "a version and a stage exclude each other"
+            msg = "a version and a stage cannot be combined"
             raise UsageError(msg)
         match = _REF.fullmatch(text)
         name = match and _qualify(match["folder"] or "", match["name"])
         if not match or not name:
             if meant := _meant_by_tag(text):
-                msg = f"{text!a} is not a model's name but a tag's: use {meant!a}"
+                msg = f"{text!a} is a tag's name, not a model's name: use {meant!a}"
                 raise UsageError(msg)
             msg = (
                 f"{text!a} is not a model's name: use NAME, NAME@VERSION or "

@@ -85,7 +85,7 @@ class _ExtendingLoader(Loader):
         try:
             add_commands(module, find_commands())
         except Exception as exc:  # noqa: BLE001 - another DVC may have another parser
-            logger.warning("going on without the commands of plugins: %r", exc)
+            logger.warning("continuing without the commands of plugins: %r", exc)
 
 
 class _Command:
@@ -109,7 +109,7 @@ class _Command:
             subparsers.choices.update(parsers)
             subparsers._choices_actions[:] = helps
             name, module = self.entry_point.name, self.entry_point.value
-            logger.warning("left out the command '%s' (%s): %r", name, module, exc)
+            logger.warning("skipped the command '%s' (%s): %r", name, module, exc)
 
 
 def _refuse_replacement(before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -247,7 +247,7 @@ def test_a_dvc_with_another_kind_of_parser_works(tmp_path: Path) -> None:
     told = python("-c", "import dvc.cli.parser as p; print(p)", PYTHONPATH=path)
 
     assert told.returncode == 0
-    assert "going on without the commands of plugins: AttributeError" in told.stderr
+    assert "continuing without the commands of plugins: AttributeError" in told.stderr
 
 
 def test_an_error_of_dvc_stays_its_own(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_an_error_of_dvc_stays_its_own(tmp_path: Path) -> None:
 
     assert told.returncode == 1
     assert told.stderr.endswith("\nImportError: of DVC\n")
-    assert "going on" not in told.stderr
+    assert "continuing" not in told.stderr
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def open_folder(name: str, *, parent: int | None = None, known_as: str) -> int:
         known_as: What an error calls it.
 
     Raises:
-        UnsafePathError: It is a link, or no folder.
+        UnsafePathError: It is a symlink or not a folder.
         OSError: It is not there, or the file system refused.
     """
     try:

@@ -74,11 +74,11 @@ def path_problem(path: str, *, windows: bool = sys.platform == "win32") -> str |
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         return f"it is longer than {MAX_PATH_BYTES} bytes"
     if any(unicodedata.category(char) in _UNPRINTABLE for char in path):
-        return "it holds control characters or broken Unicode"
+        return "it contains control characters or invalid Unicode"
     if path.startswith("/") or _DRIVE.match(path):
         return "it is absolute"
     if "\\" in path:
-        return "it holds a backslash"
+        return "it contains a backslash"
     for name in path.split("/"):
         if problem := _name_problem(name, windows=windows):
             return problem
@@ -94,9 +94,9 @@ def _name_problem(name: str, *, windows: bool) -> str | None:
     if plain in _PRIVATE:
         return f"it leads into '{plain}'"
     if plain in _STEERING or plain.endswith(".dvc") or _SHORT_NAME.fullmatch(plain):
-        return "it is a file that steers Git, DVC or CI"
+        return "it is a file that configures Git, DVC or CI"
     if windows and _is_impossible_on_windows(name, plain):
-        return "Windows has no such name"
+        return "Windows does not allow this name"
     return None
 
 
@@ -155,9 +155,9 @@ def clashes(paths: Iterable[str], *, folding: bool) -> Iterator[tuple[str, str]]
     for key in sorted(by_key, key=lambda key: key.replace("/", "\0")):
         first, *others = by_key[key]
         for other in others:
-            yield other, f"it is one file with {first!r} here"
+            yield other, f"it is the same file as {first!r} here"
         if key.startswith(f"{above}/"):
-            yield first, f"{by_key[above][0]!r} is a file too, and not its folder"
+            yield first, f"{by_key[above][0]!r} is a file too, so it cannot be a folder"
         else:
             above = key
 
@@ -172,4 +172,4 @@ def outside(paths: Iterable[str], artifact: str) -> Iterator[tuple[str, str]]:
     """Find paths that lie outside an artifact's own, each with the reason."""
     for path in paths:
         if path != artifact and not path.startswith(f"{artifact}/"):
-            yield path, f"the model's own path is {artifact!r}"
+            yield path, f"it is not in the model's path {artifact!r}"

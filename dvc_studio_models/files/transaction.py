@@ -103,7 +103,7 @@ class Transaction:
 
         Raises:
             TargetChangedError: Something else is there now.
-            UnsafePathError: A parent is a link, or no folder.
+            UnsafePathError: A parent is a symlink or not a folder.
             OSError: The file system refused.
         """
         self._check_signals()
@@ -129,7 +129,7 @@ class Transaction:
 
         Raises:
             TargetChangedError: Something else is there than there was.
-            UnsafePathError: A parent is a link, or no folder.
+            UnsafePathError: A parent is a symlink or not a folder.
             OSError: The file system refused.
         """
         self._check_signals()
@@ -214,15 +214,17 @@ class Transaction:
     def _give_up(self, change: _Change) -> None:
         """Leave a target as it is, and what was there where its owner finds it."""
         if change.old is None:
-            logger.warning("'%s' could not be removed again", change.path)
+            logger.warning(
+                "cannot remove '%s', which this pull has placed", change.path
+            )
             return
         try:
             kept = self._keep(change.old)
         except (OSError, UnsafePathError):
-            message = "'%s' could not be put back, nor could what was there be kept"
+            message = "cannot restore '%s'; its previous content is lost"
             logger.warning(message, change.path)
         else:
-            message = "'%s' could not be put back; what was there is in '%s'"
+            message = "cannot restore '%s'; its previous content is in '%s'"
             logger.warning(message, change.path, kept)
 
     def _keep(self, temp: TempPath) -> str:

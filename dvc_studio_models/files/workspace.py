@@ -206,8 +206,12 @@ class Workspace:
         try:
             length = len(os.fsencode(self.root / path))
         except UnicodeEncodeError:
-            return "it has characters that file names cannot have here"
-        return f"with the root it is over {limit} bytes" if length > limit else None
+            return "it contains characters that file names cannot have here"
+        return (
+            f"its absolute path is longer than {limit} bytes"
+            if length > limit
+            else None
+        )
 
     def _in_the_way(
         self, folder: str, paths: Iterable[str]
@@ -218,11 +222,11 @@ class Workspace:
                 with SafeFolders(self.root) as tree, tree.open(folder) as opened:
                     for path in paths:
                         if kind := _what_is_no_file(posixpath.basename(path), opened):
-                            yield path, f"{kind} is in its place"
+                            yield path, f"{kind} exists at this path"
             except FileNotFoundError:
                 pass
             except UnsafePathError as error:
-                why = f"{error.problems[0][0]!r} is a link, or no folder"
+                why = f"{error.problems[0][0]!r} is a symlink or not a folder"
                 yield from ((path, why) for path in paths)
 
 
@@ -232,9 +236,9 @@ def _warning_of_mode(path: str) -> Iterator[None]:
     try:
         yield
     except UnsafePathError as error:
-        logger.warning("'%s' could not be made executable: %s", path, error)
+        logger.warning("cannot make '%s' executable: %s", path, error)
     except OSError as error:
-        logger.warning("'%s' could not be made executable: %s", path, error.strerror)
+        logger.warning("cannot make '%s' executable: %s", path, error.strerror)
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
@@ -252,7 +256,7 @@ def _what_is_no_file(name: str, folder: int) -> str | None:
         return None
     if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
         return None
-    return "a folder" if stat.S_ISDIR(mode) else "something that is no file"
+    return "a folder" if stat.S_ISDIR(mode) else "something other than a file"
 
 
 def _prune(tree: SafeFolders, removed: Iterable[str]) -> None:

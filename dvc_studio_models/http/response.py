@@ -153,7 +153,7 @@ def _buffer() -> memoryview:
 def _whole(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
     """Read what a 200 holds."""
     if request.stop is not None and (request.start or request.size is not None):
-        why = "storage knows no ranges"
+        why = "storage does not support ranges"
         raise RestartNeeded(why)
     size = _content_length(response)
     if _is_encoded(response) and request.decode:
@@ -166,13 +166,13 @@ def _range(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
     """Read what a 206 holds: the range, or the beginning of it."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match or request.stop is None or (_is_encoded(response) and request.decode):
-        why = "storage's answer fits no range"
+        why = "storage's response is not for the requested range"
         raise RestartNeeded(why)
     start, last, size = map(int, match.groups())
     length = _content_length(response)
     fits = start == request.start <= last < min(request.stop, size)
     if not fits or length not in {None, last + 1 - start}:
-        why = "storage sent another range than the one asked for"
+        why = "storage sent a different range than requested"
         raise RestartNeeded(why)
     _check_same(response, request, size)
     return ContentRange(start, last + 1, size)
@@ -197,7 +197,7 @@ def translate_errors(path: str, url: str) -> Iterator[None]:
         with translated():
             yield
     except requests.exceptions.ContentDecodingError:
-        why = "storage's answer cannot be decoded"
+        why = "storage's response cannot be decoded"
         raise NotEncoded(why) from None
     except requests.RequestException as error:
         host = urlsplit(url).netloc.rpartition("@")[2]

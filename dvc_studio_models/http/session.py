@@ -283,11 +283,11 @@ def _kind(error: requests.RequestException) -> str:
     kinds = (
         (requests.exceptions.ProxyError, "no answer"),
         (requests.exceptions.ConnectTimeout, f"no connection in {CONNECT_TIMEOUT_S} s"),
-        (requests.exceptions.Timeout, "no byte for too long"),
-        (requests.exceptions.SSLError, "REQUESTS_CA_BUNDLE names no CA bundle"),
+        (requests.exceptions.Timeout, "no data for too long"),
+        (requests.exceptions.SSLError, "REQUESTS_CA_BUNDLE is not a CA bundle"),
         (
             requests.exceptions.InvalidURL,
-            "an unusable address, its own or the proxy's",
+            "its address or the proxy's cannot be used",
         ),
         (
             requests.exceptions.InvalidSchema,

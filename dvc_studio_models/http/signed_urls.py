@@ -79,7 +79,7 @@ class SignedUrls:
             self._observed = date, self._clock()
 
     def _renew_now(self) -> None:
-        logger.debug("asking Studio for new links")
+        logger.debug("requesting new links from Studio")
         self._urls.update(self._renew())
         self._generation += 1
         self._issued = self._clock()

@@ -92,7 +92,7 @@ class Storage:
         Raises:
             Retry, LinkRejected, RestartNeeded: See ``answer``.
             DownloadError: Trying again cannot help.
-            StudioModelsError: What asking Studio for new links raises.
+            StudioModelsError: What requesting new links from Studio raises.
         """
         headers = {}
         if request.stop is not None:
@@ -174,9 +174,9 @@ def _redirected(path: str, url: str, location: str) -> str:
         kept = new.scheme == "https" or new.scheme == "http" == old.scheme
         usable = new.hostname and new.port != 0 and target.isascii()
     except ValueError:
-        raise DownloadError(path, "storage redirects to an unreadable URL") from None
+        raise DownloadError(path, "storage redirects to an invalid URL") from None
     if not (kept and usable) or is_metadata_host(new.hostname or ""):
         raise DownloadError(
-            path, f"storage redirects to '{redact_url(target)}', refused"
+            path, f"storage redirects to '{redact_url(target)}', which is refused"
         )
     return target

@@ -263,7 +263,7 @@ class _ReplyError(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     reply = dict(pairs)
     if len(reply) != len(pairs):
-        msg = "the same path stands in it twice"
+        msg = "the same path appears twice"
         raise _ReplyError(msg)
     return reply
 
@@ -279,7 +279,7 @@ def _url_problem(url: object) -> str | None:
         return "its URL is not a string"
     # Programs differ in what a backslash means, and so in which host they see.
     if not url.isascii() or not url.isprintable() or {" ", "\\"} & set(url):
-        return "its URL holds characters that no URL has"
+        return "its URL contains characters that URLs cannot have"
     scheme, colon, rest = url.partition("://")
     return _origin_problem(scheme + colon + _PATH.split(rest, maxsplit=1)[0])
 

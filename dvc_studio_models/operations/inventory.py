@@ -125,7 +125,7 @@ class Inventory:
     def registered(self) -> tuple[RegisteredModel, ...]:
         """List what the local tags know, with a warning if they may be incomplete."""
         if tags := self._registry.tags.all_ignored_tags():
-            names = format_names("lightweight Git tags, which GTO does not count", tags)
+            names = format_names("lightweight Git tags, which GTO does not read", tags)
             logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
         return self._registry.models
 

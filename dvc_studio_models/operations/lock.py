@@ -49,7 +49,7 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
     problems = (
         (
             options.lock and options.locked,
-            "'--lock' writes what '--locked' reads: use one of them",
+            "'--lock' writes the file that '--locked' reads: use only one of them",
         ),
         (
             options.lock and options.is_partial,
@@ -61,7 +61,7 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
         ),
         (
             not (names or options.locked),
-            "no model is named: give NAMEs, or '--locked'",
+            "no model given: name one or more, or use '--locked'",
         ),
         (options.jobs < 1, "'--jobs' must be at least 1"),
     )
@@ -90,7 +90,7 @@ def read_names(
     by_name: dict[str, ModelRef] = {}
     for ref in refs:
         if by_name.setdefault(ref.name, ref) != ref:
-            msg = f"'{ref.name}' is named twice: {by_name[ref.name]}, {ref}"
+            msg = f"'{ref.name}' is given twice: {by_name[ref.name]}, {ref}"
             raise UsageError(msg)
     return list(by_name.values())
 
@@ -123,7 +123,7 @@ def choose(
     if not options.locked:
         return refs, {}
     if stage or version or any("@" in name or "#" in name for name in names):
-        msg = "'--locked' says which version: leave out versions and stages"
+        msg = "'--locked' sets the versions: leave out versions and stages"
         raise UsageError(msg)
     path = lock_path(options.locked, here)
     pins = read_pins(path)
@@ -132,7 +132,7 @@ def choose(
         if name not in pins:
             raise NotLockedError(name, path, pins)
     if not wanted:
-        raise LockFileError(path, "it has no model")
+        raise LockFileError(path, "it has no models")
     return [pins[name].pinned for name in wanted], {name: pins[name] for name in wanted}
 
 
@@ -184,11 +184,11 @@ def check_lockable(
 def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError:
     """Say why no version is known."""
     if registry is None:
-        why = "a pin needs the tags of its repo, and this is no clone of it"
+        why = "a pin needs the tags of its repo, and this is not a clone of it"
         return VersionUnknownError(ref, why, hint="Lock it in a clone of that repo")
     if registry.resolve(ref):
         return VersionUnknownError.outdated(ref, registry.remote)
-    return VersionUnknownError(ref, "no local tag says so, and a pin needs one")
+    return VersionUnknownError(ref, "this clone has no tag for it, and a pin needs one")
 
 
 def check_verified(
@@ -207,9 +207,10 @@ def check_verified(
             version, record = answer.unverified
             raise VersionUnknownError(
                 answer.ref,
-                f"neither the DVC cache nor the DVC remote lists the folder that "
-                f"'{record.path}' is in",
-                hint=f"Name the version, as in '{answer.ref.name}@{version.version}'",
+                f"neither the DVC cache nor the DVC remote has the file list of the "
+                f"folder that contains '{record.path}'",
+                hint="Specify the version, as in "
+                f"'{answer.ref.name}@{version.version}'",
             )
 
 

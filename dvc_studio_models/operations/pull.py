@@ -140,9 +140,7 @@ def download_urls(
     options = options or PullOptions()
     check_options(names, options)
     if options.lock or options.source not in {None, STUDIO}:
-        msg = (
-            "'--urls' asks Studio and pulls nothing: leave out '--source' and '--lock'"
-        )
+        msg = "'--urls' only prints Studio's links: leave out '--source' and '--lock'"
         raise UsageError(msg)
     # Nothing is placed: neither a clone nor the cache is needed.
     out = options.out or options.folder

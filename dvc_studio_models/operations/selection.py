@@ -29,7 +29,7 @@ def check_globs(globs: Iterable[str]) -> None:
         try:
             _spec([glob])
         except (ValueError, re.error):
-            msg = f"'{glob}' is no glob that can be read: see 'git help gitignore'"
+            msg = f"'{glob}' is not a valid glob: see 'git help gitignore'"
             raise UsageError(msg) from None
 
 

@@ -173,7 +173,7 @@ def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
         )
         raise UsageError(msg)
     if len(set(paths)) < len(paths):
-        msg = f"{name!a} has a path twice"
+        msg = f"{name!a} lists a path twice"
         raise UsageError(msg)
     files = (
         PinnedFile(

@@ -69,7 +69,7 @@ def find_outputs(project: Repo, path: str, folder: str) -> list[Output]:
     for file, error in unreadable.items():
         if file in nearby or is_inside(file, f"/{path}") or not is_somewhere:
             raise error
-        logger.debug("passed over '%s': %s", file, error)
+        logger.debug("skipped '%s': %s", file, error)
     return found
 
 
@@ -99,7 +99,7 @@ def _outs_of(
     except DvcException as error:
         unreadable[file] = error
     except Exception as error:  # noqa: BLE001 - DVC stumbles over what it never writes
-        msg = f"'{file.lstrip('/')}' is not as DVC writes it: {error}"
+        msg = f"'{file.lstrip('/')}' is not a valid DVC file: {error}"
         unreadable[file] = DvcException(msg)
     return []
 

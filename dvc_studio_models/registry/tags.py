@@ -206,8 +206,11 @@ def read_registry(
     there = dict(zip(commits, reader.kinds(commits), strict=True)) if commits else {}
     unread.update(tag.what for tag in counted if there[tag.commit] is None)
     odd.update(t.what.tag for t in counted if there[t.commit] not in {COMMIT, None})
-    _warn("ignored Git tags that GTO cannot count", odd)
-    _warn("Git cannot read tags, or lacks their commits", {t.tag for t in unread})
+    _warn("ignored Git tags that GTO cannot read", odd)
+    _warn(
+        "Git cannot read these tags, or their commits are missing",
+        {t.tag for t in unread},
+    )
     models, counters = count([t for t in counted if there[t.commit] == COMMIT])
     return Registry(models, tuple(lightweight), tuple(unread), counters)
 

@@ -155,7 +155,7 @@ class StudioApi:
         )
         served = self._served.get(key)
         if served is None or not local_links.is_object(name):
-            msg = "the link is of another server"
+            msg = "the link is from another server"
             raise LinkError(msg)
         which = local_links.parse_segment(segment)
         store = served.index.known_store(*which)
@@ -266,7 +266,7 @@ def _ref(request: Request) -> ModelRef:
     version = _parameter(request, "version")
     stage = _parameter(request, "stage")
     if re.search("[@#]", name):
-        msg = "parameter 'name' is a model's name; use 'version' or 'stage' to select"
+        msg = "parameter 'name' is a model name; use 'version' or 'stage' to select"
         raise BadRequestError(msg)
     try:
         return ModelRef.parse(name, version=version or None, stage=stage or None)
@@ -292,4 +292,4 @@ async def _http_error(_request: Request, exc: Any) -> Response:
 
 
 async def _failed(_request: Request, _exc: Exception) -> Response:
-    return JSONResponse({"detail": "internal error; the server's log says more"}, 500)
+    return JSONResponse({"detail": "internal error; the server's log has details"}, 500)

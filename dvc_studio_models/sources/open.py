@@ -47,14 +47,12 @@ def open_source(here: PullContext, options: PullOptions) -> Source:
     """
     kind = options.source or (CACHE if here.settings.offline else STUDIO)
     if kind not in SOURCES:
-        msg = f"{kind!a} is no source: use one of {', '.join(SOURCES)}"
+        msg = f"{kind!a} is not a source: use one of {', '.join(SOURCES)}"
         raise UsageError(msg)
     if kind == STUDIO:
         return StudioSource(here, options)
     if not options.cache:
-        msg = (
-            f"'--source {kind}' goes through the DVC cache, which '--no-cache' forbids"
-        )
+        msg = f"'--source {kind}' needs the DVC cache: leave out '--no-cache'"
         raise UsageError(msg)
     return LocalSource(here, kind, options)
 

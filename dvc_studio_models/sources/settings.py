@@ -127,7 +127,7 @@ def _check_url(url: str) -> str:
         )
         raise StudioConfigError(msg)
     if "@" in parts.netloc:
-        msg = "Studio's URL must not hold a user name or password; set a token"
+        msg = "Studio's URL must not contain a user name or password; set a token"
         raise StudioConfigError(msg)
     return url.partition("?")[0].partition("#")[0].rstrip("/")
 
@@ -135,7 +135,7 @@ def _check_url(url: str) -> str:
 def _check_token(token: str | None) -> str | None:
     token = (token or "").strip()
     if not (token.isascii() and token.isprintable()) or " " in token:
-        msg = "Studio's token holds characters that cannot be sent; set it again"
+        msg = "Studio's token contains characters that cannot be sent; set it again"
         raise StudioConfigError(msg)
     return token or None
 

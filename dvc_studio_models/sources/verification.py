@@ -117,7 +117,7 @@ def verify_downloads_with_git(
     is_same = is_recorded(record, digests, read_listing)
     verified = _judge(answer, version, record, registry, is_same=is_same)
     if added := [f.path for f in verified.files if f.path not in answer.paths]:
-        _warn_of_git_files(added, version, "the plan was made without them")
+        _warn_of_git_files(added, version, "they were not known when the plan was made")
     return replace(verified, files=verified.files and _fill_in(answer.files, record))
 
 
@@ -142,14 +142,14 @@ def _judge(
             expected=record.digest or f"what {version.commit[:7]} records",
             actual=_served(answer, record),
             source=f"Git, at {answer.ref},",
-            hint="If the version was registered anew, run "
+            hint="If the version was registered again, run "
             f"'{fetching_from(REFRESH_TAGS, registry.remote)}'",
         )
     _warn_of_missing_files(answer, record)
     ignored = registry.tags.ignored_tags(answer.ref)
     logger.warning(
-        "by the local tags '%s' is %s, but Studio serves other content, so Git does "
-        "not vouch for it. Run '%s' to verify against Git",
+        "local tags say '%s' is %s, but Studio serves different content, so it cannot "
+        "be verified against Git. Run '%s' to verify it",
         answer.ref,
         version.registered or f"at {version.commit}",
         fetching_from(FORCE_TAGS if ignored else REFRESH_TAGS, registry.remote),
@@ -173,7 +173,7 @@ def with_git_files(
     have = {file.path for file in files}
     missing = [file for file in record.git_files if file.path not in have]
     if unread := [file.path for file in missing if file.digest is None]:
-        why = "they are links, submodules, huge, or files of Git LFS"
+        why = "they are symlinks, submodules, too large, or files of Git LFS"
         _warn_of_git_files(unread, version, why)
     added = (
         ModelFile(
@@ -196,8 +196,8 @@ def _warn_of_missing_files(answer: ResolvedModel, record: RecordedModel | None) 
     files = record.git_files if record and record.outputs else ()
     if missing := [file.path for file in files if file.path not in have]:
         logger.warning(
-            "'%s' has files in Git that are not pulled, as the clone does not know its "
-            "version: %s. Run '%s', then pull again",
+            "'%s' has files in Git that were not pulled because this clone has no tag "
+            "for its version: %s. Run '%s', then pull again",
             answer.ref,
             ", ".join(missing),
             FORCE_TAGS,
@@ -209,7 +209,7 @@ def _warn_of_git_files(
 ) -> None:
     """Name the files of a model that only Git can bring."""
     logger.warning(
-        "files of the model that Git keeps are not pulled, as %s: %s. Run '%s'",
+        "files of the model in Git were not pulled because %s: %s. Run '%s'",
         reason,
         ", ".join(paths),
         git_checkout(version.commit, paths),

@@ -309,7 +309,7 @@ class DvcStore:
                 self._replace(remote, wanted, tell=report, jobs=jobs)
             lacking = [path for path in wanted if self.size_of(wanted[path]) is None]
             if lacking:
-                reason = "it has another hash there"
+                reason = "its hash is different there"
                 raise DvcRemoteError(remote.name, [(path, reason) for path in lacking])
             before += sum(self.size_of(digest) or 0 for digest in wanted.values())
 

@@ -80,7 +80,9 @@ class Objects:
         """
         for digest in digests:
             if self.size_of(digest) is None:
-                reason = "it left the DVC cache, or was damaged, while the pull ran"
+                reason = (
+                    "it was removed from the DVC cache, or damaged, during the pull"
+                )
                 raise LocalDiskError(self.path_of(digest), reason, action="read")
 
     def is_damaged(self, digest: Digest) -> bool:

@@ -51,7 +51,7 @@ class DvcRemote:
         self._repo = repo
         self.name = name or repo.config["core"].get("remote") or ""
         if not self.name:
-            reason = f"DVC's config has no default one, and '{path}' names none"
+            reason = f"DVC's config has no default remote, and '{path}' names none"
             raise RemoteConfigError(reason)
         with self._config_errors():
             self._remote = repo.cloud.get_remote(name=name, command="fetch")
@@ -76,7 +76,7 @@ class DvcRemote:
             raise DvcRemoteError(self.name, [(path, reason_of(error))]) from None
         actual = hashlib.md5(raw, usedforsecurity=False).hexdigest()
         if actual != digest.value[:_MD5_LETTERS]:
-            reason = "its list of files has another hash there"
+            reason = "the hash of its file list is different there"
             raise DvcRemoteError(self.name, [(path, reason)])
         return raw
 
@@ -179,7 +179,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return NOT_THERE
     if isinstance(error, PermissionError):
-        return "its credentials may not read it"
+        return "its credentials do not allow reading it"
     if isinstance(error, (ConnectionError, TimeoutError)):
         return "it cannot be reached"
     status = getattr(error, "status", None)

@@ -251,7 +251,7 @@ class Download:
         """Stop a body that is longer than it may be, however it is framed."""
         limit, promised = answer.content_range.stop, self.file.size
         if limit is not None and position > limit:
-            why = "storage sent more than it announced"
+            why = "storage sent more than announced"
             raise RestartNeeded(why)
         if promised is not None and position > promised:
             why = f"more than {promised} bytes"
@@ -315,7 +315,7 @@ class Download:
         self._context.space.update(self._totals, self._totals.size, missing=0)
         if self._recovery.is_final:
             raise self._recovery.failure(error, attempt.content_md5)
-        logger.debug("starting '%s' over: %s", self.file.path, error)
+        logger.debug("restarting '%s': %s", self.file.path, error)
         bring = functools.partial(self._fetch_first, again)
         self._context.workers.add([bring], first=True)
 

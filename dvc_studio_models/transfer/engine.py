@@ -149,7 +149,8 @@ class _Transfer:
         kept += sum(file.release() for file in ready)
         if kept:
             logger.warning(
-                "kept %s; the next pull goes on from there", format_bytes(kept)
+                "kept %s of partial downloads; the next pull will resume from there",
+                format_bytes(kept),
             )
 
     # What the threads call

@@ -88,7 +88,7 @@ class RecoveryState:
                 source="the registry" if file.digest else "storage",
             )
         if isinstance(error, RestartNeeded):
-            return DownloadError(file.path, f"{error}, again after starting over")
+            return DownloadError(file.path, f"{error}, again after a restart")
         return error
 
 
@@ -117,6 +117,6 @@ class RetryBudget:
         self._tries = self._tries + 1 if received == self._received else 1
         self._received = received
         if self._tries == self._limit:
-            why = f"{again} ({self._tries} tries without a byte)"
+            why = f"{again} ({self._tries} tries without any data)"
             raise DownloadError(self._path, why)
         return self._tries

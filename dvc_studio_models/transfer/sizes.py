@@ -85,5 +85,5 @@ def _ask(storage: Storage, file: ModelFile) -> int | None:
         with storage.ask(RangeRequest(file.path, 0, 1)) as answer:
             return answer.content_range.size
     except (LinkRejected, Retry, RestartNeeded, StudioModelsError) as error:
-        logger.debug("storage does not tell the size of '%s': %s", file.path, error)
+        logger.debug("cannot get the size of '%s' from storage: %s", file.path, error)
         return None

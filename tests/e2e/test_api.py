@@ -95,7 +95,7 @@ def test_what_is_pinned_comes_again_from_the_cache(clone: Path) -> None:
 
 
 def test_no_name_and_no_lock_is_refused(clone: Path) -> None:
-    with pytest.raises(UsageError, match="no model is named"):
+    with pytest.raises(UsageError, match="no model given"):
         pull(folder=clone)
 
 

@@ -32,7 +32,7 @@ NAMES = ("USER", "LOGNAME", "LNAME", "USERNAME")
 PULL = ("models", "pull", "churn")
 READ_ONLY = 0o555
 SITE_HINT = (
-    "It is of DVC's site cache: set DVC_SITE_CACHE_DIR, or 'dvc config "
+    "It is in DVC's site cache: set DVC_SITE_CACHE_DIR, or 'dvc config "
     "core.site_cache_dir', to a folder of your own"
 )
 CACHE_HINT = (

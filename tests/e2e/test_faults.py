@@ -43,7 +43,10 @@ MODEL = "models/churn.pkl"
 SMALL = b"the model's bytes" * 100
 LARGE = random.Random(0).randbytes(48 << 20)
 PROGRESS = r"(?:Downloading: .*\n)*"
-KEPT = r"WARNING: kept [\d.]+ MiB; the next pull goes on from there\n"
+KEPT = (
+    r"WARNING: kept [\d.]+ MiB of partial downloads; "
+    r"the next pull will resume from there\n"
+)
 INTERRUPTED = r"ERROR: interrupted by the user\n"
 REMOTE_PASSWORD = "PASSWORD-OF-THE-REMOTE"
 

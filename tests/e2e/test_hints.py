@@ -379,7 +379,7 @@ def test_offline(user: User, args: tuple[str, ...]) -> None:
     unset = user.pull("churn", *args)
     without = user.pull("churn", env=env)
 
-    assert "Unset it to ask Studio, or leave out" in refused.stderr
+    assert "Unset it to use Studio, or leave out" in refused.stderr
     assert unset.returncode == 0, unset.stderr
     assert without.returncode == 0, without.stderr
 
@@ -478,7 +478,7 @@ def test_a_lock_file_that_cannot_be_read(user: User, name: str) -> None:
 
     refused = user.pull("--locked", name)
     lock.unlink()
-    command = refused.stderr.rpartition("anew with '")[2].strip().removesuffix("'")
+    command = refused.stderr.rpartition("again with '")[2].strip().removesuffix("'")
     user.run(command.replace("NAME", "churn"))
     done = user.pull("--locked", name)
 

@@ -265,7 +265,7 @@ def test_a_source_that_fails_is_told(
     done = run_dvc(*PULL, model, cwd=clone)
 
     assert done.returncode == 5, done.stderr
-    assert "which these files are imported from, did not deliver:" in done.stderr
+    assert "the repo that these files are imported from:" in done.stderr
     assert f"models/{model}" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((clone / "models").glob("b*[!c]"))

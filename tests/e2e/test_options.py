@@ -94,7 +94,7 @@ def test_a_glob_that_cannot_be_read_is_told_before_studio_is_asked(
     )
 
     assert done.returncode == 254, done.stderr
-    assert f"'{glob}' is no glob that can be read" in done.stderr
+    assert f"'{glob}' is not a valid glob" in done.stderr
     assert studio.requests == []
 
 
@@ -232,7 +232,7 @@ def test_a_model_that_is_named_twice_is_asked_for_once(
     assert (done.returncode, asked) == (int(command == ("status",)), 1), done.stderr
     assert done.stdout.count("models/churn.pkl") == 1
     assert other.returncode == 254
-    assert "'churn' is named twice: churn@v1.0.0, churn@v2.0.0" in other.stderr
+    assert "'churn' is given twice: churn@v1.0.0, churn@v2.0.0" in other.stderr
 
 
 def test_no_connection_at_all_is_refused(run_dvc: RunDvc, clone: Path) -> None:

@@ -175,7 +175,7 @@ def test_a_stage_on_a_commit_without_a_version_is_pulled_and_not_locked(
     as_json = run_dvc("models", "pull", "churn#dev", "--json", cwd=clone, env=env)
 
     assert (locking.returncode, before) == (4, (False, False))
-    assert "its stage lies on a commit without a version" in locking.stderr
+    assert "its stage is assigned to a commit that has no version" in locking.stderr
     assert done.stdout.startswith(f"churn#dev ({commit[:7]}) from git@")
     (model,) = json.loads(as_json.stdout)["models"]
     assert (model["version"], model["commit"]) == (None, commit)
@@ -325,7 +325,7 @@ def test_the_hints_of_a_lock_file_lead_to_one_that_can_be_used(
 
     assert (lacking.returncode, broken.returncode) == (4, 251)
     assert f"Add it with 'dvc models pull bert {option}'\n" in lacking.stderr
-    assert "Take it from Git, or remove it and write it anew" in broken.stderr
+    assert "Restore it from Git, or delete it and create it again" in broken.stderr
     assert f"'dvc models pull NAME {option}'\n" in broken.stderr
     assert (anew.returncode, done.returncode) == (0, 0)
 

@@ -298,7 +298,7 @@ def test_another_versions_files_of_git_are_never_replaced_and_the_hint_helps(
         done = run_dvc(*pull, *force, cwd=clone, env=shapes.environ)
 
         assert done.returncode == 7
-        assert "kept in Git, and differ here:\n  bert/config.json\n" in done.stderr
+        assert "stored in Git and differ here:\n  bert/config.json\n" in done.stderr
         assert contents(clone / "bert") == before
 
     hint = done.stderr.partition("Run '")[2].partition("'")[0].split()

@@ -115,7 +115,7 @@ def test_a_conflict_stops_a_pull_from_the_remote(run_dvc: RunDvc, clone: Path) -
     ("content", "reason"),
     [
         pytest.param(None, "was it pushed with 'dvc push'?", id="missing"),
-        pytest.param(b"wrong", "it has another hash there", id="damaged"),
+        pytest.param(b"wrong", "its hash is different there", id="damaged"),
     ],
 )
 def test_what_the_remote_lacks_or_has_damaged_is_told(
@@ -334,7 +334,8 @@ def test_what_the_cache_lacks_is_listed(
 
     assert (done.returncode, done.stdout) == (5, "")
     assert (
-        "the DVC cache lacks these files:\n  models/bert/config.json\n" in done.stderr
+        "these files are not in the DVC cache:\n  models/bert/config.json\n"
+        in done.stderr
     )
     assert "'--source remote'" in done.stderr
     assert not (clone / "models/bert").exists()
@@ -417,7 +418,7 @@ def test_offline_allows_the_remote_and_refuses_studio(
 
     assert (remote.returncode, remote.stderr) == (0, "")
     assert studio.returncode == 251
-    assert "Studio is switched off" in studio.stderr
+    assert "Studio is disabled" in studio.stderr
     assert "All files of churn@v2.0.0 are in the DVC cache" in studio.stderr
 
 
@@ -471,7 +472,7 @@ def test_a_clone_without_a_dvc_project_is_told(
     done = run_dvc("models", "pull", "churn", "--source", "cache", cwd=clone)
 
     assert done.returncode == 253
-    assert "in no DVC project" in done.stderr
+    assert "not in a DVC project" in done.stderr
 
 
 def test_outside_of_a_clone_there_is_only_studio(
@@ -515,7 +516,9 @@ def test_a_folder_of_our_own_that_is_a_link_is_told_by_its_path(
     done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
 
     assert done.returncode == 7
-    assert f"refused to write:\n  '{own}': it is a link, or no folder" in done.stderr
+    assert (
+        f"refused to write:\n  '{own}': it is a symlink or not a folder" in done.stderr
+    )
     assert not (clone / PATH).exists()
 
 

@@ -56,7 +56,7 @@ def test_an_absolute_path_is_refused(path: str) -> None:
     "path", named(r"\\srv\share\x", r"..\x", r"m\..\..\x", r"\x", "a\\")
 )
 def test_a_backslash_is_refused(path: str) -> None:
-    assert path_problem(path, windows=False) == "it holds a backslash"
+    assert path_problem(path, windows=False) == "it contains a backslash"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_our_own_hidden_folder_is_refused() -> None:
 def test_a_file_that_steers_git_dvc_or_ci_is_refused(path: str) -> None:
     reason = path_problem(path, windows=False)
 
-    assert reason == "it is a file that steers Git, DVC or CI"
+    assert reason == "it is a file that configures Git, DVC or CI"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_file_that_steers_git_dvc_or_ci_is_refused(path: str) -> None:
 def test_a_short_name_on_ntfs_of_such_a_file_is_refused(path: str) -> None:
     reason = path_problem(path, windows=False)
 
-    assert reason == "it is a file that steers Git, DVC or CI"
+    assert reason == "it is a file that configures Git, DVC or CI"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_short_name_on_ntfs_of_such_a_file_is_refused(path: str) -> None:
 def test_a_character_that_ends_lines_or_steers_terminals_is_refused(char: str) -> None:
     reason = path_problem(f"m/a{char}b", windows=False)
 
-    assert reason == "it holds control characters or broken Unicode"
+    assert reason == "it contains control characters or invalid Unicode"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_real_name_is_accepted(path: str) -> None:
 )
 def test_a_name_that_only_windows_lacks_is_refused_there_alone(path: str) -> None:
     assert path_problem(path, windows=False) is None
-    assert path_problem(path, windows=True) == "Windows has no such name"
+    assert path_problem(path, windows=True) == "Windows does not allow this name"
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_an_accepted_path_leads_where_it_says(path: str) -> None:
 
 def test_one_name_twice_is_a_clash() -> None:
     assert list(clashes(["m/a", "m/a"], folding=False)) == [
-        ("m/a", "it is one file with 'm/a' here")
+        ("m/a", "it is the same file as 'm/a' here")
     ]
 
 
@@ -387,7 +387,7 @@ def test_names_that_fold_to_one_clash_only_where_names_fold(
 ) -> None:
     assert list(clashes([one, other], folding=False)) == []
     assert list(clashes([one, other], folding=True)) == [
-        (other, f"it is one file with {one!r} here")
+        (other, f"it is the same file as {one!r} here")
     ]
 
 
@@ -401,14 +401,14 @@ def test_a_file_that_is_a_folder_of_another_is_a_clash() -> None:
     found = list(clashes(["m", "m/a", "m/b/c", "m-1", "m.x"], folding=False))
 
     assert found == [
-        ("m/a", "'m' is a file too, and not its folder"),
-        ("m/b/c", "'m' is a file too, and not its folder"),
+        ("m/a", "'m' is a file too, so it cannot be a folder"),
+        ("m/b/c", "'m' is a file too, so it cannot be a folder"),
     ]
 
 
 def test_a_file_that_folds_to_a_folder_of_another_is_a_clash() -> None:
     assert list(clashes(["M", "m/a"], folding=True)) == [
-        ("m/a", "'M' is a file too, and not its folder")
+        ("m/a", "'M' is a file too, so it cannot be a folder")
     ]
 
 
@@ -429,6 +429,6 @@ def test_a_path_outside_the_models_own_is_told() -> None:
     found = list(outside(["m/bert", "m/bert/a", "m/bert-2", "m"], "m/bert"))
 
     assert found == [
-        ("m/bert-2", "the model's own path is 'm/bert'"),
-        ("m", "the model's own path is 'm/bert'"),
+        ("m/bert-2", "it is not in the model's path 'm/bert'"),
+        ("m", "it is not in the model's path 'm/bert'"),
     ]

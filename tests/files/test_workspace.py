@@ -231,21 +231,21 @@ def test_a_parent_that_is_a_link_is_refused(
     with pytest.raises(UnsafePathError) as caught:
         bench.workspace.check([path])
 
-    assert caught.value.problems == ((path, f"'{link}' is a link, or no folder"),)
+    assert caught.value.problems == ((path, f"'{link}' is a symlink or not a folder"),)
     assert set(snapshot(outside)) == {"empty", "precious"}
 
 
 def test_a_parent_that_is_a_file_is_refused(bench: Bench) -> None:
     bench.write("m")
 
-    with pytest.raises(UnsafePathError, match="'m' is a link, or no folder"):
+    with pytest.raises(UnsafePathError, match="'m' is a symlink or not a folder"):
         bench.workspace.check(["m/a"])
 
 
 def test_a_parent_that_is_a_pipe_is_refused_at_once(bench: Bench) -> None:
     os.mkfifo(bench.root / "m")
 
-    with pytest.raises(UnsafePathError, match="'m' is a link, or no folder"):
+    with pytest.raises(UnsafePathError, match="'m' is a symlink or not a folder"):
         bench.workspace.check(["m/a"])
 
 
@@ -259,7 +259,7 @@ def test_a_folder_in_the_place_of_a_target_is_refused(bench: Bench) -> None:
 def test_what_is_no_file_in_the_place_of_a_target_is_refused(bench: Bench) -> None:
     os.mkfifo(bench.root / "m")
 
-    with pytest.raises(UnsafePathError, match="'m': something that is no file is in"):
+    with pytest.raises(UnsafePathError, match="'m': something other than a file is in"):
         bench.workspace.check(["m"])
 
 
@@ -333,7 +333,10 @@ def test_names_are_tried_above_a_root_that_is_still_to_be_made(bench: Bench) -> 
 def test_names_that_fold_to_one_are_refused_where_it_cannot_be_tried(
     bench: Bench,
 ) -> None:
-    with frozen(bench.root), pytest.raises(UnsafePathError, match="it is one file"):
+    with (
+        frozen(bench.root),
+        pytest.raises(UnsafePathError, match="it is the same file"),
+    ):
         bench.workspace.check(["m/a", "m/A"])
 
 
@@ -361,7 +364,7 @@ def test_a_name_that_the_system_cannot_encode_is_refused(bench: Bench) -> None:
     )
 
     assert "UnsafePathError" in done.stderr
-    assert "it has characters that file names cannot have here" in done.stderr
+    assert "it contains characters that file names cannot have here" in done.stderr
 
 
 def test_a_folder_that_may_not_be_looked_into_is_told() -> None:
@@ -697,14 +700,14 @@ def test_a_parent_that_became_a_link_is_not_followed(
         (bench.root / "m").rmdir()
         (bench.root / "m").symlink_to(outside)
 
-    with pytest.raises(UnsafePathError, match="'m': it is a link, or no folder"):
+    with pytest.raises(UnsafePathError, match="'m': it is a symlink or not a folder"):
         bench.place(bench.stage("m/a"), changing=changing)
 
     assert snapshot(outside) == before
 
 
 def test_a_parent_that_became_a_file_is_refused(bench: Bench) -> None:
-    with pytest.raises(UnsafePathError, match="'m': it is a link, or no folder"):
+    with pytest.raises(UnsafePathError, match="'m': it is a symlink or not a folder"):
         bench.place(bench.stage("m/a"), changing=lambda: bench.write("m"))
 
     assert (bench.root / "m").read_bytes() == OLD
@@ -767,8 +770,9 @@ def test_whose_parent_became_a_link_is_not_rolled_back_through_it(
 
     (kept,) = bench.scratch.parent.glob("kept-*")
     assert kept.read_bytes() == b"my own\n"
-    assert f"'m/precious' could not be put back; what was there is in '{kept}'" in (
-        caplog.text
+    assert (
+        f"'m/precious' could not be put back; its previous content is in '{kept}'"
+        in (caplog.text)
     )
     assert snapshot(outside) == before
 
@@ -1160,7 +1164,9 @@ def test_what_cannot_come_back_on_another_file_system_is_kept_there(
 
     (kept,) = (target.parent / ".dvc-models").glob("kept-*")
     assert kept.read_bytes() == OLD
-    assert f"what was there is in '{folder}.dvc-models/{kept.name}'" in caplog.text
+    assert (
+        f"its previous content is in '{folder}.dvc-models/{kept.name}'" in caplog.text
+    )
 
 
 def test_what_can_neither_come_back_nor_be_kept_is_told(

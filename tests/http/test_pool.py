@@ -146,7 +146,9 @@ def test_tls_is_not_left_by_a_redirect(server: FileServer, trusted: Authority) -
 
     with (
         Gate(server.port, trusted.issue()) as gate,
-        pytest.raises(DownloadError, match=r"redirects to 'http://.*', refused"),
+        pytest.raises(
+            DownloadError, match=r"redirects to 'http://.*', which is refused"
+        ),
     ):
         ask(f"https://127.0.0.1:{gate.port}{OBJECT}")
 

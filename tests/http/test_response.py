@@ -99,7 +99,7 @@ ANSWERS: dict[str, tuple[Callable[[str], Iterable[bytes]], int, str]] = {
     "chunks and a length": (
         lambda _: [chunks().replace(b"OK\r\n", b"OK\r\nContent-Length: 5\r\n", 1)],
         5,
-        "storage sent more than it announced",
+        "storage sent more than announced",
     ),
     "a Date that is none": (lambda head: [part(head, more="Date: \xff\r\n")], 0, ""),
     "a Date that no clock has": (
@@ -132,7 +132,7 @@ ANSWERS: dict[str, tuple[Callable[[str], Iterable[bytes]], int, str]] = {
             b"HTTP/1.1 302 x\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n"
         ],
         5,
-        "redirects to an unreadable URL",
+        "redirects to an invalid URL",
     ),
     "a redirect to a metadata address": (
         lambda _: [b"HTTP/1.1 302 x\r\nLocation: //169.254.169.254/?PLANTED\r\n\r\n"],

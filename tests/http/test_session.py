@@ -326,7 +326,7 @@ def test_a_host_that_cannot_be_one_is_told(
     error = failure(session, f"http://{host}/")
 
     assert (describe_error(error), is_permanent(error), is_unresolved(error)) == (
-        "an unusable address, its own or the proxy's",
+        "its address or the proxy's cannot be used",
         True,
         False,
     )
@@ -372,7 +372,7 @@ def test_silence_is_told(session: requests.Session, file_server: FileServer) -> 
     with pytest.raises(requests.RequestException) as caught:
         session.get(file_server.url("/a"), timeout=0.1)
 
-    assert describe_error(caught.value) == "no byte for too long"
+    assert describe_error(caught.value) == "no data for too long"
 
 
 def test_tls_with_a_server_that_speaks_none_is_final(
@@ -424,7 +424,7 @@ def test_a_ca_bundle_that_is_not_there_is_told(
     error = failure(session, "https://127.0.0.1:9/a")
 
     assert (describe_error(error), is_permanent(error)) == (
-        "REQUESTS_CA_BUNDLE names no CA bundle",
+        "REQUESTS_CA_BUNDLE is not a CA bundle",
         True,
     )
 

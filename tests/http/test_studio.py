@@ -226,12 +226,12 @@ BODIES = [
     pytest.param(b'{"a": 1%s}' % (b"0" * 5000), NOT_JSON, id="endless-number"),
     pytest.param(
         b'{"a": "http://h/a", "a": "http://h/b"}',
-        "the same path stands in it twice",
+        "the same path appears twice",
         id="duplicate-keys",
     ),
     pytest.param(
         b'{"a": {"b": 1, "b": 2}}',
-        "the same path stands in it twice",
+        "the same path appears twice",
         id="duplicate-keys-inside",
     ),
 ]
@@ -551,19 +551,19 @@ def test_it_is_asked_three_times_and_no_more(
             json_reply({"detail": "this server cannot read its copy of 'x'"}, 500),
             "it answered 500 Internal Server Error, this server cannot read its copy "
             "of 'x'",
-            "It was reached: its operator can fix that, and its log says more",
+            "It was reached; its operator can fix this, and its log has details",
             id="500",
         ),
         pytest.param(
             json_reply({"detail": "silent"}, 504),
             "it answered 504 Gateway Timeout, silent",
-            "It was reached: its operator can fix that, and its log says more",
+            "It was reached; its operator can fix this, and its log has details",
             id="504",
         ),
         pytest.param(
             body(b"<html>", HTML, 502),
             "it answered 502 Bad Gateway",
-            "It was reached, or a proxy in front of it was: its operator can fix that",
+            "It was reached, or a proxy in front of it was; its operator can fix this",
             id="proxy",
         ),
         pytest.param(
@@ -1023,7 +1023,7 @@ def test_a_ca_bundle_that_is_not_there_ends_at_once(
     with client_of("https://127.0.0.1:9") as client:
         error = unreachable(client)
 
-    assert "REQUESTS_CA_BUNDLE names no CA bundle\n" in str(error)
+    assert "REQUESTS_CA_BUNDLE is not a CA bundle\n" in str(error)
 
 
 # -- secrets

@@ -244,7 +244,7 @@ def test_a_path_that_stands_twice_is_refused(file: Path) -> None:
 
     change(file, double)
 
-    with pytest.raises(LockFileError, match="has a path twice"):
+    with pytest.raises(LockFileError, match="lists a path twice"):
         read_pins(file)
 
 

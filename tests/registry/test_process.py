@@ -165,7 +165,7 @@ def test_objects_of_every_size_come_one_after_the_other(repo: Path, size: int) -
         pytest.param("fatal: no", "no", id="one line"),
         pytest.param("error: a\nfatal: b\nhint: c", "b", id="the last failure"),
         pytest.param("fatal: found:\n\tnew", "found: new", id="what stands below"),
-        pytest.param("", "git failed without a word", id="nothing"),
+        pytest.param("", "git failed without a message", id="nothing"),
         pytest.param("strange", "strange", id="other words"),
         pytest.param(
             "fatal: unable to access 'https://u:SECRET@h/r/': no",

@@ -99,9 +99,9 @@ def test_a_line_break_in_the_path_of_a_repository_is_never_misread(
     moved.parent.mkdir(parents=True)
     repo.rename(moved)
 
-    with pytest.raises(UnreadableRepoError, match="there is a line break in its path"):
+    with pytest.raises(UnreadableRepoError, match="its path contains a line break"):
         open_reader(moved / "in")
-    with pytest.raises(UnreadableRepoError, match="there is a line break in its path"):
+    with pytest.raises(UnreadableRepoError, match="its path contains a line break"):
         open_reader(moved / ".git")
 
 

@@ -485,7 +485,7 @@ def test_one_odd_tag_is_passed_over_with_a_warning_that_names_it(
         "churn": "v1.0.0",
         "x": "v1.0.0",
     }
-    assert caplog.text.count("ignored Git tags that GTO cannot count: x@v2.0.0") == 1
+    assert caplog.text.count("ignored Git tags that GTO cannot read: x@v2.0.0") == 1
 
 
 def test_all_odd_tags_are_named_in_one_warning(
@@ -498,8 +498,8 @@ def test_all_odd_tags_are_named_in_one_warning(
 
     assert [model.name for model in read(history).models] == ["churn"]
     assert caplog.messages == [
-        "ignored Git tags that GTO cannot count: x@v1.0.0, y@v1.0.0",
-        "Git cannot read tags, or lacks their commits: z@v1.0.0",
+        "ignored Git tags that GTO cannot read: x@v1.0.0, y@v1.0.0",
+        "Git cannot read these tags, or their commits are missing: z@v1.0.0",
     ]
 
 
@@ -528,7 +528,10 @@ def test_a_tag_that_git_cannot_read_is_never_taken_for_none(
 
     registry = read(history)
 
-    assert "Git cannot read tags, or lacks their commits: churn@v2.0.0" in caplog.text
+    assert (
+        "Git cannot read these tags, or their commits are missing: churn@v2.0.0"
+        in caplog.text
+    )
     assert isinstance(registry.version_error(CHURN), VersionUnknownError)
     assert registry.version_error(ModelRef("churn", version="v1.0.0")) is None
 

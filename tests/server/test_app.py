@@ -598,7 +598,7 @@ def test_what_is_not_found_is_said_with_what_there_is(
         ({"repo": ORIGIN_URL}, "parameter 'name' is required"),
         (
             {"repo": ORIGIN_URL, "name": "churn", "version": "v1.0.0", "stage": "dev"},
-            "a version and a stage exclude each other",
+            "a version and a stage cannot be combined",
         ),
         (
             {"repo": ORIGIN_URL, "name": ["churn", "bert"]},
@@ -610,7 +610,7 @@ def test_what_is_not_found_is_said_with_what_there_is(
         ),
         (
             {"repo": ORIGIN_URL, "name": "churn@v1.0.0"},
-            "parameter 'name' is a model's name; use 'version' or 'stage' to select",
+            "parameter 'name' is a model name; use 'version' or 'stage' to select",
         ),
         (
             {"repo": "x" * 2000, "name": "churn"},
@@ -693,7 +693,7 @@ def test_an_output_that_lies_in_git_is_refused(project: Project) -> None:
         status, detail = refusal(ask(url, repo=ORIGIN_URL, name="m"))
 
     assert status == 404
-    assert "'m.bin' is kept in Git itself, not in DVC; run 'git checkout " in detail
+    assert "'m.bin' is stored in Git, not in DVC; run 'git checkout " in detail
 
 
 def test_an_output_without_a_hash_is_refused(project: Project) -> None:
@@ -724,7 +724,7 @@ def test_a_broken_dvc_file_is_refused_and_not_an_internal_error(
     ("content", "reason"),
     [
         (None, "is not on the DVC remote; was it pushed?"),
-        (b"{", "on the DVC remote is broken"),
+        (b"{", "on the DVC remote is invalid"),
     ],
     ids=["missing", "broken"],
 )
@@ -930,7 +930,7 @@ def test_an_internal_error_is_a_sentence_and_the_server_goes_on(
         broken = False
 
         assert links(url, "churn")
-    assert refusal(reply) == (500, "internal error; the server's log says more")
+    assert refusal(reply) == (500, "internal error; the server's log has details")
     assert f"failed to answer '{API}'" in caplog.text
 
 
@@ -1220,7 +1220,7 @@ def test_even_a_signed_link_leads_only_to_objects(
             reply = file.read()
 
     assert reply.startswith("HTTP/1.1 403 ")
-    assert "the link is of another server" in reply
+    assert "the link is from another server" in reply
 
 
 def test_a_symlink_does_not_lead_out_of_the_store(
@@ -1463,7 +1463,7 @@ def test_a_config_that_cannot_be_read_is_told_without_what_it_says(
 
     assert refusal(refused) == (
         500,
-        "the server's DVC config cannot be read; its log says more",
+        "the server's DVC config cannot be read; its log has details",
     )
     assert "cannot read the DVC config: " in caplog.text
     assert "hunter2" not in caplog.text

@@ -421,7 +421,7 @@ def test_without_a_branch_each_version_has_its_own_config_also_in_links(
 def missing(remote: str, folder: Path) -> str:
     return (
         f"the DVC remote '{remote}' is the folder '{folder}', which this server does "
-        "not have; its operator can bring it there, or serve from another remote with "
+        "not have; its operator can copy it there, or serve from another remote with "
         "'--remote NAME'"
     )
 

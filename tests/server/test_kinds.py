@@ -119,7 +119,7 @@ def test_what_git_keeps_itself_is_told_with_the_command_that_gets_it(
     reason = refused(project)
 
     run_told(reason, clone)
-    assert reason.startswith("'m.bin' is kept in Git itself, not in DVC; run '")
+    assert reason.startswith("'m.bin' is stored in Git, not in DVC; run '")
     assert (clone / "m.bin").read_bytes() == b"in Git"
 
 
@@ -171,8 +171,8 @@ def test_what_was_imported_from_a_repo_is_told_with_its_source(
     reason = refused(project, verify_objects=verify)
 
     assert reason.startswith(
-        f"'m.bin' is imported from '{zoo}', and DVC pushes no such file to this repo's "
-        "remote; run '"
+        f"'m.bin' is imported from '{zoo}', and DVC does not push imports to this "
+        "repo's remote; run '"
     )
 
 
@@ -272,7 +272,7 @@ def test_an_output_that_is_not_to_be_pushed_is_told_as_such(
 
     what = "m.bin" if path == "m.bin" else "m"
     assert reason == (
-        f"'{what}' has 'push: false', so 'dvc push' leaves it out; remove that, and "
+        f"'{what}' has 'push: false', so 'dvc push' skips it; remove that, and "
         "run 'dvc push' where it was trained"
     )
 

@@ -67,7 +67,10 @@ def test_an_empty_ref_never_becomes_an_older_version(
 
     assert status == 500
     assert "Git cannot read churn@v3.0.0" in detail
-    assert "Git cannot read tags, or lacks their commits: churn@v3.0.0" in caplog.text
+    assert (
+        "Git cannot read these tags, or their commits are missing: churn@v3.0.0"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize("name", ["line\u2028break", "next\u0085line"])

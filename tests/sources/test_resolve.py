@@ -259,7 +259,7 @@ def test_outside_git_a_url_of_the_settings_counts(
 def test_outside_git_without_a_url_the_error_says_so(
     settings: dict[str, str], options: dict[str, str]
 ) -> None:
-    with pytest.raises(GitRemoteError, match=r"no Git repository\n.*--repo URL"):
+    with pytest.raises(GitRemoteError, match=r"not a Git repository\n.*--repo URL"):
         infer_repo_url(None, replace(SETTINGS, **settings), PullOptions(**options))
 
 
@@ -363,9 +363,9 @@ class TestLaggingTags:
             verify(churn(ref, "v1.0.0"), clone)
 
         expected = (
-            f"by the local tags '{ref}' is v2.0.0, but Studio serves other content, "
-            "so Git does not vouch for it. Run 'git fetch --prune --prune-tags --force "
-            "--tags' to verify against Git"
+            f"local tags say '{ref}' is v2.0.0, but Studio serves different content, "
+            "so it cannot be verified against Git. Run 'git fetch --prune "
+            "--prune-tags --force --tags' to verify it"
         )
 
         assert caplog.messages == [expected]

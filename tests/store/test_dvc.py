@@ -351,7 +351,10 @@ def test_the_cache_is_not_written_when_it_is_not_wanted(project: Path) -> None:
 def test_an_object_that_is_gone_is_never_linked_to(project: Path) -> None:
     configure(project, type="symlink")
 
-    with opened(project) as store, pytest.raises(LocalDiskError, match="left the DVC"):
+    with (
+        opened(project) as store,
+        pytest.raises(LocalDiskError, match="removed from the DVC"),
+    ):
         place(store, project, {"a": md5(CONTENT)})
 
     assert not (project / "a").is_symlink()

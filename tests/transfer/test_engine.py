@@ -378,9 +378,9 @@ FAULTS = [
     pytest.param(busy(503), "503 Service Unavailable", id="503"),
     pytest.param(Behaviour(close_before_answer=True), "cut", id="close"),
     pytest.param(Behaviour(cut_after=0), "the connection was cut", id="cut"),
-    pytest.param(Behaviour(no_answer=True), "no byte for too long", id="no-answer"),
-    pytest.param(Behaviour(stall_after=0), "no byte for too long", id="stall"),
-    pytest.param(Behaviour(header_drip_s=0.3), "no byte for too long", id="drip"),
+    pytest.param(Behaviour(no_answer=True), "no data for too long", id="no-answer"),
+    pytest.param(Behaviour(stall_after=0), "no data for too long", id="stall"),
+    pytest.param(Behaviour(header_drip_s=0.3), "no data for too long", id="drip"),
 ]
 
 
@@ -645,7 +645,9 @@ def test_an_interrupt_ends_everything_within_a_second(
         )
 
     assert time.monotonic() - progress.at < 2
-    assert re.search(r"kept .* MiB; the next pull goes on from there", caplog.text)
+    assert re.search(
+        r"kept .* MiB of partial downloads; the next pull will resume", caplog.text
+    )
     assert len(fetcher.parts) == 2  # the bytes and their record
 
 

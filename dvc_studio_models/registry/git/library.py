@@ -217,5 +217,5 @@ def _unreadable(folder: str, error: Exception) -> UnreadableRepoError:
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
     else:  # its text may quote a line of the config, maybe with a password
-        reason = "scmrepo does not know its format, and git is not installed"
+        reason = "scmrepo does not support its format, and git is not installed"
     return UnreadableRepoError(folder, reason)

@@ -122,7 +122,7 @@ def start(
     allowed = {"GIT_ALLOW_PROTOCOL": protocols or "none"}
     with _starting:
         if _is_over.is_set():
-            raise UnreadableRepoError(os.fspath(cwd), "this process ends")
+            raise UnreadableRepoError(os.fspath(cwd), "this process is exiting")
         try:
             process = subprocess.Popen(  # noqa: S603 - the arguments are our own
                 [command[0], *settings, *command[1:]],
@@ -288,7 +288,7 @@ def reason_of(err: bytes) -> str:
     """Return the last failure that Git names, without an address, which is a secret."""
     lines = err.decode(errors="backslashreplace").splitlines()
     named = [line for line in lines if line.startswith(("fatal: ", "error: "))]
-    reason = (named or lines or ["git failed without a word"])[-1]
+    reason = (named or lines or ["git failed without a message"])[-1]
     if reason.endswith(":"):  # what it is about stands below
         reason = f"{reason} {' '.join(lines[lines.index(reason) + 1 :]).strip()}"
     return re.sub(r"\S+://\S+", "its address", reason.partition(": ")[2] or reason)

@@ -88,7 +88,7 @@ class ProgramReader:
             raise _no_repo(folder, answer.err)
         has_top = b"fatal: " not in answer.err
         if len(lines) != (4 if has_top else 3):
-            reason = "there is a line break in its path"
+            reason = "its path contains a line break"
             raise UnreadableRepoError(os.fspath(folder), reason)
         is_bare, common_dir, git_dir = lines[:3]
         common = Path(os.path.normpath(folder / common_dir))

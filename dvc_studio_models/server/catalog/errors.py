@@ -62,7 +62,7 @@ class NotStoredError(RefusedError):
     def __init__(self, name: str, version: ModelVersion, reason: str) -> None:
         self.name, self.version = name, version
         at = f"'{name}' {version.version} (commit {version.commit[:7]})"
-        super().__init__(f"cannot tell the files of {at}: {reason}")
+        super().__init__(f"cannot determine the files of {at}: {reason}")
 
 
 class RepoUnreadableError(RefusedError):
@@ -90,7 +90,7 @@ class NotPushedError(RefusedError):
         some = ", ".join(f"'{path}'" for path in paths[:_LISTED])
         more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
         super().__init__(
-            f"'{name}' {version.version} (commit {version.commit[:7]}) is not whole: "
+            f"'{name}' {version.version} (commit {version.commit[:7]}) is incomplete: "
             f"{len(paths)} of {of} files are not on the DVC remote; run 'dvc push' "
             f"where it was trained: {some}{more}"
         )
@@ -105,7 +105,7 @@ class RemoteFolderMissingError(RefusedError):
         self.remote, self.folder = remote, folder
         super().__init__(
             f"the DVC remote '{remote}' is the folder '{folder}', which this server "
-            "does not have; its operator can bring it there, or serve from another "
+            "does not have; its operator can copy it there, or serve from another "
             "remote with '--remote NAME'"
         )
 
@@ -264,7 +264,7 @@ class ChosenRemoteMissingError(RefusedError):
     def __init__(self, repo: str, remote: str) -> None:
         self.repo, self.remote = repo, remote
         super().__init__(
-            f"this server was told to serve from the DVC remote '{remote}', which the "
+            f"this server is set to serve from the DVC remote '{remote}', which the "
             f"config of '{repo}' does not have; its operator can fix that"
         )
 
@@ -275,7 +275,7 @@ class ConfigUnreadableError(RefusedError):
     status = 500
 
     def __init__(self) -> None:
-        super().__init__("the server's DVC config cannot be read; its log says more")
+        super().__init__("the server's DVC config cannot be read; its log has details")
 
 
 class LinkError(RefusedError):
@@ -299,4 +299,6 @@ class ObjectChangedError(RefusedError):
     status = 412
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"object '{name}' has another ETag than 'If-Match' wants")
+        super().__init__(
+            f"object '{name}' has a different ETag than 'If-Match' requires"
+        )

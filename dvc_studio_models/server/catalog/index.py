@@ -265,7 +265,7 @@ class ModelIndex:
         with self._git_errors():
             registry = self._tags.get()
             if tags := registry.unreadable_tags(ref):
-                reason = f"Git cannot read {', '.join(tags)}, or lacks the commit"
+                reason = f"Git cannot read {', '.join(tags)}, or the commit is missing"
                 raise RepoUnreadableError(self._repo.label, reason)
             version = registry.resolve(ref)
             if version is None:

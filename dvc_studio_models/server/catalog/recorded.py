@@ -73,7 +73,7 @@ def list_files(
     }
     files = expand(record, listings)
     if not files:
-        reason = f"there is no '{record.path}' in what DVC tracks"
+        reason = f"DVC does not track '{record.path}'"
         raise FilesUnknownError(reason)
     return tuple(_stored(file, stores[file.remote], record.project) for file in files)
 
@@ -92,9 +92,9 @@ def _listing(store: Store, output: RecordedOutput) -> Listing:
             return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
         except FileNotFoundError:
             presence.raise_if_unreachable(store, digest.algorithm, digest.value)
-            reason = f"the listing of '{path}' is not on the DVC remote; was it pushed?"
+            reason = f"the file list of '{path}' is not on the DVC remote; was it pushed?"
         except (ObjectFormatError, KeyError, TypeError):
-            reason = f"the listing of '{path}' on the DVC remote is broken"
+            reason = f"the file list of '{path}' on the DVC remote is invalid"
     except Exception as exc:  # every service has errors of its own
         logger.exception("cannot read from the DVC remote '%s'", store.name)
         raise RemoteUnreadableError(store.name, exc) from None
@@ -113,7 +113,7 @@ def _stored(file: RecordedFile, store: Store, project: str) -> StoredFile:
 def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
     if file.version is None or file.version.remote not in {store.name, ""}:
         reason = (
-            f"Git does not know which version '{file.path}' has on the cloud-versioned "
+            f"Git does not record the version of '{file.path}' on the cloud-versioned "
             f"DVC remote '{store.name}'; run 'dvc push', commit, and register that"
         )
         raise FilesUnknownError(reason)
@@ -127,7 +127,7 @@ def why_not_stored(record: RecordedModel, version: ModelVersion) -> str | None:
         if not record.git_files:
             return f"'{record.path}' is not tracked by DVC"
         return (
-            f"'{record.path}' is kept in Git itself, not in DVC; run "
+            f"'{record.path}' is stored in Git, not in DVC; run "
             f"'{git_checkout(version.commit, [record.path])}' in a clone"
         )
     for output in record.outputs:
@@ -135,9 +135,9 @@ def why_not_stored(record: RecordedModel, version: ModelVersion) -> str | None:
         source = f" from '{strip_secrets(origin.url)}'" if origin else ""
         if output.is_of_another_repo or (origin and output.digest is None):
             return (
-                f"'{output.path}' is imported{source}, and DVC pushes no such file to "
-                f"this repo's remote; run '{dvc_import(output, version.commit)}' in a "
-                "clone"
+                f"'{output.path}' is imported{source}, and DVC does not push imports "
+                f"to this repo's remote; run '{dvc_import(output, version.commit)}' in "
+                "a clone"
             )
         if output.digest is None:
             return f"DVC recorded no hash for '{output.path}'"
@@ -147,6 +147,6 @@ def why_not_stored(record: RecordedModel, version: ModelVersion) -> str | None:
 def why_not_pushed(path: str) -> str:
     """Return why an output with ``push: false`` is on no remote."""
     return (
-        f"'{path}' has 'push: false', so 'dvc push' leaves it out; remove that, and "
+        f"'{path}' has 'push: false', so 'dvc push' skips it; remove that, and "
         "run 'dvc push' where it was trained"
     )

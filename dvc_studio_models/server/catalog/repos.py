@@ -125,7 +125,7 @@ class Catalog:
                 self._add(found)
             else:
                 self._silent[number] = opening
-                logger.warning("Git is silent about the repo '%s'", opening.path)
+                logger.warning("Git does not respond for the repo '%s'", opening.path)
                 self._add_later(number, opening)
 
     def __iter__(self) -> Iterator[ServedRepo]:
@@ -164,7 +164,7 @@ class Catalog:
                     tried = _Opening(opening.argument)
             self._add(found)
             del self._silent[number]
-            logger.warning("Git has told of the repo '%s'", opening.path)
+            logger.warning("Git has responded for the repo '%s'", opening.path)
 
         threading.Thread(target=work, daemon=True).start()
 

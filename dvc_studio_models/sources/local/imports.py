@@ -86,7 +86,9 @@ class SourceRepo:
         with self._errors(output.path):
             run_in_background(work, ByteCounter(), lambda _: None, silent_s=SILENT_S)
         if not found or tree_digest(found) != output.digest:
-            self._refuse({output.path: "it has other files there than were imported"})
+            self._refuse(
+                {output.path: "its files there are not those that were imported"}
+            )
         return found
 
     def fetch(
@@ -149,7 +151,7 @@ class SourceRepo:
             raise
         except Exception as error:  # noqa: BLE001 - each host has its own
             return _why(error)
-        return None if is_right else "it has another hash there"
+        return None if is_right else "its hash is different there"
 
     def _copy(
         self, source: str, part: Part, digest: Digest, count: ByteCounter
@@ -258,10 +260,10 @@ def _why_refused(url: str) -> str | None:
     """Say why a repo is not contacted, None where it may be."""
     parts = urlsplit(url)
     if _HELPER.match(url) or (parts.scheme not in _SCHEMES and "://" in url):
-        return "its address is not one of a file, git, http or ssh, and is refused"
+        return "its address is not of type file, git, http or ssh, and is refused"
     host = parts.netloc or url.partition(":")[0]
     if url.startswith("-") or host.rpartition("@")[2].startswith("-"):
-        return "its address starts with '-', which programs take for an option"
+        return "its address starts with '-', which programs treat as an option"
     return None
 
 
@@ -345,7 +347,7 @@ def _why(error: BaseException) -> str:
     if isinstance(error, RevError):
         return "it no longer has the commit of the import"
     if isinstance(error, SCMError):
-        return "it is no Git repository that DVC can read"
+        return "it is not a Git repository that DVC can read"
     if isinstance(error, ConfigError):
-        return "its DVC config has no remote that can be used"
+        return "its DVC config has no usable remote"
     return reason_of(error)

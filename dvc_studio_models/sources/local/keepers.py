@@ -167,7 +167,7 @@ class Keepers:
     def _explain(self, path: str, reason: str) -> str:
         output = self._output_of(path)
         if reason == NOT_THERE and output and not output.is_pushed:
-            return "it is not there; DVC does not push it, as 'push: false' says"
+            return "it is not there; DVC does not push it because of 'push: false'"
         return reason
 
     def _fetch_import(

@@ -107,7 +107,7 @@ def _refuse_unstored(
             raise NotStoredError(ref, reason)
         raise NotStoredError(
             ref,
-            f"{record.path!r} is kept in Git itself, not in DVC",
+            f"{record.path!r} is stored in Git, not in DVC",
             f"Run '{git_checkout(version.commit, [record.path])}'",
         )
     for output in record.outputs:
@@ -119,10 +119,10 @@ def _without_hash(
     ref: ModelRef, output: RecordedOutput, version: ModelVersion
 ) -> NotStoredError:
     if output.origin is None:
-        return NotStoredError(ref, f"DVC recorded no hash of {output.path!r}")
+        return NotStoredError(ref, f"DVC recorded no hash for {output.path!r}")
     source = strip_secrets(output.origin.url)
     return NotStoredError(
         ref,
-        f"{output.path!r} is imported from '{source}' without its hash",
+        f"{output.path!r} is imported from '{source}' without a hash",
         f"Run '{dvc_import(output, version.commit)}'",
     )

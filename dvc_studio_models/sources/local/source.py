@@ -63,7 +63,10 @@ class LocalSource:
         if here.clone is None:
             raise NotGitRepoError(str(here.folder))
         if options.repo is not None and not here.clone.has_remote(options.repo):
-            msg = f"'--source {kind}' reads this clone, of which '--repo' is no remote"
+            msg = (
+                f"'--repo' is not a remote of this clone, and '--source {kind}' reads "
+                "only this clone"
+            )
             raise UsageError(msg)
         self.kind = kind
         self.clone: Clone | None = here.clone
@@ -122,7 +125,7 @@ class LocalSource:
             return f"All files of {names} are in the DVC cache: use '--source cache'"
         if isinstance(store, DvcStore) and (who := self._keepers.describe()):
             return (
-                f"{who} may have {names}, which it is by the local tags: use "
+                f"{who} may have {names}, the version by local tags: use "
                 "'--source remote'"
             )
         return None
