@@ -1,7 +1,7 @@
-"""``dvc-models``, for where ``dvc`` cannot know us: the same parser, run by DVC.
+"""``dvc-models``: the same commands where ``dvc`` does not load plugins.
 
-That is beside a frozen DVC, after ``pip install --target``, and where ``.pth`` files
-are banned or switched off.
+That is with a frozen build of DVC, after ``pip install --target``, and where ``.pth``
+files are forbidden or disabled.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``dvc models`` with the given arguments.
 
     Args:
-        argv: What follows the program's name, by default that of the process. DVC's
-            own options (``--cd DIR``, ``--wait-for-lock``) may come first, as they
-            come before ``models`` on the command line of ``dvc``.
+        argv: The arguments after the program's name; by default those of the process.
+            DVC's own options (``--cd DIR``, ``--wait-for-lock``) may come first, as
+            they come before ``models`` on the command line of ``dvc``.
 
     Returns:
         The exit code.
@@ -36,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     add_commands(dvc.cli.parser, [OWN])
     options = dvc.cli.parser.get_main_parser()._option_string_actions
-    start = _count_global(args, options)
+    start = _count_leading_options(args, options)
     return int(dvc.cli.main([*args[:start], "models", *args[start:]]))
 
 
-def _count_global(args: Sequence[str], options: Mapping[str, Action]) -> int:
-    """Count the leading options, with their values: they go before ``models``."""
+def _count_leading_options(args: Sequence[str], options: Mapping[str, Action]) -> int:
+    """Count the options of DVC, with their values, that come before the command."""
     position = 0
     while position < len(args):
         name, equals, _ = args[position].partition("=")

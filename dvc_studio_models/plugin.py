@@ -1,8 +1,8 @@
-"""How ``dvc`` learns of further commands: entry points into DVC's list of them.
+"""Adds commands to ``dvc``: those of the entry-point group ``dvc.commands``.
 
-Every module named in the entry-point group ``dvc.commands`` becomes a command; it has
-``add_parser(subparsers, parent_parser)`` as DVC's own command modules do. DVC never
-suffers: an entry point that fails is left out with one warning.
+Each entry point names a module with ``add_parser(subparsers, parent_parser)``, as DVC's
+own command modules have. An entry point that fails is skipped with one warning; DVC's
+own commands keep working.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 
 def wrap_loader(spec: ModuleSpec) -> ModuleSpec:
-    """Have the module extended once its own loader has run it."""
+    """Add commands to the module ``dvc.cli.parser`` after its loader has run it."""
     if spec.loader is not None and hasattr(spec.loader, "exec_module"):
         spec.loader = _ExtendingLoader(spec.loader)
     return spec
 
 
 def find_commands() -> list[EntryPoint]:
-    """List the entry points by name; a distribution that is seen twice counts once."""
+    """Return the entry points by name, each distribution only once."""
     found: dict[str, Iterable[EntryPoint]] = {}
     for metadata in _metadata_with_commands():
         distribution = Distribution.at(metadata)
@@ -46,7 +46,7 @@ def find_commands() -> list[EntryPoint]:
 
 
 def _metadata_with_commands() -> Iterator[Path]:
-    """Look for the group's name as bytes.
+    """Find distributions whose list of entry points contains the group's name.
 
     ``metadata.entry_points()`` parses all lists, which takes 2 to 4 times as long.
     """
@@ -58,7 +58,7 @@ def _metadata_with_commands() -> Iterator[Path]:
 
 
 def add_commands(parser: Any, entry_points: Iterable[EntryPoint]) -> None:
-    """Append to ``COMMANDS`` of the module ``dvc.cli.parser`` what is not there yet."""
+    """Append to ``COMMANDS`` of the module ``dvc.cli.parser``, each command once."""
     known = {c.entry_point for c in parser.COMMANDS if isinstance(c, _Command)}
     missing = [e for e in entry_points if e not in known]
     parser.COMMANDS.extend(map(_Command, missing))
@@ -66,7 +66,7 @@ def add_commands(parser: Any, entry_points: Iterable[EntryPoint]) -> None:
 
 
 class _ExtendingLoader(Loader):
-    """Steps back before the module runs, so that the module keeps its real loader."""
+    """Loads a module and adds commands to it; the module keeps its real loader."""
 
     def __init__(self, real: Loader) -> None:
         self._real = real
@@ -89,7 +89,7 @@ class _ExtendingLoader(Loader):
 
 
 class _Command:
-    """Stands in DVC's list for a module, which may be missing or broken."""
+    """A command in DVC's list whose module may be missing or broken."""
 
     def __init__(self, entry_point: EntryPoint) -> None:
         self.entry_point = entry_point
@@ -99,7 +99,7 @@ class _Command:
         subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
         parent_parser: argparse.ArgumentParser,
     ) -> None:
-        """Let the module add its command; where it fails, take back what it added."""
+        """Let the module add its command; if it fails, undo what it added."""
         parsers, helps = dict(subparsers.choices), list(subparsers._choices_actions)
         try:
             self.entry_point.load().add_parser(subparsers, parent_parser)
@@ -113,7 +113,7 @@ class _Command:
 
 
 def _refuse_replacement(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Keep DVC's commands DVC's; argparse itself does so from Python 3.11 on."""
+    """Refuse to replace a command of DVC, as argparse does from Python 3.11 on."""
     for name, parser in before.items():
         if after.get(name) is not parser:
             msg = f"conflicting subparser: {name}"

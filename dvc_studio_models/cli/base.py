@@ -1,12 +1,7 @@
-"""What all commands of ``dvc models`` share: exit codes, texts, JSON, a clean end.
-
-Owns how a command ends and what it prints for programs. What a command does is in its
-own module.
-"""
+"""How a command starts and ends: exit codes, errors, signals."""
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import contextlib
 import gc
@@ -14,26 +9,26 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dvc.cli.command import CmdBaseNoRepo
 from dvc.env import DVC_NO_ANALYTICS
 
+from dvc_studio_models.cli.output import (
+    error_to_json,
+    flush_stdout,
+    log_handlers,
+    write_json,
+)
+
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
     from types import FrameType
 
-    from dvc_studio_models.model import ModelResult
-
 logger = logging.getLogger(f"dvc.{__name__}")
 
-_SHORT_SHA = 7
 _EXIT_CONFIG = 251
-_MESSAGES: dict[type[BaseException], str] = {
-    KeyboardInterrupt: "interrupted by the user",
-    SystemExit: "terminated by SIGTERM",
-}
-"""Of exceptions that have no message of their own."""
 _COLLECT_AFTER = 100_000  # objects, some 20 MB
 
 
@@ -74,25 +69,18 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
     def _run(self) -> int:
         from dvc_studio_models.store.project import named_user
 
-        _print_anything()
+        _escape_unencodable_output()
         _respect_no_color()
-        with _Terminable(), _collecting_rarely(), named_user():
+        with _exit_on_sigterm(), _rare_garbage_collection(), named_user():
             os.chdir(self.args.cd)
             code = int(self.run())
-            _flush()
+            flush_stdout()
             return code
 
     def print_json(self, value: object) -> None:
         """Print the one document that ``--json`` promises."""
         self._has_printed_json = True
         write_json(value)
-
-
-def error_to_json(error: BaseException, code: int) -> dict[str, Any]:
-    """Describe an error as ``--json`` prints it."""
-    message = _MESSAGES.get(type(error)) or str(error) or repr(error)
-    kind = type(error).__name__
-    return {"error": {"kind": kind, "message": message, "exit_code": code}}
 
 
 def _exit_code(error: BaseException) -> int:
@@ -121,78 +109,30 @@ def _exit_code(error: BaseException) -> int:
     return next((code for kind, code in codes.items() if isinstance(error, kind)), 255)
 
 
-class JsonAction(argparse._StoreTrueAction):
-    """``--json``: DVC logs to stdout below warnings, where only the object may be."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Note the option, and move the log."""
-        super().__call__(*args, **kwargs)
-        for handler in _handlers():
-            if getattr(handler, "stream", None) is sys.stdout:
-                handler.stream = sys.stderr  # type: ignore[attr-defined]
-
-
-def write_json(value: object) -> None:
-    """Print the one document that ``--json`` promises, also under ``-q``."""
-    import json
-
-    from dvc.ui import ui
-
-    ui.write(json.dumps(value, ensure_ascii=False), force=True)
-    _flush()
-
-
-def _flush() -> None:
-    """Write out stdout now, while an error of it can still be handled."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
-
-
-def format_head(model: ModelResult) -> str:
-    """Write what was asked, and what it is: ``churn#prod = v2.0.0 (3f2a1bc)``."""
-    head = str(model.ref)
-    if model.version and model.version != model.ref.version:
-        head += f" = {model.version}"
-    if model.commit:
-        head += f" ({shorten(model.commit)})"
-    return head
-
-
-def shorten(commit: str) -> str:
-    """Shorten a commit's SHA-1 as Git does."""
-    return commit[:_SHORT_SHA]
-
-
-def _print_anything() -> None:
-    """Escape what the terminal's encoding lacks, instead of failing after the work."""
+def _escape_unencodable_output() -> None:
+    """Escape characters that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)  # colorama wraps the streams
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
 
 
-def _handlers() -> Iterator[logging.Handler]:
-    """Give what DVC has set up to write its log."""
-    for name in ("dvc", "dvc_objects", "dvc_data"):
-        yield from logging.getLogger(name).handlers
-
-
 def _respect_no_color() -> None:
-    """Have DVC log without colours where NO_COLOR is set (https://no-color.org)."""
+    """Let DVC log without colours if NO_COLOR is set (https://no-color.org)."""
     from dvc.logger import ColorFormatter
 
     if os.environ.get("NO_COLOR"):
-        for handler in _handlers():
+        for handler in log_handlers():
             if isinstance(handler.formatter, ColorFormatter):
                 handler.formatter.log_colors = False
 
 
 @contextlib.contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Walk through all that is loaded seldom, and not at the end of the process.
+def _rare_garbage_collection() -> Iterator[None]:
+    """Collect garbage rarely during the command, and not at the end of the process.
 
-    A short command is imports for the most part. To look for garbage among what they
-    bring, again and again and once more at the end, takes a sixth of its time.
+    A short command mostly imports modules. Collecting garbage among them again and
+    again takes a sixth of its time.
     """
     before = gc.get_threshold()
     gc.set_threshold(_COLLECT_AFTER, *before[1:])
@@ -203,18 +143,19 @@ def _collecting_rarely() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-class _Terminable:
-    """Ends on SIGTERM as on Ctrl-C: with everything put back, and exit code 143."""
+@contextlib.contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Exit on SIGTERM as on Ctrl-C, with everything cleaned up, and code 143."""
 
-    def __enter__(self) -> None:
-        self._before: Any = signal.getsignal(signal.SIGTERM)
-        if self._before is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._terminate)
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._before)
-
-    @staticmethod
-    def _terminate(number: int, _frame: FrameType | None) -> None:
+    def leave(number: int, _frame: FrameType | None) -> None:
         sys.exit(128 + number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,8 +1,8 @@
-"""Tab completion of models, versions and stages, from local tags, without DVC.
+"""Tab completion of models, versions and stages from local tags.
 
-Starting DVC takes half a second, so ``git tag`` and ``awk`` answer within the shell:
-one function counts the tags as GTO does, one for each shell puts the answer where the
-user types. shtab writes both into what ``dvc completion`` prints, beside DVC's own.
+Starting DVC takes half a second, so the shell itself runs ``git tag`` and ``awk``: one
+function interprets the tags as GTO does, and one for each shell completes the word.
+shtab adds both to the output of ``dvc completion``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import argparse
 
 _TAGS = r"""
-# What the local GTO tags say now.
+# List models, versions or stages of the local GTO tags.
 # $1: 'names'; '@' or '#' for the versions or stages of model $2, as in NAME@VERSION;
 #     'versions' or 'stages' of the models in the command line $2, or of all models
-_dvc_models_known() {
+_dvc_models_list() {
   local want=$1 line=$2
   set -- '*[@#]*'
   case $want in @|'#') set -- "${line//:/=}@*" "${line//:/=}#*" ;; esac
@@ -27,7 +27,7 @@ _dvc_models_known() {
     function later(times, key) { if (time > times[key] + 0) times[key] = time }
     function offer(text) { if (!(text in offered)) print text; offered[text] = 1 }
 
-    NF != 3 { next }  # a lightweight tag has no date, and does not count
+    NF != 3 { next }  # a lightweight tag has no date and is ignored
     {
       time = $1; commit = $2; tag = $3
       if (tag ~ /[@#].*#[0-9]+$/) sub(/#[0-9]+$/, "", tag)
@@ -36,7 +36,7 @@ _dvc_models_known() {
       name = substr(tag, 1, at - 1); sub(/=/, ":", name)
       mark = substr(tag, at, 1); value = substr(tag, at + 1)
     }
-    # These become words of the shell: nothing but what GTO allows.
+    # The shell expands these words, so allow only what GTO allows.
     name !~ /^([a-zA-Z0-9_.\/-]+:)?[a-zA-Z0-9]([a-zA-Z0-9_\/-]*[a-zA-Z0-9])?$/ { next }
     mark == "@" && value == "deprecated" { later(deprecated, name); next }
     mark == "@" && value !~ /^v[0-9]+\.[0-9]+\.[0-9]+[0-9a-zA-Z.+-]*$/ { next }
@@ -82,19 +82,19 @@ _dvc_models_compgen_models() {
   local kept=${typed%"${typed##*[$COMP_WORDBREAKS]}"} found
   kept=${kept%@}
   case $typed in
-    *@*) found=$(_dvc_models_known @ "${typed%%@*}") ;;
-    *'#'*) found=$(_dvc_models_known '#' "${typed%%'#'*}") ;;
-    *) found=$(_dvc_models_known names) ;;
+    *@*) found=$(_dvc_models_list @ "${typed%%@*}") ;;
+    *'#'*) found=$(_dvc_models_list '#' "${typed%%'#'*}") ;;
+    *) found=$(_dvc_models_list names) ;;
   esac
   while IFS= read -r found; do
     printf '%s\n' "${found#"$kept"}"
   done < <(compgen -W "$found" -- "$typed")
 }
 _dvc_models_compgen_versions() {
-  compgen -W "$(_dvc_models_known versions "$COMP_LINE")" -- "$1"
+  compgen -W "$(_dvc_models_list versions "$COMP_LINE")" -- "$1"
 }
 _dvc_models_compgen_stages() {
-  compgen -W "$(_dvc_models_known stages "$COMP_LINE")" -- "$1"
+  compgen -W "$(_dvc_models_list stages "$COMP_LINE")" -- "$1"
 }
 """
 )
@@ -105,25 +105,26 @@ _ZSH = (
 _dvc_models_compadd_models() {
   local -a found
   case $PREFIX in
-    *@*) found=(${(f)"$(_dvc_models_known @ "${PREFIX%%@*}")"}) ;;
-    *'#'*) found=(${(f)"$(_dvc_models_known '#' "${PREFIX%%(\\|)'#'*}")"}) ;;
-    *) found=(${(f)"$(_dvc_models_known names)"}) ;;
+    *@*) found=(${(f)"$(_dvc_models_list @ "${PREFIX%%@*}")"}) ;;
+    *'#'*) found=(${(f)"$(_dvc_models_list '#' "${PREFIX%%(\\|)'#'*}")"}) ;;
+    *) found=(${(f)"$(_dvc_models_list names)"}) ;;
   esac
   compadd "$@" -a found
 }
 _dvc_models_compadd_versions() {
-  local -a found=(${(f)"$(_dvc_models_known versions "$words")"})
+  local -a found=(${(f)"$(_dvc_models_list versions "$words")"})
   compadd "$@" -a found
 }
 _dvc_models_compadd_stages() {
-  local -a found=(${(f)"$(_dvc_models_known stages "$words")"})
+  local -a found=(${(f)"$(_dvc_models_list stages "$words")"})
   compadd "$@" -a found
 }
 """
 )
 
 
-def _completes(what: str) -> dict[str, object]:
+def _functions(what: str) -> dict[str, object]:
+    """Return the shell functions for an argument, in the form that shtab expects."""
     return {
         "bash": f"_dvc_models_compgen_{what}",
         "zsh": f"_dvc_models_compadd_{what}",
@@ -131,15 +132,15 @@ def _completes(what: str) -> dict[str, object]:
     }
 
 
-MODEL = _completes("models")
-VERSION = _completes("versions")
-STAGE = _completes("stages")
-
-_BY_ARGUMENT = {"name": MODEL, "version": VERSION, "stage": STAGE}
+_BY_ARGUMENT = {
+    "name": _functions("models"),
+    "version": _functions("versions"),
+    "stage": _functions("stages"),
+}
 
 
 def complete_models(parser: argparse.ArgumentParser) -> None:
-    """Let shells complete the arguments of a command that takes models."""
+    """Complete the arguments ``name``, ``--version`` and ``--stage`` of a command."""
     for action in parser._actions:
         if action.dest in _BY_ARGUMENT:
             action.complete = _BY_ARGUMENT[action.dest]  # type: ignore[attr-defined]

@@ -1,18 +1,23 @@
-"""Options that several commands of ``dvc models`` take, each with one text."""
+"""Options that several commands of ``dvc models`` share, each listed once."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dvc.cli import DvcParserError, formatter
 from dvc.cli.parser import DvcParser
 
-from dvc_studio_models.cli.base import JsonAction, error_to_json, write_json
+from dvc_studio_models.cli.output import JsonAction, error_to_json, write_json
 from dvc_studio_models.errors import UsageError
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Callable
+
+    from dvc_studio_models.model import PullOptions
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -20,12 +25,12 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 
 class Parser(DvcParser):  # type: ignore[misc]  # DVC is untyped
-    """Prints a usage error as JSON, not the help, if ``--json`` is given."""
+    """Prints a usage error as JSON instead of the help if ``--json`` is given."""
 
     _is_json = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; unknown arguments are reported here, where ``--json`` is known."""
+        """Parse arguments; report unknown ones, which DVC would report later."""
         self._is_json = "--json" in args
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
@@ -33,7 +38,7 @@ class Parser(DvcParser):  # type: ignore[misc]  # DVC is untyped
         return namespace, unknown
 
     def error(self, message: str, cmd_cls: Any = None) -> NoReturn:
-        """Log the message, then print it as JSON or print the help.
+        """Log the message, then print JSON or the help.
 
         Raises:
             DvcParserError: Always.
@@ -55,14 +60,14 @@ def add_command(
     summary: str,
     description: str | None = None,
 ) -> argparse.ArgumentParser:
-    """Add a command, the way DVC's own modules do.
+    """Add a command as DVC's own modules do.
 
     Args:
-        commands: Where to.
-        parent_parser: Brings ``-q``, ``-v`` and ``-h``.
-        name: What the user types.
-        summary: One sentence, for the list of commands.
-        description: What ``--help`` begins with; the summary by default.
+        commands: The commands to add it to.
+        parent_parser: Adds ``-q``, ``-v`` and ``-h``.
+        name: The command's name.
+        summary: One sentence for the list of commands.
+        description: The first part of ``--help``; the summary by default.
     """
     return commands.add_parser(
         name,
@@ -74,12 +79,14 @@ def add_command(
 
 
 def add_selectors(parser: argparse.ArgumentParser, verb: str) -> None:
-    """Add ``--stage`` and ``--version``; ``verb`` says what is done with them."""
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--stage", metavar="<stage>", help=f"{verb} what is in this stage, e.g. prod."
+    """Add ``--stage`` and ``--version``; ``verb`` begins their help."""
+    selectors = parser.add_mutually_exclusive_group()
+    selectors.add_argument(
+        "--stage",
+        metavar="<stage>",
+        help=f"{verb} the version assigned to this stage, e.g. prod.",
     )
-    which.add_argument(
+    selectors.add_argument(
         "--version",
         "--rev",
         metavar="<version>",
@@ -88,11 +95,12 @@ def add_selectors(parser: argparse.ArgumentParser, verb: str) -> None:
 
 
 def add_repo(parser: argparse.ArgumentParser) -> None:
-    """Add what tells the repo where the Git remote does not."""
+    """Add the options that select the repo: ``--repo`` and ``--git-remote``."""
     parser.add_argument(
         "--repo",
         metavar="<url>",
-        help="Git repo as Studio knows it (default: inferred from the Git remote).",
+        help="Git repo URL as registered in Studio (default: inferred from the Git "
+        "remote).",
     )
     parser.add_argument(
         "--git-remote", metavar="<name>", help="Git remote to infer the repo from."
@@ -100,14 +108,41 @@ def add_repo(parser: argparse.ArgumentParser) -> None:
 
 
 def add_source(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add ``--source``; ``text`` is its help."""
+    """Add ``--source`` with this help."""
     parser.add_argument("--source", choices=["studio", "remote", "cache"], help=text)
 
 
 def add_json(parser: argparse.ArgumentParser, kind: str = "object") -> None:
-    """Add ``--json``; ``kind`` names what is printed in JSON's words."""
+    """Add ``--json``; ``kind`` is the type of the JSON value that is printed."""
     parser.add_argument(
         "--json",
         action=JsonAction,
         help=f"Print one JSON {kind} and nothing else on stdout.",
     )
+
+
+def read_options(args: argparse.Namespace, **others: object) -> PullOptions:
+    """Build the options of a pull from the arguments of the same names.
+
+    Args:
+        args: Parsed arguments.
+        others: Options that no single argument sets.
+    """
+    from dvc_studio_models.model import PullOptions
+
+    names = {field.name for field in dataclasses.fields(PullOptions)}
+    given = {name: value for name, value in vars(args).items() if name in names}
+    return PullOptions(**{**given, **others})
+
+
+def bounded_int(least: int, most: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers within bounds, for ``type`` of an argument."""
+
+    def read(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if least <= int(text) <= most:
+                return int(text)
+        msg = f"{text!a} is not a number from {least} to {most}"
+        raise argparse.ArgumentTypeError(msg)
+
+    return read

@@ -1,7 +1,6 @@
-"""What the user sees while bytes arrive: nothing, a bar, or a line now and then.
+"""Progress of downloads: a bar on a terminal, a line every few seconds elsewhere.
 
-Owns drawing. The flow tells how many bytes are there and how many there will be; it
-knows no terminal. Everything goes to stderr: stdout is for results.
+Writes to stderr; stdout is for results.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import Progress
 
-LINE_EVERY_S = 5.0  # keeps a CI log alive, and short
+LINE_EVERY_S = 5.0  # often enough for CI systems that stop silent jobs
 
 
 class BarProgress:
@@ -34,7 +33,7 @@ class BarProgress:
         if self._bar is None:
             from dvc.progress import Tqdm
 
-            # What an earlier pull left is done already and says nothing of the rate.
+            # Bytes of an earlier pull do not count for the rate.
             self._bar = Tqdm(
                 desc=self._description, bytes=True, total=total, initial=done
             )

@@ -1,8 +1,4 @@
-"""Parser and commands of ``dvc models``: argv in, text or JSON out.
-
-Owns what the user types and reads. Imports nothing heavy before a command runs, so that
-``dvc --help`` stays as fast as it was.
-"""
+"""``dvc models pull``."""
 
 from __future__ import annotations
 
@@ -11,53 +7,53 @@ from typing import TYPE_CHECKING, Any
 from dvc.cli.completion import FILE
 
 from dvc_studio_models.cli import completion
-from dvc_studio_models.cli.base import CmdModels, format_head
+from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import (
-    Parser,
     add_command,
     add_json,
     add_repo,
     add_selectors,
     add_source,
+    read_options,
+)
+from dvc_studio_models.cli.output import (
+    align,
+    format_model,
+    format_size,
+    model_to_json,
 )
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from dvc_studio_models.cli.options import Commands
-    from dvc_studio_models.model import FileResult, ModelResult, PullResult
+    from dvc_studio_models.model import FileResult, PullResult
 
 _ORIGINS = {"remote": "the DVC remote", "cache": "the DVC cache"}
+_VERIFICATIONS = {
+    "git": "verified against Git",
+    "lock": "verified against the lock file",
+    "url": "verified by the hash in the URL",
+    "storage": "verified by the storage's hash",
+    "size": "not verified: neither Git nor Studio has a hash",
+}
+"""Text for each value of ``verified_by``, the strongest first."""
 
 
 class CmdModelsPull(CmdModels):
-    """``dvc models pull``."""
+    """Pulls models, or prints the URLs of their files."""
 
     def run(self) -> int:
-        """Pull, and print what came."""
+        """Pull, and print the result."""
         from dvc.ui import ui
 
         from dvc_studio_models.cli.progress import make_progress
-        from dvc_studio_models.model import PullOptions
         from dvc_studio_models.operations.pull import download_urls, pull
 
         args = self.args
-        options = PullOptions(
-            repo=args.repo,
-            git_remote=args.git_remote,
-            out=args.out,
-            include=args.include,
-            exclude=args.exclude,
-            source=args.source,
-            lock=args.lock,
-            locked=args.locked,
-            force=args.force,
-            cache=args.cache,
-            dry_run=args.dry_run or args.check,
-            ask_sizes=args.dry_run,
-            jobs=args.jobs,
-            wait_for_lock=getattr(args, "wait_for_lock", False),  # from DVC 3.61 on
+        options = read_options(
+            args, dry_run=args.dry_run or args.check, ask_sizes=args.dry_run
         )
         which = {"stage": args.stage, "version": args.version, "options": options}
         if args.urls:
@@ -68,8 +64,9 @@ class CmdModelsPull(CmdModels):
         if args.json:
             self.print_json(_to_json(result))
         elif not args.check:
-            ui.write(format_result(result, dry_run=args.dry_run))
-        return int(args.check and _would_change(result))
+            ui.write(_format_result(result, dry_run=args.dry_run))
+        would_change = any(file.action != "unchanged" for file in _files(result))
+        return int(args.check and would_change)
 
     def _print_urls(self, urls: Mapping[str, str]) -> int:
         from dvc.ui import ui
@@ -82,105 +79,55 @@ class CmdModelsPull(CmdModels):
         return 0
 
 
-def _would_change(result: PullResult) -> bool:
-    files = [file for model in result.models for file in model.files]
-    return any(file.action != "unchanged" for file in files)
+def _files(result: PullResult) -> list[FileResult]:
+    return [file for model in result.models for file in model.files]
 
 
-def format_result(result: PullResult, *, dry_run: bool) -> str:
-    """Write for people what was asked, what it is, and what became of each file."""
+def _format_result(result: PullResult, *, dry_run: bool) -> str:
     origin = _ORIGINS.get(result.source, result.repo)
-    blocks = [_format_model(model, origin) for model in result.models]
-    return "\n".join([*blocks, _format_summary(result, dry_run=dry_run)])
-
-
-def _format_model(model: ModelResult, origin: str) -> str:
-    from dvc_studio_models.model import format_bytes
-
-    rows = [
-        (file.path, "" if file.size is None else format_bytes(file.size), file.action)
-        for file in model.files
-    ]
-    path_width = max((len(path) for path, _, _ in rows), default=0)
-    size_width = max((len(size) for _, size, _ in rows), default=0)
-    lines = [
-        f"  {path:<{path_width}}   {size:>{size_width}}  {action}"
-        for path, size, action in rows
-    ]
-    return "\n".join([f"{format_head(model)} from {origin}", *lines])
+    lines = []
+    for model in result.models:
+        lines.append(f"{format_model(model)} from {origin}")
+        rows = [(f"{f.path} ", format_size(f), f.action) for f in model.files]
+        lines.extend(align(rows, "<><"))
+    return "\n".join([*lines, _format_summary(result, dry_run=dry_run)])
 
 
 def _format_summary(result: PullResult, *, dry_run: bool) -> str:
     from dvc_studio_models.model import format_bytes
 
-    files = [file for model in result.models for file in model.files]
+    files = _files(result)
     total = sum(file.size or 0 for file in files)
     count = f"{len(files)} file{'' if len(files) == 1 else 's'}, {format_bytes(total)}"
     if dry_run:
         return f"{count}; nothing was changed"
-    return f"{count} in {result.seconds:.1f} s, {_verified(files)}"
+    return f"{count} in {result.seconds:.1f} s, {_format_verification(files)}"
 
 
-def _verified(files: list[FileResult]) -> str:
-    words = {
-        "git": "verified against Git",
-        "lock": "verified against the lock file",
-        "url": "verified by the hash in the URL",
-        "storage": "verified by the storage's hash",
-        "size": "not verified: neither Git nor Studio knows a hash",
-    }
-    weakest = [by for by in words if by in {file.verified_by for file in files}]
-    return words[weakest[-1]] if weakest else "nothing to verify"
+def _format_verification(files: Sequence[FileResult]) -> str:
+    used = {file.verified_by for file in files}
+    texts = [text for value, text in _VERIFICATIONS.items() if value in used]
+    return texts[-1] if texts else "nothing to verify"
 
 
 def _to_json(result: PullResult) -> dict[str, Any]:
     return {
         "repo": result.repo,
-        "models": [
-            {
-                "name": model.ref.name,
-                "requested": model.ref.requested,
-                "version": model.version,
-                "commit": model.commit,
-                "files": [vars(file) for file in model.files],
-            }
-            for model in result.models
-        ],
+        "models": [model_to_json(model.ref, model) for model in result.models],
         "bytes_downloaded": result.bytes_downloaded,
         "seconds": round(result.seconds, 3),
     }
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-    parent_parser: argparse.ArgumentParser,
-) -> None:
-    """Add ``models`` to DVC's commands, the way DVC's own modules do."""
-    summary = "Pull registered models through DVC Studio."
-    models = add_command(subparsers, parent_parser, "models", summary=summary)
-    commands: Commands = models.add_subparsers(
-        parser_class=Parser,
-        dest="cmd",
-        metavar="command",
-        required=True,
-        help="Use `dvc models CMD --help` for command-specific help.",
+def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> None:
+    """Add ``pull`` to the commands of ``dvc models``."""
+    parser = add_command(
+        commands,
+        parent_parser,
+        "pull",
+        summary="Download registered models to their paths in the workspace and "
+        "verify them.",
     )
-    from dvc_studio_models.cli.list import add_parser as add_list
-    from dvc_studio_models.cli.serve import add_parser as add_serve
-    from dvc_studio_models.cli.status import add_parser as add_status
-
-    _add_pull(commands, parent_parser)
-    add_list(commands, parent_parser)
-    add_status(commands, parent_parser)
-    add_serve(commands, parent_parser)
-
-
-def _add_pull(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    parent_parser: argparse.ArgumentParser,
-) -> None:
-    summary = "Bring registered models to their paths in the workspace, verified."
-    parser = add_command(commands, parent_parser, "pull", summary=summary)
     parser.add_argument(
         "name",
         nargs="*",
@@ -196,79 +143,14 @@ def _add_pull(
         metavar="<path>",
         help="Folder to place the files under (default: the root of the Git repo).",
     )
-    _add_pins(parser)
-    _add_switches(parser)
-    completion.complete_models(parser)
-    parser.set_defaults(func=CmdModelsPull)
-
-
-def _add_pins(parser: argparse.ArgumentParser) -> None:
-    pins = parser.add_mutually_exclusive_group()
-    lock = pins.add_argument(
-        "--lock",
-        nargs="?",
-        const=True,
-        default=False,
-        metavar="<file>",
-        help="Pin the versions and hashes that were pulled in a lock file (default: "
-        "models.lock in the root of the Git repo).",
-    )
-    locked = pins.add_argument(
-        "--locked",
-        nargs="?",
-        const=True,
-        default=False,
-        metavar="<file>",
-        help="Pull exactly what the lock file pins, wherever stages are by now; "
-        "without a name all of its models.",
-    )
-    for action in (lock, locked):
-        action.complete = FILE  # type: ignore[attr-defined]
+    _add_lock_files(parser)
     add_source(
         parser,
-        "Where to pull from: Studio (default), or by local Git tags from your own "
-        "DVC remote, or from nothing but the DVC cache.",
+        "'studio' (default), 'remote' (your DVC remote) or 'cache' (the DVC cache "
+        "only); the last two resolve versions from local Git tags.",
     )
-
-
-def _add_switches(parser: argparse.ArgumentParser) -> None:
-    for name, which in (("include", "Pull only"), ("exclude", "Do not pull")):
-        parser.add_argument(
-            f"--{name}",
-            action="append",
-            default=[],
-            metavar="<glob>",
-            help=f"{which} the files whose path in the repo matches; may be repeated.",
-        )
-
-    parser.add_argument(
-        "-f",
-        "--force",
-        action="store_true",
-        help="Replace files whose content would be lost.",
-    )
-    parser.add_argument(
-        "--no-cache",
-        dest="cache",
-        action="store_false",
-        help="Do not keep a copy in the DVC cache.",
-    )
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="Only tell what would be done to each file.",
-    )
-    instead.add_argument(
-        "--check",
-        action="store_true",
-        help="Print nothing, change nothing, and exit with 1 if anything would change.",
-    )
-    instead.add_argument(
-        "--urls",
-        action="store_true",
-        help="Only print each file's path and signed URL, separated by a tab.",
-    )
+    _add_file_options(parser)
+    _add_modes(parser)
     add_json(parser)
     parser.add_argument(
         "-j",
@@ -276,5 +158,56 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=16,
         metavar="<number>",
-        help="Concurrent connections (default: 16).",
+        help="Number of concurrent connections (default: 16).",
     )
+    completion.complete_models(parser)
+    parser.set_defaults(func=CmdModelsPull)
+
+
+def _add_lock_files(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    texts = {
+        "--lock": "Write the pulled versions and hashes to a lock file (default: "
+        "models.lock in the root of the Git repo).",
+        "--locked": "Pull exactly what the lock file pins, even if stages have moved. "
+        "Without NAMEs: all locked models.",
+    }
+    for name, text in texts.items():
+        group.add_argument(
+            name, nargs="?", const=True, default=False, metavar="<file>", help=text
+        ).complete = FILE  # type: ignore[attr-defined]
+
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    for name, verb in (("include", "Pull only"), ("exclude", "Do not pull")):
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="<glob>",
+            help=f"{verb} files whose path in the repo matches; may be repeated.",
+        )
+    parser.add_argument(
+        "-f",
+        "--force",
+        action="store_true",
+        help="Replace files even if their content would be lost.",
+    )
+    parser.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="Do not store a copy in the DVC cache.",
+    )
+
+
+def _add_modes(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    texts = {
+        "--dry-run": "Show what would be done without doing it.",
+        "--check": "Print nothing, change nothing, and exit with 1 if anything would "
+        "change.",
+        "--urls": "Only print each file's path and signed URL, separated by a tab.",
+    }
+    for name, text in texts.items():
+        group.add_argument(name, action="store_true", help=text)

@@ -1,9 +1,7 @@
-"""``dvc models serve``: argv in; what must not be served is refused here."""
+"""``dvc models serve``. Owns the rules on tokens and on who may connect."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import os
 import re
 from pathlib import Path
@@ -12,14 +10,16 @@ from typing import TYPE_CHECKING
 from dvc.cli import completion
 
 from dvc_studio_models.cli.base import CmdModels
-from dvc_studio_models.cli.options import add_command
+from dvc_studio_models.cli.options import add_command, bounded_int
 from dvc_studio_models.errors import StudioConfigError, UsageError
 from dvc_studio_models.registry.urls import is_loopback_host
 from dvc_studio_models.server.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import argparse
+    from collections.abc import Mapping
 
+    from dvc_studio_models.cli.options import Commands
 
 TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
 LAST_PORT = (1 << 16) - 1
@@ -29,15 +29,15 @@ DESCRIPTION = """\
 Serve Studio's model registry API from local clones or bare repos.
 
 Clients set DVC_STUDIO_URL to this server's address, and DVC_STUDIO_TOKEN to one of its
-tokens. A repo is known by the URLs of its Git remotes, by its own path, and by NAME in
-NAME=PATH. New tags are seen while the server runs. The files come from each DVC
+tokens. A repo is identified by the URLs of its Git remotes, by its path, and by NAME in
+NAME=PATH. New tags are picked up while the server runs. Files come from each DVC
 project's default remote: S3, Azure, Google Cloud, http without a password, or a local
-folder. Credentials are those of DVC's config and of the environment, and stay here.
+folder. Credentials are taken from DVC's config and the environment, and never sent.
 """
 
 
 class CmdModelsServe(CmdModels):
-    """Run the server until it is stopped."""
+    """Runs the server until it is stopped."""
 
     def run(self) -> int:
         """Serve."""
@@ -66,15 +66,15 @@ class CmdModelsServe(CmdModels):
 
 
 def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str] | None:
-    """Give the accepted tokens with their owners' names, None to ask for none.
+    """Return the accepted tokens with their owners' names; None accepts everybody.
 
     Raises:
-        UsageError: A token file, although nobody shall be asked.
+        UsageError: A token file is given together with ``--no-auth``.
         StudioConfigError: There is no token, or one that no client can send.
     """
     if no_auth:
         if token_file:
-            msg = "'--token-file' and '--no-auth' exclude each other"
+            msg = "'--token-file' and '--no-auth' cannot be combined"
             raise UsageError(msg)
         return None
     if token_file:
@@ -83,15 +83,22 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
         tokens = {token: ""} if token else {}
     if not tokens:
-        where = f"in '{token_file}'" if token_file else f"in {TOKEN_VARIABLE}"
+        problem = (
+            f"'{token_file}' contains no token"
+            if token_file
+            else f"{TOKEN_VARIABLE} is not set"
+        )
         msg = (
-            f"no token {where} to ask clients for\nSet {TOKEN_VARIABLE}, or use "
-            "'--token-file FILE', or '--no-auth' to serve to this machine's users"
+            f"{problem}\nSet {TOKEN_VARIABLE}, or use '--token-file FILE', or "
+            "'--no-auth' to serve only this machine's users"
         )
         raise StudioConfigError(msg)
     if not all(map(_can_be_sent, tokens)):
         where = f"'{token_file}'" if token_file else TOKEN_VARIABLE
-        msg = f"{where} holds a token that cannot be sent: use printable ASCII alone"
+        msg = (
+            f"{where} contains a token that cannot be sent: use only printable ASCII "
+            "characters and no spaces"
+        )
         raise StudioConfigError(msg)
     return tokens
 
@@ -101,7 +108,7 @@ def _can_be_sent(token: str) -> bool:
 
 
 def read_tokens(path: Path) -> dict[str, str]:
-    """Read ``TOKEN [NAME]`` lines; a ``#`` that begins a word starts a comment.
+    """Read ``TOKEN [NAME]`` lines; a ``#`` at the start of a word begins a comment.
 
     Raises:
         StudioConfigError: The file cannot be read.
@@ -135,27 +142,14 @@ def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
     if is_loopback_host(host):
         return
     if no_auth:
-        msg = f"'--no-auth' is for loopback only, not for '{host}'"
+        msg = f"'--no-auth' works only on loopback, not on '{host}'"
         raise UsageError(msg)
     if not behind_proxy:
         msg = (
-            f"'{host}' is not loopback, and this server speaks no TLS\n"
-            "Put a TLS proxy in front of it, and say so with '--behind-proxy'"
+            f"'{host}' is not loopback, and this server does not support TLS\n"
+            "Put a TLS proxy in front of it, and add '--behind-proxy'"
         )
         raise UsageError(msg)
-
-
-def _within(least: int, most: int) -> Callable[[str], int]:
-    """Make the reader of a number within bounds."""
-
-    def read(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if least <= int(text) <= most:
-                return int(text)
-        msg = f"{text!a} is not a number from {least} to {most}"
-        raise argparse.ArgumentTypeError(msg)
-
-    return read
 
 
 def add_parser(
@@ -184,7 +178,7 @@ def add_parser(
     )
     parser.add_argument(
         "--port",
-        type=_within(0, LAST_PORT),
+        type=bounded_int(0, LAST_PORT),
         default=8501,
         metavar="<number>",
         help="Port to listen on; 0 for a free one (default: 8501).",
@@ -192,15 +186,15 @@ def add_parser(
     parser.add_argument(
         "--token-file",
         metavar="<path>",
-        help="Accepted tokens, one a line, optionally followed by a name; "
-        f"'#' at a word's start begins a comment. Default: {TOKEN_VARIABLE}.",
+        help="File of accepted tokens, one per line, optionally followed by a name; "
+        f"a '#' at the start of a word begins a comment. Default: {TOKEN_VARIABLE}.",
     ).complete = completion.FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--expires",
-        type=_within(1, LONGEST_S),
+        type=bounded_int(1, LONGEST_S),
         default=3600,
         metavar="<seconds>",
-        help=f"Life of a link, {LONGEST_S} at most (default: 3600).",
+        help=f"Lifetime of a link, at most {LONGEST_S} (default: 3600).",
     )
     parser.add_argument(
         "-r",
@@ -211,7 +205,7 @@ def add_parser(
     parser.add_argument(
         "--verify-objects",
         action="store_true",
-        help="Look for the files on the DVC remote before giving links to them, and "
+        help="Check that files are on the DVC remote before sending links to them; "
         "answer 404 if they were not pushed.",
     )
     parser.add_argument(
@@ -222,6 +216,6 @@ def add_parser(
     parser.add_argument(
         "--behind-proxy",
         action="store_true",
-        help="Allow another host than loopback: a TLS proxy is in front.",
+        help="Allow a host other than loopback: a TLS proxy is in front.",
     )
     parser.set_defaults(func=CmdModelsServe)

@@ -1,4 +1,4 @@
-"""``dvc models status``: whether the workspace holds what Studio resolves now."""
+"""``dvc models status``."""
 
 from __future__ import annotations
 
@@ -6,117 +6,123 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.cli import completion
-from dvc_studio_models.cli.base import CmdModels, format_head
+from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import (
     add_command,
     add_json,
     add_repo,
     add_selectors,
     add_source,
+    read_options,
+)
+from dvc_studio_models.cli.output import (
+    align,
+    format_model,
+    format_size,
+    model_to_json,
 )
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
-    from dvc_studio_models.model import FileResult, ModelStatus, StatusResult
+    from dvc_studio_models.cli.options import Commands
+    from dvc_studio_models.model import ModelStatus, StatusResult
 
-DESCRIPTION = """\
-Tell whether the workspace holds what Studio resolves now. Changes nothing.
+SUMMARY = "Check whether the workspace matches what Studio currently serves."
+DESCRIPTION = f"""\
+{SUMMARY} Changes nothing.
 
-Without NAME: every model that models.lock has, and every model that was pulled here,
-with the version or stage it was pulled with; where there are none, all models that
-local Git tags register.
+Without NAME: every model in models.lock and every model that was pulled here, with the
+version or stage it was pulled with; if there are none, all models registered by local
+Git tags.
 
-A locked model is compared with what is locked. Status also reports when the stage it
-was locked from, or the latest version, has since moved on.
-Exits with 1 if a pull, or 'dvc models pull --locked', would change anything. That a
-locked model is outdated does not count.
+A locked model is compared with its lock. Status also reports if the stage it was locked
+from, or the latest version, has moved since.
+Exits with 1 if a pull, or 'dvc models pull --locked', would change anything. An
+outdated lock does not affect the exit code.
 """
 
 
 class CmdModelsStatus(CmdModels):
-    """``dvc models status``."""
+    """Compares the workspace with what Studio serves."""
 
     def run(self) -> int:
         """Compare, and print what a pull would do."""
         from dvc.ui import ui
 
-        from dvc_studio_models.model import PullOptions
         from dvc_studio_models.operations.status import compare
 
         args = self.args
-        options = PullOptions(
-            repo=args.repo, git_remote=args.git_remote, source=args.source
-        )
         result = compare(
-            *args.name, stage=args.stage, version=args.version, options=options
+            *args.name,
+            stage=args.stage,
+            version=args.version,
+            options=read_options(args),
         )
         if args.json:
-            self.print_json(to_json(result))
-        elif not result.models:
-            ui.write("No models: none was pulled here, no GTO tag registers one.")
+            self.print_json(_to_json(result))
+        elif result.models:
+            ui.write(_format_result(result))
         else:
-            ui.write(format_status(result))
+            ui.write(
+                "No models found: nothing was pulled here and no GTO tag registers a "
+                "model."
+            )
         return int(not _is_up_to_date(result))
 
 
 def _is_up_to_date(result: StatusResult) -> bool:
-    return all(model.up_to_date for model in result.models)
+    return all(status.up_to_date for status in result.models)
 
 
-def to_json(result: StatusResult) -> dict[str, Any]:
-    """Give the comparison as ``--json`` prints it."""
+def _to_json(result: StatusResult) -> dict[str, Any]:
     return {
         "repo": result.repo,
         "up_to_date": _is_up_to_date(result),
-        "models": [_model_to_json(model) for model in result.models],
+        "models": [
+            model_to_json(
+                status.pin.ref if status.pin else status.result.ref,
+                status.result,
+                locked=status.pin is not None,
+                outdated=status.outdated,
+                now=status.now,
+                up_to_date=status.up_to_date,
+            )
+            for status in result.models
+        ],
     }
 
 
-def _model_to_json(status: ModelStatus) -> dict[str, Any]:
-    model, pin = status.result, status.pin
-    ref = pin.ref if pin else model.ref
-    return {
-        "name": ref.name,
-        "requested": ref.requested,
-        "version": model.version,
-        "commit": model.commit,
-        "locked": pin is not None,
-        "outdated": status.outdated,
-        "now": status.now,
-        "up_to_date": status.up_to_date,
-        "files": [vars(file) for file in model.files],
-    }
-
-
-def format_status(result: StatusResult) -> str:
-    """Write for people which models are up to date, and what a pull would do."""
-    blocks = [_format_model(status) for status in result.models]
+def _format_result(result: StatusResult) -> str:
+    blocks = [_format_status(status) for status in result.models]
     stale = [status for status in result.models if not status.up_to_date]
     unpinned = [str(status.result.ref) for status in stale if not status.pin]
     pinned = [status.result.ref.name for status in stale if status.pin]
     outdated = [str(s.pin.ref) for s in result.models if s.pin and s.outdated]
     hints = (
         (unpinned, "", "to update"),
-        (pinned, " --locked", "to bring what is locked"),
-        (outdated, " --lock", "to lock what is there now"),
+        (pinned, " --locked", "to pull the locked version"),
+        (outdated, " --lock", "to lock the current version"),
     )
-    for names, option, what in hints:
+    for names, option, purpose in hints:
         if names:
             command = f"dvc models pull {shlex.join(names)}{option}"
-            blocks.append(f'  (use "{command}" {what})')
+            blocks.append(f'  (use "{command}" {purpose})')
     if any(file.action == "conflict" for s in stale for file in s.result.files):
-        blocks.append("  (move away what conflicts first, or add --force)")
+        blocks.append("  (move conflicting files first, or add --force)")
     return "\n".join(blocks)
 
 
-def _format_model(status: ModelStatus) -> str:
-    head = _format_pinned(status) if status.pin else format_head(status.result)
+def _format_status(status: ModelStatus) -> str:
+    head = _format_pinned(status) if status.pin else format_model(status.result)
     if status.up_to_date:
         return head if status.outdated else f"{head}: up to date"
-    todo = [file for file in status.result.files if file.action != "unchanged"]
-    return "\n".join([f"{head}:", *_format_files(todo)])
+    rows = [
+        (file.action, file.path, format_size(file))
+        for file in status.result.files
+        if file.action != "unchanged"
+    ]
+    return "\n".join([f"{head}:", *align(rows, "<<<")])
 
 
 def _format_pinned(status: ModelStatus) -> str:
@@ -124,46 +130,28 @@ def _format_pinned(status: ModelStatus) -> str:
     head = f"{ref.name}: {status.result.version} locked"
     if status.outdated:
         now = status.now or "another version"
-        head += f", {ref.selector or 'the latest'} is {now} now"
+        head += f", {ref.selector or 'the latest'} is now {now}"
     return head
 
 
-def _format_files(files: Sequence[FileResult]) -> list[str]:
-    from dvc_studio_models.model import format_bytes
-
-    rows = [
-        (file.action, file.path, "" if file.size is None else format_bytes(file.size))
-        for file in files
-    ]
-    action_width = max(len(action) for action, _, _ in rows)
-    path_width = max(len(path) for _, path, _ in rows)
-    return [
-        f"  {action:<{action_width}}  {path:<{path_width}}  {size}".rstrip()
-        for action, path, size in rows
-    ]
-
-
-def add_parser(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    parent_parser: argparse.ArgumentParser,
-) -> None:
+def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> None:
     """Add ``status`` to the commands of ``dvc models``."""
     parser = add_command(
-        commands,
-        parent_parser,
-        "status",
-        summary="Tell whether the workspace holds what Studio resolves now.",
-        description=DESCRIPTION,
+        commands, parent_parser, "status", summary=SUMMARY, description=DESCRIPTION
     )
     parser.add_argument(
         "name",
         nargs="*",
         metavar="<name>",
-        help="Model: NAME, NAME@VERSION or NAME#STAGE. Default: those pulled here.",
+        help="Model: NAME, NAME@VERSION or NAME#STAGE. Default: see above.",
     )
     add_selectors(parser, "Compare with")
     add_repo(parser)
-    add_source(parser, "Whom to ask: Studio (default), or local Git tags.")
+    add_source(
+        parser,
+        "Where to look up versions: Studio (default), or local Git tags ('remote', "
+        "'cache').",
+    )
     add_json(parser)
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsStatus)

@@ -388,17 +388,17 @@ def test_the_user_s_git_settings_do_not_matter(
     git(history.repo, "config", "tag.sort", "-version:refname")
 
     script = scripts["bash"]
-    offered = ask(script, history.repo, "export COLUMNS=300; _dvc_models_known names")
+    offered = ask(script, history.repo, "export COLUMNS=300; _dvc_models_list names")
 
     assert sorted(offered.split()) == ["a", "b"]
 
 
 def offered_by_shell(script: Path, folder: Path) -> set[str]:
     code = """
-    for name in $(_dvc_models_known names); do
+    for name in $(_dvc_models_list names); do
       echo "$name"
-      _dvc_models_known @ "$name"
-      _dvc_models_known '#' "$name"
+      _dvc_models_list @ "$name"
+      _dvc_models_list '#' "$name"
     done"""
     return set(ask(script, folder, code).split())
 

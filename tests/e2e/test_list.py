@@ -306,7 +306,7 @@ def test_status_tells_of_a_modified_file_and_leaves_it(
     assert rows(done.stdout)[1][:2] == ["conflict", "models/churn.pkl"]
     assert done.stdout.splitlines()[2:] == [
         '  (use "dvc models pull churn" to update)',
-        "  (move away what conflicts first, or add --force)",
+        "  (move conflicting files first, or add --force)",
     ]
     assert path.read_bytes() == b"trained anew"
 

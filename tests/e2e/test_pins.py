@@ -464,11 +464,11 @@ def test_status_tells_what_a_locked_stage_is_now(
 
     assert (fresh.returncode, fresh.stdout) == (0, "churn: v1.0.0 locked: up to date\n")
     assert lagging.returncode == 0
-    assert "churn: v1.0.0 locked, #dev is another version now\n" in lagging.stdout
+    assert "churn: v1.0.0 locked, #dev is now another version\n" in lagging.stdout
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "churn: v1.0.0 locked, #dev is v2.0.0 now\n"
-        "  (use \"dvc models pull 'churn#dev' --lock\" to lock what is there now)\n"
+        "churn: v1.0.0 locked, #dev is now v2.0.0\n"
+        "  (use \"dvc models pull 'churn#dev' --lock\" to lock the current version)\n"
     )
     (model,) = json.loads(as_json.stdout)["models"]
     assert model["requested"] == {"stage": "dev"}
@@ -494,7 +494,7 @@ def test_status_tells_whether_what_is_locked_is_there(
     assert done.stdout.splitlines() == [
         "churn: v1.0.0 locked:",
         f"  download  {PATH}  1.7 KiB",
-        '  (use "dvc models pull churn --locked" to bring what is locked)',
+        '  (use "dvc models pull churn --locked" to pull the locked version)',
     ]
     assert moved_on.returncode == 1
     assert asked.returncode == 0

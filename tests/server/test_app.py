@@ -1538,7 +1538,7 @@ def test_without_a_token_nothing_is_served(project: Project) -> None:
     code, errors = outcome("serve", str(project.repo), token="")
 
     assert code == 251
-    assert "no token in DVC_STUDIO_TOKEN to ask clients for" in errors
+    assert "DVC_STUDIO_TOKEN is not set" in errors
 
 
 @pytest.mark.parametrize(
@@ -1618,7 +1618,7 @@ def test_a_token_that_cannot_be_sent_is_refused(
     with pytest.raises(StudioConfigError) as refused:
         command.choose_tokens(None, no_auth=False)
 
-    assert "DVC_STUDIO_TOKEN holds a token that cannot be sent" in str(refused.value)
+    assert "DVC_STUDIO_TOKEN contains a token that cannot be sent" in str(refused.value)
     assert token not in str(refused.value)
 
 
