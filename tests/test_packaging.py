@@ -175,7 +175,7 @@ def test_dvc_works_without_the_module_of_the_entry_point(unpacked: Environment) 
     helped = unpacked.dvc("--help")
 
     assert helped.returncode == 0
-    assert helped.stderr.startswith("WARNING: left out the command 'models'")
+    assert helped.stderr.startswith("WARNING: skipped the command 'models'")
     assert "models" not in helped.stdout
 
 

@@ -229,7 +229,7 @@ def test_a_broken_command_is_left_out_with_one_warning(
     assert with_broken.stdout == without.stdout
     assert with_broken.stderr.count("\n") == 1
     assert with_broken.stderr.startswith(
-        f"WARNING: left out the command '{module}' ({module}): "
+        f"WARNING: skipped the command '{module}' ({module}): "
     )
 
 

@@ -334,7 +334,7 @@ def test_hard_links_to_another_file_system_are_told_and_the_hint_helps(
     assert done.returncode == 8
     assert done.stderr == (
         f"ERROR: cannot link from '{cache_elsewhere}/files/md5': cache.type is "
-        "'hardlink', and: invalid cross-device link\n"
+        "'hardlink', but: invalid cross-device link\n"
         "Allow copies too: 'dvc config cache.type hardlink,copy'\n"
     )
     assert not (clone / MODEL).exists()

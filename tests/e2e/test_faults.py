@@ -144,7 +144,7 @@ def one_cut(_studio: StudioServer, files: FileServer) -> None:
         (refused_link, 5, "answered 403 Forbidden to a new link too"),
         (missing_object, 5, "it is not in storage"),
         (broken_storage, 5, "storage answered 418"),
-        (wrong_bytes, 6, "is not what was promised"),
+        (wrong_bytes, 6, "does not have the expected content"),
         (one_cut, 0, "trying again"),
     ],
     ids=lambda value: value.__name__ if callable(value) else None,

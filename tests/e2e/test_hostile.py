@@ -524,21 +524,21 @@ LASTING: Mapping[str, tuple[Behaviour, int, str]] = {
     "wrong bytes of the right size": (
         Behaviour(wrong_bytes=True),
         6,
-        "is not what was promised",
+        "does not have the expected content",
     ),
-    "empty": (Behaviour(status=200), 6, "is not what was promised"),
-    "cut short": (Behaviour(resize=-1), 6, "is not what was promised"),
-    "too long": (Behaviour(resize=1), 6, "is not what was promised"),
+    "empty": (Behaviour(status=200), 6, "does not have the expected content"),
+    "cut short": (Behaviour(resize=-1), 6, "does not have the expected content"),
+    "too long": (Behaviour(resize=1), 6, "does not have the expected content"),
     "6 redirects": (Behaviour(redirect=Redirect(hops=6)), 5, "more than 5 redirects"),
     "a redirect to a file": (
         Behaviour(redirect=Redirect(location="file:///etc/passwd?PLANTED_SECRET_KEY")),
         5,
-        "redirects to 'file:///etc/passwd', refused",
+        "redirects to 'file:///etc/passwd', which is refused",
     ),
     "a redirect to a metadata address": (
         Behaviour(redirect=Redirect(location="http://169.254.169.254/latest")),
         5,
-        "redirects to 'http://169.254.169.254/latest', refused",
+        "redirects to 'http://169.254.169.254/latest', which is refused",
     ),
 }
 

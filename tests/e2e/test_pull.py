@@ -353,7 +353,7 @@ def test_a_wrong_byte_in_storage_leaves_the_old_file(
     )
 
     assert done.returncode == 6
-    assert "'models/churn.pkl' is not what was promised" in done.stderr
+    assert "'models/churn.pkl' does not have the expected content" in done.stderr
     assert (clone / "models/churn.pkl").read_bytes() == CHURN["v1.0.0"]
     assert list((clone / ".dvc/cache/parts").iterdir()) == []
 
@@ -544,7 +544,7 @@ def test_a_local_remote_is_unknown_to_a_studio_elsewhere(
     done = run_dvc("models", "pull", "churn", cwd=clone, env={"DVC_STUDIO_TOKEN": "t"})
 
     assert done.returncode == 251
-    assert "is a folder of this machine" in done.stderr
+    assert "is a folder on this machine" in done.stderr
 
 
 def test_a_version_and_a_stage_exclude_each_other(run_dvc: RunDvc, clone: Path) -> None:

@@ -205,7 +205,7 @@ def test_a_remote_that_is_not_there_is_refused_with_those_that_are(
 ) -> None:
     add_remotes(repo, origin=ORIGIN, fork=FORK)
 
-    with pytest.raises(GitRemoteError, match=f"'{name}' .there are: fork, origin"):
+    with pytest.raises(GitRemoteError, match=f"'{name}' .existing: fork, origin"):
         url_of(repo, remote=name)
 
 

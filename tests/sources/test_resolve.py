@@ -209,7 +209,7 @@ def test_a_folder_of_this_machine_is_refused(
 ) -> None:
     git(project.repo, "remote", "set-url", "origin", url)
 
-    with pytest.raises(GitRemoteError, match="is a folder of this machine") as caught:
+    with pytest.raises(GitRemoteError, match="is a folder on this machine") as caught:
         infer_repo_url(clone, SETTINGS, PullOptions())
 
     assert caught.value.exit_code == 251
@@ -337,8 +337,8 @@ def test_a_version_with_another_hash_in_git_is_refused(clone: Clone) -> None:
     old, new = md5(CHURN["v1.0.0"]).value, md5(CHURN["v2.0.0"]).value
 
     assert str(caught.value).startswith(
-        f"'{PATH}' is not what was promised: Git, at churn@v1.0.0, says md5 {old}, "
-        f"got {new}\n"
+        f"'{PATH}' does not have the expected content: Git, at churn@v1.0.0, "
+        f"says md5 {old}, got {new}\n"
     )
     assert caught.value.exit_code == 6
 
@@ -518,7 +518,9 @@ def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
     answer = bert(BERT_V1, BERT["v1.0.0"])
     answer = replace(answer, files=(*answer.files, *strays))
 
-    with pytest.raises(UnsafePathError, match="own path is 'models/bert'") as caught:
+    with pytest.raises(
+        UnsafePathError, match="the model's path 'models/bert'"
+    ) as caught:
         verify(answer, clone)
 
     assert [path for path, _ in caught.value.problems] == [f.path for f in strays]

@@ -242,7 +242,7 @@ def test_a_link_type_that_the_disk_lacks_is_told(project: Path) -> None:
         with opened(project) as store:
             add(store, {md5(CONTENT): CONTENT})
 
-            with pytest.raises(LocalDiskError, match="is 'hardlink', and: "):
+            with pytest.raises(LocalDiskError, match="is 'hardlink', but: "):
                 place(store, project, {"a": md5(CONTENT)})
     finally:
         shutil.rmtree(cache)
