@@ -152,10 +152,7 @@ def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
         raise UsageError(msg)
 
 
-def add_parser(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    parent_parser: argparse.ArgumentParser,
-) -> None:
+def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> None:
     """Add ``serve`` to the commands of ``dvc models``."""
     parser = add_command(
         commands,

@@ -92,7 +92,9 @@ def _listing(store: Store, output: RecordedOutput) -> Listing:
             return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
         except FileNotFoundError:
             presence.raise_if_unreachable(store, digest.algorithm, digest.value)
-            reason = f"the file list of '{path}' is not on the DVC remote; was it pushed?"
+            reason = (
+                f"the file list of '{path}' is not on the DVC remote; was it pushed?"
+            )
         except (ObjectFormatError, KeyError, TypeError):
             reason = f"the file list of '{path}' on the DVC remote is invalid"
     except Exception as exc:  # every service has errors of its own
