@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_JOBS = 16
+MAX_JOBS = 256
+"""Each has a thread, a socket and a file: 1024 open files are a usual limit."""
 STUDIO, REMOTE, CACHE = SOURCES = ("studio", "remote", "cache")
 """Where models can come from: Studio, the user's own DVC remote, the DVC cache."""
 

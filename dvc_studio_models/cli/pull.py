@@ -158,7 +158,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         type=int,
         default=16,
         metavar="<number>",
-        help="Number of concurrent connections (default: 16).",
+        help="Concurrent connections, 1 to 256 (default: 16).",
     )
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsPull)

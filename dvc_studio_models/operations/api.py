@@ -67,7 +67,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         force: Replace files whose content would be lost.
         cache: Keep a copy in the DVC cache.
         dry_run: Only tell what would be done.
-        jobs: The most connections at a time.
+        jobs: The most connections at a time, 1 to 256.
         token: For Studio; by default from the settings, as with ``url``.
         url: Studio's base URL.
         progress: Called from this thread with the bytes at hand and their total, which

@@ -16,7 +16,7 @@ from dvc_studio_models.errors import (
     UsageError,
     VersionUnknownError,
 )
-from dvc_studio_models.model import ModelRef, Pin, PinnedFile
+from dvc_studio_models.model import MAX_JOBS, ModelRef, Pin, PinnedFile
 from dvc_studio_models.registry.lockfile import (
     DEFAULT_NAME,
     check_name,
@@ -63,7 +63,10 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
             not (names or options.locked),
             "no model given: name one or more, or use '--locked'",
         ),
-        (options.jobs < 1, "'--jobs' must be at least 1"),
+        (
+            not 1 <= options.jobs <= MAX_JOBS,
+            f"'--jobs' must be between 1 and {MAX_JOBS}",
+        ),
     )
     for is_so, problem in problems:
         if is_so:

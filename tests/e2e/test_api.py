@@ -99,9 +99,12 @@ def test_no_name_and_no_lock_is_refused(clone: Path) -> None:
         pull(folder=clone)
 
 
-def test_no_connection_at_all_is_refused(clone: Path) -> None:
-    with pytest.raises(UsageError, match="'--jobs' must be at least 1"):
-        pull("churn", folder=clone, jobs=0)
+@pytest.mark.parametrize("jobs", [0, 1_000_000_000])
+def test_a_number_of_connections_out_of_range_is_refused(
+    clone: Path, jobs: int
+) -> None:
+    with pytest.raises(UsageError, match="'--jobs' must be between 1 and 256"):
+        pull("churn", folder=clone, jobs=jobs)
 
 
 def test_a_source_that_there_is_not_is_refused(clone: Path) -> None:

@@ -54,7 +54,6 @@ def names(folder: Path) -> set[str]:
         ),
     ],
 )
-@pytest.mark.cold
 def test_globs_choose_the_files(
     run_dvc: RunDvc, registry: Registry, clone: Path, globs: list[str], left: set[str]
 ) -> None:
@@ -235,11 +234,14 @@ def test_a_model_that_is_named_twice_is_asked_for_once(
     assert "'churn' is given twice: churn@v1.0.0, churn@v2.0.0" in other.stderr
 
 
-def test_no_connection_at_all_is_refused(run_dvc: RunDvc, clone: Path) -> None:
-    done = run_dvc("models", "pull", "churn", "-j", "0", cwd=clone)
+@pytest.mark.parametrize("jobs", ["0", "257", "1000000000"])
+def test_a_number_of_connections_out_of_range_is_refused(
+    run_dvc: RunDvc, clone: Path, jobs: str
+) -> None:
+    done = run_dvc("models", "pull", "churn", "-j", jobs, cwd=clone)
 
     assert done.returncode == 254
-    assert done.stderr == "ERROR: '--jobs' must be at least 1\n"
+    assert done.stderr == "ERROR: '--jobs' must be between 1 and 256\n"
 
 
 def test_asking_in_two_ways_at_once_is_refused(run_dvc: RunDvc, clone: Path) -> None:
