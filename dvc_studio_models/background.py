@@ -7,12 +7,15 @@ even the end of the process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from dvc_studio_models.errors import ThreadLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 _TICK_S = 0.1
 _GRACE_S = 0.5
+_PARALLEL = 16  # more are no faster on any disk
+
+T = TypeVar("T")
 
 
 class Workers:
@@ -53,6 +59,9 @@ class Workers:
         Args:
             tasks: To be started in their order.
             first: Whether before all that wait.
+
+        Raises:
+            ThreadLimitError: The system refuses to start even one thread.
         """
         with self._changed:
             if self.ended:
@@ -64,11 +73,15 @@ class Workers:
             self._hire(len(self._tasks) - self._idle)
             self._changed.notify_all()
 
-    def add_unlimited(self, task: Task) -> None:
-        """Run a task at once, on a thread of its own that the limit does not count."""
+    def add_unlimited(self, task: Task) -> bool:
+        """Run a task at once, on a thread of its own that the limit does not count.
+
+        Returns:
+            Whether it runs: not after the end, and not if the system refuses to start
+            a thread.
+        """
         with self._changed:
-            if not self.ended:
-                self._start(functools.partial(self._run, task))
+            return not self.ended and self._start(functools.partial(self._run, task))
 
     def pause(self, seconds: float) -> None:
         """Let a task wait, unless all ends before."""
@@ -91,15 +104,23 @@ class Workers:
 
     def _hire(self, count: int) -> None:
         for _ in range(min(count, self._limit - self._hired)):
+            if not self._start(self._work):
+                if not self._hired:
+                    raise ThreadLimitError
+                self._limit = self._hired
+                return
             self._hired += 1
             self._idle += 1  # until it takes a task
-            self._start(self._work)
 
-    def _start(self, target: Task) -> None:
+    def _start(self, target: Task) -> bool:
         name = f"dvc-models-{len(self._threads)}"
         thread = threading.Thread(target=target, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
         self._threads.append(thread)
-        thread.start()
+        return True
 
     def _work(self) -> None:
         while (task := self._next()) is not None:
@@ -161,6 +182,7 @@ def run_in_background(
         silent_s: The longest time without a byte, in seconds.
 
     Raises:
+        ThreadLimitError: The system refuses to start a thread.
         TimeoutError: No byte arrived for that long.
     """
     workers = Workers(1)
@@ -169,7 +191,8 @@ def run_in_background(
         work()
         workers.end()
 
-    workers.add_unlimited(work_and_end)
+    if not workers.add_unlimited(work_and_end):
+        raise ThreadLimitError
     before, since = counter.bytes, time.monotonic()
     try:
         while not workers.ended:
@@ -184,3 +207,38 @@ def run_in_background(
         workers.join(_GRACE_S)
     if workers.error:
         raise workers.error
+
+
+def parallel_map(act: Callable[[T], None], items: Iterable[T]) -> None:
+    """Call ``act`` for every item, several at a time, and wait for all.
+
+    The calling thread works too, so it works even if no other thread can be started.
+    A disk writes its journal once for several files that are flushed at a time.
+
+    Args:
+        act: Its first exception is raised here; no item is begun after it.
+        items: In the order in which they are begun.
+    """
+    waiting = deque(items)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):
+            while not errors:
+                item = waiting.popleft()
+                try:
+                    act(item)
+                except BaseException as error:  # noqa: BLE001 - raised below
+                    errors.append(error)
+
+    workers = Workers(_PARALLEL)
+    threads = min(len(waiting), _PARALLEL) - 1
+    while threads > 0 and workers.add_unlimited(work):
+        threads -= 1
+    try:
+        work()
+    finally:
+        waiting.clear()
+        workers.join(threading.TIMEOUT_MAX)
+    if errors:
+        raise errors[0]

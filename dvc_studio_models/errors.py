@@ -50,6 +50,16 @@ class StudioModelsError(DvcException):
         self.args = (self.msg,)
 
 
+class ThreadLimitError(StudioModelsError):
+    """The system refuses to start a thread."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot start a thread: a limit on processes or memory is reached\n"
+            "Raise it: 'ulimit -u', 'ulimit -v', or the pids limit of the container"
+        )
+
+
 class UsageError(StudioModelsError):
     """The arguments contradict each other or cannot be read."""
 

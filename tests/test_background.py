@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from servers import wait_until
 
-from dvc_studio_models.background import Workers
+from dvc_studio_models.background import Workers, parallel_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,3 +164,104 @@ def test_a_failure_beside_ends_all(workers: Workers) -> None:
 
     wait_until(lambda: workers.ended)
     assert isinstance(workers.error, ValueError)
+
+
+def in_python(code: str, *, memory_gib: int) -> str:
+    """Run a program in which each thread takes 1 GiB of a limited address space."""
+    limits = f'ulimit -s {1 << 20} && ulimit -v {memory_gib << 20} && exec "$@"'
+    done = subprocess.run(
+        ["bash", "-c", limits, "bash", sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_tasks_run_on_the_threads_that_the_system_starts() -> None:
+    ran = in_python(
+        """
+import threading
+from dvc_studio_models.background import Workers, parallel_map
+
+workers, done, names = Workers(16), threading.Semaphore(0), set()
+
+def task():
+    names.add(threading.current_thread().name)
+    done.release()
+
+workers.add([task] * 100)
+for _ in range(100):
+    done.acquire()
+workers.end()
+workers.join(5)
+print(0 < len(names) < 4)
+""",
+        memory_gib=3,
+    )
+
+    assert ran == "True\n"
+
+
+def test_no_thread_at_all_is_an_error() -> None:
+    said = in_python(
+        """
+from dvc_studio_models.background import ByteCounter, Workers, run_in_background
+from dvc_studio_models.errors import ThreadLimitError
+
+workers = Workers(16)
+print(workers.add_unlimited(print))
+for start in (
+    lambda: workers.add([print]),
+    lambda: run_in_background(print, ByteCounter(), print),
+):
+    try:
+        start()
+    except ThreadLimitError:
+        print("refused")
+workers.end()
+workers.join(5)
+""",
+        memory_gib=1,
+    )
+
+    assert said == "False\nrefused\nrefused\n"
+
+
+@pytest.mark.parametrize("memory_gib", [1, 3])
+def test_what_is_done_in_parallel_needs_no_other_thread(memory_gib: int) -> None:
+    said = in_python(
+        """
+from dvc_studio_models.background import parallel_map
+
+seen = []
+parallel_map(seen.append, range(50))
+print(sorted(seen) == list(range(50)))
+""",
+        memory_gib=memory_gib,
+    )
+
+    assert said == "True\n"
+
+
+def test_parallel_calls_run_at_the_same_time() -> None:
+    gate = threading.Barrier(16)
+
+    parallel_map(lambda _: gate.wait(10), range(16))
+
+    assert not gate.broken
+
+
+def test_the_first_error_of_parallel_calls_is_raised_and_ends_them() -> None:
+    seen = []
+
+    def act(number: int) -> None:
+        seen.append(number)
+        if number == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        parallel_map(act, range(10_000))
+
+    assert len(seen) < 10_000

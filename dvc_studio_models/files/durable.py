@@ -8,19 +8,18 @@ import mmap
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.background import parallel_map
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
 PIECE_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20
 _BLOCK_BYTES = 4096
-_AT_ONCE = 16  # more are no faster
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # ENOTSUP is EOPNOTSUPP
-
-T = TypeVar("T")
 
 
 def copy(source: Path, target: Path) -> None:
@@ -127,13 +126,6 @@ def fsync_files(files: Iterable[Path]) -> None:
         OSError: The disk refused, or was full all along.
     """
     parallel_map(_fsync_file, files)
-
-
-def parallel_map(act: Callable[[T], None], items: Iterable[T]) -> None:
-    """Do it to many at once: the disk writes its journal once for several of them."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _ in pool.map(act, items):
-            pass
 
 
 def _fsync_file(path: Path) -> None:

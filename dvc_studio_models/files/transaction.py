@@ -19,12 +19,13 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.background import parallel_map
 from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
     WorkspaceError,
 )
-from dvc_studio_models.files.durable import fsync_open, parallel_map
+from dvc_studio_models.files.durable import fsync_open
 from dvc_studio_models.files.folders import FileStamp, SafeFolders, stat_target
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (

@@ -12,15 +12,14 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import queue
 import re
-import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 
+from dvc_studio_models.background import ByteCounter, run_in_background
 from dvc_studio_models.errors import (
     ModelNotFoundError,
     StudioAuthError,
@@ -66,10 +65,6 @@ class _Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class _ReplyTooSlowError(Exception):
-    """Bytes came all the time, but not the last one."""
 
 
 class StudioClient:
@@ -135,7 +130,7 @@ class StudioClient:
                 slow = self._clock() - began > RESOLVE_TIMEOUT_S
                 if is_permanent(error) or (slow and is_unresolved(error)):
                     raise StudioUnreachableError(self.url, why) from None
-            except _ReplyTooSlowError:
+            except TimeoutError:
                 why = f"the reply took more than {self._reply_timeout_s} s"
                 raise StudioUnreachableError(self.url, why) from None
             else:
@@ -157,23 +152,19 @@ class StudioClient:
         return StudioFailedError(self.url, reply.status, why, is_known=is_known)
 
     def _get_in_time(self, query: dict[str, str]) -> _Reply:
-        """Send one question, beside us: a socket's timeout starts anew at each byte."""
-        outcome: queue.SimpleQueue[_Reply | BaseException] = queue.SimpleQueue()
+        """Send one request on another thread.
 
-        def work() -> None:
-            try:
-                outcome.put(self._get_once(query))
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                outcome.put(error)
-
-        threading.Thread(target=work, name="studio", daemon=True).start()
-        try:
-            got = outcome.get(timeout=self._reply_timeout_s)
-        except queue.Empty:
-            raise _ReplyTooSlowError from None
-        if isinstance(got, BaseException):
-            raise got
-        return got
+        A resolver does not react to Ctrl-C, and a socket's timeout starts again with
+        each byte.
+        """
+        replies: list[_Reply] = []
+        run_in_background(
+            lambda: replies.append(self._get_once(query)),
+            ByteCounter(),
+            lambda _: None,
+            silent_s=self._reply_timeout_s,
+        )
+        return replies[0]
 
     def _get_once(self, query: dict[str, str]) -> _Reply:
         url = f"{self.url}{ENDPOINT}?{urlencode(query)}"

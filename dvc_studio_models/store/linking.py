@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.background import parallel_map
 from dvc_studio_models.errors import CacheLinkError, disk_errors
-from dvc_studio_models.files.durable import copy, parallel_map
+from dvc_studio_models.files.durable import copy
 from dvc_studio_models.files.scratch import temporary_folder
 
 if TYPE_CHECKING:

@@ -209,7 +209,7 @@ class Download:
         attempt.plan(divide(missing, most=most, ramp=tuning.ramp), most=most)
         if attempt.in_background:
             hashing = functools.partial(self._hash_in_background, attempt)
-            self._context.workers.add_unlimited(hashing)
+            attempt.in_background = self._context.workers.add_unlimited(hashing)
         self._queue_due(attempt)
 
     def _queue_due(self, attempt: Attempt) -> None:

@@ -442,3 +442,60 @@ def test_a_replaced_file_is_newer_where_the_readme_says_so(
         times.append((clone / MODEL).stat().st_mtime_ns)
 
     assert (times[2] > times[1]) is newer
+
+
+# Limits of the system
+
+
+def pull_with_threads(
+    clone: Path, studio: StudioServer, memory_gib: int
+) -> subprocess.CompletedProcess[str]:
+    """Pull where each thread takes 1 GiB of the address space, all of it limited."""
+    limits = f'ulimit -s {1 << 20} && ulimit -v {memory_gib << 20} && exec "$@"'
+    return subprocess.run(
+        ["bash", "-c", limits, "bash", DVC, "models", "pull", "churn"],
+        cwd=clone,
+        env={**os.environ, **studio.environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_no_thread_at_all_is_an_error_that_names_the_limit(
+    studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, SMALL)
+
+    done = pull_with_threads(clone, studio, memory_gib=1)
+
+    assert done.returncode == 255
+    assert done.stderr.splitlines() == [
+        "ERROR: cannot start a thread: a limit on processes or memory is reached",
+        "Raise it: 'ulimit -u', 'ulimit -v', or the pids limit of the container",
+    ]
+
+
+@pytest.mark.parametrize("memory_gib", [3, 4, 6])
+def test_few_threads_are_enough(
+    studio: StudioServer, file_server: FileServer, clone: Path, memory_gib: int
+) -> None:
+    offer(studio, file_server, LARGE)
+
+    done = pull_with_threads(clone, studio, memory_gib)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (clone / MODEL).read_bytes() == LARGE
+
+
+def test_the_greatest_number_of_connections_works(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    offer(studio, file_server, LARGE)
+
+    command = ("models", "pull", "churn", "--jobs", "256")
+    done = run_dvc(*command, cwd=clone, env=studio.environ)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (clone / MODEL).read_bytes() == LARGE
