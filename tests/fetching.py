@@ -1,4 +1,4 @@
-"""What the tests of the transfer engine share."""
+"""Helpers for tests of the transfer engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HURRIED = replace(IMPATIENT, idle_s=1)
 
 @contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let the system take so much of a file, and refuse the rest, as a full disk."""
+    """Limit files to ``size`` bytes; larger writes fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -43,7 +43,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 @functools.cache
 def noise(size: int, seed: int = 0) -> bytes:
-    """Make bytes that no two places share."""
+    """Return random bytes, the same for the same arguments."""
     return random.Random(seed).randbytes(size)
 
 
@@ -56,7 +56,7 @@ def md5(content: bytes) -> str:
 
 
 class Fetcher:
-    """Publishes contents on a server, and fetches them as a pull does."""
+    """Publishes contents on a server, and downloads them as a pull does."""
 
     def __init__(self, server: FileServer, folder: Path) -> None:
         self.server = server
@@ -66,7 +66,7 @@ class Fetcher:
     def publish(
         self, *contents: bytes, size: int | None = None, expires_s: float = 3600
     ) -> list[ModelFile]:
-        """Store contents, and give the files that Studio would answer."""
+        """Store contents; return the files that Studio would list."""
         files = []
         for number, content in enumerate(contents):
             url = self.server.sign(self.server.store(content), expires_s=expires_s)
@@ -93,7 +93,7 @@ class Fetcher:
         renew: Callable[[], Mapping[str, str]] | None = None,
         progress: Progress | None = None,
     ) -> Generator[list[DownloadedFile]]:
-        """Start to fetch files, as a pull does."""
+        """Start to download files, as a pull does."""
         return fetch(
             files,
             store=PartStore(self.folder),
@@ -106,12 +106,12 @@ class Fetcher:
     def fetch(
         self, files: Sequence[ModelFile], **options: Any
     ) -> dict[str, DownloadedFile]:
-        """Fetch files to the end; path -> what came."""
+        """Download all files; return path -> downloaded file."""
         batches = self.stream(files, **options)
         return {done.file.path: done for batch in batches for done in batch}
 
     def bring(self, content: bytes, **options: Any) -> bytes:
-        """Publish one content, fetch it, and give the bytes that came."""
+        """Publish one content, download it, and return the downloaded bytes."""
         files = self.publish(content)
         (done,) = self.fetch(files, **options).values()
         assert done.size == done.part.path.stat().st_size
@@ -121,5 +121,5 @@ class Fetcher:
 
     @property
     def parts(self) -> list[str]:
-        """Names of what lies in the folder of parts."""
+        """Names of the files and folders in the folder of parts."""
         return sorted(path.name for path in self.folder.glob("*"))

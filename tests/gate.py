@@ -1,4 +1,4 @@
-"""A gate before a server: TLS with certificates of its own, and CONNECT as proxies."""
+"""A gate in front of a server: TLS with test certificates, or CONNECT as a proxy."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ class Authority:
 
 
 class Gate:
-    """Passes bytes on to a server, from TLS or from CONNECT."""
+    """Forwards bytes to a server, from TLS or from CONNECT."""
 
     def __init__(self, port: int, certificate: Path | None = None) -> None:
         """Listen.
 
         Args:
-            port: Of the server behind, on this host.
-            certificate: With its key; None passes on what comes after CONNECT.
+            port: Port of the server behind the gate, on this host.
+            certificate: File with a certificate and its key, for TLS; None for CONNECT.
         """
         self.connects: list[str] = []
         """The head of each CONNECT."""
@@ -126,8 +126,8 @@ class Gate:
                 port = self._connect(sock)
             behind = socket.create_connection(("127.0.0.1", port))
             self._sockets.append(behind)
-            self._start(_pass_on, behind, sock)
-            _pass_on(sock, behind)
+            self._start(_forward, behind, sock)
+            _forward(sock, behind)
 
     def _connect(self, sock: socket.socket) -> int:
         head = b""
@@ -143,7 +143,7 @@ class Gate:
         thread.start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

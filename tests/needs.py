@@ -1,8 +1,8 @@
-"""What tests need of their machine.
+"""Checks for the programs and system features that tests need.
 
-Programs and packages can be installed: without one a test skips on a developer's
-machine, and fails where ``CI`` is set. A second file system and namespaces are for the
-machine to give: without them a test skips anywhere, and says so.
+Programs and packages can be installed. If one is missing, the test is skipped on a
+developer's machine and fails if ``CI`` is set. A second file system and namespaces
+depend on the machine. If one is missing, the test is always skipped, with a reason.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def lacking(reason: str) -> NoReturn:
-    """Skip the test, or fail it where nothing may be lacking."""
+    """Skip the test, or fail it in CI, where everything must be installed."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def need_program(name: str) -> None:
-    """Go on only if it is on the PATH."""
+    """Skip the test unless the program is on PATH."""
     if shutil.which(name) is None:
         lacking(f"{name} is missing")
 
 
 def need_package(module: str) -> None:
-    """Go on only if this environment has it."""
+    """Skip the test unless the package is installed."""
     if importlib.util.find_spec(module) is None:
         name = module.replace("_", "-")
         lacking(f"{name} is missing: pip install {name}")
 
 
 def other_file_system(path: Path) -> Path:
-    """Give a folder that is on another file system than ``path``."""
+    """Return a folder on another file system than ``path``."""
     if not SHARED_MEMORY.is_dir() or SHARED_MEMORY.stat().st_dev == path.stat().st_dev:
         pytest.skip("there is no second file system")
     return SHARED_MEMORY
 
 
 def mount_namespace() -> list[str]:
-    """Give what goes before a command that may mount."""
+    """Return a prefix for commands that need to mount file systems."""
     command = ["unshare", "--mount", "--map-root-user"]
     if subprocess.run([*command, "true"], check=False).returncode:
         pytest.skip("no mount namespace can be made")
@@ -55,9 +55,9 @@ def mount_namespace() -> list[str]:
 
 
 def stranger() -> list[str]:
-    """Give what goes before a command that is to run as a user without a name.
+    """Return a prefix that runs a command as a user without a name.
 
-    It has no right that the modes of files do not give to their owner, who it is here.
+    The user owns the test's files, and has no rights beyond the modes of files.
     """
     command = ["unshare", "--user", "--map-user=6000", "--map-group=6000"]
     if subprocess.run([*command, "true"], check=False, capture_output=True).returncode:
@@ -66,7 +66,7 @@ def stranger() -> list[str]:
 
 
 def give_away(path: Path) -> None:
-    """Make a file or folder that of another user."""
+    """Change the owner of a file or folder to another user."""
     try:
         os.chown(path, 7777, 7777)
     except PermissionError:

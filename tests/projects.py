@@ -1,7 +1,7 @@
-"""Real projects to test against: Git, DVC, a pushed local-folder remote, GTO tags.
+"""Real projects for tests: Git, DVC, a DVC remote in a local folder, GTO tags.
 
-``build_project`` makes one from nothing; ``copy_project`` hands out cheap copies of the
-one made per session. Nothing absolute is stored inside, so a copy works where it lies.
+``build_project`` creates one. ``copy_project`` copies the one that is built once per
+session, which is faster. Projects contain no absolute paths, so copies work anywhere.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.limits import SlowCalls
 
 ORIGIN_URL = "git@git.example.com:acme/models.git"
-"""What the clones call origin; no test ever contacts it."""
+"""URL of the remote ``origin`` in all clones. No test contacts it."""
 
 TOKEN = "isat_tests-only"
-"""What :func:`serving` asks for."""
+"""The token that :func:`serving` accepts."""
 
 MAIN_DVC_YAML = """\
 artifacts:
@@ -73,48 +73,48 @@ _seconds = itertools.count(1_700_000_000)
 
 @dataclass(frozen=True)
 class Project:
-    """One project on disk; all paths lie under ``root``."""
+    """One project on disk; all paths are under ``root``."""
 
     root: Path
 
     @property
     def repo(self) -> Path:
-        """The working clone that everything was made in; ``origin`` is ORIGIN_URL."""
+        """The clone in which everything was created; its ``origin`` is ORIGIN_URL."""
         return self.root / "repo"
 
     @property
     def bare(self) -> Path:
-        """A bare mirror of it."""
+        """A bare mirror of the clone."""
         return self.root / "models.git"
 
     @property
     def storage(self) -> Path:
-        """The DVC remote, a local folder; the config names it ``../../storage``."""
+        """The DVC remote, a local folder; its configured URL is ``../../storage``."""
         return self.root / "storage"
 
     def commit(self, rev: str) -> str:
-        """Full SHA-1 of the commit that ``rev`` (a branch, a tag) is or points at."""
+        """Return the full SHA-1 of the commit of ``rev`` (a branch or tag)."""
         return git(self.repo, "rev-parse", f"{rev}^{{commit}}").strip()
 
     def clone(self, to: Path, *, origin: str = ORIGIN_URL) -> Path:
-        """Clone with tags, without any DVC cache, and call ``origin`` its origin."""
+        """Clone with tags and without a DVC cache; set the URL of its ``origin``."""
         git(self.root, "clone", "--quiet", "--no-hardlinks", str(self.repo), str(to))
         git(to, "remote", "set-url", "origin", origin)
         return to
 
     def tag(self, name: str, rev: str = "HEAD") -> None:
-        """Make an annotated tag, as GTO does, later than every tag before."""
+        """Create an annotated tag, as GTO does, later than all previous tags."""
         git(
             self.repo, "tag", "--annotate", "--message", name, name, f"{rev}^{{commit}}"
         )
 
     def mirror(self) -> None:
-        """Bring the bare mirror up to date with the working clone."""
+        """Push all refs to the bare mirror."""
         git(self.repo, "push", "--quiet", "--mirror", str(self.bare))
 
 
 def git(folder: Path, *args: str) -> str:
-    """Run the real Git, one second later than the last time, and give its stdout."""
+    """Run Git with a date one second after the previous call; return its stdout."""
     date = f"{next(_seconds)} +0000"
     env = {
         **os.environ,
@@ -133,7 +133,7 @@ def git(folder: Path, *args: str) -> str:
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write files by their paths relative to ``folder``."""
+    """Write files (path relative to ``folder`` -> content)."""
     for path, content in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """Read all files below ``folder``, by their paths relative to it."""
+    """Read all files below ``folder``; return path relative to it -> content."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -150,11 +150,11 @@ def read_tree(folder: Path) -> dict[str, bytes]:
 
 
 def init_project(root: Path, *, subdir: str = "") -> Project:
-    """Make an empty Git and DVC project whose default remote is ``root/storage``.
+    """Create an empty Git and DVC project whose default remote is ``root/storage``.
 
     Args:
-        root: Created.
-        subdir: Folder of the Git repo that holds the DVC project, ``""`` for its root.
+        root: Folder to create.
+        subdir: Folder of the DVC project in the Git repo; ``""`` for its root.
     """
     project = Project(root)
     folder = project.repo / subdir
@@ -172,21 +172,21 @@ def init_project(root: Path, *, subdir: str = "") -> Project:
 
 
 def track(folder: Path, *paths: str) -> None:
-    """``dvc add`` and ``dvc push`` the paths of the project at ``folder``."""
+    """Run ``dvc add`` and ``dvc push`` for paths of the project at ``folder``."""
     with Repo(str(folder)) as repo:
         repo.add([str(folder / path) for path in paths])
         repo.push()
 
 
 def commit_all(project: Project, message: str) -> None:
-    """Commit whatever Git sees in the working clone."""
+    """Commit all changes in the clone."""
     git(project.repo, "add", "--all")
     git(project.repo, "commit", "--quiet", "--message", message)
 
 
 @contextlib.contextmanager
 def lock_held(folder: Path) -> Iterator[None]:
-    """Hold the lock of the DVC project at ``folder``, as a command of its own."""
+    """Hold the lock of the DVC project at ``folder`` in another process."""
     code = (
         "import sys; from dvc.repo import Repo, lock_repo\n"
         "with Repo() as repo, lock_repo(repo):\n"
@@ -205,11 +205,11 @@ def lock_held(folder: Path) -> Iterator[None]:
 
 
 def build_project(root: Path) -> Project:
-    """Make the project that most tests use.
+    """Create the project that most tests use.
 
-    ``churn`` (a file), ``bert`` (a directory) and ``services/fraud:fraud``, pushed;
-    churn and bert as v1.0.0 and v2.0.0, fraud as v1.0.0; churn#dev is v1.0.0,
-    churn#prod was v1.0.0 and is v2.0.0. The branch is at v2.0.0.
+    Its models are ``churn`` (a file), ``bert`` (a folder) and ``services/fraud:fraud``,
+    all pushed. churn and bert have v1.0.0 and v2.0.0, fraud has v1.0.0. churn#dev is
+    v1.0.0; churn#prod was v1.0.0 and is v2.0.0. The branch is at v2.0.0.
     """
     project = init_project(root)
     write(
@@ -252,16 +252,16 @@ def copy_project(template_folder: Path, root: Path) -> Project:
     """Copy the session's project to ``root``.
 
     Args:
-        template_folder: Where the session's one is built on first use, e.g.
-            ``tmp_path_factory.getbasetemp() / "template"``.
-        root: Created.
+        template_folder: Folder in which the session's project is built on first use,
+            e.g. ``tmp_path_factory.getbasetemp() / "template"``.
+        root: Folder to create.
     """
     shutil.copytree(_template(template_folder).root, root, symlinks=True)
     return Project(root)
 
 
 def age(repo: Path) -> None:
-    """Let the refs of a clone or a bare repo have been as they are for a while."""
+    """Set old mtimes on the refs of a clone or bare repo, as if unchanged for long."""
     git_dir = repo / ".git" if (repo / ".git").is_dir() else repo
     refs = [git_dir / "HEAD", git_dir / "packed-refs", *git_dir.glob("refs/**")]
     for path in refs:
@@ -281,18 +281,18 @@ def serving(
     open_s: float = 10,
     **limits: int,
 ) -> Iterator[str]:
-    """Run ``dvc models serve`` in a thread, on a free port, and give its URL.
+    """Run ``dvc models serve`` in a thread, on a free port; yield its URL.
 
     Args:
         repos: ``PATH`` or ``NAME=PATH``.
-        tokens: Token -> its owner; only TOKEN by default.
-        no_auth: Ask for no token.
-        expires_s: Life of a link, in seconds.
+        tokens: Token -> owner; default: only TOKEN.
+        no_auth: Require no token.
+        expires_s: Lifetime of a link, in seconds.
         remote: DVC remote to serve from; None for the default one.
-        verify_objects: Give links only to what is there.
+        verify_objects: Check that objects exist before links are returned.
         slow_calls: Called once for each repo.
-        open_s: How long the start waits for Git, in seconds.
-        limits: Those of ``make_server``.
+        open_s: Time limit for Git at the start, in seconds.
+        limits: The limits of ``make_server``.
     """
     from dvc_studio_models.server import app, service
     from dvc_studio_models.server.catalog import repos as catalog

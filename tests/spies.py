@@ -1,6 +1,6 @@
-"""A ``git`` that notes what this package asks it, and hangs when it is told to.
+"""A wrapper of ``git`` that logs the calls of this package, and hangs on demand.
 
-It stands first on PATH, and is the real one to everybody else.
+It comes first on PATH. It passes calls of other programs on to the real Git unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-# Nobody else gives Git this setting.
+# Only this package passes this setting to Git.
 _SCRIPT = """\
 #!/bin/sh
 hangs() {{
@@ -37,13 +37,13 @@ exec '{git}' "$@"
 
 @dataclass(frozen=True)
 class SpyGit:
-    """The program, and what it is told."""
+    """Controls the wrapper, and reads its log."""
 
     folder: Path
 
     @classmethod
     def install(cls, folder: Path, patch: pytest.MonkeyPatch) -> SpyGit:
-        """Put it first on PATH, for as long as ``patch`` lasts."""
+        """Put the wrapper first on PATH until ``patch`` is undone."""
         git = shutil.which("git")
         program = folder / "bin" / "git"
         program.parent.mkdir(parents=True)
@@ -53,19 +53,19 @@ class SpyGit:
         return cls(folder)
 
     def hang(self, *words: str) -> None:
-        """Hang for as long as one of the words is among the arguments."""
+        """Hang calls that have one of the words among their arguments."""
         (self.folder / "hang").write_text(" ".join(words))
 
     def delay(self, seconds: float) -> None:
-        """Answer only after that time."""
+        """Delay every call, in seconds."""
         (self.folder / "delay").write_text(str(seconds))
 
     def forget(self) -> None:
-        """Forget what was asked."""
+        """Clear the log."""
         (self.folder / "asked").unlink(missing_ok=True)
 
     def asked(self, word: str = "") -> int:
-        """Count the calls whose arguments have this word."""
+        """Count the calls that have this word among their arguments."""
         log = self.folder / "asked"
         lines = log.read_text().splitlines() if log.exists() else []
         return sum(word in line.split() for line in lines) if word else len(lines)

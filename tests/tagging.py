@@ -1,4 +1,4 @@
-"""Makes tags of every shape, many at once, and stands between a test and ``git``."""
+"""Creates tags of every form, many at once, and wraps ``git`` with a script."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ TAGGER = "Ada <ada@example.com>"
 
 @dataclass(frozen=True)
 class NewTag:
-    """A tag that is to be made."""
+    """A tag to create."""
 
     name: str
     commit: str
-    """What it is of."""
+    """The tagged commit."""
 
     time: int = 1_700_000_000
-    """In seconds since 1970."""
+    """Seconds since 1970."""
 
     zone: str = "+0000"
     is_lightweight: bool = False
 
 
 def make_commits(repo: Path, count: int) -> list[str]:
-    """Make an empty repository with so many commits on main; give their ids."""
+    """Create a repository with ``count`` empty commits on main; return their IDs."""
     repo.mkdir(parents=True)
     git(repo, "init", "--quiet", "--initial-branch", "main")
     for number in range(count):
@@ -44,7 +44,7 @@ def make_commits(repo: Path, count: int) -> list[str]:
 
 
 def import_tags(repo: Path, tags: Iterable[NewTag]) -> None:
-    """Make tags with one call of Git."""
+    """Create tags with one call of Git."""
     lines = []
     for tag in tags:
         if tag.is_lightweight:
@@ -57,13 +57,13 @@ def import_tags(repo: Path, tags: Iterable[NewTag]) -> None:
 
 
 def delete_tags(repo: Path) -> None:
-    """Leave no tag, loose or packed, in a repository whose other refs are loose."""
+    """Delete all tags, loose and packed. All other refs must be loose."""
     shutil.rmtree(repo / ".git" / "refs" / "tags", ignore_errors=True)
     (repo / ".git" / "packed-refs").unlink(missing_ok=True)
 
 
 def write_tag(repo: Path, name: str, lines: Sequence[bytes | str]) -> str:
-    """Make a tag's object out of its very lines, which Git need not like; its id."""
+    """Create a tag object from lines, which may be invalid; return its ID."""
     raw = b"\n".join(x if isinstance(x, bytes) else x.encode() for x in lines)
     command = ["git", "hash-object", "-t", "tag", "-w", "--stdin", "--literally"]
     done = subprocess.run(command, cwd=repo, input=raw, check=True, capture_output=True)
@@ -73,7 +73,7 @@ def write_tag(repo: Path, name: str, lines: Sequence[bytes | str]) -> str:
 
 
 def write_ref(repo: Path, name: str, content: str) -> None:
-    """Write a loose ref by hand, whatever it is to hold."""
+    """Write any content to a loose ref."""
     path = repo / ".git" / "refs" / "tags" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{content}\n")
@@ -83,9 +83,9 @@ def stand_before_git(folder: Path, patch: pytest.MonkeyPatch, script: str) -> No
     """Put a shell script called ``git`` first on PATH.
 
     Args:
-        folder: Where the script is to be.
-        patch: Of the test.
-        script: Finds the real Git in ``$GIT``.
+        folder: Folder for the script; it is created.
+        patch: The test's ``monkeypatch``.
+        script: Runs the real Git as ``$GIT``.
     """
     folder.mkdir()
     real = shutil.which("git")
@@ -96,7 +96,7 @@ def stand_before_git(folder: Path, patch: pytest.MonkeyPatch, script: str) -> No
 
 
 def count_git(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Let every call of ``git`` leave a line in the file that is given."""
+    """Log the arguments of every ``git`` call; return the log file."""
     log = folder / "calls"
     script = f'echo "$*" >> \'{log}\'\nexec "$GIT" "$@"'
     stand_before_git(folder, patch, script)

@@ -1,4 +1,4 @@
-"""Run a command on a terminal of its own, as people do, and keep what it showed."""
+"""Runs a command in a pseudo-terminal and records its output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def heed_ctrl_c() -> None:
-    """Undo what the children of a background job inherit: they ignore SIGINT."""
+    """Restore SIGINT, which the children of a background job ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -32,10 +32,13 @@ def on_terminal(
     columns: int = 80,
     timeout_s: float = 60,
 ) -> subprocess.CompletedProcess[str]:
-    """Run it where stdin, stdout and stderr are one terminal; stdout is all it showed.
+    """Run a command with a terminal as stdin, stdout and stderr.
+
+    Returns:
+        The exit code, and in ``stdout`` all output.
 
     Raises:
-        TimeoutError: It had not ended in time, and was killed.
+        TimeoutError: The command did not end in time and was killed.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -62,14 +65,14 @@ def on_terminal(
     return subprocess.CompletedProcess(list(command), code, shown.decode(), "")
 
 
-def _read(terminal: int, patience_s: float) -> bytes:
-    """Read what is there; nothing once all who could write have gone."""
-    if not select.select([terminal], [], [], max(patience_s, 0))[0]:
+def _read(terminal: int, timeout_s: float) -> bytes:
+    """Read available output; return nothing when all writers have closed it."""
+    if not select.select([terminal], [], [], max(timeout_s, 0))[0]:
         msg = "the command did not end in time"
         raise TimeoutError(msg)
     try:
         return os.read(terminal, 1 << 16)
     except OSError as error:
-        if error.errno != errno.EIO:  # Linux's word for the end of a terminal
+        if error.errno != errno.EIO:  # Linux raises EIO at the end of a terminal
             raise
         return b""

@@ -1,11 +1,11 @@
-"""Servers to test against: an object store and Studio, real HTTP on loopback.
+"""Servers for tests: object storage and Studio, with real HTTP on loopback.
 
     with FileServer() as files, StudioServer() as studio:
         studio.serve("churn", files.publish({"models/churn.pkl": b"..."}), stage="prod")
         files.script(Behaviour(cut_after=2), busy(503, retry_after=1))
 
-Both record every request (``server.requests``), may change their ``behaviour`` while
-they run, and end at once, whatever their clients or their own stalls are doing.
+Both record every request (``server.requests``). Their ``behaviour`` can be changed
+while they run. They stop at once, even if clients or their own pauses still wait.
 """
 
 from servers.behaviour import (

@@ -1,4 +1,4 @@
-"""How a server treats a request: one frozen value, and ready-made refusals."""
+"""How a server handles a request, as a frozen value, and common error responses."""
 
 from __future__ import annotations
 
@@ -11,96 +11,97 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ENDLESS_BYTES = 1 << 60  # announced for an endless body
+ENDLESS_BYTES = 1 << 60  # Content-Length of an endless body
 
 
 @dataclass(frozen=True)
 class Redirect:
-    """Where a request is sent instead."""
+    """A redirect of a request."""
 
     status: int = 302
     location: str | None = None
-    """Sent as it is; None: the same path on this server, which then answers."""
+    """The ``Location`` header; None: the same path on this server."""
     hops: int = 1
-    """Redirects before the answer, when ``location`` is None."""
+    """Number of redirects before the response, if ``location`` is None."""
     host: str = "127.0.0.1"
-    """Maybe another name of this server (``localhost``), when ``location`` is None."""
+    """A name of this server, such as ``localhost``, if ``location`` is None."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a server does with a request; the default is an honest server.
+    """How a server handles a request; by default correctly.
 
-    ``StudioServer`` obeys the groups from "body" on; the first two are about objects.
+    The first two groups are about objects: ``StudioServer`` uses only the other groups.
     """
 
     # Ranges and identity.
     ranges: bool = True
-    """False: the whole object with 200, whatever was asked."""
+    """False: respond to a Range with 200 and the whole object."""
     accept_ranges: bool = True
     """Whether ``Accept-Ranges: bytes`` is sent."""
     refuse_ranges: bool = False
-    """416 to every Range."""
+    """Respond with 416 to every Range."""
     range_limit: int | None = None
-    """Most bytes of one 206, which says truly what it holds."""
+    """Maximum bytes of one 206; its Content-Range is correct."""
     start_shift: int = 0
-    """Added to what Content-Range names as start and end; the bytes stay right."""
+    """Added to the start and end in Content-Range; the bytes stay correct."""
     total_shift: int = 0
-    """Added to what Content-Range names as total."""
+    """Added to the total size in Content-Range."""
     empty: Literal["nginx", "s3", "azure"] = "nginx"
-    """A Range of an empty object: 200; 416 without Content-Range; 206 ``0--1/0``."""
+    """Response to a Range of an empty object: 200 from nginx; 416 without Content-Range
+    from s3; 206 with ``0--1/0`` from azure."""
     etag: str | None = "strong"
-    """``strong`` (MD5), ``weak``, ``changing`` at every request, or the very header."""
+    """``strong`` (MD5), ``weak``, ``changing`` per request, or any header value."""
     if_match: bool = True
-    """Whether If-Match is honoured with 412; If-Range is not, as in most stores."""
+    """Whether If-Match can cause 412. If-Range is ignored, as by most storage."""
     content_md5: bool = False
     """Send Content-MD5 of the whole object, as Azure does."""
 
     # Signed links.
     signature_required: bool = False
-    """403 unless the path and query are, byte for byte, a link that still lives."""
+    """Respond with 403 unless path and query are a valid link, byte for byte."""
     refuse_head: bool = True
-    """403 to HEAD, as a signed S3 link answers."""
+    """Respond with 403 to HEAD, as S3 does for a signed link."""
 
     # The body.
     wrong_bytes: bool = False
-    """The right size, but the first byte is not the right one."""
+    """The correct size, but a wrong first byte."""
     resize: int = 0
-    """Bytes added at the end or (negative) left out; Content-Length tells the truth."""
+    """Bytes added at the end or (negative) removed; Content-Length matches."""
     endless: bool = False
-    """Zeros follow the body until the client hangs up."""
+    """Zeros follow the body until the client closes the connection."""
     gzip: bool = False
-    """Content-Encoding: gzip, unasked."""
+    """Send ``Content-Encoding: gzip`` although the client did not ask for it."""
     framing: Literal["length", "chunked", "close"] = "length"
-    """How the client learns the end; ``close``: only by the end of the connection."""
+    """How the body ends; ``close``: with the end of the connection."""
     cut_after: int | None = None
-    """Bytes of the body after which the connection ends."""
+    """Number of bytes of the body after which the connection is closed."""
     reset: bool = False
-    """A connection that is cut ends with RST, not FIN."""
+    """Close with RST instead of FIN."""
     close_before_answer: bool = False
-    """Read the request, then end the connection."""
+    """Read the request, then close the connection."""
     keep_alive: bool = True
-    """False: one request a connection."""
+    """False: one request per connection."""
 
-    # The answer itself.
+    # The response.
     status: int | None = None
-    """Answer this and ``reply`` instead of what was asked for."""
+    """Respond with this status and ``reply`` to every request."""
     reply: bytes = b""
-    """Body that goes with ``status``."""
+    """Body of the response with ``status``."""
     headers: Mapping[str, str | None] = field(default_factory=dict)
-    """Set in the answer; None removes."""
+    """Headers to set in the response; None removes a header."""
     redirect: Redirect | None = None
 
     # Time, in seconds.
     delay_s: float = 0
-    """Silence before the first byte of the answer."""
+    """Pause before the first byte of the response."""
     bytes_per_s: int | None = None
-    """Limit of each connection."""
+    """Rate limit of each connection."""
     stall_after: int | None = None
-    """Bytes of the body after which nothing comes for ``stall_s``."""
+    """Number of bytes of the body after which the server pauses for ``stall_s``."""
     stall_s: float = 3600
     no_answer: bool = False
-    """Read the request and stay silent."""
+    """Read the request and never respond."""
     header_drip_s: float = 0
     """Pause after each byte of the status line and headers."""
 
@@ -109,7 +110,7 @@ OK = Behaviour()
 
 
 def json_reply(value: object, status: int = 200) -> Behaviour:
-    """Answer ``value`` as JSON."""
+    """Respond with ``value`` as JSON."""
     return Behaviour(
         status=status,
         reply=json.dumps(value).encode(),
@@ -120,7 +121,7 @@ def json_reply(value: object, status: int = 200) -> Behaviour:
 def busy(
     status: int = 503, *, retry_after: float | datetime | None = None
 ) -> Behaviour:
-    """Refuse for now; Retry-After in seconds or, for a datetime in UTC, as date."""
+    """Refuse temporarily; Retry-After is in seconds, or a date if given in UTC."""
     if isinstance(retry_after, datetime):
         return Behaviour(status=status, headers={"Retry-After": http_date(retry_after)})
     headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
@@ -128,12 +129,12 @@ def busy(
 
 
 def http_date(when: datetime) -> str:
-    """Write ``when``, in UTC, as HTTP headers do."""
+    """Format ``when``, in UTC, for HTTP headers."""
     return format_datetime(when, usegmt=True)
 
 
 def s3_error(status: int, code: str, message: str = "") -> Behaviour:
-    """Refuse as S3 does, with ``code`` in a small XML document."""
+    """Refuse as S3 does, with ``code`` in an XML document."""
     xml = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{message}</Message>"

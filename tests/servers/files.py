@@ -1,4 +1,4 @@
-"""An object store over HTTP, honest or as faulty as asked."""
+"""Object storage over HTTP, which can also respond incorrectly."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class FileServer(Server):
     ) -> None:
         super().__init__(behaviour=behaviour, clock_offset_s=clock_offset_s)
         self.objects = dict(objects or {})
-        self._deaths: dict[str, float] = {}
+        self._expiries: dict[str, float] = {}
         self._md5s: dict[bytes, bytes] = {}
         self._etags = count(1)
 
     def url(self, path: str, *, host: str = "127.0.0.1") -> str:
-        """Give the unsigned address of ``path``."""
+        """Return the unsigned URL of ``path``."""
         return f"{self.origin(host)}{path}"
 
     def store(self, content: bytes, *, dvc2: bool = False, prefix: str = "") -> str:
-        """Keep ``content`` as a DVC remote would, and give its path."""
+        """Store ``content`` as a DVC remote does; return its path."""
         path = object_path(content, dvc2=dvc2, prefix=prefix)
         self.objects[path] = content
         return path
@@ -63,10 +63,10 @@ class FileServer(Server):
         style: Literal["s3", "azure"] = "s3",
         host: str = "127.0.0.1",
     ) -> str:
-        """Issue a new link to ``path``, which dies after ``expires_s`` seconds."""
+        """Return a new link to ``path``, which expires after ``expires_s`` seconds."""
         url = self.url(path, host=host)
         link = signed(url, expires_s=expires_s, now=self.now(), style=style)
-        self._deaths[link.removeprefix(self.origin(host))] = (
+        self._expiries[link.removeprefix(self.origin(host))] = (
             time.monotonic() + expires_s
         )
         return link
@@ -74,24 +74,24 @@ class FileServer(Server):
     def publish(
         self, files: Mapping[str, bytes], *, expires_s: float = 3600
     ) -> Callable[[], dict[str, str]]:
-        """Keep ``files`` (repo path -> content); each call of the result signs anew."""
+        """Store ``files`` (repo path -> content); the result signs new links."""
         paths = {name: self.store(content) for name, content in files.items()}
         return lambda: {
             name: self.sign(path, expires_s=expires_s) for name, path in paths.items()
         }
 
     def revoke(self) -> None:
-        """Let every link issued so far be expired."""
-        self._deaths = dict.fromkeys(self._deaths, float("-inf"))
+        """Make all links expire that were signed so far."""
+        self._expiries = dict.fromkeys(self._expiries, float("-inf"))
 
     @property
     def mangled(self) -> list[str]:
-        """Paths with queries that were asked for, but never issued in these bytes."""
+        """Requested paths with queries that differ from every link that was signed."""
         asked = (exchange.target for exchange in self.requests if exchange.query)
-        return [target for target in asked if target not in self._deaths]
+        return [target for target in asked if target not in self._expiries]
 
     def answer(self, exchange: Exchange) -> Reply:
-        """Answer as S3 or nginx would, within what the behaviour allows."""
+        """Respond as S3 or nginx does, except as the behaviour says."""
         content = self.objects.get(unquote(exchange.path))
         refused = self._refused(exchange)
         if refused is not None:
@@ -118,10 +118,10 @@ class FileServer(Server):
             return ACCESS_DENIED
         if "authorization" in exchange.headers:
             return TWO_AUTHS
-        death = self._deaths.get(exchange.target)
-        if death is None:
+        expiry = self._expiries.get(exchange.target)
+        if expiry is None:
             return BAD_SIGNATURE
-        return REQUEST_EXPIRED if time.monotonic() > death else None
+        return REQUEST_EXPIRED if time.monotonic() > expiry else None
 
     def _identity(self, content: bytes, behaviour: Behaviour) -> dict[str, str]:
         md5 = self._md5(content)
@@ -141,7 +141,7 @@ class FileServer(Server):
         return {"strong": f'"{md5}"', "weak": f'W/"{md5}"'}.get(kind or "", kind)
 
     def _md5(self, content: bytes) -> bytes:
-        """Hash each content once: a big one is asked for in many ranges."""
+        """Return the MD5 of a content; hash it only once for all its ranges."""
         if content not in self._md5s:
             md5 = hashlib.md5(content, usedforsecurity=False)
             self._md5s[content] = md5.digest()
@@ -149,7 +149,7 @@ class FileServer(Server):
 
 
 def _matches(exchange: Exchange, etag: str | None) -> bool:
-    """Compare strongly: a weak ETag matches no If-Match."""
+    """Whether If-Match matches, by strong comparison: a weak ETag never matches."""
     wanted = exchange.headers.get("if-match")
     if wanted in {None, "*"} or not exchange.behaviour.if_match:
         return True
@@ -157,7 +157,7 @@ def _matches(exchange: Exchange, etag: str | None) -> bool:
 
 
 def _ranged(exchange: Exchange, content: bytes) -> Reply | None:
-    """Answer a Range; None where the whole object is the answer."""
+    """Respond to a Range; None if the whole object must be sent."""
     behaviour = exchange.behaviour
     asked = exchange.byte_range
     if asked is None or not behaviour.ranges:
@@ -183,7 +183,7 @@ def _empty(behaviour: Behaviour) -> Reply | None:
 
 
 def _span(asked: tuple[int | None, int | None], size: int) -> tuple[int, int] | None:
-    """Give start and stop in the object; None when nothing of it is asked for."""
+    """Return start and stop in the object; None if the range is outside of it."""
     first, last = asked
     if first is None:
         first, last = max(0, size - (last or 0)), None

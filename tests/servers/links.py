@@ -1,4 +1,4 @@
-"""Paths and signed links as object stores have them, with planted secrets."""
+"""Paths and signed links like those of object storage, with planted secrets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ PLANTED_SECRETS = (
     "PLANTED_SECRET_SESSION",
     "PLANTED_SECRET_KEY",
 )
-"""None of these may ever be seen in output, logs, file names or process arguments."""
+"""These must never appear in output, logs, file names or process arguments."""
 
 _serial = count(1)
 
 
 def object_path(content: bytes, *, dvc2: bool = False, prefix: str = "") -> str:
-    """Give the path under which a DVC remote keeps ``content``.
+    """Return the path of ``content`` on a DVC remote.
 
     Args:
         content: The file's bytes.
-        dvc2: The layout of DVC 2, without ``files/md5``.
+        dvc2: Use the layout of DVC 2, without ``files/md5``.
         prefix: Bucket and folder of the remote, with a leading slash.
     """
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -38,16 +38,16 @@ def signed(
     now: datetime | None = None,
     style: Literal["s3", "azure"] = "s3",
 ) -> str:
-    """Add a query to ``url`` as a store's signature has it; no two are equal.
+    """Add a query with a signature to ``url``. No two results are equal.
 
-    The quoting is odd on purpose (``%7E`` and ``%2f`` in lower case are changed by
-    clients that quote anew), so a link is only good when sent byte for byte.
+    The quoting is unusual on purpose (``%7E``, and ``%2f`` in lower case). Clients that
+    quote a URL again change it, so a link only works if it is sent byte for byte.
 
     Args:
-        url: Without a query.
-        expires_s: Life of the link, rounded to seconds.
-        now: When it is signed; the present if not given.
-        style: Whose names the query uses.
+        url: URL without a query.
+        expires_s: Lifetime of the link, rounded to seconds.
+        now: Time of the signature; default: the current time.
+        style: The storage whose parameters the query uses.
     """
     now = now or datetime.now(timezone.utc)
     query = _azure_query if style == "azure" else _s3_query

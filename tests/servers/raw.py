@@ -1,4 +1,4 @@
-"""A server that says any bytes at all, HTTP or not."""
+"""A server that sends any bytes, whether they are HTTP or not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Answer = Callable[[str], Iterable[bytes]]
-    """Head of a request -> what is sent, after which the connection ends."""
+    """Head of a request -> bytes to send before the connection is closed."""
 
 _RANGE = re.compile(r"(?mi)^range: bytes=(\d+)-(\d+)\r?$")
 
 
 class RawServer:
-    """Answers each request by a callable while its ``with`` block lasts."""
+    """Responds to each request with the result of a callable, in its ``with`` block."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -30,7 +30,7 @@ class RawServer:
                 lines = iter(self.rfile.readline, b"\r\n")
                 head = b"".join(line for line in lines if line).decode("latin-1")
                 outer.heads.append(head)
-                with contextlib.suppress(OSError):  # the client has enough
+                with contextlib.suppress(OSError):  # the client closed the connection
                     for piece in outer.answer(head):
                         self.wfile.write(piece)
 
@@ -54,6 +54,6 @@ class RawServer:
 
 
 def asked_range(head: str) -> tuple[int, int] | None:
-    """Tell the first byte and the last that a request asks for."""
+    """Return the first and last byte of the requested range."""
     match = _RANGE.search(head)
     return (int(match[1]), int(match[2])) if match else None

@@ -1,4 +1,4 @@
-"""What every server of the kit does: listen, record, follow scripts, end at once."""
+"""The base of all servers: listens, records requests, follows scripts, and stops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ServerT = TypeVar("_ServerT", bound="Server")
 
 @dataclass
 class Reply:
-    """An answer, before it meets the wire."""
+    """A response, before it is sent."""
 
     status: int
     body: bytes | memoryview = b""
@@ -35,17 +35,17 @@ class Reply:
 
 
 class Server:
-    """Listens while its ``with`` block lasts; a subclass says what it answers."""
+    """Listens in its ``with`` block; subclasses create the responses."""
 
     def __init__(self, *, behaviour: Behaviour = OK, clock_offset_s: float = 0) -> None:
         self.behaviour = behaviour
-        """For every request that nothing below claims; may be replaced at any time."""
+        """The default for all requests; may be replaced at any time."""
         self.behaviours: dict[str, Behaviour] = {}
-        """For every request of a path."""
+        """Path -> behaviour; overrides the default."""
         self.choose: Callable[[Exchange], Behaviour | None] = lambda _: None
-        """For a request that it picks out, by its range for one."""
+        """Returns the behaviour for selected requests, e.g. by their range."""
         self.clock_offset_s = clock_offset_s
-        """How wrong this server's clock is; shows in Date and in the links it signs."""
+        """Error of this server's clock, in seconds; affects Date and signed links."""
         self._scripts: dict[str | None, deque[Behaviour]] = defaultdict(deque)
         self._exchanges: list[Exchange] = []
         self._connections: dict[Connection, threading.Thread] = {}
@@ -63,11 +63,13 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """Refuse new connections, cut the open ones, wait for their threads."""
+        """Refuse new connections, close the open ones, and wait for their threads."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        with contextlib.suppress(OSError):  # wakes accept(), also where shutdown cannot
+        with contextlib.suppress(
+            OSError
+        ):  # wakes accept(), even where shutdown does not
             socket.create_connection(("127.0.0.1", self.port), SHUTDOWN_S).close()
         self._acceptor.join(SHUTDOWN_S)
         self._listener.close()
@@ -79,36 +81,36 @@ class Server:
             thread.join(SHUTDOWN_S)
 
     def origin(self, host: str = "127.0.0.1") -> str:
-        """Give scheme, host and port."""
+        """Return scheme, host and port."""
         return f"http://{host}:{self.port}"
 
     def script(self, *behaviours: Behaviour, path: str | None = None) -> None:
-        """Queue ``behaviours``, one for each request that comes (for ``path``)."""
+        """Queue ``behaviours``, one for each of the next requests (for ``path``)."""
         with self._lock:
             self._scripts[path].extend(behaviours)
 
     @property
     def requests(self) -> list[Exchange]:
-        """Every request so far, in the order of arrival."""
+        """All requests so far, in order of arrival."""
         with self._lock:
             return list(self._exchanges)
 
     @property
     def bytes_served(self) -> int:
-        """Bytes of all bodies sent so far."""
+        """Number of bytes of all bodies sent so far."""
         return sum(exchange.sent for exchange in self.requests)
 
     def forget(self) -> None:
-        """Start the record of requests anew."""
+        """Clear the list of requests."""
         with self._lock:
             self._exchanges.clear()
 
     def now(self) -> datetime:
-        """Tell the time, in UTC, by this server's clock."""
+        """Return the time of this server's clock, in UTC."""
         return datetime.now(timezone.utc) + timedelta(seconds=self.clock_offset_s)
 
     def answer(self, exchange: Exchange) -> Reply:
-        """Say what ``exchange`` gets from a server that behaves."""
+        """Return the correct response to ``exchange``."""
         raise NotImplementedError
 
     def _accept(self) -> None:
@@ -150,7 +152,7 @@ class Server:
         return None
 
     def _respond(self, connection: Connection, exchange: Exchange) -> bool:
-        """Answer, and say whether the connection lives on."""
+        """Respond; return whether the connection stays open."""
         behaviour = exchange.behaviour
         if behaviour.no_answer:
             connection.wait_for_hangup()
@@ -159,7 +161,7 @@ class Server:
         if behaviour.close_before_answer:
             connection.finish(reset=behaviour.reset)
             return False
-        reply = _dress(self._reply(exchange), behaviour)
+        reply = _change_body(self._reply(exchange), behaviour)
         exchange.status = reply.status
         send_head(connection, self._head(reply, behaviour), behaviour)
         if exchange.method != "HEAD":
@@ -201,16 +203,16 @@ class Server:
 
 
 def free_port() -> int:
-    """Give a port of the loopback that nobody listens on now."""
+    """Return a free port on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None:
-    """Return once ``condition`` holds, for one that a client has come far enough.
+    """Return when ``condition`` holds, e.g. when a client has reached a state.
 
     Raises:
-        TimeoutError: It never did.
+        TimeoutError: The condition did not hold in time.
     """
     end = time.monotonic() + timeout_s
     while not condition():
@@ -220,13 +222,13 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None:
 
 
 def refusal(behaviour: Behaviour) -> Reply:
-    """Turn a ready-made refusal into the answer of a server that behaves."""
+    """Turn an error response into a reply."""
     headers = {name: value for name, value in behaviour.headers.items() if value}
     return Reply(behaviour.status or 500, behaviour.reply, headers)
 
 
-def _dress(reply: Reply, behaviour: Behaviour) -> Reply:
-    """Spoil the body as asked."""
+def _change_body(reply: Reply, behaviour: Behaviour) -> Reply:
+    """Change the body as the behaviour says."""
     body = reply.body
     if behaviour.wrong_bytes and body:
         body = bytes([body[0] ^ 0xFF]) + bytes(body[1:])

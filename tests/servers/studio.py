@@ -1,4 +1,4 @@
-"""Studio's one endpoint, as studio-api.md has it."""
+"""The endpoint of Studio's API that pulls use."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ REPO_REFUSED = (
 )
 
 Links = Mapping[str, str] | Callable[[], Mapping[str, str]]
-"""Repo path -> signed URL, or what gives it anew for every request."""
+"""Repo path -> signed URL, or a callable that returns it for each request."""
 Models = Mapping[tuple[str, str | None], Links]
-"""(name, version or stage, None for the latest) -> its files."""
+"""(name, version or stage; None for the latest) -> files."""
 Responder = Callable[[dict[str, str]], tuple[int, Mapping[str, str], bytes]]
 """Query -> status, headers, body."""
 
 
 class StudioServer(Server):
-    """Serves ``models``, or whatever a callable says to each query."""
+    """Serves ``models``, or the results of a callable for each query."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class StudioServer(Server):
         self.token = token
         self.prefix = prefix
         self.repos: set[str] | None = None
-        """The repos that Studio knows; None: every one."""
+        """The registered repos; None: all repos."""
         self._responder = models if callable(models) else None
         self._models: dict[tuple[str, str | None], Links] = (
             {} if models is None or callable(models) else dict(models)
@@ -50,17 +50,17 @@ class StudioServer(Server):
 
     @property
     def url(self) -> str:
-        """What a user writes as ``studio.url``."""
+        """The value of ``studio.url``."""
         return f"{self.origin()}{self.prefix}"
 
     @property
     def endpoint(self) -> str:
-        """The path of the one endpoint, as scripts and behaviours name it."""
+        """The path of the endpoint, for scripts and behaviours."""
         return f"{self.prefix}{ENDPOINT}"
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment of a user of this Studio."""
+        """The environment variables of a client."""
         return {"DVC_STUDIO_URL": self.url, "DVC_STUDIO_TOKEN": self.token}
 
     def serve(
@@ -71,12 +71,12 @@ class StudioServer(Server):
         version: str | None = None,
         stage: str | None = None,
     ) -> None:
-        """Answer ``files`` for ``name`` at each given selector, or as the latest."""
+        """Serve ``files`` for ``name`` at each given selector, or as the latest."""
         for selector in {version, stage} - {None} or {None}:
             self._models[name, selector] = files
 
     def answer(self, exchange: Exchange) -> Reply:
-        """Answer as Studio would."""
+        """Respond as Studio does."""
         refused = self._refused(exchange)
         if refused is not None:
             return refusal(refused)

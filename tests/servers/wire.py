@@ -1,6 +1,6 @@
-"""The wire: requests read, answers sent, with every fault that a network has.
+"""Reads requests and sends responses, with the faults that a network can have.
 
-On raw sockets: ``http.server`` is too well-behaved to reset, drip or cut.
+It uses raw sockets, because ``http.server`` cannot reset or close connections early.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from servers.behaviour import ENDLESS_BYTES, OK, Behaviour
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SEND_BYTES = 1 << 20  # the kernel takes what fits; larger slices gain nothing
+SEND_BYTES = 1 << 20  # larger slices are not faster
 READ_BYTES = 1 << 16
-LINGER_S = 0.02  # a reset drops what the kernel has not sent yet
+LINGER_S = 0.02  # a reset drops data that the kernel has not sent yet
 
 _ABSOLUTE = re.compile(r"http://([^/]*)(/.*)", re.DOTALL)
 _HOP = re.compile(r"/hop-(\d+)(/.*)", re.DOTALL)
@@ -32,22 +32,22 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass
 class Exchange:
-    """A request, and how far its answer has come."""
+    """A request, and the state of its response."""
 
     connection: int
-    """Number of the TCP connection, from 1: equal numbers tell of keep-alive."""
+    """Number of the TCP connection, from 1. Equal numbers mean keep-alive."""
     method: str
     target: str
-    """Path and query as they were sent."""
+    """Path and query, not decoded."""
     headers: Mapping[str, str]
     """Names in lower case."""
     behaviour: Behaviour = OK
     status: int | None = None
-    """None: no status line was sent (yet)."""
+    """None: no status line was sent yet."""
     hop: int | None = None
-    """Redirects still to come, in a chain of the server's own."""
+    """Number of redirects that follow, in a chain of this server's redirects."""
     proxied_to: str | None = None
-    """Host and port meant, when the client takes this server for its proxy."""
+    """Host and port in the request, if the client uses this server as a proxy."""
     _sent: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -57,7 +57,7 @@ class Exchange:
 
     @property
     def query(self) -> str:
-        """As it was sent: nothing is decoded."""
+        """The query, not decoded."""
         return self.target.partition("?")[2]
 
     @property
@@ -67,7 +67,7 @@ class Exchange:
 
     @property
     def byte_range(self) -> tuple[int | None, int | None] | None:
-        """First and last byte asked for; ``(None, n)`` means the last n bytes."""
+        """First and last requested byte; ``(None, n)`` means the last n bytes."""
         match = _RANGE.fullmatch(self.headers.get("range", ""))
         if match is None or match[0] == "bytes=-":
             return None
@@ -76,13 +76,13 @@ class Exchange:
 
     @property
     def sent(self) -> int:
-        """Bytes of the body that the kernel took, without chunked framing."""
+        """Bytes of the body that the kernel accepted, without chunked framing."""
         with self._lock:
             return self._sent
 
 
 class Connection:
-    """A client's socket: waits that end when the server stops or the client leaves."""
+    """A client's socket. Waits end when the server stops or the client disconnects."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
         sock.setblocking(False)
@@ -92,7 +92,7 @@ class Connection:
         self._unread = b""
 
     def read_head(self) -> str | None:
-        """Give the next request line and headers, or None when the client left."""
+        """Return the next request line and headers; None if the client disconnected."""
         while b"\r\n\r\n" not in self._unread:
             received = self._receive()
             if not received:
@@ -102,10 +102,10 @@ class Connection:
         return head.decode("latin-1")
 
     def send(self, data: bytes | memoryview, exchange: Exchange | None = None) -> None:
-        """Send all of ``data``, counted as body of ``exchange``.
+        """Send all of ``data``, and count it as body of ``exchange``.
 
-        A non-blocking send inside the lock: who reads the count after the last byte has
-        arrived finds that byte counted, and never waits for a slow client.
+        The lock covers a non-blocking send. So a reader of the count never waits for a
+        slow client, and after a byte has arrived, the count includes it.
         """
         rest = memoryview(data)
         while rest:
@@ -117,17 +117,17 @@ class Connection:
             rest = rest[count:]
 
     def pause(self, seconds: float) -> None:
-        """Be silent."""
+        """Send nothing for some seconds."""
         if seconds > 0 and self._stopping.wait(seconds):
             raise ConnectionAbortedError
 
     def wait_for_hangup(self) -> None:
-        """Be silent until the client leaves."""
+        """Send nothing until the client disconnects."""
         while self._receive():
             pass
 
     def finish(self, *, reset: bool = False) -> None:
-        """End the connection, with FIN or RST; the socket is closed by its owner."""
+        """Shut down the connection, with FIN or RST. The owner closes the socket."""
         if reset:
             self.pause(LINGER_S)
             no_linger = struct.pack("ii", 1, 0)
@@ -136,7 +136,7 @@ class Connection:
             self.interrupt()
 
     def interrupt(self) -> None:
-        """Wake whoever waits on this connection, and let that be its end."""
+        """Shut down the connection, which also ends all waits on it."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
@@ -162,7 +162,7 @@ class Connection:
 
 
 def parse(head: str, connection: int) -> Exchange:
-    """Read a request line and headers."""
+    """Parse a request line and headers."""
     request_line, *lines = head.split("\r\n")
     method, target, _ = request_line.split(" ")
     pairs = (line.partition(":") for line in lines)
@@ -177,7 +177,7 @@ def parse(head: str, connection: int) -> Exchange:
 
 
 def send_head(connection: Connection, head: bytes, behaviour: Behaviour) -> None:
-    """Send status line and headers, byte by byte if asked."""
+    """Send status line and headers, byte by byte if ``header_drip_s`` is set."""
     if not behaviour.header_drip_s:
         connection.send(head)
         return
@@ -189,7 +189,7 @@ def send_head(connection: Connection, head: bytes, behaviour: Behaviour) -> None
 def send_body(
     connection: Connection, exchange: Exchange, body: bytes | memoryview
 ) -> None:
-    """Send ``body`` as the behaviour frames, throttles, stalls and cuts it."""
+    """Send ``body`` with the framing, rate, pause and end of the behaviour."""
     behaviour = exchange.behaviour
     started = time.monotonic()
     for piece in _pieces(body, behaviour):
@@ -214,7 +214,7 @@ def _stall(connection: Connection, exchange: Exchange) -> None:
 
 
 def _pieces(body: bytes | memoryview, behaviour: Behaviour) -> Iterator[memoryview]:
-    """Cut the body into slices; one of them starts where the stall is."""
+    """Split the body into slices; one of them starts at the pause."""
     view = memoryview(body)
     size = ENDLESS_BYTES if behaviour.endless else len(view)
     end = size if behaviour.cut_after is None else min(size, behaviour.cut_after)
