@@ -1,10 +1,10 @@
-"""Every failure a user can meet: its facts, its message, its exit code. No I/O.
+"""Every error that users can meet: its facts, its message, its exit code. No I/O.
 
-Each class takes facts and builds its message; nobody else writes prose. A model and a
-hash are taken as anything that prints as one (``ModelRef``, ``Digest``): values import
-errors, not the other way round. A second line,
-where there is one, starts with what to do next. DVC prints an exception's causes, so
-whoever talks HTTP raises ``from None``: a cause would carry the signed URL.
+Each class takes facts and builds the message; no other module writes error messages for
+users. A second line, if any, starts with what to do next. A model or a hash is any
+object that prints as one (``ModelRef``, ``Digest``), since ``model`` imports this
+module. DVC prints the causes of an exception, so code that uses HTTP raises
+``from None``: a cause would contain the signed URL.
 """
 
 from __future__ import annotations
@@ -23,20 +23,25 @@ if TYPE_CHECKING:
 
 
 FORCE_TAGS = "git fetch --tags --force"
-"""Brings annotated tags in the place of lightweight ones, and tags that have moved."""
+"""Replaces lightweight tags with annotated ones, and updates tags that have moved."""
 
 REFRESH_TAGS = "git fetch --prune --prune-tags --force --tags"
-"""Makes the local tags those of the remote, whatever happened to them there."""
+"""Makes the local tags the same as those of the remote."""
 
 
 _DEFAULT_LOCK = "models.lock"
 
 
-def fetching_from(command: str, remote: str | None) -> str:
-    """Name in a command of Git the remote that it is to fetch from; None names none."""
+def fetch_from(command: str, remote: str | None) -> str:
+    """Return a ``git fetch`` command with the remote added; None adds none."""
     if remote is None:
         return command
     return command.replace("git fetch", f"git fetch {shlex.quote(remote)}", 1)
+
+
+def _as_lines(items: Iterable[str]) -> str:
+    """Format each item as an indented line of its own."""
+    return "".join(f"\n  {item}" for item in items)
 
 
 class StudioModelsError(DvcException):
@@ -44,8 +49,8 @@ class StudioModelsError(DvcException):
 
     exit_code = 255
 
-    def suggest(self, hint: str) -> None:
-        """Add one more way out to the message."""
+    def add_hint(self, hint: str) -> None:
+        """Append a line that says what to do."""
         self.msg = f"{self}\n{hint}"
         self.args = (self.msg,)
 
@@ -67,7 +72,7 @@ class UsageError(StudioModelsError):
 
 
 class NothingSelectedError(UsageError):
-    """Globs leave no file to pull."""
+    """No file matches the globs."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
         self.include, self.exclude = tuple(include), tuple(exclude)
@@ -80,7 +85,7 @@ class NothingSelectedError(UsageError):
 
 
 class LockFileError(StudioModelsError):
-    """A lock file cannot be read, or is not of the form that is written here."""
+    """A lock file cannot be read or is invalid."""
 
     exit_code = 251
 
@@ -94,7 +99,7 @@ class LockFileError(StudioModelsError):
 
 
 class NotLockedError(StudioModelsError):
-    """A lock file does not have the model that was named."""
+    """A lock file does not contain a model that was given."""
 
     exit_code = 4
 
@@ -108,13 +113,13 @@ class NotLockedError(StudioModelsError):
 
 
 def _lock_option(path: Path | str) -> str:
-    """Spell the option that writes a lock file."""
+    """Return the option that writes this lock file."""
     is_default = PurePath(path).name == _DEFAULT_LOCK
     return "--lock" if is_default else f"--lock {shlex.quote(str(path))}"
 
 
 class LockMismatchError(StudioModelsError):
-    """Studio serves other content than what was locked."""
+    """The content that Studio serves differs from the lock file."""
 
     exit_code = 1
 
@@ -125,7 +130,7 @@ class LockMismatchError(StudioModelsError):
         *,
         lock: str | None = None,
     ) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
             ref: The locked version.
@@ -133,9 +138,8 @@ class LockMismatchError(StudioModelsError):
             lock: The lock file, as the user names it; None for the default one.
         """
         self.ref, self.differences = ref, tuple(differences)
-        listed = "".join(
-            f"\n  {path}: locked {locked or 'nothing'}, "
-            f"Studio serves {served or 'nothing'}"
+        listed = _as_lines(
+            f"{path}: locked {locked or 'nothing'}, Studio serves {served or 'nothing'}"
             for path, locked, served in self.differences
         )
         super().__init__(
@@ -146,7 +150,7 @@ class LockMismatchError(StudioModelsError):
 
 
 class StudioConfigError(StudioModelsError):
-    """A setting is wrong: says which, and where it can be set."""
+    """A setting is wrong. The message names it and where to set it."""
 
     exit_code = 251
 
@@ -166,7 +170,7 @@ class TokenMissingError(StudioConfigError):
 
 
 class StudioOfflineError(StudioConfigError):
-    """The user's settings forbid to contact Studio."""
+    """The user's settings disable Studio."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -176,7 +180,7 @@ class StudioOfflineError(StudioConfigError):
 
 
 class NotGitRepoError(StudioModelsError):
-    """A Git working tree is needed and there is none here."""
+    """A Git working tree is needed, and the folder is not in one."""
 
     exit_code = 253
 
@@ -188,21 +192,21 @@ class NotGitRepoError(StudioModelsError):
 
 
 class UnreadableRepoError(StudioModelsError):
-    """There is a Git repository, and its files or their owner are refused."""
+    """Git refuses to read a repository, or cannot."""
 
     exit_code = 253
     hint: str | None = None
-    """What to do, where Git's own reason does not say it."""
+    """What to do, if Git's own message does not say it."""
 
     def __init__(self, folder: str, reason: str) -> None:
         self.folder, self.reason = folder, reason
         super().__init__(f"cannot read the Git repository at '{folder}': {reason}")
         if self.hint:
-            self.suggest(self.hint)
+            self.add_hint(self.hint)
 
 
 class ForeignRepoError(UnreadableRepoError):
-    """A Git repository belongs to another user, and Git was not told to trust it."""
+    """A Git repository belongs to another user and is not trusted."""
 
     def __init__(self, folder: str) -> None:
         setting = f"git config --global --add safe.directory {shlex.quote(folder)}"
@@ -211,23 +215,23 @@ class ForeignRepoError(UnreadableRepoError):
 
 
 class ObjectMissingError(UnreadableRepoError):
-    """A clone lacks objects: it is partial or shallow, or damaged."""
+    """Objects are missing in a clone: it is partial, shallow or damaged."""
 
     hint = "Run 'git fetch --refetch --no-filter' there to make the clone complete"
 
 
 class ObjectTooLargeError(UnreadableRepoError):
-    """An object is larger than any that this project reads."""
+    """A Git object is larger than the limit of this project."""
 
 
 class CommitMissingError(ObjectMissingError):
-    """A clone lacks a commit, as a shallow one does."""
+    """A commit is missing in a clone, for example in a shallow one."""
 
     hint = "Run 'git fetch --unshallow --tags' there, or 'git fetch --tags'"
 
 
 class RecordUnreadableError(StudioModelsError):
-    """A commit cannot be read for what it records of a model."""
+    """The DVC files of a model cannot be read at a commit."""
 
     def __init__(self, name: str, commit: str, reason: str) -> None:
         self.name, self.commit, self.reason = name, commit, reason
@@ -237,7 +241,7 @@ class RecordUnreadableError(StudioModelsError):
 
 
 class GitFileMissingError(StudioModelsError):
-    """A model has a file that Git keeps, and the clone does not have it."""
+    """A file of a model is stored in Git, and is missing in the clone."""
 
     exit_code = 4
 
@@ -250,7 +254,7 @@ class GitFileMissingError(StudioModelsError):
 
 
 class NotStoredError(StudioModelsError):
-    """Git knows the version, and DVC has nothing of it that could be pulled."""
+    """A version is registered in Git, but DVC does not store its files."""
 
     exit_code = 4
 
@@ -258,11 +262,11 @@ class NotStoredError(StudioModelsError):
         self.ref, self.reason = ref, reason
         super().__init__(f"'{ref}' cannot be pulled: {reason}")
         if hint:
-            self.suggest(hint)
+            self.add_hint(hint)
 
 
 class NotDvcProjectError(StudioModelsError):
-    """A DVC project is needed and there is none around the models."""
+    """A DVC project is needed, and the models are not in one."""
 
     exit_code = 253
 
@@ -276,7 +280,7 @@ class NotDvcProjectError(StudioModelsError):
 
 
 class GitRemoteError(StudioConfigError):
-    """The repo's URL cannot be told from its Git remotes."""
+    """The repo's URL cannot be inferred from its Git remotes."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -287,38 +291,38 @@ class GitRemoteError(StudioConfigError):
 
     @classmethod
     def outside_git(cls) -> GitRemoteError:
-        """Make the error of who is in no clone and names no repo."""
+        """Return the error for a folder outside Git, without ``--repo``."""
         return cls("this is not a Git repository")
 
     @classmethod
     def local_folder(cls, url: str) -> GitRemoteError:
-        """Make the error of a remote that only this machine has."""
+        """Return the error for a remote that is a local folder."""
         return cls(f"'{url}' is a folder on this machine, which Studio cannot know")
 
     @classmethod
     def unknown(cls, name: str, known: Sequence[str]) -> GitRemoteError:
-        """Make the error of a remote that was named and is not there."""
+        """Return the error for a remote that does not exist."""
         return cls(f"no Git remote '{name}' (existing: {', '.join(known) or 'none'})")
 
     @classmethod
     def without_url(cls, name: str) -> GitRemoteError:
-        """Make the error of a remote that can only be pushed to."""
+        """Return the error for a remote that has only a push URL."""
         return cls(f"the Git remote '{name}' has no URL")
 
     @classmethod
     def undecided(cls, known: Sequence[str]) -> GitRemoteError:
-        """Make the error of too many remotes, or none."""
+        """Return the error for several remotes, or none."""
         if not known:
             return cls("there is no Git remote")
         return cls(f"several Git remotes and no upstream ({', '.join(known)})")
 
 
 class StudioError(StudioModelsError):
-    """Asking Studio failed."""
+    """A request to Studio failed."""
 
 
 class StudioUnreachableError(StudioError):
-    """No answer within the retry budget."""
+    """Studio did not respond in any of the tries."""
 
     exit_code = 5
 
@@ -331,20 +335,21 @@ class StudioUnreachableError(StudioError):
 
 
 class StudioFailedError(StudioError):
-    """Studio answered, and until the last try with failures of its own."""
+    """Studio responded with an error of its own in every try."""
 
     exit_code = 5
 
     def __init__(
         self, url: str, status: int, reason: str, *, is_known: bool = True
     ) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
-            url: Of Studio.
-            status: Of the last answer.
-            reason: What it said, and how often it was asked.
-            is_known: Whether it spoke as Studio does; else a proxy may have answered.
+            url: Studio's URL.
+            status: The HTTP status of the last response.
+            reason: Its message, and the number of tries.
+            is_known: Whether the response has Studio's format; otherwise a proxy may
+                have sent it.
         """
         self.url, self.status, self.reason = url, status, reason
         if status < 500:  # noqa: PLR2004 - an HTTP status
@@ -360,7 +365,7 @@ class StudioFailedError(StudioError):
 
 
 class StudioAuthError(StudioError):
-    """Studio refused the token (401) or what it may do (403)."""
+    """Studio refused the token (401) or its permissions (403)."""
 
     exit_code = 3
 
@@ -387,7 +392,7 @@ class ModelNotFoundError(StudioError):
 
 
 class VersionUnknownError(StudioModelsError):
-    """The local tags cannot tell the version."""
+    """The version cannot be determined from local tags."""
 
     exit_code = 4
 
@@ -398,13 +403,13 @@ class VersionUnknownError(StudioModelsError):
 
     @classmethod
     def outdated(cls, ref: object, remote: str | None) -> VersionUnknownError:
-        """Make the error of tags that say something else than Studio."""
+        """Return the error for tags that differ from what Studio serves."""
         why = "what Studio serves differs from the version in the local tags"
-        return cls(ref, why, hint=f"Run '{fetching_from(REFRESH_TAGS, remote)}'")
+        return cls(ref, why, hint=f"Run '{fetch_from(REFRESH_TAGS, remote)}'")
 
     @classmethod
     def unregistered(cls, ref: object, name: str, commit: str) -> VersionUnknownError:
-        """Make the error of a stage that a lock file cannot name by a version."""
+        """Return the error for a stage whose commit has no version to lock."""
         return cls(
             ref,
             "its stage is assigned to a commit that has no version",
@@ -414,7 +419,7 @@ class VersionUnknownError(StudioModelsError):
 
     @classmethod
     def unread(cls, ref: object, tags: Sequence[str]) -> VersionUnknownError:
-        """Make the error of tags that Git cannot read, and that would matter."""
+        """Return the error for tags of this model that Git cannot read."""
         return cls(
             ref,
             f"Git cannot read {', '.join(tags)}, or the commit is missing",
@@ -424,7 +429,7 @@ class VersionUnknownError(StudioModelsError):
 
     @classmethod
     def lightweight(cls, ref: object, tags: Sequence[str]) -> VersionUnknownError:
-        """Make the error of tags that GTO does not count, and that would matter."""
+        """Return the error for tags of this model that are lightweight."""
         some = "tag" if len(tags) == 1 else "tags"
         return cls(
             ref,
@@ -436,7 +441,7 @@ class VersionUnknownError(StudioModelsError):
 
 
 class StudioResponseError(StudioError):
-    """Studio answered, but not with what its API promises."""
+    """Studio's response is not as its API documents."""
 
     exit_code = 5
 
@@ -446,7 +451,7 @@ class StudioResponseError(StudioError):
 
 
 class StudioRedirectError(StudioError):
-    """Studio sends elsewhere, where the token must not go."""
+    """Studio redirects to another host, which must not get the token."""
 
     exit_code = 5
 
@@ -461,7 +466,7 @@ class StudioRedirectError(StudioError):
 
 
 class DownloadError(StudioModelsError):
-    """Storage did not deliver a file."""
+    """A file could not be downloaded from storage."""
 
     exit_code = 5
 
@@ -471,19 +476,20 @@ class DownloadError(StudioModelsError):
 
 
 class NotInCacheError(StudioModelsError):
-    """The DVC cache lacks files, and nothing else may be asked."""
+    """Files are not in the DVC cache, and no other source is allowed."""
 
     exit_code = 5
 
     def __init__(self, paths: Sequence[str], *, imported: bool = False) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
-            paths: Of the files.
-            imported: Whether another repo keeps some of them, which Studio serves not.
+            paths: The files.
+            imported: Whether some are imported from another repo, so that Studio
+                cannot serve them.
         """
         self.paths = tuple(paths)
-        listed = "".join(f"\n  {path}" for path in self.paths)
+        listed = _as_lines(self.paths)
         hint = "Download them with '--source remote'"
         super().__init__(
             f"these files are not in the DVC cache:{listed}\n"
@@ -492,30 +498,30 @@ class NotInCacheError(StudioModelsError):
 
 
 class DvcRemoteError(StudioModelsError):
-    """The user's own DVC remote did not deliver."""
+    """Files could not be downloaded from the user's DVC remote."""
 
     exit_code = 5
 
     def __init__(self, name: str, problems: Iterable[tuple[str, str]]) -> None:
         self.name, self.problems = name, tuple(problems)
-        listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
+        listed = _as_lines(f"{path}: {reason}" for path, reason in self.problems)
         super().__init__(f"failed to download from the DVC remote '{name}':{listed}")
 
 
 class ImportSourceError(StudioModelsError):
-    """The repo that something was imported from did not deliver it."""
+    """Files could not be downloaded from the repo they are imported from."""
 
     exit_code = 5
 
     def __init__(self, url: str, problems: Iterable[tuple[str, str]]) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
-            url: Of the repo, without secrets.
-            problems: Path, and why.
+            url: The repo's URL, without secrets.
+            problems: Each path and the reason.
         """
         self.url, self.problems = url, tuple(problems)
-        listed = "".join(f"\n  {path}: {reason}" for path, reason in self.problems)
+        listed = _as_lines(f"{path}: {reason}" for path, reason in self.problems)
         super().__init__(
             f"failed to download from '{url}', the repo that these files are "
             f"imported from:{listed}"
@@ -523,7 +529,7 @@ class ImportSourceError(StudioModelsError):
 
 
 class RemoteConfigError(StudioConfigError):
-    """DVC's config names no remote that can be used."""
+    """DVC's config has no usable remote."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -533,7 +539,7 @@ class RemoteConfigError(StudioConfigError):
 
 
 class IntegrityError(StudioModelsError):
-    """The content is not what was promised."""
+    """The content does not match its expected hash or size."""
 
     exit_code = 6
 
@@ -552,11 +558,11 @@ class IntegrityError(StudioModelsError):
             f"got {actual}\nNothing was changed in the workspace"
         )
         if hint:
-            self.suggest(hint)
+            self.add_hint(hint)
 
 
 class ModelMovedError(StudioModelsError):
-    """Studio's answer changed between two requests of one pull."""
+    """Studio served another version in a later request of one pull."""
 
     exit_code = 6
 
@@ -569,13 +575,13 @@ class ModelMovedError(StudioModelsError):
 
 
 class WorkspaceError(StudioModelsError):
-    """The workspace must not be changed that way."""
+    """The workspace must not be changed in this way."""
 
     exit_code = 7
 
 
 class UnsafePathError(WorkspaceError):
-    """Paths must not be written."""
+    """Paths that must not be written."""
 
     def __init__(
         self,
@@ -583,48 +589,48 @@ class UnsafePathError(WorkspaceError):
         *,
         source: str | None = "Studio's reply",
     ) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
-            problems: Path, and why it must not be.
-            source: Who names the paths; None where it is the workspace that is unsafe.
+            problems: Each path and the reason.
+            source: Where the paths come from; None if the workspace is unsafe.
         """
         self.problems = tuple(problems)
         origin = f" from {source}" if source else ""
-        listed = "".join(f"\n  {path!r}: {reason}" for path, reason in self.problems)
+        listed = _as_lines(f"{path!r}: {reason}" for path, reason in self.problems)
         super().__init__(f"refusing to write these paths{origin}:{listed}")
 
     @classmethod
     def no_folder(cls, path: str) -> UnsafePathError:
-        """Make the error of a folder that is none, and must not be followed."""
+        """Return the error for a path that should be a folder."""
         return cls([(path, "it is a symlink or not a folder")], source=None)
 
 
 class TargetExistsError(WorkspaceError):
-    """Content that exists nowhere else is in the way."""
+    """A pull would overwrite content that exists nowhere else."""
 
     reason = "these files have changes that exist nowhere else and would be lost"
     hint = "Move them, or replace them with '--force'"
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = tuple(paths)
-        listed = "".join(f"\n  {path}" for path in self.paths)
+        listed = _as_lines(self.paths)
         super().__init__(f"{self.reason}:{listed}\n{self.hint}")
 
 
 class GitFilesDifferError(WorkspaceError):
-    """A model has files that Git keeps, and the working tree has others."""
+    """Files of a model that are stored in Git differ in the working tree."""
 
     def __init__(self, name: str, command: str, paths: Sequence[str]) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
-            name: Of the model.
-            command: That gets the files out of Git.
-            paths: Of the files.
+            name: The model's name.
+            command: The command that checks the files out.
+            paths: The files.
         """
         self.name, self.command, self.paths = name, command, tuple(paths)
-        listed = "".join(f"\n  {path}" for path in self.paths)
+        listed = _as_lines(self.paths)
         super().__init__(
             f"these files of '{name}' are stored in Git and differ here:{listed}\n"
             f"Run '{command}', then pull again"
@@ -632,14 +638,14 @@ class GitFilesDifferError(WorkspaceError):
 
 
 class TargetChangedError(TargetExistsError):
-    """A target is not what it was when the plan was made."""
+    """A target changed after the plan was made."""
 
     reason = "these files changed during the pull"
     hint = "Nothing was changed in the workspace; pull again"
 
 
 class LockHeldError(WorkspaceError):
-    """Another DVC command holds the project's lock."""
+    """Another DVC process holds the project's lock."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -649,7 +655,7 @@ class LockHeldError(WorkspaceError):
 
 
 class LocalDiskError(StudioModelsError):
-    """The local file system refused: full, read-only, no permission."""
+    """The local file system failed: full, read-only, no permission."""
 
     exit_code = 8
 
@@ -659,11 +665,11 @@ class LocalDiskError(StudioModelsError):
 
 
 class SiteCacheError(LocalDiskError):
-    """DVC's databases, which users of a machine may share, cannot be written."""
+    """DVC's site cache, which users of a machine may share, cannot be written."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(path, reason)
-        self.suggest(
+        self.add_hint(
             "It is in DVC's site cache: set DVC_SITE_CACHE_DIR, or 'dvc config "
             "core.site_cache_dir', to a folder of your own"
         )
@@ -673,16 +679,16 @@ class CacheRefusedError(LocalDiskError):
     """The DVC cache cannot be written."""
 
     def __init__(self, path: Path | str, reason: str, *, needed: bool = False) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
-            path: What refused.
-            reason: In the system's words.
-            needed: Whether the source works through the cache alone.
+            path: The file or folder.
+            reason: The system's message.
+            needed: Whether the source cannot work without the cache.
         """
         super().__init__(path, reason)
         another = "use another one: 'dvc cache dir --local DIR'"
-        self.suggest(
+        self.add_hint(
             f"It is in the DVC cache: {another}"
             if needed
             else f"It is in the DVC cache: pull with '--no-cache', or {another}"
@@ -690,30 +696,30 @@ class CacheRefusedError(LocalDiskError):
 
 
 class CacheLinkError(LocalDiskError):
-    """Files cannot be linked out of the DVC cache as its settings ask for."""
+    """Files cannot be linked from the DVC cache with the configured link types."""
 
     def __init__(self, cache: str, types: Sequence[str], reason: str) -> None:
-        """Take the facts.
+        """Store the facts.
 
         Args:
-            cache: Its folder.
-            types: What ``cache.type`` allows.
-            reason: Why the last of them did not work.
+            cache: The cache's folder.
+            types: The link types of ``cache.type``.
+            reason: Why the last of them failed.
         """
         self.types = tuple(types)
         allowed = ",".join(types)
         super().__init__(
             cache, f"cache.type is '{allowed}', but: {reason}", action="link from"
         )
-        self.suggest(f"Allow copies too: 'dvc config cache.type {allowed},copy'")
+        self.add_hint(f"Allow copies too: 'dvc config cache.type {allowed},copy'")
 
 
 class LockUnsupportedError(LocalDiskError):
-    """The file system of a lock file has no such locks."""
+    """The file system does not support the lock of a file."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(path, reason, action="lock")
-        self.suggest(
+        self.add_hint(
             "Its file system does not support this kind of lock: run 'dvc config "
             "core.hardlink_lock true' to use another kind"
         )
@@ -721,7 +727,7 @@ class LockUnsupportedError(LocalDiskError):
 
 @contextlib.contextmanager
 def disk_errors(path: Path | str, *, action: str = "write") -> Iterator[None]:
-    """Tell what the file system refuses within, in its own words."""
+    """Raise LocalDiskError, with the system's message, for an OSError inside."""
     try:
         yield
     except OSError as error:
@@ -731,7 +737,7 @@ def disk_errors(path: Path | str, *, action: str = "write") -> Iterator[None]:
 
 @contextlib.contextmanager
 def config_errors() -> Iterator[None]:
-    """Tell what DVC cannot read of its config within.
+    """Raise StudioConfigError if DVC cannot read its config inside.
 
     What its parser quotes is left out: a line that it cannot read may hold a token.
     """
@@ -740,10 +746,10 @@ def config_errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        msg = f"DVC cannot read its config: {without_quotes(str(error))}"
+        msg = f"DVC cannot read its config: {strip_quoted(str(error))}"
         raise StudioConfigError(msg) from None
 
 
-def without_quotes(text: str) -> str:
-    """Leave out what DVC's parser quotes of its config."""
+def strip_quoted(text: str) -> str:
+    """Remove the lines of the config that DVC's parser quotes in its message."""
     return re.sub(r"\(['\"].*['\"]\) ", "", text, flags=re.DOTALL)

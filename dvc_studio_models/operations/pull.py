@@ -161,7 +161,7 @@ def _open_context(options: PullOptions) -> PullContext:
     try:
         return open_context(options)
     except NotGitRepoError as error:
-        error.suggest("Or use '--repo URL --out DIR'")
+        error.add_hint("Or use '--repo URL --out DIR'")
         raise
 
 

@@ -25,7 +25,7 @@ from dvc_studio_models.errors import (
     StudioConfigError,
     StudioModelsError,
     config_errors,
-    without_quotes,
+    strip_quoted,
 )
 from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.files.scratch import write_atomically
@@ -292,7 +292,7 @@ def _config_errors() -> Iterator[None]:
         with config_errors():
             yield
     except (Invalid, OSError) as error:
-        msg = f"DVC cannot read its config: {without_quotes(str(error))}"
+        msg = f"DVC cannot read its config: {strip_quoted(str(error))}"
         raise StudioConfigError(msg) from None
 
 

@@ -74,7 +74,7 @@ def suggest_alternatives(
     except (*_STUDIO_FAILS, ModelNotFoundError) as error:
         is_unknown = isinstance(error, ModelNotFoundError)
         if way := _find_way(here, refs, pins, options, imports_only=is_unknown):
-            error.suggest(way)
+            error.add_hint(way)
         raise
 
 

@@ -17,7 +17,7 @@ from dvc_studio_models.errors import (
     RecordUnreadableError,
     UnreadableRepoError,
     UnsafePathError,
-    fetching_from,
+    fetch_from,
 )
 from dvc_studio_models.files.paths import outside
 from dvc_studio_models.model import ModelFile
@@ -143,7 +143,7 @@ def _judge(
             actual=_served(answer, record),
             source=f"Git, at {answer.ref},",
             hint="If the version was registered again, run "
-            f"'{fetching_from(REFRESH_TAGS, registry.remote)}'",
+            f"'{fetch_from(REFRESH_TAGS, registry.remote)}'",
         )
     _warn_of_missing_files(answer, record)
     ignored = registry.tags.ignored_tags(answer.ref)
@@ -152,7 +152,7 @@ def _judge(
         "be verified against Git. Run '%s' to verify it",
         answer.ref,
         version.registered or f"at {version.commit}",
-        fetching_from(FORCE_TAGS if ignored else REFRESH_TAGS, registry.remote),
+        fetch_from(FORCE_TAGS if ignored else REFRESH_TAGS, registry.remote),
     )
     return answer
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dvc.config import Config, ConfigError
 from voluptuous import Invalid
 
-from dvc_studio_models.errors import without_quotes
+from dvc_studio_models.errors import strip_quoted
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.server.catalog.errors import ConfigUnreadableError
 from dvc_studio_models.server.catalog.refs import file_stamp
@@ -134,7 +134,7 @@ class Configs:
 
 def unreadable(exc: Exception) -> ConfigUnreadableError:
     """Log why a config cannot be read; the error for clients quotes no part of it."""
-    logger.error("cannot read the DVC config: %s", without_quotes(str(exc)))
+    logger.error("cannot read the DVC config: %s", strip_quoted(str(exc)))
     return ConfigUnreadableError()
 
 
