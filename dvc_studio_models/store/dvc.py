@@ -33,9 +33,15 @@ from dvc_studio_models.store.base import (
     stage_parts,
     sweep_parts,
 )
-from dvc_studio_models.store.linking import can_reflink, link_or_copy, link_types
 from dvc_studio_models.store.locking import hold_lock
-from dvc_studio_models.store.objects import Objects, by_algorithm, database_errors
+from dvc_studio_models.store.objects import (
+    Objects,
+    by_algorithm,
+    can_reflink,
+    database_errors,
+    link_or_copy,
+    link_types,
+)
 from dvc_studio_models.store.project import (
     RECEIPTS,
     REFUSALS,

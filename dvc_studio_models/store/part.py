@@ -6,6 +6,7 @@ hash of the whole decides. How parts are named and claimed is ``parts``'s.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import os
@@ -14,15 +15,57 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from dvc_studio_models.files.owner import owner_id
-from dvc_studio_models.store.ranges import Ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dvc_studio_models.model import Digest, ModelFile
 
 RECORD = "ranges"
 _RECORD_FROM_BYTES = 1 << 20  # less is fetched again sooner than it is recorded
+
+
+class Ranges:
+    """A set of byte offsets, as disjoint half-open ranges in order."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+
+    def add(self, start: int, stop: int) -> None:
+        """Put ``start`` to ``stop`` (exclusive) into the set."""
+        first = bisect.bisect_left(self._stops, start)
+        last = bisect.bisect_right(self._starts, stop)
+        if first < last:
+            start = min(start, self._starts[first])
+            stop = max(stop, self._stops[last - 1])
+        self._starts[first:last] = [start]
+        self._stops[first:last] = [stop]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(zip(self._starts, self._stops, strict=True))
+
+    @property
+    def contiguous_bytes(self) -> int:
+        """How many bytes from the start on are there without a gap."""
+        return self._stops[0] if self._starts and self._starts[0] == 0 else 0
+
+    @property
+    def total(self) -> int:
+        """How many bytes are there."""
+        return sum(self._stops) - sum(self._starts)
+
+    def missing(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield the gaps between ``start`` and ``stop``."""
+        for there, until in self:
+            if there >= stop:
+                break
+            if there > start:
+                yield start, there
+            start = max(start, until)
+        if start < stop:
+            yield start, stop
 
 
 class Folder(Protocol):

@@ -31,14 +31,13 @@ from dvc_studio_models.http.response import (
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.part import DownloadedFile
 from dvc_studio_models.store.parts import key_of
-from dvc_studio_models.store.ranges import divide
 from dvc_studio_models.transfer.hashing import verify
 from dvc_studio_models.transfer.retries import (
     ContentMismatch,
     RecoveryState,
     RetryBudget,
 )
-from dvc_studio_models.transfer.schedule import Attempt
+from dvc_studio_models.transfer.schedule import Attempt, divide
 from dvc_studio_models.transfer.space import FileTotals
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dvc_studio_models.transfer.hashing import PrefixHash
 from dvc_studio_models.transfer.mirror import PartMirror
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dvc_studio_models.store.part import Part
     from dvc_studio_models.store.parts import PartStore
@@ -102,3 +102,27 @@ class Attempt:
         with self._lock:
             if self._spans:
                 self._width *= 2
+
+
+def divide(
+    spans: Iterable[tuple[int, int]], *, most: int, ramp: int
+) -> Iterator[tuple[int, int]]:
+    """Divide spans into ranges to ask for.
+
+    The first ones are smaller, each larger than the one before. Connections that are
+    equally fast so end one after the other, all the time, and whoever reads in order
+    need not wait until all of them are through.
+
+    Args:
+        spans: In order, in bytes, the second number exclusive.
+        most: Size of a range, in bytes.
+        ramp: How many ranges it takes until they have that size.
+    """
+    count = 0
+    for start, stop in spans:
+        at = start
+        while at < stop:
+            count = min(count + 1, ramp)
+            size = max(1, most * count // ramp)
+            yield at, min(at + size, stop)
+            at += size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvc_studio_models.store.ranges import Ranges, divide
+from dvc_studio_models.store.part import Ranges
 
 SIZE = 40
 spans = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(sorted)
@@ -60,31 +60,3 @@ def test_the_prefix_ends_at_the_first_gap(added: list[list[int]]) -> None:
     assert ranges.contiguous_bytes == next(
         at for at in range(SIZE + 1) if at not in model
     )
-
-
-@settings(deadline=None)
-@given(st.lists(spans), st.integers(1, 50), st.integers(1, 8))
-def test_what_is_divided_is_all_that_was_there_in_order(
-    added: list[list[int]], most: int, ramp: int
-) -> None:
-    ranges, model = make(added)
-
-    pieces = list(divide(ranges, most=most, ramp=ramp))
-
-    assert [at for start, stop in pieces for at in range(start, stop)] == sorted(model)
-    assert all(stop - start <= most for start, stop in pieces)
-
-
-def test_the_first_pieces_grow_to_the_full_size() -> None:
-    pieces = divide([(0, 1000)], most=160, ramp=4)
-
-    assert [stop - start for start, stop in pieces] == [
-        40,
-        80,
-        120,
-        160,
-        160,
-        160,
-        160,
-        120,
-    ]

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fetching import noise
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from dvc_studio_models.store.part import Ranges
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.transfer.schedule import AHEAD, FIRST_WIDTH, Attempt
+from dvc_studio_models.transfer.schedule import AHEAD, FIRST_WIDTH, Attempt, divide
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +87,35 @@ def test_a_file_of_several_ranges_is_hashed_beside(attempt: Attempt) -> None:
 
     attempt.plan([], most=STEP)
     assert not attempt.in_background
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 40)), st.integers(1, 50), st.integers(1, 8))
+def test_what_is_divided_is_all_that_was_there_in_order(
+    offsets: set[int], most: int, ramp: int
+) -> None:
+    ranges = Ranges()
+    for offset in offsets:
+        ranges.add(offset, offset + 1)
+
+    pieces = list(divide(ranges, most=most, ramp=ramp))
+
+    assert [at for start, stop in pieces for at in range(start, stop)] == sorted(
+        offsets
+    )
+    assert all(stop - start <= most for start, stop in pieces)
+
+
+def test_the_first_pieces_grow_to_the_full_size() -> None:
+    pieces = divide([(0, 1000)], most=160, ramp=4)
+
+    assert [stop - start for start, stop in pieces] == [
+        40,
+        80,
+        120,
+        160,
+        160,
+        160,
+        160,
+        120,
+    ]
