@@ -175,6 +175,15 @@ class Digest:
     def __str__(self) -> str:
         return f"{self.algorithm} {self.value}"
 
+    @property
+    def object_path(self) -> str:
+        """The path of the object in a cache or remote: ``files/md5/ab/cdef...``.
+
+        Objects of DVC 2 lie at its root: ``ab/cdef...``.
+        """
+        folder = "files/md5/" if self.algorithm == MD5 else ""
+        return f"{folder}{self.value[:2]}/{self.value[2:]}"
+
     @classmethod
     def from_url(cls, url: str) -> Digest | None:
         """Read the hash from a DVC remote's URL, which ends in the object's id.

@@ -30,6 +30,12 @@ class FileStamp:
     inode: int
     mtime_ns: int
     size: int
+    """In bytes."""
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> FileStamp:
+        """Take it from what the file system says of a file."""
+        return cls(found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def stat_target(name: str | Path, folder: int | None = None) -> FileStamp | None:
@@ -38,7 +44,7 @@ def stat_target(name: str | Path, folder: int | None = None) -> FileStamp | None
         found = os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
         return None
-    return FileStamp(found.st_ino, found.st_mtime_ns, found.st_size)
+    return FileStamp.of(found)
 
 
 def nearest_existing(folder: Path) -> Path:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.files.receipts import Receipt, Receipts
-from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.store.objects import Objects
 from dvc_studio_models.store.project import (
@@ -123,6 +122,5 @@ class LocalProject:
         from dvc_data.hashfile.db import HashFileDB
         from dvc_objects.fs import MemoryFileSystem
 
-        cache = self._repo and self._repo.cache
-        odb = cache and (cache.legacy if algorithm == MD5_DOS2UNIX else cache.local)
+        odb = self._repo and Objects(self._repo).odb(algorithm)
         return odb or HashFileDB(MemoryFileSystem(), "/none", hash_name=algorithm)

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
-    CacheRefusedError,
     DvcRemoteError,
-    LocalDiskError,
     disk_errors,
 )
 from dvc_studio_models.files.durable import fsync_files
-from dvc_studio_models.files.folders import nearest_existing
+from dvc_studio_models.files.folders import FileStamp, nearest_existing, stat_target
 from dvc_studio_models.files.scratch import (
     make_hidden_folder,
     sweep,
@@ -38,19 +36,16 @@ from dvc_studio_models.store.objects import (
     Objects,
     by_algorithm,
     can_reflink,
-    database_errors,
     link_or_copy,
     link_types,
 )
 from dvc_studio_models.store.project import (
     RECEIPTS,
-    REFUSALS,
     TAG_CACHE,
     open_project,
     own_folder,
     project_around,
     refuse_read_only,
-    refused_path,
 )
 from dvc_studio_models.store.trees import build_tree, parse_tree
 
@@ -94,7 +89,7 @@ class DvcStore:
         self._use_cache = use_cache
         self._waits = wait_for_lock
         self._own = own_folder(Path(real))
-        self._staged: set[tuple[object, ...]] = set()
+        self._staged: set[FileStamp | None] = set()
 
     @property
     def repo(self) -> Any:
@@ -111,7 +106,7 @@ class DvcStore:
             return self._own / PARTS
         cache = self._repo.cache.local
         folder = Path(self._objects.folder) / PARTS
-        with self._writing():
+        with self._objects.writing():
             cache.makedirs(os.fspath(folder))
             for needed in (folder, nearest_existing(Path(cache.path))):
                 refuse_read_only(needed)
@@ -161,24 +156,6 @@ class DvcStore:
         """
         return Digest(algorithm, self._objects.hash_of(_key(path), algorithm))
 
-    @contextlib.contextmanager
-    def _writing(self, *, needed: bool = False) -> Iterator[None]:
-        """Tell what refuses to be written of the cache, and of DVC's databases.
-
-        Args:
-            needed: Whether nothing goes without the cache.
-        """
-        with database_errors(self._repo):
-            try:
-                yield
-            except OSError as error:
-                folder = self._objects.folder
-                path = refused_path(error, folder)
-                reason = (error.strerror or str(error)).lower()
-                if error.errno in REFUSALS and path.is_relative_to(folder):
-                    raise CacheRefusedError(path, reason, needed=needed) from None
-                raise LocalDiskError(folder, reason) from None
-
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Link parts into the cache as its objects.
 
@@ -189,7 +166,7 @@ class DvcStore:
             LocalDiskError: The file system refused.
         """
         if self._use_cache:
-            with self._writing():
+            with self._objects.writing():
                 fsync_files(part for _, part in fetched)
                 self._objects.add(fetched)
 
@@ -204,8 +181,6 @@ class DvcStore:
         Raises:
             LocalDiskError: The file system refused, or an object is gone.
         """
-        from dvc_objects.fs import localfs
-
         self._objects.refuse_gone(set(cached.values()))
         linked: dict[str, Path] = {}
         for group in by_algorithm((digest, path) for path, digest in cached.items()):
@@ -215,17 +190,17 @@ class DvcStore:
                 for digest, path in group
             ]
             with disk_errors(folder.parent):
-                link_or_copy(self._objects.odb(group[0][0]), pairs)
+                link_or_copy(self._objects.odb(group[0][0].algorithm), pairs)
             linked.update(made)
         staged = {**stage_parts(parts, folder), **linked}
-        infos = {new: localfs.info(os.fspath(new)) for new in staged.values()}
+        stamps = {new: FileStamp.of(new.lstat()) for new in staged.values()}
         with disk_errors(folder.parent):
             fsync_files(
                 new
                 for new in linked.values()
-                if not self._objects.is_flushed(infos[new])
+                if not self._objects.is_flushed(stamps[new])
             )
-        self._staged.update(map(_identity, infos.values()))
+        self._staged.update(stamps.values())
         return staged
 
     def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
@@ -242,8 +217,8 @@ class DvcStore:
         known = []
         for path, digest in placed.items():
             with contextlib.suppress(FileNotFoundError):
-                info = localfs.info(_key(path))
-                if _identity(info) in self._staged:
+                if stat_target(path) in self._staged:
+                    info = localfs.info(_key(path))
                     known.append((_key(path), digest, info))
                 else:
                     self.digest_of(path, digest.algorithm)
@@ -259,9 +234,9 @@ class DvcStore:
 
         tree = build_tree(files)
         if self._use_cache and tree.hash_info.value == digest.value:
-            with self._writing():
+            with self._objects.writing():
                 self._objects.drop_damaged(digest)
-                add_update_tree(self._objects.odb(digest), tree)
+                add_update_tree(self._objects.odb(digest.algorithm), tree)
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
         """Read a ``.dir`` object of the cache."""
@@ -289,8 +264,8 @@ class DvcStore:
             DvcRemoteError: The remote did not deliver what was asked for.
             LocalDiskError: The disk is full, or refuses to be written.
         """
-        with self._writing(needed=True):
-            for folder in {self._objects.odb(d).path for d in files.values()}:
+        with self._objects.writing(needed=True):
+            for folder in {self._objects.odb(d.algorithm).path for d in files.values()}:
                 refuse_read_only(nearest_existing(Path(folder)))
             damaged = {
                 path
@@ -309,7 +284,7 @@ class DvcStore:
                 tell(before + count)
 
             if damaged.isdisjoint(wanted):
-                odb = self._objects.odb(group[0][0])
+                odb = self._objects.odb(group[0][0].algorithm)
                 remote.fetch(wanted, odb, tell=report, jobs=jobs)
             else:
                 self._replace(remote, wanted, tell=report, jobs=jobs)
@@ -363,7 +338,3 @@ class DvcStore:
 def _key(path: Path) -> str:
     """Name a file of the workspace as DVC does, which works in the real folder."""
     return f"{os.path.realpath(path.parent)}{os.sep}{path.name}"
-
-
-def _identity(info: Mapping[str, object]) -> tuple[object, ...]:
-    return info["ino"], info["mtime"], info["size"]

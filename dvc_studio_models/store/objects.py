@@ -19,14 +19,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dvc_studio_models.background import parallel_map
 from dvc_studio_models.errors import (
     CacheLinkError,
+    CacheRefusedError,
     LocalDiskError,
     SiteCacheError,
     disk_errors,
 )
 from dvc_studio_models.files.durable import copy
+from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.store.base import reading
+from dvc_studio_models.store.project import REFUSALS, refused_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,7 +53,7 @@ class Objects:
             repo: DVC's own object; stays the caller's.
         """
         self._repo = repo
-        self._whole: dict[str, tuple[int, ...]] = {}
+        self._whole: dict[str, FileStamp] = {}
         self._flushed: set[int] = set()
 
     @property
@@ -58,14 +61,14 @@ class Objects:
         """The folder of the cache."""
         return str(self._repo.cache.local_cache_dir)
 
-    def odb(self, digest: Digest) -> Any:
-        """Give DVC's own object for the cache of a digest's algorithm."""
+    def odb(self, algorithm: str) -> Any:
+        """Return DVC's own object for the cache of an algorithm."""
         cache = self._repo.cache
-        return cache.legacy if digest.algorithm == MD5_DOS2UNIX else cache.local
+        return cache.legacy if algorithm == MD5_DOS2UNIX else cache.local
 
     def path_of(self, digest: Digest) -> str:
         """Tell where an object lies, if it is there."""
-        path: str = self.odb(digest).oid_to_path(digest.value)
+        path: str = self.odb(digest.algorithm).oid_to_path(digest.value)
         return path
 
     def size_of(self, digest: Digest) -> int | None:
@@ -73,7 +76,7 @@ class Objects:
         path = self.path_of(digest)
         try:
             found = os.stat(path)  # noqa: PTH116 - of thousands of files
-            now = _version_of(found)
+            now = FileStamp.of(found)
             if self._whole.get(path) != now:
                 if self.hash_of(path, digest.algorithm) != _hash(digest):
                     return None
@@ -133,7 +136,7 @@ class Objects:
         from dvc_objects.fs.generic import transfer
 
         for group in by_algorithm(parts):
-            odb = self.odb(group[0][0])
+            odb = self.odb(group[0][0].algorithm)
             sources = [os.fspath(part) for _, part in group]
             targets = [self.path_of(digest) for digest, _ in group]
             for digest, _ in group:
@@ -145,9 +148,27 @@ class Objects:
             for digest, part in group:
                 self._know_linked(self.path_of(digest), part)
 
-    def is_flushed(self, info: Info) -> bool:
-        """Whether a file, as DVC's file system describes it, is such a part."""
-        return info["ino"] in self._flushed
+    @contextlib.contextmanager
+    def writing(self, *, needed: bool = False) -> Iterator[None]:
+        """Tell what refuses to be written of the cache, and of DVC's databases.
+
+        Args:
+            needed: Whether nothing goes without the cache.
+        """
+        with database_errors(self._repo):
+            try:
+                yield
+            except OSError as error:
+                folder = self.folder
+                path = refused_path(error, folder)
+                reason = (error.strerror or str(error)).lower()
+                if error.errno in REFUSALS and path.is_relative_to(folder):
+                    raise CacheRefusedError(path, reason, needed=needed) from None
+                raise LocalDiskError(folder, reason) from None
+
+    def is_flushed(self, stamp: FileStamp) -> bool:
+        """Return whether a file is an object that was added from a flushed part."""
+        return stamp.inode in self._flushed
 
     def hash_of(self, path: str, algorithm: str) -> str:
         """Hash a file through DVC's state, which remembers by inode, mtime and size.
@@ -198,7 +219,7 @@ class Objects:
         """Take an object for whole that is a verified, flushed part's very file."""
         found = os.stat(path)  # noqa: PTH116 - of thousands of files
         if found.st_ino == os.stat(part).st_ino:  # noqa: PTH116
-            self._whole[path] = _version_of(found)
+            self._whole[path] = FileStamp.of(found)
             self._flushed.add(found.st_ino)
 
 
@@ -224,10 +245,6 @@ def by_algorithm(pairs: Iterable[tuple[Digest, T]]) -> list[list[tuple[Digest, T
 def _hash(digest: Digest) -> str:
     """Give the hash alone, without what marks a directory."""
     return digest.value[:_MD5_LETTERS]
-
-
-def _version_of(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def link_types(odb: Any) -> list[str]:

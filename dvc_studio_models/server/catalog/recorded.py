@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from dvc_objects.errors import ObjectFormatError
 
-from dvc_studio_models.model import MD5
 from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.registry.recorded import expand
@@ -107,8 +106,7 @@ def _stored(file: RecordedFile, store: Store, project: str) -> StoredFile:
     if store.is_versioned:
         name = _versioned_object(file, store, project)
     else:
-        folder = "files/md5/" if file.digest.algorithm == MD5 else ""
-        name = f"{folder}{file.digest.value[:2]}/{file.digest.value[2:]}"
+        name = file.digest.object_path
     return StoredFile(file.path, store, file.digest, file.size, name)
 
 
