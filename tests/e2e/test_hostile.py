@@ -264,7 +264,11 @@ def test_a_path_that_must_not_be_written_is_refused_before_any_byte(
         bench.studio.behaviour = json_reply({**good, path: good[MODEL]})
 
     check(
-        bench, arrange, 7, "refused to write what Studio's reply names", record_property
+        bench,
+        arrange,
+        7,
+        "refusing to write these paths from Studio's reply",
+        record_property,
     )
     assert bench.storage.requests == []
 
@@ -278,7 +282,7 @@ def test_every_refused_path_is_listed_escaped(bench: Bench) -> None:
 
     assert done.code == 7
     assert "'../x': " in done.output
-    assert "'m/\\x1b[2J': it holds control characters" in done.output
+    assert "'m/\\x1b[2J': it contains control characters" in done.output
     assert "'a/b': 'a' is a file too" in done.output
     assert MODEL not in done.output
     assert done.files == set()
@@ -440,24 +444,24 @@ REFUSALS: dict[str, tuple[Behaviour, int, str]] = {
     "another host": (
         Behaviour(redirect=Redirect(location="http://PLANTED.example.com/?t=1")),
         5,
-        "redirects to 'http://PLANTED.example.com/', where the token must not go",
+        "redirects to 'http://PLANTED.example.com/', to which the token will not",
     ),
     "another port": (
         Behaviour(redirect=Redirect(location="http://127.0.0.1:1/x")),
         5,
-        "where the token must not go",
+        "to which the token will not be sent",
     ),
     "another scheme": (
         Behaviour(redirect=Redirect(location="https://127.0.0.1/x")),
         5,
-        "where the token must not go",
+        "to which the token will not be sent",
     ),
     "a token in the redirect": (
         Behaviour(
             redirect=Redirect(location=f"http://u:{PLANTED_TOKEN}@h/{PLANTED_TOKEN}")
         ),
         5,
-        "where the token must not go",
+        "to which the token will not be sent",
     ),
     "redirects without end": (
         Behaviour(redirect=Redirect(location="/x")),

@@ -79,7 +79,7 @@ def test_what_the_server_refuses_is_told_without_secrets(
     done = run_dvc(*PULL, model, "-v", cwd=clone, timeout=120)
 
     assert done.returncode == 5, done.stderr
-    assert "the DVC remote 'storage' did not deliver:\n  models/" in done.stderr
+    assert "failed to download from the DVC remote 'storage':\n  models/" in done.stderr
     assert reason in done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert not (clone / "models/bert").exists()

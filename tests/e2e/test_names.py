@@ -165,7 +165,7 @@ def test_what_is_no_path_on_every_system_stays_refused(
     done = run_dvc("models", "pull", "m", "--source", "remote", cwd=clone)
 
     assert done.returncode == 7, done.stderr
-    assert "refused to write what Git names:" in done.stderr
+    assert "refusing to write these paths from Git:" in done.stderr
     assert len(done.stderr.splitlines()) == 2
     assert not (clone / "m").exists()
 

@@ -269,7 +269,9 @@ def test_other_content_under_a_locked_version_is_told_and_changes_nothing(
     )
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Studio serves other content than is locked as 'churn@v1.0.0'" in done.stderr
+    assert (
+        "Studio's content for 'churn@v1.0.0' differs from the lock file" in done.stderr
+    )
     old, new = md5(CHURN["v1.0.0"]), md5(CHURN["v2.0.0"])
     assert f"{PATH}: locked md5 {old}, Studio serves md5 {new}" in done.stderr
     assert not (locked / PATH).exists()
@@ -351,7 +353,10 @@ def test_a_lock_file_that_is_not_there_is_told(
             lambda file: file.update(path=".git/hooks/x"), 7, "'.git'", id="git"
         ),
         pytest.param(
-            lambda file: file.update(path="dvc.yaml"), 7, "steers Git", id="steering"
+            lambda file: file.update(path="dvc.yaml"),
+            7,
+            "configures Git",
+            id="steering",
         ),
         pytest.param(
             lambda file: file.update(md5="../" * 10 + "xx"), 251, "['md5']", id="hash"

@@ -232,7 +232,7 @@ def test_a_stage_is_not_locked_while_nobody_can_say_which_version_it_is(
     done = run_dvc(*lock, cwd=clone, env=shapes.environ)
 
     assert done.returncode == 4
-    assert "Name the version, as in 'best@v1.0.0'" in done.stderr
+    assert "Specify the version, as in 'best@v1.0.0'" in done.stderr
     assert not (clone / BEST).exists()
 
     done = run_dvc(
@@ -389,7 +389,7 @@ def test_a_locked_mixed_folder_needs_the_commit_for_what_git_keeps(
 
     done = run_dvc(*locked, cwd=shallow, env=shapes.environ | repo)
     assert done.returncode == 4
-    assert "'bert/config.json' is kept in Git" in done.stderr
+    assert "'bert/config.json' is stored in Git" in done.stderr
     assert not (tmp_path / "out/bert").exists()
 
     hint = done.stderr.partition("Run '")[2].partition("'")[0].split()

@@ -135,7 +135,7 @@ def test_what_the_remote_lacks_or_has_damaged_is_told(
     done = run_dvc("models", "pull", "churn", "bert", "--source", "remote", cwd=clone)
 
     assert done.returncode == 5
-    assert "the DVC remote 'storage' did not deliver:" in done.stderr
+    assert "failed to download from the DVC remote 'storage':" in done.stderr
     assert f"{PATH}: " in done.stderr
     assert reason in done.stderr
     assert not (clone / PATH).exists()
@@ -257,7 +257,7 @@ def test_a_project_without_remote_is_told(run_dvc: RunDvc, clone: Path) -> None:
     done = run_dvc("models", "pull", "churn", "--source", "remote", cwd=clone)
 
     assert done.returncode == 251
-    assert "cannot use a DVC remote: DVC's config has no default one" in done.stderr
+    assert "cannot use a DVC remote: DVC's config has no default remote" in done.stderr
     assert "dvc remote default NAME" in done.stderr
 
 
@@ -501,7 +501,10 @@ def test_who_names_what_must_not_be_written_is_told(
     done = run_dvc("models", "pull", *pull, "--source", "cache", cwd=clone)
 
     assert done.returncode == 7
-    assert f"refused to write what {who} names:\n  '{PATH}': a folder" in done.stderr
+    assert (
+        f"refusing to write these paths from {who}:\n  '{PATH}': a folder"
+        in done.stderr
+    )
 
 
 def test_a_folder_of_our_own_that_is_a_link_is_told_by_its_path(
@@ -515,7 +518,8 @@ def test_a_folder_of_our_own_that_is_a_link_is_told_by_its_path(
 
     assert done.returncode == 7
     assert (
-        f"refused to write:\n  '{own}': it is a symlink or not a folder" in done.stderr
+        f"refusing to write these paths:\n  '{own}': it is a symlink or not a folder"
+        in done.stderr
     )
     assert not (clone / PATH).exists()
 

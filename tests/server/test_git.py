@@ -518,7 +518,7 @@ def test_a_remote_that_was_chosen_and_is_not_there_is_the_servers_fault(
         refused = refusal(ask(url))
 
     told = (
-        "this server was told to serve from the DVC remote 'nowhere', which the config "
+        "this server is set to serve from the DVC remote 'nowhere', which the config "
         "of 'acme/models' does not have; its operator can fix that"
     )
     assert refused == (500, told)
