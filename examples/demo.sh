@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A model registry from nothing, on this machine: a Git repo with two registered versions,
-# a DVC remote, a Studio of your own, and a clone that pulls through it. Run: make demo
+# Creates a model registry on this machine: a Git repo with two registered versions, a
+# DVC remote, a self-hosted Studio, and a clone that pulls from it. Run: make demo
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -14,7 +14,7 @@ trap stop EXIT
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 run() { printf '\033[2m$\033[0m %s\n' "$*"; "$@"; }
 
-# Nothing of the user's is read or written.
+# Read and write none of the user's settings.
 unset "${!DVC_@}" "${!GIT_@}" "${!STUDIO_@}" "${!XDG_@}"
 export HOME="$work/home" DVC_SITE_CACHE_DIR="$work/site" DVC_NO_ANALYTICS=1
 export DVC_SYSTEM_CONFIG_DIR="$work/system"
@@ -23,7 +23,7 @@ export GIT_AUTHOR_NAME=Demo GIT_AUTHOR_EMAIL=demo@example.com
 export GIT_COMMITTER_NAME=Demo GIT_COMMITTER_EMAIL=demo@example.com
 mkdir "$HOME"
 
-say 'A project with a model file and a model directory, stored with DVC'
+say 'A project with a model file and a model folder, stored with DVC'
 git init --quiet --bare --initial-branch=main "$work/origin.git"
 git clone --quiet "$work/origin.git" "$work/project" 2>/dev/null
 cd "$work/project"
@@ -64,7 +64,7 @@ dvc push --quiet --all-commits
 git push --quiet --tags origin main
 git tag --list
 
-say 'A Studio of our own, since the hosted one needs an account'
+say 'A self-hosted Studio, because the hosted one needs an account'
 DVC_STUDIO_TOKEN=demo-token dvc models serve --port 0 "acme/models=$work/origin.git" \
   > "$work/serve.log" 2>&1 &
 server=$!
@@ -77,21 +77,21 @@ cat "$work/serve.log"
 export DVC_STUDIO_URL DVC_STUDIO_TOKEN=demo-token
 DVC_STUDIO_URL=$(grep -o 'http://[^ ]*' "$work/serve.log" | head -n 1)
 
-say 'Another clone, with one token and no credentials of the storage'
+say 'Another clone, with one token and no storage credentials'
 git clone --quiet "$work/origin.git" "$work/clone"
 cd "$work/clone"
-git remote set-url origin git@github.com:acme/models.git # as if it came from there
-dvc remote remove --quiet storage                        # nothing below comes from it
+git remote set-url origin git@github.com:acme/models.git # as if cloned from there
+dvc remote remove --quiet storage                        # the pulls below do not use it
 run dvc models pull churn --stage prod
 run dvc models pull bert
 cmp models/churn.pkl "$work/project/models/churn.pkl"
-echo 'models/churn.pkl is, byte for byte, what was registered as v2.0.0'
+echo 'models/churn.pkl equals the file registered as v2.0.0, byte for byte'
 
-say 'DVC agrees, and a second pull has nothing to do'
+say 'DVC reports no changes, and a second pull has nothing to do'
 run dvc status
 run dvc models pull churn --stage prod
 
-say 'The other version, and back without a download'
+say 'Pull the other version, and switch back without a download'
 run dvc models pull churn@v1.0.0
 run dvc models list
 run dvc models pull churn#prod

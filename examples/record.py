@@ -1,7 +1,8 @@
-"""Draw a real run of demo.sh, as ``make picture`` does: ``record.py docs/pull.svg``.
+"""Record a real run of demo.sh as an animated SVG: ``record.py docs/pull.svg``.
 
-The demo runs on a terminal of its own; pyte shows what was on it; each line appears in
-the picture when it appeared there.
+The demo runs in its own pseudo-terminal, and pyte interprets its output. Each line
+appears in the animation at the time it appeared in the terminal. ``make picture`` runs
+this script.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEMO = Path(__file__).with_name("demo.sh")
-BEGIN = "# Another clone"  # what comes before is the making of the registry
+BEGIN = "# Another clone"  # the lines before it create the registry
 COLUMNS, ROWS = 80, 200
-CELL, LINE, MARGIN = 7.8, 18, 16  # in pixels, as most monospaced fonts of 13 px are
+CELL, LINE, MARGIN = 7.8, 18, 16  # in pixels, for most monospaced fonts of 13 px
 STYLE = f"""
 rect {{ fill: #1b1f27 }}
 text {{ font: 13px/{LINE}px ui-monospace, Menlo, Consolas, monospace; fill: #d5dae3 }}
 text {{ white-space: pre; animation: show 1ms backwards }}
-.said {{ fill: #8fa1b8 }}
-.typed {{ fill: #7fd1a5 }}
+.comment {{ fill: #8fa1b8 }}
+.command {{ fill: #7fd1a5 }}
 @keyframes show {{ from {{ opacity: 0 }} }}
 @media (prefers-reduced-motion) {{ text {{ animation: none }} }}
 """
 
 
 def record() -> Iterator[tuple[float, bytes]]:
-    """Run the demo, and give what it writes with the seconds since its start."""
+    """Run the demo; yield its output with the seconds since its start."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     began = time.monotonic()
@@ -55,17 +56,17 @@ def record() -> Iterator[tuple[float, bytes]]:
 
 
 def read(terminal: int) -> bytes:
-    """Read what is there; nothing at the end."""
+    """Read available output; return nothing at the end."""
     try:
         return os.read(terminal, 1 << 16)
     except OSError as error:
-        if error.errno != errno.EIO:  # Linux's word for the end of a terminal
+        if error.errno != errno.EIO:  # Linux raises EIO at the end of a terminal
             raise
         return b""
 
 
 def show(chunks: Iterator[tuple[float, bytes]]) -> list[tuple[float, str]]:
-    """Give the lines that stay on the terminal, and when each came to be."""
+    """Return the lines left on the terminal, and the time at which each appeared."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     lines = [(0.0, "")] * ROWS
@@ -81,12 +82,12 @@ def show(chunks: Iterator[tuple[float, bytes]]) -> list[tuple[float, str]]:
 
 
 def draw(lines: list[tuple[float, str]]) -> str:
-    """Write the picture."""
+    """Return the SVG."""
     began = lines[0][0]
     width = COLUMNS * CELL + 2 * MARGIN
     height = len(lines) * LINE + 2 * MARGIN
     drawn = [
-        f'<text x="{MARGIN}" y="{MARGIN + LINE * n + 13}"{kind(text)} '
+        f'<text x="{MARGIN}" y="{MARGIN + LINE * n + 13}"{class_of(text)} '
         f'style="animation-delay:{at - began:.1f}s">{escape(text)}</text>'
         for n, (at, text) in enumerate(lines)
         if text
@@ -100,10 +101,10 @@ def draw(lines: list[tuple[float, str]]) -> str:
     return "\n".join([*head, *drawn, "</svg>\n"])
 
 
-def kind(text: str) -> str:
-    """Tell what a person says and types from what the commands print."""
-    known = {"# ": ' class="said"', "$ ": ' class="typed"'}
-    return known.get(text[:2], "")
+def class_of(text: str) -> str:
+    """Return the class attribute of a line: a comment, a command or output."""
+    classes = {"# ": ' class="comment"', "$ ": ' class="command"'}
+    return classes.get(text[:2], "")
 
 
 if __name__ == "__main__":

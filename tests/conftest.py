@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pygit2
@@ -12,10 +14,10 @@ import pytest
 from environments import DVC
 from pygit2.enums import ConfigLevel
 from servers import FileServer, StudioServer
+from warm import COVERAGE, Warm, warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 GIT_CONFIG = """\
 [user]
@@ -99,18 +101,40 @@ def studio() -> Iterator[StudioServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def warm_dvc() -> Iterator[Warm]:
+    """A process that has ``dvc`` loaded, and runs it as a new process would."""
+    with warm() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def measured_dvc(request: pytest.FixtureRequest) -> Iterator[Warm]:
+    """The same, but coverage measures it if it measures the tests."""
+    if not any(name.startswith(COVERAGE) for name in os.environ):
+        yield request.getfixturevalue("warm_dvc")
+        return
+    with warm(measured=True) as process:
+        yield process
+
+
 @pytest.fixture
-def run_dvc() -> RunDvc:
+def run_dvc(request: pytest.FixtureRequest) -> RunDvc:
     """Run the real ``dvc`` of this environment, in a process of its own.
 
-    ``env`` is added to the test's environment; None takes a variable away.
+    ``env`` is added to the test's environment; None takes a variable away. The process
+    is a child of ``warm_dvc``. It is a new one with the marker ``cold``, and where the
+    environment has an effect on the start of a program.
     """
     if not DVC.exists():
         pytest.fail(f"no dvc beside {sys.executable}: install '.[tests]' there")
-    return _run_dvc
+    if request.node.get_closest_marker("cold"):
+        return functools.partial(_run_dvc, None)
+    return functools.partial(_run_dvc, request.getfixturevalue("measured_dvc"))
 
 
 def _run_dvc(
+    warm_dvc: Warm | None,
     *args: str | Path,
     cwd: str | Path | None = None,
     env: Mapping[str, str | None] | None = None,
@@ -118,21 +142,35 @@ def _run_dvc(
     timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     merged = {**os.environ, **(env or {})}
+    merged = {name: value for name, value in merged.items() if value is not None}
+    run = warm_dvc.capture if warm_dvc and warm_dvc.can_run(merged) else _run_cold
     try:
-        return subprocess.run(
-            [DVC, *args],
-            cwd=cwd,
-            env={name: value for name, value in merged.items() if value is not None},
-            input=input or "",  # a prompt finds the end of its input, and never waits
-            capture_output=True,
-            encoding="utf-8",
-            errors="backslashreplace",
+        return run(
+            *map(str, args),
+            cwd=Path(cwd or Path.cwd()),
+            env=merged,
+            stdin=input or "",  # a prompt finds the end of its input, and never waits
             timeout=timeout,
-            check=False,
         )
     except subprocess.TimeoutExpired as error:
         shown = f"{error.stdout!r}\n{error.stderr!r}"
         pytest.fail(f"dvc {args}: no end in {timeout} s\n{shown}")
+
+
+def _run_cold(
+    *args: str, cwd: Path, env: Mapping[str, str], stdin: str, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [DVC, *args],
+        cwd=cwd,
+        env=env,
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        errors="backslashreplace",
+        timeout=timeout,
+        check=False,
+    )
 
 
 def _environ(home: Path) -> dict[str, str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from conftest import RunDvc
 
+pytestmark = pytest.mark.cold
+
 SCRIPTS = Path(sys.executable).parent
 OFF = {"DVC_STUDIO_MODELS_NO_PLUGIN": "1"}
 PULL_USAGE = "usage: dvc models pull"

@@ -984,6 +984,7 @@ def test_dvc_finds_no_settings_but_the_test_s_own(home: Path, tmp_path: Path) ->
     assert [name for name in os.environ if name.startswith("DVC_STUDIO")] == []
 
 
+@pytest.mark.cold
 def test_dvc_runs_as_a_process(run_dvc: RunDvc, tmp_path: Path) -> None:
     done = run_dvc("init", "--no-scm", "-q", cwd=tmp_path)
 

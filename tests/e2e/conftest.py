@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from projects import Project, copy_project
 from stores import served
-from warm import Warm, warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,13 +68,6 @@ def serve(project: Project, home: Path) -> Iterator[Registry]:
     }
     with served(project.repo, log=home / "serve.log", env=env) as url:
         yield Registry(project, url)
-
-
-@pytest.fixture(scope="session")
-def warm_dvc() -> Iterator[Warm]:
-    """A process that has ``dvc`` loaded, for tests that run it many times."""
-    with warm() as process:
-        yield process
 
 
 @pytest.fixture

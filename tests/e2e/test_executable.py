@@ -93,6 +93,7 @@ def pull_with_dvc(
 
 @pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("cache_type", [COPY, HARDLINK, SYMLINK, DEFAULT])
+@pytest.mark.cold
 def test_a_pulled_file_has_the_mode_that_dvc_gives_it(
     run_dvc: RunDvc,
     programs: Registry,

@@ -110,6 +110,7 @@ URLS = {
 
 
 @pytest.mark.parametrize("url", URLS.values(), ids=URLS.keys())
+@pytest.mark.cold
 def test_an_import_comes_from_its_repo(
     run_dvc: RunDvc, zoo: Zoo, tmp_path: Path, url: Callable[[Path], str]
 ) -> None:

@@ -34,6 +34,7 @@ def rows(table: str) -> list[list[str]]:
 # -- list
 
 
+@pytest.mark.cold
 def test_list_shows_what_there_is_and_what_is_here(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_list_shows_what_there_is_and_what_is_here(
     ]
 
 
+@pytest.mark.cold
 def test_list_as_json_is_one_document_that_a_subfolder_has_too(
     run_dvc: RunDvc, clone: Path
 ) -> None:

@@ -53,6 +53,7 @@ def locked(run_dvc: RunDvc, own_registry: Registry, tmp_path: Path) -> Path:
 # -- writing
 
 
+@pytest.mark.cold
 def test_a_lock_file_says_what_was_pulled(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:

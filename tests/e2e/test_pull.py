@@ -32,6 +32,7 @@ def place_of(content: bytes, storage: Path) -> Path:
     return storage / "files" / "md5" / md5[:2] / md5[2:]
 
 
+@pytest.mark.cold
 def test_a_stage_is_pulled_to_its_path(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_a_stage_is_pulled_to_its_path(
     assert third.endswith("verified against Git")
 
 
+@pytest.mark.cold
 def test_dvc_status_is_clean_after_a_pull_of_the_checked_out_version(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:

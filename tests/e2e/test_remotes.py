@@ -87,6 +87,7 @@ def clone(project: Project, tmp_path: Path) -> Path:
     return project.clone(tmp_path / "clone")
 
 
+@pytest.mark.cold
 def test_each_output_comes_from_its_own_remote(run_dvc: RunDvc, clone: Path) -> None:
     done = run_dvc(*PULL, "one", "folder", "parts", "staged", cwd=clone)
 

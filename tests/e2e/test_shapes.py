@@ -104,6 +104,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["best", "best@v1.0.0", "best#prod"])
+@pytest.mark.cold
 def test_a_file_in_a_folder_is_verified_against_git_by_the_remotes_listing(
     run_dvc: RunDvc, shapes: Registry, near: Path, name: str
 ) -> None:

@@ -52,6 +52,7 @@ def point_at(clone: Path, project: Project) -> None:
 # -- the user's own DVC remote
 
 
+@pytest.mark.cold
 def test_the_dvc_remote_needs_neither_token_nor_git_remote(
     run_dvc: RunDvc, clone: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_the_dvc_remote_needs_neither_token_nor_git_remote(
     assert read_tree(clone / "models/bert") == BERT["v1.0.0"]
 
 
+@pytest.mark.cold
 def test_a_pull_from_the_remote_is_known_to_dvc_and_to_the_next_pull(
     run_dvc: RunDvc, clone: Path
 ) -> None:
