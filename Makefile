@@ -5,7 +5,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dvc-studio-models.pth
 
-.PHONY: help demo test test-servers reliability mutants check bench bench-serve picture clean
+# Tests wait more than they compute: more workers than processors.
+WORKERS ?= 6
+PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve picture clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -13,8 +17,11 @@ help:  ## list the targets
 demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve it, pull from it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
-test: $(VENV)/.installed-tests  ## run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.installed-tests  ## run all tests but the slow ones (some 5 minutes)
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-tests  ## run those: every kill, real stores, packaging, docs
+	KILL_ALL=1 $(PYTEST) -m slow $(PYTEST_ARGS)
 
 test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
 	@bash tests/e2e/install_stores.sh

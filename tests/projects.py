@@ -7,6 +7,7 @@ session, which is faster. Projects contain no absolute paths, so copies work any
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import itertools
 import os
@@ -69,6 +70,8 @@ BERT = {
 FRAUD = b"fraud model\n" * 50
 
 _seconds = itertools.count(1_700_000_000)
+SECONDS_TO_BUILD = 1000
+"""More than the calls of Git that ``build_project`` takes."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,18 @@ def _release(project: Project, version: str) -> None:
 
 @functools.cache
 def _template(folder: Path) -> Project:
-    return build_project(folder / "project")
+    """Build the project once; with several workers of pytest, only one builds it."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent.parent / folder.name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "project").exists():
+            build_project(folder / "unfinished")
+            (folder / "unfinished").rename(folder / "project")
+    for _ in range(SECONDS_TO_BUILD):  # what a test tags is later, whoever has built it
+        next(_seconds)
+    return Project(folder / "project")
 
 
 def copy_project(template_folder: Path, root: Path) -> Project:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PTH = "dvc-studio-models.pth"
+
+pytestmark = pytest.mark.slow
+
 START = "dvc-studio-models.start"
 PACKAGES = ("dvc_studio_models", "_dvc_studio_models_startup")
 WARNING = "WARNING: going on without the commands of dvc-studio-models: "

@@ -143,6 +143,7 @@ def level(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.slow
 def test_what_a_page_shows_is_what_happens(
     acme: Registry, reader: Path, page: Path
 ) -> None:
@@ -205,6 +206,7 @@ def test_each_message_of_the_troubleshooting_is_one_of_ours(name: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.slow
 def test_the_python_of_a_page_runs(acme: Registry, reader: Path, page: Path) -> None:
     blocks = FENCED.findall(page.read_text("utf-8"))
     code = "".join(block for language, block in blocks if language == "python")
@@ -228,6 +230,7 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.slow
 def test_the_demo_reads_nothing_of_the_users(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "dvc", tmp_path / "git"):
         folder.mkdir(exist_ok=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "Makefile"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clone(own_registry: Registry, tmp_path: Path) -> Path:

@@ -31,6 +31,7 @@ def block(name: str) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_ten_lines_lead_from_nothing_to_a_served_registry(tmp_path: Path) -> None:
     lines = block("run")
     script = lines.replace("8501", str(free_port()))
@@ -67,6 +68,7 @@ def test_the_help_in_the_page_is_that_of_the_command(run_dvc: RunDvc) -> None:
     assert flat(done.stdout) == flat(text)
 
 
+@pytest.mark.slow
 def test_models_are_pulled_through_the_nginx_of_the_page(
     run_dvc: RunDvc, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -116,6 +118,7 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", commands(), ids=["container", "systemd"])
+@pytest.mark.slow
 def test_the_commands_of_the_page_start_the_server(
     run_dvc: RunDvc, tmp_path: Path, command: list[str]
 ) -> None:
