@@ -27,7 +27,7 @@ test-servers:  ## install the stores that tests run against (S3, Azure, nginx) i
 	@bash tests/e2e/install_stores.sh
 
 reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md (20 minutes)
-	KILL_ALL=1 $(BIN)/python -m pytest -q -p reliability --reliability docs/reliability.md $(PYTEST_ARGS)
+	KILL_ALL=1 $(PYTEST) -q -m reliability -p reliability --reliability docs/reliability.md $(PYTEST_ARGS)
 
 mutants: $(VENV)/.installed-tests  ## does a test notice when a guard is missing?
 	$(BIN)/python tests/mutate_guards.py

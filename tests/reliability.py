@@ -14,42 +14,42 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from mutate_guards import FIGURES
 from reliability_rows import ROWS, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    import pytest
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Results = Mapping[str, Mapping[str, Any]]
 
-CHAPTERS = {
-    "tests/files/test_paths.py": "Paths in a reply",
-    "tests/files/test_workspace.py": "The workspace",
-    "tests/files/test_scratch.py": "Temporary files and folders",
-    "tests/files/test_durable.py": "Copies and flushes",
-    "tests/transfer/test_mirror.py": "Copies during a download",
-    "tests/files/test_receipts.py": "Receipts of earlier pulls",
-    "tests/http/test_studio.py": "Studio's replies",
-    "tests/http/test_session.py": "HTTP sessions",
-    "tests/http/test_pool.py": "Connections",
-    "tests/http/test_storage.py": "Storage's responses",
-    "tests/http/test_response.py": "Storage's responses, byte by byte",
-    "tests/transfer/test_engine.py": "Faults of a download",
-    "tests/transfer/test_resume.py": "Interrupted downloads",
-    "tests/store/test_parts.py": "Part files",
-    "tests/transfer/test_hashing.py": "Hashes",
-    "tests/store/test_dvc.py": "The DVC cache",
-    "tests/test_plugin.py": "The hook",
-    "tests/test_packaging.py": "Installations",
-    "tests/e2e/test_pull.py": "Through `dvc`: pulling",
-    "tests/e2e/test_copies.py": "Through `dvc`: a cache without links",
-    "tests/e2e/test_hostile.py": "Through `dvc`: hostile servers",
-    "tests/e2e/test_faults.py": "Through `dvc`: faults, signals, locks",
-    "tests/e2e/test_kill.py": "Through `dvc`: kills",
-}
-_NAMES = {Path(file).name for file in CHAPTERS}
+CHAPTERS = (
+    "Paths in a reply",
+    "The workspace",
+    "Temporary files and folders",
+    "Copies and flushes",
+    "Copies during a download",
+    "Receipts of earlier pulls",
+    "Studio's replies",
+    "HTTP sessions",
+    "Connections",
+    "Storage's responses",
+    "Storage's responses, byte by byte",
+    "Faults of a download",
+    "Interrupted downloads",
+    "Part files",
+    "Hashes",
+    "The DVC cache",
+    "The hook",
+    "Installations",
+    "Through `dvc`: pulling",
+    "Through `dvc`: a cache without links",
+    "Through `dvc`: hostile servers",
+    "Through `dvc`: faults, signals, locks",
+    "Through `dvc`: kills",
+)
+"""In the order of the page; a test file names its own by the marker ``reliability``."""
+
 KEPT = "reliability/results"
 HEAD = """\
 # Reliability
@@ -92,29 +92,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Table:
-    """Collects the outcome of every test of a chapter."""
+    """Collects the outcome of every test that the marker gives a chapter."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._path = Path(config.getoption("--reliability"))
         self._cache = config.cache
+        self._is_worker = hasattr(config, "workerinput")
         self._whole = not any("::" in arg for arg in config.args)
         self._collected: set[str] = set()
         self._results: dict[str, dict[str, Any]] = {}
 
-    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Leave out what is in no chapter."""
-        name = collection_path.name
-        is_test = name.startswith("test_") and name.endswith(".py")
-        return (is_test and name not in _NAMES) or None
-
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        self._collected.add(item.nodeid)
+        if mark := item.get_closest_marker("reliability"):
+            item.user_properties.append(("chapter", mark.args[0]))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self._collected.update(item.nodeid for item in items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Learn from a worker what there is."""
+        self._collected.update(ids)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
             return
         said = dict(report.user_properties)
         self._results[report.nodeid] = {
+            "chapter": said["chapter"],
             "outcome": "right" if report.passed else report.outcome,
             "exit": said.get("exit"),
             "said": said.get("said", ""),
@@ -125,12 +131,14 @@ class Table:
 
     def pytest_sessionfinish(self) -> None:
         """Add what was run to what earlier runs kept, and forget what is gone."""
+        if self._is_worker:
+            return
         files = set(map(_file, self._collected)) if self._whole else set()
         results = {**self._cache.get(KEPT, {}), **self._results}
         kept = {
             name: result
             for name, result in results.items()
-            if _file(name) in CHAPTERS
+            if result.get("chapter") in CHAPTERS
             if name in self._collected or _file(name) not in files
         }
         self._cache.set(KEPT, kept)
@@ -140,7 +148,8 @@ class Table:
 
 def page(results: Results) -> str:
     """Write the page."""
-    names = sorted(results, key=lambda name: (list(CHAPTERS).index(_file(name)), name))
+    chapters = {name: result["chapter"] for name, result in results.items()}
+    names = sorted(results, key=lambda name: (CHAPTERS.index(chapters[name]), name))
     outcomes = Counter(results[name].get("outcome", "not run") for name in names)
     total = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
     blocks = [HEAD, f"{len(names)} cases: {total}.\n"]
@@ -150,8 +159,10 @@ def page(results: Results) -> str:
         GUARDS.format(figures=indent(FIGURES.read_text(), "    ").rstrip()),
         "## Every case\n",
     ]
-    for file, title in CHAPTERS.items():
-        blocks.append(_chapter(title, [n for n in names if _file(n) == file], results))
+    for title in CHAPTERS:
+        blocks.append(
+            _chapter(title, [n for n in names if chapters[n] == title], results)
+        )
     return "\n".join([*blocks, f"<!-- {fingerprint(names)} -->\n"])
 
 

@@ -14,9 +14,10 @@ from environments import ROOT, Environment, run
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = [pytest.mark.reliability("Installations"), pytest.mark.slow]
+
 PTH = "dvc-studio-models.pth"
 
-pytestmark = pytest.mark.slow
 
 START = "dvc-studio-models.start"
 PACKAGES = ("dvc_studio_models", "_dvc_studio_models_startup")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import RunDvc
 
-pytestmark = pytest.mark.cold
+pytestmark = [pytest.mark.reliability("The hook"), pytest.mark.cold]
 
 SCRIPTS = Path(sys.executable).parent
 OFF = {"DVC_STUDIO_MODELS_NO_PLUGIN": "1"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mutate_guards import MODULES, mutants
-from reliability import CHAPTERS, fingerprint, matching
+from reliability import fingerprint, matching
 from reliability_rows import ROWS, Row
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 def names() -> list[str]:
     """Every case of every chapter, none of which is run."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", *CHAPTERS],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "reliability"],
         cwd=ROOT,
         capture_output=True,
         text=True,

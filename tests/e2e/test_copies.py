@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from conftest import RunDvc
     from servers import Exchange
 
+pytestmark = pytest.mark.reliability("Through `dvc`: a cache without links")
+
 LARGE = random.Random(0).randbytes(1 << 20) * 129 + b"the end"
+
+
 MD5 = hashlib.md5(LARGE, usedforsecurity=False).hexdigest()
 MODEL = "models/large.bin"
 

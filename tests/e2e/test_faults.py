@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from conftest import RunDvc
     from warm import Warm
 
+pytestmark = pytest.mark.reliability("Through `dvc`: faults, signals, locks")
+
 MODEL = "models/churn.pkl"
+
+
 SMALL = b"the model's bytes" * 100
 LARGE = random.Random(0).randbytes(48 << 20)
 PROGRESS = r"(?:Downloading: .*\n)*"

@@ -51,7 +51,11 @@ if TYPE_CHECKING:
 
     from warm import Warm
 
+pytestmark = pytest.mark.reliability("Through `dvc`: hostile servers")
+
 MODEL = "models/churn.pkl"
+
+
 CONTENT = b"the model's bytes\n" * 5000
 PASSWORD = "PLANTED_PASSWORD_OF_THE_REMOTE"
 USERINFO = "PLANTED_PASSWORD_OF_A_LINK"

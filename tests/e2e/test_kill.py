@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from servers import FileServer, StudioServer
     from warm import Warm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.reliability("Through `dvc`: kills"), pytest.mark.slow]
 
 POINTS = 0 if os.environ.get("KILL_ALL") else 16
 """How many to try for each kind of pull; 0 means all."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Registry
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "Makefile"
-
 pytestmark = pytest.mark.slow
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "Makefile"
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Registry
 
+pytestmark = pytest.mark.reliability("Through `dvc`: pulling")
+
 BIN = Path(sys.executable).parent
 
 

@@ -42,10 +42,9 @@ if TYPE_CHECKING:
 
     from conftest import RunDvc
 
-TIMEOUT_S = 20
-
 pytestmark = pytest.mark.slow
 
+TIMEOUT_S = 20
 LARGE = random.Random(0).randbytes(40 << 20)  # a pull asks for three ranges of it
 KINDS = {
     "S3, version 2": ("s3", {"region": "us-east-1"}, "?AWSAccessKeyId=test&Signature="),

@@ -26,6 +26,8 @@ from dvc_studio_models.files.durable import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.reliability("Copies and flushes")
+
 
 @pytest.mark.parametrize(
     "size", [0, 1000, PIECE_BYTES + 5], ids=["empty", "small", "large"]

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+pytestmark = pytest.mark.reliability("Paths in a reply")
+
 EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
+
 ZERO_WIDTH = "\u200c"  # HFS+ does not see it
 
 

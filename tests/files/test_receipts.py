@@ -21,7 +21,11 @@ from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.reliability("Receipts of earlier pulls")
+
 ROOT = "/home/ada/models"
+
+
 CHURN = Receipt(
     "churn",
     ROOT,

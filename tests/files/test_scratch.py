@@ -25,6 +25,8 @@ from dvc_studio_models.files.scratch import (
     write_atomically,
 )
 
+pytestmark = pytest.mark.reliability("Temporary files and folders")
+
 
 def dated(path: Path, age_s: float) -> None:
     then = time.time() - age_s

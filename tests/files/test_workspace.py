@@ -36,6 +36,8 @@ from dvc_studio_models.files.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+pytestmark = pytest.mark.reliability("The workspace")
+
 OLD, NEW = b"what was there\n", b"what is to be there\n"
 
 

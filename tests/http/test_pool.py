@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.reliability("Connections")
+
 CONTENT = noise(100_000)
+
+
 OBJECT = "/bucket/model.bin"
 DAY = dt.timedelta(days=1)
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.reliability("Storage's responses, byte by byte")
+
 CONTENT = b"the model's bytes\n" * 5000
+
+
 HURRIED = replace(IMPATIENT, idle_s=0.5)
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.reliability("HTTP sessions")
+
 ODD_TARGETS = [
     pytest.param("/b/a%2fb%2FB?X=%2f%2F%7e%7E~%40@%3D=+%2B", id="mixed-case-quotes"),
     pytest.param("/b/a b?x=a b".replace(" ", "%20"), id="spaces"),

@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.reliability("Storage's responses")
+
 CONTENT = noise(1000)
+
+
 OBJECT = "/bucket/model 1.bin"
 FIRST = RangeRequest("model.bin", 0, 100)
 LATER = RangeRequest("model.bin", 100, 200, 1000, '"etag"')

@@ -48,7 +48,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.reliability("Studio's replies")
+
 REPO = "git@git.example.com:acme/models.git"
+
+
 CHURN = ModelRef("churn")
 PATH = "models/churn.pkl"
 URL = "https://storage.example.com/files/md5/86/bd02376ac675568ba2fac566169ef9"

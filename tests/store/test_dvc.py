@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.store.base import Store
 
+pytestmark = pytest.mark.reliability("The DVC cache")
+
 MODEL = {
     "models/churn.pkl": CHURN["v2.0.0"],
     **{f"models/bert/{path}": content for path, content in BERT["v2.0.0"].items()},

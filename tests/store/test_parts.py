@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.store.part import Part
 
+pytestmark = pytest.mark.reliability("Part files")
+
 KEY = "86bd02376ac675568ba2fac566169ef9"
+
+
 MIB = 1 << 20
 
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from servers import Exchange
 
+pytestmark = pytest.mark.reliability("Faults of a download")
+
 
 @pytest.fixture
 def fetcher(file_server: FileServer, tmp_path: Path) -> Fetcher:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.store.part import Part
 
+pytestmark = pytest.mark.reliability("Hashes")
+
 CONTENT = noise(3 * HASH_BYTES + 77)
+
+
 STEP = 100_000
 SPANS = [(at, min(at + STEP, len(CONTENT))) for at in range(0, len(CONTENT), STEP)]
 

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.store.part import Part
 
+pytestmark = pytest.mark.reliability("Copies during a download")
+
 SIZE = 2 * PIECE_BYTES + 12_345
+
+
 _MIB = noise(1 << 20)
 
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelFile
 
+pytestmark = pytest.mark.reliability("Interrupted downloads")
+
 JOBS = 4
+
+
 CONTENT = noise(12 * RANGE + 345)
 STALLED = Behaviour(stall_after=600_000)
 HALF = JOBS * CHUNK_BYTES  # of a stalled download that is on disk at last
