@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import subprocess
 import sys
@@ -52,6 +53,12 @@ class RunDvc(Protocol):
         input: str | None = None,  # noqa: A002 - as in subprocess.run
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+def pytest_configure() -> None:
+    """Leave logging to pytest: DVC's handlers write to streams that a test closes."""
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).handlers.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

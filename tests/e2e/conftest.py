@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from projects import Project, copy_project
+from projects import Project, copy_project, serving
 from stores import served
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ def registry(
 
 @pytest.fixture
 def own_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """Serve a project that the test may damage."""
+    """Serve, from a thread, a project that the test may damage."""
     folder = tmp_path_factory.mktemp("own")
     project = copy_project(
         tmp_path_factory.getbasetemp() / "template", folder / "project"
     )
-    with serve(project, folder) as served:
-        yield served
+    with serving(project.repo, tokens={TOKEN: "tests"}) as url:
+        yield Registry(project, url)
 
 
 @contextlib.contextmanager
