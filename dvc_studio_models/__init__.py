@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dvc_studio_models.operations.api import download_urls, pull
+    from dvc_studio_models.operations.pull import download_urls, pull
 
 __version__ = "0.1.0"
 __all__ = ["download_urls", "pull"]
@@ -30,8 +30,8 @@ __all__ = ["download_urls", "pull"]
 def __getattr__(name: str) -> object:
     """Load the interface when it is used: ``dvc --help`` needs none of it."""
     if name in __all__:
-        from dvc_studio_models.operations import api
+        from dvc_studio_models.operations import pull as operation
 
-        return getattr(api, name)
+        return getattr(operation, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -286,6 +286,12 @@ class Pin:
 class PullOptions:
     """How to pull; every field has the command's default."""
 
+    stage: str | None = None
+    """For every name without a selector of its own, as is ``version``."""
+
+    version: str | None = None
+    """With or without the leading ``v``."""
+
     repo: str | None = field(default=None, repr=False)
     """The repo as Studio knows it; None infers it from the Git remote. May hold a
     password, as ``url`` may."""

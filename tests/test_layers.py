@@ -30,7 +30,6 @@ ENTRIES = {
     **dict.fromkeys(GROUND, GROUND),
 }
 CUT = {
-    "sources/verification.py": {"files"},
     "transfer/engine.py": {"cli"},
     "transfer/space.py": {"cli"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from dvc.cli.completion import FILE
@@ -49,18 +50,18 @@ class CmdModelsPull(CmdModels):
         from dvc.ui import ui
 
         from dvc_studio_models.cli.progress import make_progress
-        from dvc_studio_models.operations.pull import download_urls, pull
+        from dvc_studio_models.operations.pull import find_urls, pull_models
 
         args = self.args
         options = read_options(
             args, dry_run=args.dry_run or args.check, ask_sizes=args.dry_run
         )
-        which = {"stage": args.stage, "version": args.version, "options": options}
         if args.urls:
-            return self._print_urls(download_urls(*args.name, **which))
+            return self._print_urls(find_urls(args.name, options))
         quiet = args.quiet or args.json or options.dry_run
         progress = make_progress("Downloading", quiet=quiet)
-        result = pull(*args.name, **which, progress=progress)
+        with contextlib.closing(progress):
+            result = pull_models(args.name, options, progress.update)
         if args.json:
             self.print_json(_to_json(result))
         elif not args.check:

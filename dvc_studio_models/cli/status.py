@@ -53,12 +53,7 @@ class CmdModelsStatus(CmdModels):
         from dvc_studio_models.operations.status import compare
 
         args = self.args
-        result = compare(
-            *args.name,
-            stage=args.stage,
-            version=args.version,
-            options=read_options(args),
-        )
+        result = compare(args.name, read_options(args))
         if args.json:
             self.print_json(_to_json(result))
         elif result.models:

@@ -109,6 +109,7 @@ class Workspace:
         seen: Mapping[str, FileStamp | None],
         backups: Path,
         executable: Container[str] = (),
+        now: Mapping[str, FileStamp | None] | None = None,
     ) -> None:
         """Put files in their places and remove others: all of it, or nothing.
 
@@ -118,13 +119,14 @@ class Workspace:
             seen: What was at each target when the plan was made.
             backups: An empty folder, for what is replaced until the end.
             executable: Targets that their owner may run, see :meth:`make_executable`.
+            now: What is at each target, where that was just looked at.
 
         Raises:
             TargetChangedError: A target changed since the plan was made.
             UnsafePathError: A parent is a link, or is no folder.
             LocalDiskError: The file system refused.
         """
-        now = self.stat_targets(seen)
+        now = self.stat_targets(seen) if now is None else now
         changed = [path for path in seen if now[path] != seen[path]]
         if changed:
             raise TargetChangedError(changed)

@@ -90,14 +90,14 @@ class ListedModel:
 class Inventory:
     """The models of the clone that a folder is in."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the clone.
+    def __init__(self, folder: Path, clone: Clone | None = None) -> None:
+        """Open the clone, unless it is given.
 
         Raises:
             NotGitRepoError: There is none around ``folder``.
         """
         self._folder = folder
-        self._clone = Clone.find(folder)
+        self._clone = clone or Clone.find(folder)
         self._projects: dict[Path, LocalProject] = {}
         self._unreadable: set[str] = set()
 

@@ -1,7 +1,4 @@
-"""Which models are asked for: by name, or by a lock file; and new pins of what came.
-
-Owns what ``--lock`` and ``--locked`` mean. The file itself is ``lockfile``'s.
-"""
+"""The meaning of ``--lock`` and ``--locked``; ``registry.lockfile`` owns the file."""
 
 from __future__ import annotations
 
@@ -16,7 +13,9 @@ from dvc_studio_models.errors import (
     UsageError,
     VersionUnknownError,
 )
-from dvc_studio_models.model import MAX_JOBS, ModelRef, Pin, PinnedFile
+from dvc_studio_models.model import MAX_JOBS, Pin, PinnedFile
+from dvc_studio_models.operations.prepare import read_names
+from dvc_studio_models.operations.report import digests_of, with_downloads
 from dvc_studio_models.registry.lockfile import (
     DEFAULT_NAME,
     check_name,
@@ -26,15 +25,13 @@ from dvc_studio_models.registry.lockfile import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from dvc_studio_models.model import Digest, FileResult, PullOptions
+    from dvc_studio_models.model import ModelRef, PullOptions
+    from dvc_studio_models.operations.prepare import ProjectPull
     from dvc_studio_models.registry.git_registry import GitRegistry
-    from dvc_studio_models.sources.base import PullContext
+    from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
-
-Asked = tuple[list[ModelRef], dict[str, Pin]]
-"""Models in their order, and the pins of those that are pinned, by their names."""
 
 
 def check_options(names: Sequence[str], options: PullOptions) -> None:
@@ -73,62 +70,31 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
             raise UsageError(problem)
 
 
-def read_names(
-    names: Sequence[str], here: PullContext, *, stage: str | None, version: str | None
-) -> list[ModelRef]:
-    """Read what the user names, each model once.
+def choose_models(
+    names: Sequence[str], context: PullContext, options: PullOptions
+) -> tuple[list[ModelRef], dict[str, Pin]]:
+    """Return the models that are asked for, and the pins of those that are pinned.
 
     Args:
-        names: As the user gave them.
-        here: Where a name without folder may mean that folder's model.
-        stage: For every name without a selector of its own; so is ``version``.
-        version: With or without the leading ``v``.
+        names: As the user typed them; with ``--locked``, none means all pinned models.
+        context: See :func:`read_names`.
+        options: With the lock file, and the selectors.
 
     Raises:
-        UsageError: A name cannot be read, or two want different versions of one model.
-    """
-    refs = [ModelRef.parse(name, version=version, stage=stage) for name in names]
-    if here.clone:
-        refs = [here.clone.qualify(ref, here.folder) for ref in refs]
-    by_name: dict[str, ModelRef] = {}
-    for ref in refs:
-        if by_name.setdefault(ref.name, ref) != ref:
-            msg = f"'{ref.name}' is given twice: {by_name[ref.name]}, {ref}"
-            raise UsageError(msg)
-    return list(by_name.values())
-
-
-def choose(
-    names: Sequence[str],
-    here: PullContext,
-    options: PullOptions,
-    *,
-    stage: str | None,
-    version: str | None,
-) -> Asked:
-    """Read what is asked for.
-
-    Args:
-        names: See :func:`read_names`, as for ``here``, ``stage`` and ``version``; with
-            ``--locked`` none means all that are pinned.
-        here: See there.
-        options: For the lock file.
-        stage: See there.
-        version: See there.
-
-    Raises:
-        UsageError: See there; or a name selects something beside ``--locked``.
-        NotLockedError: The lock file does not have it.
+        UsageError: See :func:`read_names`; or a name has a selector beside
+            ``--locked``.
+        NotLockedError: The lock file lacks a model.
         LockFileError: The lock file cannot be used.
         UnsafePathError: It names paths that must not be written.
     """
-    refs = read_names(names, here, stage=stage, version=version)
+    refs = read_names(names, context, options)
     if not options.locked:
         return refs, {}
-    if stage or version or any("@" in name or "#" in name for name in names):
+    has_selector = any("@" in name or "#" in name for name in names)
+    if options.stage or options.version or has_selector:
         msg = "'--locked' sets the versions: leave out versions and stages"
         raise UsageError(msg)
-    path = lock_path(options.locked, here)
+    path = lock_path(options.locked, context)
     pins = read_pins(path)
     wanted = [ref.name for ref in refs] or list(pins)
     for name in wanted:
@@ -139,44 +105,44 @@ def choose(
     return [pins[name].pinned for name in wanted], {name: pins[name] for name in wanted}
 
 
-def lock_path(option: bool | str | os.PathLike[str], here: PullContext) -> Path:  # noqa: FBT001 - as in the options
-    """Tell which file is meant: relative to the user's folder, or the Git root's.
+def lock_path(option: bool | str | os.PathLike[str], context: PullContext) -> Path:  # noqa: FBT001 - as in the options
+    """Return the lock file: in the user's folder, or by default in the Git root.
 
     Raises:
         NotGitRepoError: There is no Git root.
     """
     if option is not True:
-        return here.folder / str(option)
-    if here.clone is None:
-        raise NotGitRepoError(str(here.folder))
-    return here.clone.root / DEFAULT_NAME
+        return context.folder / str(option)
+    if context.clone is None:
+        raise NotGitRepoError(str(context.folder))
+    return context.clone.root / DEFAULT_NAME
 
 
 def check_lockable(
-    answers: Iterable[ResolvedModel], path: Path, registry: GitRegistry | None
+    models: Iterable[ResolvedModel], path: Path, registry: GitRegistry | None
 ) -> None:
-    """Refuse, before anything is changed, what could not be pinned after it.
+    """Refuse models that could not be pinned, before anything is changed.
 
     Args:
-        answers: Of the models; before the download, some may be unverified.
+        models: Some may be unverified until they are downloaded.
         path: Of the lock file.
-        registry: Of the models' clone; None where there is none.
+        registry: Of the models' clone, if there is one.
 
     Raises:
-        VersionUnknownError: Nothing tells which version a model is, or it is none.
+        VersionUnknownError: A model's version is not known, or is not registered.
         LocalDiskError: There is no folder for the file.
         LockFileError: The file that is to be updated cannot be read.
         UnsafePathError: It names paths that must not be written.
     """
-    for answer in answers:
-        if registry and (error := registry.tags.version_error(answer.ref)):
+    for model in models:
+        if registry and (error := registry.tags.version_error(model.ref)):
             raise error
-        version = answer.version or (answer.unverified and answer.unverified[0])
+        version = model.version or (model.unverified and model.unverified[0])
         if not version:
-            raise _unknown(answer.ref, registry)
+            raise _unknown(model.ref, registry)
         if not version.registered:
             raise VersionUnknownError.unregistered(
-                answer.ref, answer.ref.name, version.commit
+                model.ref, model.ref.name, version.commit
             )
     if not path.parent.is_dir():
         raise LocalDiskError(path, "no such folder")
@@ -185,7 +151,7 @@ def check_lockable(
 
 
 def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError:
-    """Say why no version is known."""
+    """Return the error that says why no version is known."""
     if registry is None:
         why = "a pin needs the tags of its repo, and this is not a clone of it"
         return VersionUnknownError(ref, why, hint="Lock it in a clone of that repo")
@@ -195,53 +161,47 @@ def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError
 
 
 def check_verified(
-    answers: Iterable[ResolvedModel], registry: GitRegistry | None
+    models: Iterable[ResolvedModel], registry: GitRegistry | None
 ) -> None:
-    """Refuse, before anything is placed, models that no tag could be found for.
+    """Refuse models whose content no tag confirmed, before anything is placed.
 
     Raises:
         VersionUnknownError: Studio may serve another version than the local tags say.
     """
-    for answer in answers:
-        if answer.version is None:
-            if answer.unverified is None:
+    for model in models:
+        if model.version is None:
+            if model.unverified is None:
                 remote = registry.remote if registry else None
-                raise VersionUnknownError.outdated(answer.ref, remote)
-            version, record = answer.unverified
+                raise VersionUnknownError.outdated(model.ref, remote)
+            version, record = model.unverified
             raise VersionUnknownError(
-                answer.ref,
+                model.ref,
                 f"neither the DVC cache nor the DVC remote has the file list of the "
                 f"folder that contains '{record.path}'",
-                hint="Specify the version, as in "
-                f"'{answer.ref.name}@{version.version}'",
+                hint=f"Specify the version, as in '{model.ref.name}@{version.version}'",
             )
 
 
-def pin(
-    path: Path,
-    pulled: Iterable[tuple[ResolvedModel, Mapping[str, Digest], Sequence[FileResult]]],
-) -> None:
-    """Take down in a lock file what was pulled.
-
-    Args:
-        path: Of the lock file.
-        pulled: Each model, the digests of its files by their paths, and the files.
+def pin_models(path: Path, projects: Iterable[ProjectPull]) -> None:
+    """Pin what was pulled in a lock file.
 
     Raises:
         LockFileError: The file cannot be read any more.
         LocalDiskError: The file system refused.
     """
     pins = {}
-    for answer, digests, files in pulled:
-        assert answer.version  # noqa: S101 - else ``check_lockable`` has refused
-        sizes = {file.path: file.size or 0 for file in files}
-        kept_in_git = {file.path: file.git_oid for file in answer.files}
-        pins[answer.ref.name] = Pin(
-            answer.ref,
-            answer.version,
-            tuple(
-                PinnedFile(at, digests[at], sizes[at], kept_in_git.get(at))
-                for at in sorted(digests)
-            ),
-        )
+    for project in projects:
+        for model, plan in zip(project.models, project.plans, strict=True):
+            assert model.version  # noqa: S101 - else ``check_lockable`` has refused
+            digests = digests_of(model, project.downloads)
+            sizes = {
+                step.file.path: (done.size if done else step.size) or 0
+                for step, done in with_downloads(plan, project.downloads)
+            }
+            in_git = {file.path: file.git_oid for file in model.files}
+            files = tuple(
+                PinnedFile(path, digests[path], sizes[path], in_git.get(path))
+                for path in sorted(digests)
+            )
+            pins[model.ref.name] = Pin(model.ref, model.version, files)
     update_pins(path, pins)

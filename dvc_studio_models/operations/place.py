@@ -1,73 +1,315 @@
-"""What a pull takes down of the files that it placed, for DVC and for later pulls."""
+"""The steps of a pull that change something.
+
+Downloads go into the stores. Files, receipts and pins are written in one hold of DVC's
+lock.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import TargetChangedError
 from dvc_studio_models.files.receipts import Receipt
-from dvc_studio_models.operations.report import digests_of
+from dvc_studio_models.operations.lock import pin_models
+from dvc_studio_models.operations.plan import DOWNLOAD, LINK
+from dvc_studio_models.operations.report import (
+    ProjectProgress,
+    digests_of,
+    with_downloads,
+)
+from dvc_studio_models.operations.targets import (
+    already_placed,
+    dropped_by,
+    find_leftovers,
+    tracked_paths,
+)
 from dvc_studio_models.registry.recorded import is_inside
+from dvc_studio_models.sources.local.git_files import deliver_git_files
 from dvc_studio_models.sources.resolve import object_version_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
 
     from dvc_studio_models.model import Digest, PullOptions
-    from dvc_studio_models.operations.prepare import PreparedPull
+    from dvc_studio_models.operations.prepare import PreparedPull, ProjectPull
+    from dvc_studio_models.operations.report import Report
+    from dvc_studio_models.operations.targets import Stamps
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.part import DownloadedFile
 
 
-def save_receipts(
-    ready: PreparedPull, arrived: Mapping[str, DownloadedFile], options: PullOptions
+def download(prepared: PreparedPull, report: Report, *, jobs: int) -> None:
+    """Download what is missing, and add it to the caches as it is verified."""
+    waiting = [each for each in prepared.projects if each.to_download()]
+    done = 0
+    for at, project in enumerate(waiting):
+        rest = [f.size for each in waiting[at + 1 :] for f in each.to_download()]
+        progress = ProjectProgress(report, done, rest)
+        with contextlib.closing(_deliver(prepared, project, progress, jobs)) as stream:
+            for batch in stream:
+                _add(project, batch)
+        done += sum(each.size for each in project.downloads.values())
+
+
+def _deliver(
+    prepared: PreparedPull, project: ProjectPull, progress: ProjectProgress, jobs: int
+) -> Generator[list[DownloadedFile]]:
+    """Take what Git stores from the clone, and everything else from the source."""
+    files = project.to_download()
+    in_git = [file for file in files if file.git_oid]
+    yield from deliver_git_files(in_git, prepared.registry, project.store)
+    if others := [file for file in files if not file.git_oid]:
+        yield from prepared.source.deliver(others, project.store, progress, jobs=jobs)
+
+
+def _add(project: ProjectPull, batch: Sequence[DownloadedFile]) -> None:
+    """Add verified contents to the cache; a part is not needed once it is there."""
+    project.downloads.update((each.file.path, each) for each in batch)
+    parts = [(each.digest, part) for each in batch if (part := each.copy or each.part)]
+    project.store.add([(digest, part.path) for digest, part in parts])
+    for digest, part in parts:
+        if project.store.size_of(digest) is not None:
+            part.discard()
+
+
+def release_parts(prepared: PreparedPull) -> None:
+    """Release the parts; those whose content is not in the cache can be resumed."""
+    for project in prepared.projects:
+        for downloaded in project.downloads.values():
+            part = downloaded.part
+            if part and part.is_owned:
+                if project.store.size_of(downloaded.digest) is None:
+                    part.release()
+                else:
+                    part.discard()
+            if downloaded.copy:
+                downloaded.copy.discard()
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What is to change in one project."""
+
+    project: ProjectPull
+    targets: dict[str, Digest | None]
+    """The new content of each; None where it is to be removed."""
+
+    parts: Mapping[str, Path]
+    """Target to the part that becomes it."""
+
+    has_receipts: bool
+    """Whether receipts are to be written."""
+
+
+def place(prepared: PreparedPull, lock_file: Path | None, options: PullOptions) -> None:
+    """Give all files of all projects their names, or none, and note that.
+
+    No other DVC command runs meanwhile in a project that changes.
+
+    Args:
+        prepared: The pull, with all downloads verified.
+        lock_file: Where to pin the models.
+        options: Whether a part of the models was pulled.
+
+    Raises:
+        LockHeldError: Another DVC command runs.
+        TargetChangedError: Targets changed since the plan was made.
+        LockFileError: The lock file cannot be read any more.
+        LocalDiskError: The file system refused.
+    """
+    root = prepared.workspace.root
+    every = [_changes_of(project, root, options) for project in prepared.projects]
+    changes = [each for each in every if each.targets or each.has_receipts]
+    files = [file for model in prepared.models for file in model.files]
+    executable = {file.path for file in files if file.is_executable}
+    with contextlib.ExitStack() as stack:
+        scratch = {}
+        for each in _in_order(changes or (every[:1] if lock_file else [])):
+            store = each.project.store
+            scratch[store] = stack.enter_context(store.lock())
+        placed = _place(prepared, changes, scratch, executable, options)
+        prepared.workspace.make_executable(executable - placed)
+        for each in changes:
+            _save_receipts(each.project, root, options)
+        if lock_file:
+            pin_models(lock_file, prepared.projects)
+    for project in prepared.projects:
+        for downloaded in project.downloads.values():
+            if downloaded.part:
+                downloaded.part.discard()
+
+
+def _in_order(changes: list[_Changes]) -> list[_Changes]:
+    """Sort projects: two pulls that wait for the same locks must not wait for ever."""
+    return sorted(changes, key=lambda each: str(each.project.store.receipts))
+
+
+def _changes_of(project: ProjectPull, root: Path, options: PullOptions) -> _Changes:
+    targets: dict[str, Digest | None] = {}
+    parts: dict[str, Path] = {}
+    for plan in project.plans:
+        targets.update(dict.fromkeys(plan.leftovers))
+        for step, downloaded in with_downloads(plan, project.downloads):
+            digest = downloaded.digest if downloaded else step.file.digest
+            if step.action not in {LINK, DOWNLOAD} or digest is None:
+                continue
+            targets[step.file.path] = digest
+            if downloaded and downloaded.part and downloaded.part.is_owned:
+                parts[step.file.path] = downloaded.part.path
+    has_receipts = bool(_new_receipts(project, root, options))
+    return _Changes(project, targets, parts, has_receipts)
+
+
+def _place(
+    prepared: PreparedPull,
+    changes: list[_Changes],
+    scratch: Mapping[Store, Path],
+    executable: set[str],
+    options: PullOptions,
+) -> set[str]:
+    """Look at the targets again, and change those that are not right by now.
+
+    Returns:
+        The targets that were changed.
+
+    Raises:
+        TargetChangedError: Some are neither as they were nor as they are to be.
+    """
+    changes = [each for each in changes if each.targets]
+    if not changes:
+        return set()
+    workspace, planned = prepared.workspace, prepared.stamps
+    dropped = {} if options.is_partial else dropped_by(prepared, again=True)
+    dropped_paths = [path for files in dropped.values() for path in files]
+    targets = [path for each in changes for path in each.targets]
+    now = workspace.stat_targets([*targets, *dropped_paths])
+    _refuse_new_leftovers(prepared, dropped, now)
+    todo = [_without_placed(each, planned, now, workspace.root) for each in changes]
+    paths = [path for each in todo for path in each.targets]
+    if changed := [path for path in paths if now[path] != planned[path]]:
+        raise TargetChangedError(changed)
+    staged: dict[str, Path] = {}
+    for each in todo:
+        cached = {path: digest for path, digest in each.targets.items() if digest}
+        parts = {path: part for path, part in each.parts.items() if path in cached}
+        linked = {path: cached[path] for path in cached if path not in parts}
+        store = each.project.store
+        staged.update(store.stage(linked, parts, scratch[store]))
+    workspace.place(
+        staged,
+        remove=[p for each in todo for p, digest in each.targets.items() if not digest],
+        seen={path: planned[path] for path in paths},
+        now=now,
+        backups=next(iter(scratch.values())),
+        executable=executable,
+    )
+    return set(paths)
+
+
+def _refuse_new_leftovers(
+    prepared: PreparedPull, dropped: Mapping[str, Mapping[str, Digest]], now: Stamps
 ) -> None:
-    """Tell DVC the hashes, and the next pull what this one placed."""
-    root, store = ready.workspace.root, ready.store
-    known = {receipt.model: receipt for receipt in ready.receipts.load(root)}
-    for answer in ready.answers:
-        named = ((file.path, object_version_id(file.url)) for file in answer.files)
+    """Refuse to mix with what another pull has placed since this one was planned.
+
+    Raises:
+        TargetChangedError: It has placed files that this version does not have.
+    """
+    root = prepared.workspace.root
+    new = {
+        path
+        for project in prepared.projects
+        for model, plan in zip(project.models, project.plans, strict=True)
+        for path in find_leftovers(
+            dropped.get(model.ref.name, {}), now, root, project.store
+        )
+        if path not in plan.leftovers
+    }
+    new.difference_update(tracked_paths(prepared.context, root, new))
+    if new:
+        raise TargetChangedError(sorted(new))
+
+
+def _without_placed(
+    changes: _Changes, planned: Stamps, now: Stamps, root: Path
+) -> _Changes:
+    """Drop the targets that another pull of the same model has placed meanwhile."""
+    done = already_placed(
+        changes.targets,
+        planned=planned,
+        now=now,
+        root=root,
+        store=changes.project.store,
+    )
+    targets = {p: digest for p, digest in changes.targets.items() if p not in done}
+    return replace(changes, targets=targets)
+
+
+# Receipts
+
+
+def _new_receipts(
+    project: ProjectPull, root: Path, options: PullOptions
+) -> list[tuple[ResolvedModel, Receipt]]:
+    """Return the receipts of the models that differ from those that are there."""
+    if project.store.receipts is None:
+        return []
+    known = {receipt.model: receipt for receipt in project.receipts.load(root)}
+    new = []
+    for model in project.models:
+        ids = {file.path: object_version_id(file.url) for file in model.files}
         receipt = Receipt(
-            answer.ref.name,
+            model.ref.name,
             str(root),
-            answer.version.version if answer.version else None,
-            answer.version.commit if answer.version else None,
-            digests_of(answer, arrived),
-            answer.ref.selector,
-            {path: name for path, name in named if name},
+            model.version.version if model.version else None,
+            model.version.commit if model.version else None,
+            digests_of(model, project.downloads),
+            model.ref.selector,
+            {path: version_id for path, version_id in ids.items() if version_id},
         )
         before = known.get(receipt.model)
         if before and options.is_partial:
             receipt = _join(before, receipt)
-        if before == receipt:
-            continue
+        if before != receipt:
+            new.append((model, receipt))
+    return new
+
+
+def _save_receipts(project: ProjectPull, root: Path, options: PullOptions) -> None:
+    """Save the hashes for DVC, and the receipts for later pulls."""
+    for model, receipt in _new_receipts(project, root, options):
         placed = {root / path: digest for path, digest in receipt.files.items()}
-        store.save_hashes(placed)
-        _keep_trees(answer, receipt.files, store)
-        ready.receipts.save(receipt)
+        project.store.save_hashes(placed)
+        _add_trees(model, receipt.files, project.store)
+        project.receipts.save(receipt)
 
 
 def _join(before: Receipt, receipt: Receipt) -> Receipt:
-    """Keep what a partial pull left there; files of two versions are of none."""
-    kept = {p: digest for p, digest in before.files.items() if p not in receipt.files}
-    if not kept:
+    """Add the files that a partial pull left there.
+
+    The files of two versions are of none.
+    """
+    left = {p: digest for p, digest in before.files.items() if p not in receipt.files}
+    if not left:
         return receipt
     if before.commit != receipt.commit:
         receipt = replace(receipt, version=None, commit=None)
-    objects = {p: name for p, name in before.objects.items() if p in kept}
+    objects = {p: name for p, name in before.objects.items() if p in left}
     return replace(
         receipt,
-        files={**kept, **receipt.files},
+        files={**left, **receipt.files},
         objects={**objects, **receipt.objects},
     )
 
 
-def _keep_trees(
-    answer: ResolvedModel, digests: Mapping[str, Digest], store: Store
+def _add_trees(
+    model: ResolvedModel, digests: Mapping[str, Digest], store: Store
 ) -> None:
-    """Give DVC the listings of whole folders, which Studio does not serve."""
-    record = answer.record
+    """Add the listings of whole folders, which Studio does not serve, to the cache."""
+    record = model.record
     for output in record.outputs if record else ():
         if record and output.is_folder and is_inside(output.path, record.path):
             assert output.digest  # noqa: S101 - a folder has the hash of its listing

@@ -1,17 +1,24 @@
-"""What each file of a pull needs, decided before the first byte. No I/O.
+"""Which files of a model are wanted, and what each of them needs. No I/O.
 
-Decides from what the rooms found out: what Studio lists, what the workspace holds, what
-the cache holds, what an earlier pull placed. Never looks itself, so that every case can
-be tried without a disk.
+Decides from values alone: the files that the source lists, the targets in the
+workspace, the sizes of cached objects. So every case can be tested without a disk.
+
+Globs are those of ``.dvcignore`` and ``.gitignore``, read by the same library:
+``*.bin`` matches in every folder, ``models/bert/**`` below one, ``/x`` at the root.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import NothingSelectedError, UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+
+    from pathspec import GitIgnoreSpec
 
     from dvc_studio_models.model import Digest, ModelFile
 
@@ -24,23 +31,24 @@ REMOVE = "remove"
 
 @dataclass(frozen=True)
 class TargetState:
-    """What the workspace holds at a target."""
+    """The file that is at a target."""
 
     digest: Digest | None
     """Of its content, None for a link to nothing."""
 
     recoverable: bool
-    """Whether the content is in the cache, or is what an earlier pull placed."""
+    """Whether the content is in the cache, or was placed by an earlier pull."""
 
     size: int
+    """In bytes."""
 
     is_same_text: bool = False
-    """Whether it is what Git keeps, but for the line ends that Git checks out."""
+    """Whether it is what Git stores, but for the line ends that Git checks out."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be done about one file."""
+    """What one file needs."""
 
     file: ModelFile
     action: str
@@ -50,55 +58,101 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every step of a pull, and the leftovers of the version before."""
+    """The steps of one model, and the leftovers of its version before."""
 
-    steps: tuple[Step, ...]
-    leftovers: Mapping[str, str] = field(default_factory=dict)
-    """Paths that the previous pull placed, unchanged since, and this version lacks:
-    each with the name of the model that it was of."""
+    steps: tuple[Step, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    """Paths that the previous pull placed, unchanged since, and that this version
+    lacks."""
 
-    def having(self, *actions: str) -> list[Step]:
+    def steps_to(self, *actions: str) -> list[Step]:
         """Return the steps with one of these actions."""
         return [step for step in self.steps if step.action in actions]
 
-    def downloads(self) -> list[ModelFile]:
-        """Return what must be fetched, each content once."""
-        by_content: dict[object, ModelFile] = {}
-        for step in self.having(DOWNLOAD):
+
+def downloads_of(plans: Iterable[Plan]) -> list[ModelFile]:
+    """Return the files to download, each content once."""
+    by_content: dict[object, ModelFile] = {}
+    for plan in plans:
+        for step in plan.steps_to(DOWNLOAD):
             by_content.setdefault(step.file.content, step.file)
-        return list(by_content.values())
+    return list(by_content.values())
 
 
 def make_plan(
     files: Iterable[ModelFile],
     *,
-    held: Mapping[str, TargetState],
+    targets: Mapping[str, TargetState],
     cached_size: Callable[[Digest], int | None],
-    leftovers: Mapping[str, str] | None = None,
+    leftovers: Iterable[str] = (),
     tracked: Container[str] = (),
     force: bool = False,
 ) -> Plan:
-    """Decide for every file.
+    """Decide for every file of a model.
 
     Args:
-        files: What Studio lists, digests from Git filled in.
-        held: What is at each target; no entry where there is nothing.
-        cached_size: The size of a content that the DVC cache has, whole.
+        files: With the digests that Git and earlier pulls added.
+        targets: By path; no entry where there is nothing.
+        cached_size: Returns the size of a content that is whole in the DVC cache.
         leftovers: See :class:`Plan`.
         tracked: Targets that Git tracks; only Git may change them.
         force: Replace content that would be lost.
     """
     steps = []
     for file in files:
-        here = held.get(file.path)
-        is_same = here and (here.is_same_text or here.digest == file.digest)
-        if here and file.digest and is_same:
-            steps.append(Step(file, UNCHANGED, here.size))
-        elif here and (file.path in tracked or not (here.recoverable or force)):
+        target = targets.get(file.path)
+        is_same = target and (target.is_same_text or target.digest == file.digest)
+        if target and file.digest and is_same:
+            steps.append(Step(file, UNCHANGED, target.size))
+        elif target and (file.path in tracked or not (target.recoverable or force)):
             steps.append(Step(file, CONFLICT, file.size))
-        # Asked last: it may mean to hash a large object.
+        # Checked last: it may hash a large object.
         elif file.digest and (cached := cached_size(file.digest)) is not None:
             steps.append(Step(file, LINK, cached))
         else:
             steps.append(Step(file, DOWNLOAD, file.size))
-    return Plan(tuple(steps), leftovers or {})
+    return Plan(tuple(steps), tuple(leftovers))
+
+
+def check_globs(globs: Iterable[str]) -> None:
+    """Refuse globs that cannot be parsed.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    for glob in globs:
+        try:
+            _spec([glob])
+        except (ValueError, re.error):
+            msg = f"'{glob}' is not a valid glob: see 'git help gitignore'"
+            raise UsageError(msg) from None
+
+
+def select_files(
+    files: Sequence[ModelFile], *, include: Sequence[str], exclude: Sequence[str]
+) -> tuple[ModelFile, ...]:
+    """Return the files that an include matches, or all, without those excluded.
+
+    Args:
+        files: Of one model or of several.
+        include: Globs on the paths relative to the Git root, checked; none takes all.
+        exclude: The same, and stronger.
+
+    Raises:
+        NothingSelectedError: No file is left.
+    """
+    included, excluded = _spec(include or ["*"]), _spec(exclude)
+    selected = tuple(
+        file
+        for file in files
+        if included.match_file(file.path) and not excluded.match_file(file.path)
+    )
+    if not selected:
+        raise NothingSelectedError(include, exclude)
+    return selected
+
+
+def _spec(globs: Sequence[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(globs)

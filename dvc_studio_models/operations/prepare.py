@@ -1,52 +1,121 @@
-"""All that comes before the first byte: ask, compare with lock and Git, plan.
+"""The steps of a pull before the first byte: resolve, compare with lock and Git, plan.
 
-Owns no I/O: each kind of it is a room's. Changes nothing.
+Changes nothing in the workspace. Most steps return a :class:`PreparedPull`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError
+from dvc_studio_models.errors import NotGitRepoError, UsageError
 from dvc_studio_models.files.receipts import Receipts
 from dvc_studio_models.files.workspace import Workspace
-from dvc_studio_models.model import STUDIO
-from dvc_studio_models.operations.selection import check_globs, select_files
-from dvc_studio_models.operations.targets import check_targets, survey
+from dvc_studio_models.model import STUDIO, ModelRef
+from dvc_studio_models.operations.plan import (
+    Plan,
+    check_globs,
+    downloads_of,
+    select_files,
+)
+from dvc_studio_models.operations.targets import check_targets
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.sources.base import PullContext
+from dvc_studio_models.sources import resolve, verification
+from dvc_studio_models.sources.context import PullContext
 from dvc_studio_models.sources.local.listings import listing_reader
 from dvc_studio_models.sources.open import open_source, suggest_alternatives
-from dvc_studio_models.sources.resolve import (
-    ResolvedModel,
-    object_version_id,
-    verify_with_lock,
-)
 from dvc_studio_models.sources.settings import load_settings
-from dvc_studio_models.sources.verification import verify_with_git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    import contextlib
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.files.workspace import FileStamp
-    from dvc_studio_models.model import ModelFile, ModelRef, Pin, PullOptions
-    from dvc_studio_models.operations.plan import Plan
+    from dvc_studio_models.model import ModelFile, Pin, PullOptions
+    from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.base import Source
     from dvc_studio_models.sources.comparison import ReadListing
+    from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.part import DownloadedFile
+
+
+@dataclass(frozen=True)
+class ProjectPull:
+    """The models of a pull that lie in one DVC project, or in none."""
+
+    models: list[ResolvedModel]
+    store: Store
+    receipts: Receipts
+    earlier: list[Receipt]
+    """What earlier pulls left, when the plan was made."""
+
+    read_listing: ReadListing
+    plans: list[Plan] = field(default_factory=list)
+    """Of the models, in their order."""
+
+    downloads: dict[str, DownloadedFile] = field(default_factory=dict)
+    """By path, each content once; filled while files arrive."""
+
+    def to_download(self) -> list[ModelFile]:
+        """Return the files to download, each content once."""
+        return downloads_of(self.plans)
+
+
+@dataclass(frozen=True)
+class PreparedPull:
+    """What is known of a pull, after one of the steps before the first byte."""
+
+    context: PullContext
+    source: Source
+    workspace: Workspace
+    projects: list[ProjectPull]
+    names: list[str]
+    """Of the models, in the order in which the user gave them."""
+
+    registry: GitRegistry | None
+    """Of the models' clone; None where no clone of their repo is at hand."""
+
+    stamps: Mapping[str, FileStamp | None] = field(default_factory=dict)
+    """What was at each target when the plan was made."""
+
+    @property
+    def models(self) -> list[ResolvedModel]:
+        """All models, in the user's order."""
+        models = [model for project in self.projects for model in project.models]
+        return sorted(models, key=lambda model: self.names.index(model.ref.name))
+
+    def change_models(
+        self, change: Callable[[ResolvedModel, ProjectPull], ResolvedModel]
+    ) -> PreparedPull:
+        """Return the same pull with every model changed."""
+        projects = [
+            replace(
+                project, models=[change(model, project) for model in project.models]
+            )
+            for project in self.projects
+        ]
+        return replace(self, projects=projects)
+
+    def to_download(self) -> list[ModelFile]:
+        """Return the files to download, each content once a project."""
+        return [file for project in self.projects for file in project.to_download()]
+
+    def sweep(self) -> None:
+        """Remove what killed pulls left."""
+        for project in self.projects:
+            project.store.sweep()
+        self.workspace.sweep(path for model in self.models for path in model.paths)
 
 
 def open_context(options: PullOptions) -> PullContext:
-    """Find out where the user stands: the clone, and the settings that hold there.
+    """Read the settings, and open the clone that the user's folder is in.
 
     Raises:
-        NotGitRepoError: In no clone, and no folder to place under is named.
+        NotGitRepoError: There is no clone, and no folder to place under is named.
         StudioConfigError: A setting cannot be used.
     """
     folder = Path(options.folder).absolute()
@@ -56,155 +125,225 @@ def open_context(options: PullOptions) -> PullContext:
     except NotGitRepoError:
         if options.out is None:
             raise
-        return PullContext(folder, None, settings)
-    return PullContext(folder, clone, settings)
+        return PullContext(folder, None, settings, options)
+    return PullContext(folder, clone, settings, options)
 
 
-def ask(
+def read_names(
+    names: Sequence[str], context: PullContext, options: PullOptions
+) -> list[ModelRef]:
+    """Parse the names of models, each once.
+
+    Args:
+        names: As the user typed them.
+        context: A name without a folder may be that of a model of the user's folder.
+        options: With the stage or version of every name without a selector of its own.
+
+    Raises:
+        UsageError: A name is not valid, or two select different versions of one model.
+    """
+    refs = [
+        ModelRef.parse(name, version=options.version, stage=options.stage)
+        for name in names
+    ]
+    if context.clone:
+        refs = [context.clone.qualify(ref, context.folder) for ref in refs]
+    by_name: dict[str, ModelRef] = {}
+    for ref in refs:
+        if by_name.setdefault(ref.name, ref) != ref:
+            msg = f"'{ref.name}' is given twice: {by_name[ref.name]}, {ref}"
+            raise UsageError(msg)
+    return list(by_name.values())
+
+
+def resolve_models(
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
-    here: PullContext,
+    context: PullContext,
     options: PullOptions,
     stack: contextlib.ExitStack,
 ) -> tuple[Source, list[ResolvedModel]]:
-    """Open the source and ask it for the files of models.
+    """Open the source, and ask it for the files of models.
 
     Raises:
-        UsageError: A glob cannot be read: told before anything is asked.
-        StudioModelsError: It cannot say; where it is Studio, with what else would do.
+        UsageError: A glob is not valid.
+        StudioModelsError: The source failed; an error of Studio's suggests another one.
     """
     check_globs([*options.include, *options.exclude])
-    with suggest_alternatives(here, refs, pins, options):
-        source = stack.enter_context(contextlib.closing(open_source(here, options)))
+    with suggest_alternatives(context, refs, pins, options):
+        source = open_source(context, options)
+        stack.callback(source.close)
         return source, source.resolve(refs, pins)
 
 
-def held(
-    answer: ResolvedModel, pins: Mapping[str, Pin], options: PullOptions
-) -> ResolvedModel:
-    """Hold a model that is pinned to its pin, see :func:`ask.verify_with_lock`."""
-    lock = None if isinstance(options.locked, bool) else str(options.locked)
-    pinned = pins.get(answer.ref.name)
-    return verify_with_lock(answer, pinned, lock=lock) if pinned else answer
-
-
-def filter_files(
-    answers: Sequence[ResolvedModel], options: PullOptions
-) -> list[ResolvedModel]:
-    """Leave out the files that the globs leave out, and models without any other."""
-    if not options.is_partial:
-        return list(answers)
-    files = [file for answer in answers for file in answer.files]
-    kept = set(select_files(files, include=options.include, exclude=options.exclude))
-    narrowed = [
-        replace(answer, files=tuple(file for file in answer.files if file in kept))
-        for answer in answers
-    ]
-    return [answer for answer in narrowed if answer.files]
-
-
-@dataclass(frozen=True)
-class PreparedPull:
-    """All that is known before the first byte."""
-
-    answers: list[ResolvedModel]
-    workspace: Workspace
-    store: Store
-    receipts: Receipts
-    plan: Plan
-    seen: Mapping[str, FileStamp | None]
-    registry: GitRegistry | None
-    """What Git says of the models; None where no clone of their repo is at hand."""
-
-    read_listing: ReadListing
-
-    def sweep(self) -> None:
-        """Remove what killed pulls left."""
-        self.store.sweep()
-        self.workspace.sweep(path for a in self.answers for path in a.paths)
-
-
-def prepare(
-    here: PullContext,
-    source: Source,
-    answers: Sequence[ResolvedModel],
-    pins: Mapping[str, Pin],
-    options: PullOptions,
-    stack: contextlib.ExitStack,
-) -> PreparedPull:
-    """Check what was answered, compare it with lock and Git, and plan.
+def check_paths(
+    models: Sequence[ResolvedModel],
+    workspace: Workspace,
+    context: PullContext,
+    *,
+    source: str,
+    together: bool,
+) -> None:
+    """Refuse paths that must not be written.
 
     Args:
-        here: Where the user stands.
-        source: Where the answers are from.
-        answers: Of the models.
-        pins: Of those that are pinned.
-        options: What the user wants.
-        stack: Closes what is opened.
+        models: With the source's files.
+        workspace: Where they are to be placed.
+        context: Finds the clone that may track a path.
+        source: Who names the paths, for the error.
+        together: Whether all models are placed, so that no two may share a path.
 
     Raises:
-        StudioModelsError: The answer must not, or cannot, be followed.
+        UnsafePathError: All bad paths.
     """
-    workspace = Workspace(_root(here, options))
-    paths = [f.path for answer in answers for f in answer.files if not f.git_oid]
-    check_targets(workspace, paths, source=source_label(source, pins))
-    answers = [held(answer, pins, options) for answer in answers]
-    store = source.open_store(workspace.root, paths)
-    receipts = Receipts(store.receipts)
-    known = receipts.load(workspace.root)
-    answers = with_known_digests(answers, known)
-    registry = None
-    read_listing = listing_reader(store, source.kind, options)
-    if source.clone:
-        named = options.git_remote or here.settings.git_remote
-        remote = source.clone.other_remote(named)
-        reader = source.clone.reader
-        registry = GitRegistry(reader, cache=store.tag_cache, remote=remote)
-        stack.enter_context(contextlib.closing(registry))
-        answers = [verify_with_git(a, registry, read_listing) for a in answers]
-        _check_git_files(answers, workspace)
-    answers = filter_files(answers, options)
-    plan, seen = survey(answers, workspace, store, known, options=options)
-    return PreparedPull(
-        answers, workspace, store, receipts, plan, seen, registry, read_listing
-    )
-
-
-def _check_git_files(answers: Sequence[ResolvedModel], workspace: Workspace) -> None:
-    """Check the paths that Git added; those that it tracks by now are no obstacle."""
-    paths = [f.path for answer in answers for f in answer.files if f.git_oid]
-    workspace.check(paths, source="Git")
-
-
-def with_known_digests(
-    answers: list[ResolvedModel], receipts: Iterable[Receipt]
-) -> list[ResolvedModel]:
-    """Take from earlier pulls the hashes of objects whose links tell none."""
-    known = {
-        name: receipt.files[path]
-        for receipt in receipts
-        for path, name in receipt.objects.items()
-    }
-
-    def recalled(file: ModelFile) -> ModelFile:
-        digest = file.digest or known.get(object_version_id(file.url) or "")
-        return replace(file, digest=digest)
-
-    if not known:
-        return answers
-    return [replace(a, files=tuple(map(recalled, a.files))) for a in answers]
-
-
-def _root(here: PullContext, options: PullOptions) -> Path:
-    """Name the folder to place under by its one real path: receipts are found by it."""
-    if options.out is not None:
-        return Path(os.path.realpath(here.folder / options.out))
-    assert here.clone is not None  # noqa: S101 - else ``stand`` has refused
-    return here.clone.root
+    for group in _groups(models, together=together):
+        paths = [path for model in group for path in _stored(model)]
+        check_targets(context, workspace, paths, source=source)
 
 
 def source_label(source: Source, pins: Mapping[str, Pin]) -> str:
-    """Tell who names the files, in the words of an error."""
+    """Say who names the files, in the words of an error."""
     if source.kind == STUDIO:
         return "Studio's reply"
     return "the lock file" if pins else "Git"
+
+
+def verify_with_lock(
+    models: Sequence[ResolvedModel], pins: Mapping[str, Pin], options: PullOptions
+) -> list[ResolvedModel]:
+    """Compare pinned models with their pins.
+
+    Raises:
+        LockMismatchError: A model has other files than its pin.
+    """
+    lock = None if isinstance(options.locked, bool) else str(options.locked)
+    return [
+        resolve.verify_with_lock(model, pin, lock=lock)
+        if (pin := pins.get(model.ref.name))
+        else model
+        for model in models
+    ]
+
+
+def open_stores(
+    source: Source,
+    models: Sequence[ResolvedModel],
+    workspace: Workspace,
+    context: PullContext,
+    options: PullOptions,
+) -> PreparedPull:
+    """Group models by DVC project, and open the store and the receipts of each."""
+    root = workspace.root
+    if source.kind != STUDIO and context.clone:
+        root = context.clone.root  # whose cache the source reads, wherever files go
+    by_store: dict[Store, list[ResolvedModel]] = {}
+    for model in models:
+        store = context.open_store(root, _stored(model))
+        by_store.setdefault(store, []).append(model)
+    projects = []
+    for store, of_project in by_store.items():
+        receipts = Receipts(store.receipts)
+        earlier = receipts.load(workspace.root)
+        read_listing = listing_reader(store, source.kind, options)
+        projects.append(ProjectPull(of_project, store, receipts, earlier, read_listing))
+    refs = [model.ref for model in models]
+    registry = context.open_registry(refs) if source.clone else None
+    names = [ref.name for ref in refs]
+    return PreparedPull(context, source, workspace, projects, names, registry)
+
+
+def with_known_digests(model: ResolvedModel, project: ProjectPull) -> ResolvedModel:
+    """Add the hashes that earlier pulls computed, of objects whose URLs have none."""
+    known = {
+        version_id: receipt.files[path]
+        for receipt in project.earlier
+        for path, version_id in receipt.objects.items()
+    }
+    if not known:
+        return model
+    files = tuple(
+        replace(
+            file,
+            digest=file.digest or known.get(resolve.object_version_id(file.url) or ""),
+        )
+        for file in model.files
+    )
+    return replace(model, files=files)
+
+
+def verify_with_git(prepared: PreparedPull, *, together: bool) -> PreparedPull:
+    """Compare all models with Git, and check the paths that Git adds to them.
+
+    Args:
+        prepared: With the source's files.
+        together: See :func:`check_paths`.
+
+    Raises:
+        StudioModelsError: See :func:`verification.verify_with_git`.
+    """
+    registry = prepared.registry
+    if registry is None:
+        return prepared
+    prepared = prepared.change_models(
+        lambda model, project: verification.verify_with_git(
+            model, registry, project.read_listing
+        )
+    )
+    for models in _groups(prepared.models, together=together):
+        # Git may track these paths by now.
+        paths = [file.path for model in models for file in model.files if file.git_oid]
+        prepared.workspace.check(paths, source="Git")
+    return prepared
+
+
+def filter_files(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
+    """Drop the files that the globs leave out, and models that are left without any.
+
+    Raises:
+        NothingSelectedError: No file is left.
+    """
+    if not options.is_partial:
+        return prepared
+    selected = set(selected_files(prepared.models, options))
+    prepared = prepared.change_models(
+        lambda model, _: replace(
+            model, files=tuple(file for file in model.files if file in selected)
+        )
+    )
+    projects = [
+        replace(project, models=[model for model in project.models if model.files])
+        for project in prepared.projects
+    ]
+    return replace(prepared, projects=[each for each in projects if each.models])
+
+
+def selected_files(
+    models: Iterable[ResolvedModel], options: PullOptions
+) -> tuple[ModelFile, ...]:
+    """Return the files that the globs select.
+
+    Raises:
+        NothingSelectedError: No file is left.
+    """
+    files = [file for model in models for file in model.files]
+    return select_files(files, include=options.include, exclude=options.exclude)
+
+
+def open_workspace(context: PullContext, options: PullOptions) -> Workspace:
+    """Open the folder to place under, by its real path, which receipts name."""
+    if options.out is not None:
+        return Workspace(Path(os.path.realpath(context.folder / options.out)))
+    assert context.clone is not None  # noqa: S101 - else ``open_context`` has refused
+    return Workspace(context.clone.root)
+
+
+def _stored(model: ResolvedModel) -> list[str]:
+    """Return the paths of the files that Git does not store."""
+    return [file.path for file in model.files if not file.git_oid]
+
+
+def _groups(
+    models: Sequence[ResolvedModel], *, together: bool
+) -> list[Sequence[ResolvedModel]]:
+    """Return the models whose paths are checked against each other."""
+    return [models] if together else [[model] for model in models]

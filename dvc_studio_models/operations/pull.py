@@ -1,9 +1,10 @@
-"""The flow of a pull: ask, plan, fetch, place.
+"""The pull: the order of its steps, and the Python interface.
 
-Owns the order of things and no I/O: each kind of it is a room's. Until all files of
-all models are verified, a failure leaves the workspace as it was; then they are placed
-together. (Not named ``pull``: a module of that name would hide the function of the
-package once it is imported.)
+Both functions may be called from any thread, inside a Git repo or, with ``repo`` and
+``out``, outside of one. They print nothing. Until all files of all models are verified,
+a failure leaves the workspace as it was; then they are placed together. Of two pulls
+of one model into one folder, the second to place may be refused, because its targets
+have changed: call it again.
 """
 
 from __future__ import annotations
@@ -16,128 +17,244 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import (
     GitFilesDifferError,
     NotGitRepoError,
-    TargetChangedError,
     TargetExistsError,
     UnsafePathError,
     UsageError,
 )
 from dvc_studio_models.files.paths import path_problem
-from dvc_studio_models.model import (
-    STUDIO,
-    PullOptions,
-    PullResult,
-    SilentProgress,
-)
+from dvc_studio_models.model import DEFAULT_JOBS, STUDIO, PullOptions
+from dvc_studio_models.operations import prepare
 from dvc_studio_models.operations.lock import (
     check_lockable,
     check_options,
     check_verified,
-    choose,
+    choose_models,
     lock_path,
-    pin,
 )
-from dvc_studio_models.operations.place import save_receipts
-from dvc_studio_models.operations.plan import (
-    CONFLICT,
-    DOWNLOAD,
-    LINK,
+from dvc_studio_models.operations.place import download, place, release_parts
+from dvc_studio_models.operations.plan import CONFLICT
+from dvc_studio_models.operations.report import (
+    build_result,
+    digests_of,
 )
-from dvc_studio_models.operations.prepare import (
-    ask,
-    filter_files,
-    held,
-    open_context,
-    prepare,
-)
-from dvc_studio_models.operations.report import build_result, digests_of, with_downloads
-from dvc_studio_models.operations.targets import already_placed, find_leftovers
+from dvc_studio_models.operations.targets import make_plans
 from dvc_studio_models.registry.commands import git_checkout
-from dvc_studio_models.sources.local.git_files import deliver_git_files
-from dvc_studio_models.sources.verification import verify_downloads_with_git
+from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
-    from pathlib import Path
+    import os
+    from collections.abc import Callable, Mapping, Sequence
 
-    from dvc_studio_models.model import Digest, ModelFile, Progress
+    from dvc_studio_models.model import Pin, PullResult
     from dvc_studio_models.operations.prepare import PreparedPull
-    from dvc_studio_models.sources.base import PullContext, Source
-    from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.sources.base import Source
+    from dvc_studio_models.sources.context import PullContext
+    from dvc_studio_models.sources.resolve import ResolvedModel
+
+    Report = Callable[[int, int | None], None]
 
 
-def pull(
+def pull(  # noqa: PLR0913 - as many as the command has options, all named
     *names: str,
     stage: str | None = None,
     version: str | None = None,
-    options: PullOptions | None = None,
-    progress: Progress | None = None,
+    repo: str | None = None,
+    git_remote: str | None = None,
+    folder: str | os.PathLike[str] = ".",
+    out: str | os.PathLike[str] | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    source: str | None = None,
+    lock: bool | str | os.PathLike[str] = False,
+    locked: bool | str | os.PathLike[str] = False,
+    force: bool = False,
+    cache: bool = True,
+    dry_run: bool = False,
+    jobs: int = DEFAULT_JOBS,
+    token: str | None = None,
+    url: str | None = None,
+    progress: Report | None = None,
 ) -> PullResult:
-    """Bring models to their paths in the workspace: all of their files, or none.
+    """Download models to their paths in the workspace: all of their files, or none.
+
+    >>> result = pull("churn", stage="prod")
+    >>> result.models[0].version
+    'v2.0.0'
+    >>> [(file.path, file.action) for file in result.models[0].files]
+    [('models/churn.pkl', 'downloaded')]
 
     Args:
-        names: ``churn``, ``churn@v1.2.0``, ``churn#prod``, ``dir:churn``; none means
-            all that the lock file pins, where the options name one.
-        stage: For every name without a selector of its own; so is ``version``.
-        version: With or without the leading ``v``.
-        options: Where from, where to, and how.
-        progress: Told of bytes as they arrive.
+        names: ``churn``, ``churn@v1.2.0``, ``churn#prod``, ``dir:churn``.
+        stage: For every name without a selector of its own.
+        version: The same; with or without the leading ``v``.
+        repo: URL of the Git repo as registered in Studio; by default that of the Git
+            remote.
+        git_remote: The Git remote to take the URL from.
+        folder: Where to act: a folder of the clone.
+        out: Place below this folder instead of the Git root.
+        include: Globs on repo-relative paths, as in ``.dvcignore``.
+        exclude: The same, for files not to pull.
+        source: ``studio``; ``remote``, the user's own DVC remote; ``cache``, the DVC
+            cache only. The last two resolve versions from local Git tags. By default
+            Studio, or the cache if the settings say offline.
+        lock: Pin the models in this file; True is ``models.lock`` in the Git root.
+        locked: Pull exactly what this file pins; without names all of its models.
+        force: Replace files whose content would be lost.
+        cache: Add the files to the DVC cache.
+        dry_run: Return what would be done, and do nothing.
+        jobs: The most connections at a time, 1 to 256.
+        token: For Studio; by default from the settings, as is ``url``.
+        url: Studio's base URL.
+        progress: Called from this thread with the bytes that are there and their total,
+            which is None until it is known.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
     """
-    options = options or PullOptions()
+    options = PullOptions(
+        stage=stage,
+        version=version,
+        repo=repo,
+        git_remote=git_remote,
+        folder=folder,
+        out=out,
+        include=include,
+        exclude=exclude,
+        source=source,
+        lock=lock,
+        locked=locked,
+        force=force,
+        cache=cache,
+        dry_run=dry_run,
+        jobs=jobs,
+        token=token,
+        url=url,
+    )
+    return pull_models(names, options, progress)
+
+
+def pull_models(
+    names: Sequence[str], options: PullOptions, report: Report | None = None
+) -> PullResult:
+    """Pull models, see :func:`pull`.
+
+    Args:
+        names: As the user typed them; none means all that the lock file pins.
+        options: Where from, where to, and how.
+        report: See ``progress`` there.
+
+    Raises:
+        StudioModelsError: See there.
+    """
     check_options(names, options)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        here = _open_context(options)
-        refs, pins = choose(names, here, options, stage=stage, version=version)
-        lock = lock_path(options.lock, here) if options.lock else None
-        source, answers = ask(refs, pins, here, options, stack)
-        ready = prepare(here, source, answers, pins, options, stack)
-        if lock:
-            check_lockable(ready.answers, lock, ready.registry)
+        context = _open_context(options, stack)
+        refs, pins = choose_models(names, context, options)
+        lock_file = lock_path(options.lock, context) if options.lock else None
+        source, models = prepare.resolve_models(refs, pins, context, options, stack)
+        prepared = prepare_pull(source, models, pins, context, options)
+        if lock_file:
+            check_lockable(prepared.models, lock_file, prepared.registry)
         if options.dry_run:
-            sizes = source.expected_sizes(ready.plan.downloads(), options)
-            return build_result(source, ready, {}, began, sizes=sizes)
-        _refuse_conflicts(ready)
-
-        ready.sweep()
-        arrived: dict[str, DownloadedFile] = {}
-        stack.callback(_leave, arrived, ready.store)
-        _fetch(ready, source, arrived, progress or SilentProgress(), jobs=options.jobs)
+            sizes = source.expected_sizes(prepared.to_download(), options)
+            return build_result(prepared, began=began, sizes=sizes)
+        _refuse_conflicts(prepared)
+        prepared.sweep()
+        stack.callback(release_parts, prepared)
+        download(prepared, report or _ignore, jobs=options.jobs)
         if not options.is_partial:
-            ready = _verify(ready, arrived)
-        if lock:
-            check_verified(ready.answers, ready.registry)
-        _place(ready, arrived, options)
-        result = build_result(source, ready, arrived, began)
-        if lock:
-            _pin(ready, arrived, result, lock)
-        return result
+            prepared = _verify_downloads_with_git(prepared)
+        if lock_file:
+            check_verified(prepared.models, prepared.registry)
+        place(prepared, lock_file, options)
+        return build_result(prepared, began=began)
 
 
-def download_urls(
+def prepare_pull(
+    source: Source,
+    models: Sequence[ResolvedModel],
+    pins: Mapping[str, Pin],
+    context: PullContext,
+    options: PullOptions,
+    *,
+    together: bool = True,
+) -> PreparedPull:
+    """Take all steps between the source's reply and the first byte.
+
+    Args:
+        source: Of the models.
+        models: As the source resolved them.
+        pins: Of the pinned models, by their names.
+        context: With the clone, the settings and the stores.
+        options: What the user wants.
+        together: Whether all are placed, so that no two may share a path.
+
+    Raises:
+        StudioModelsError: The models must not, or cannot, be pulled.
+    """
+    workspace = prepare.open_workspace(context, options)
+    label = prepare.source_label(source, pins)
+    prepare.check_paths(models, workspace, context, source=label, together=together)
+    models = prepare.verify_with_lock(models, pins, options)
+    prepared = prepare.open_stores(source, models, workspace, context, options)
+    prepared = prepared.change_models(prepare.with_known_digests)
+    prepared = prepare.verify_with_git(prepared, together=together)
+    prepared = prepare.filter_files(prepared, options)
+    return make_plans(prepared, options)
+
+
+def download_urls(  # noqa: PLR0913 - see pull
     *names: str,
     stage: str | None = None,
     version: str | None = None,
-    options: PullOptions | None = None,
+    repo: str | None = None,
+    git_remote: str | None = None,
+    folder: str | os.PathLike[str] = ".",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    locked: bool | str | os.PathLike[str] = False,
+    token: str | None = None,
+    url: str | None = None,
 ) -> dict[str, str]:
-    """Ask for the signed URLs of models' files; fetch and change nothing.
+    """Ask Studio for the signed URLs of models' files; download and change nothing.
 
-    Args:
-        names: As for :func:`pull`; so are ``stage``, ``version`` and ``options``.
-        stage: See there.
-        version: See there.
-        options: Only what says which repo and which files counts.
+    The arguments are those of :func:`pull`.
+
+    >>> sorted(download_urls("churn", version="v1.0.0"))
+    ['models/churn.pkl']
 
     Returns:
-        Repo-relative path to URL. The URLs are secrets; most live for an hour.
+        Repo-relative path to URL. The URLs are secrets; most expire within an hour.
 
     Raises:
         StudioModelsError: See :func:`pull`.
     """
-    options = options or PullOptions()
+    options = PullOptions(
+        stage=stage,
+        version=version,
+        repo=repo,
+        git_remote=git_remote,
+        folder=folder,
+        include=include,
+        exclude=exclude,
+        locked=locked,
+        token=token,
+        url=url,
+    )
+    return find_urls(names, options)
+
+
+def find_urls(names: Sequence[str], options: PullOptions) -> dict[str, str]:
+    """Ask Studio for signed URLs, see :func:`download_urls`.
+
+    Args:
+        names: As the user typed them; none means all that the lock file pins.
+        options: Which repo, and which files.
+
+    Raises:
+        StudioModelsError: See there.
+    """
     check_options(names, options)
     if options.lock or options.source not in {None, STUDIO}:
         msg = "'--urls' only prints Studio's links: leave out '--source' and '--lock'"
@@ -146,179 +263,63 @@ def download_urls(
     out = options.out or options.folder
     options = replace(options, source=STUDIO, cache=False, out=out)
     with contextlib.ExitStack() as stack:
-        here = open_context(options)
-        refs, pins = choose(names, here, options, stage=stage, version=version)
-        _, answers = ask(refs, pins, here, options, stack)
-        answers = [held(answer, pins, options) for answer in answers]
-        files = [file for a in filter_files(answers, options) for file in a.files]
+        context = _open_context(options, stack)
+        refs, pins = choose_models(names, context, options)
+        _, models = prepare.resolve_models(refs, pins, context, options, stack)
+        models = prepare.verify_with_lock(models, pins, options)
+    files = prepare.selected_files(models, options)
     problems = [(file.path, why) for file in files if (why := path_problem(file.path))]
     if problems:
         raise UnsafePathError(problems)
     return {file.path: file.url for file in files}
 
 
-def _open_context(options: PullOptions) -> PullContext:
+def _open_context(options: PullOptions, stack: contextlib.ExitStack) -> PullContext:
     try:
-        return open_context(options)
+        context = prepare.open_context(options)
     except NotGitRepoError as error:
         error.add_hint("Or use '--repo URL --out DIR'")
         raise
+    stack.callback(context.close)
+    return context
 
 
-# Plan
-
-
-def _refuse_conflicts(ready: PreparedPull) -> None:
-    conflicts = [step.file for step in ready.plan.having(CONFLICT)]
-    paths = [file.path for file in conflicts if not file.git_oid]
-    if paths:
-        raise TargetExistsError(paths)
-    for answer in ready.answers:
-        kept_in_git = [file.path for file in conflicts if file in answer.files]
-        if kept_in_git and answer.version:
-            command = git_checkout(answer.version.commit, kept_in_git)
-            raise GitFilesDifferError(answer.ref.name, command, kept_in_git)
-
-
-# Fetch
-
-
-def _fetch(
-    ready: PreparedPull,
-    source: Source,
-    arrived: dict[str, DownloadedFile],
-    progress: Progress,
-    *,
-    jobs: int,
-) -> None:
-    """Bring what is missing, and take it into the cache as it is verified."""
-    files = ready.plan.downloads()
-    if not files:
-        return
-    stream = _deliver(ready, source, files, progress, jobs=jobs)
-    with contextlib.closing(stream), contextlib.closing(progress):
-        for batch in stream:
-            arrived.update((done.file.path, done) for done in batch)
-            parts = [
-                (done.digest, part)
-                for done in batch
-                if (part := done.copy or done.part)
-            ]
-            ready.store.add([(digest, part.path) for digest, part in parts])
-            for digest, part in parts:
-                if ready.store.size_of(digest) is not None:
-                    part.discard()
-
-
-def _deliver(
-    ready: PreparedPull,
-    source: Source,
-    files: Sequence[ModelFile],
-    progress: Progress,
-    *,
-    jobs: int,
-) -> Generator[list[DownloadedFile]]:
-    """Bring what Git keeps from the clone, and all else from the source."""
-    kept_in_git = [file for file in files if file.git_oid]
-    yield from deliver_git_files(kept_in_git, ready.registry, ready.store)
-    if others := [file for file in files if not file.git_oid]:
-        yield from source.deliver(others, ready.store, progress, jobs=jobs)
-
-
-def _verify(ready: PreparedPull, arrived: Mapping[str, DownloadedFile]) -> PreparedPull:
-    registry = ready.registry
-    if registry is None:
-        return ready
-    verified = [
-        verify_downloads_with_git(
-            answer, digests_of(answer, arrived), registry, ready.read_listing
-        )
-        for answer in ready.answers
-    ]
-    return replace(ready, answers=verified)
-
-
-def _leave(arrived: Mapping[str, DownloadedFile], store: Store) -> None:
-    """Let go of the parts: what is in no other place is for the next pull."""
-    for done in arrived.values():
-        if done.part and done.part.is_owned:
-            if store.size_of(done.digest) is None:
-                done.part.release()
-            else:
-                done.part.discard()
-        if done.copy:
-            done.copy.discard()
-
-
-# Place
-
-
-def _place(
-    ready: PreparedPull, arrived: Mapping[str, DownloadedFile], options: PullOptions
-) -> None:
-    """Give all files their names, in one go, while no other DVC command looks."""
-    store, plan = ready.store, ready.plan
-    files = [file for answer in ready.answers for file in answer.files]
-    executable = {file.path for file in files if file.is_executable}
-    wanted: dict[str, Digest | None] = dict.fromkeys(plan.leftovers)
-    parts: dict[str, Path] = {}
-    for step, done in with_downloads(plan, arrived):
-        digest = done.digest if done else step.file.digest
-        if step.action not in {LINK, DOWNLOAD} or digest is None:
-            continue
-        wanted[step.file.path] = digest
-        if done and done.part and done.part.is_owned:
-            parts[step.file.path] = done.part.path
-    if not wanted:
-        ready.workspace.make_executable(executable)
-        save_receipts(ready, arrived, options)
-        return
-    with store.lock() as scratch:
-        _refuse_new_leftovers(ready, options)
-        for path in already_placed(wanted, ready.seen, ready.workspace, store):
-            del wanted[path]
-        cached = {path: digest for path, digest in wanted.items() if digest}
-        taken = {path: parts[path] for path in parts if cached.pop(path, None)}
-        ready.workspace.place(
-            store.stage(cached, taken, scratch),
-            remove=[path for path in plan.leftovers if path in wanted],
-            seen={path: ready.seen[path] for path in wanted},
-            backups=scratch,
-            executable=executable,
-        )
-        ready.workspace.make_executable(executable - set(wanted))
-        save_receipts(ready, arrived, options)
-    for done in arrived.values():
-        if done.part:
-            done.part.discard()
-
-
-def _refuse_new_leftovers(ready: PreparedPull, options: PullOptions) -> None:
-    """Refuse to mix with what another pull has placed since this one was planned.
+def _refuse_conflicts(prepared: PreparedPull) -> None:
+    """Refuse to replace content that would be lost, or that Git tracks.
 
     Raises:
-        TargetChangedError: It has placed files that this version does not have.
+        TargetExistsError: It would be lost.
+        GitFilesDifferError: Only Git may change these files.
     """
-    if options.is_partial:
-        return
-    known = ready.receipts.load(ready.workspace.root)
-    left = find_leftovers(ready.answers, known, ready.workspace, ready.store)
-    if new := sorted(left.keys() - ready.plan.leftovers.keys()):
-        raise TargetChangedError(new)
+    conflicts = {
+        step.file.path: step.file
+        for project in prepared.projects
+        for plan in project.plans
+        for step in plan.steps_to(CONFLICT)
+    }
+    if lost := [path for path, file in conflicts.items() if not file.git_oid]:
+        raise TargetExistsError(lost)
+    for model in prepared.models:
+        in_git = [path for path in model.paths if path in conflicts]
+        if in_git and model.version:
+            command = git_checkout(model.version.commit, in_git)
+            raise GitFilesDifferError(model.ref.name, command, in_git)
 
 
-def _pin(
-    ready: PreparedPull,
-    arrived: Mapping[str, DownloadedFile],
-    result: PullResult,
-    path: Path,
-) -> None:
-    """Take down what was pulled, while no other pull does."""
-    with ready.store.lock():
-        pin(
-            path,
-            [
-                (answer, digests_of(answer, arrived), model.files)
-                for answer, model in zip(ready.answers, result.models, strict=True)
-            ],
+def _verify_downloads_with_git(prepared: PreparedPull) -> PreparedPull:
+    """Compare with Git the hashes that are known only after the download."""
+    registry = prepared.registry
+    if registry is None:
+        return prepared
+    return prepared.change_models(
+        lambda model, project: verification.verify_downloads_with_git(
+            model,
+            digests_of(model, project.downloads),
+            registry,
+            project.read_listing,
         )
+    )
+
+
+def _ignore(_done: int, _total: int | None) -> None:
+    """Report nothing."""

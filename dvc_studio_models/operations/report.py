@@ -1,4 +1,4 @@
-"""What became of each file: of a pull, or of one that was only planned. No I/O."""
+"""What is reported of a pull: its progress, and what happened to each file. No I/O."""
 
 from __future__ import annotations
 
@@ -7,111 +7,138 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import Digest, FileResult, ModelResult, PullResult
-from dvc_studio_models.operations.plan import (
-    DOWNLOAD,
-    LINK,
-    REMOVE,
-    UNCHANGED,
-    Plan,
-    Step,
-)
+from dvc_studio_models.operations.plan import DOWNLOAD, LINK, REMOVE, UNCHANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.operations.plan import Plan, Step
     from dvc_studio_models.operations.prepare import PreparedPull
-    from dvc_studio_models.sources.base import Source
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.part import DownloadedFile
+
+    Downloads = Mapping[str, DownloadedFile]
+    Sizes = Mapping[Digest | str, int]
+    Report = Callable[[int, int | None], None]
 
 _DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
 
 
 def build_result(
-    source: Source,
-    ready: PreparedPull,
-    arrived: Mapping[str, DownloadedFile],
-    began: float,
-    *,
-    sizes: Mapping[Digest | str, int] | None = None,
+    prepared: PreparedPull, *, began: float = 0, sizes: Sizes | None = None
 ) -> PullResult:
-    """Say what was done; in a dry run, where ``sizes`` are given, what would be."""
-    dry_run = sizes is not None
+    """Return what was done; in a dry run, where ``sizes`` are given, what would be.
+
+    Args:
+        prepared: The pull, with what was downloaded.
+        began: When, by the monotonic clock, in seconds.
+        sizes: Of contents whose size nothing else says.
+    """
     results = {
-        step.file.path: _file_result(step, done, sizes)
-        for step, done in with_downloads(ready.plan, arrived)
+        model.ref.name: _model_result(model, plan, project.downloads, sizes)
+        for project in prepared.projects
+        for model, plan in zip(project.models, project.plans, strict=True)
     }
-    models = tuple(
-        ModelResult(
-            answer.ref,
-            answer.version.registered if answer.version else None,
-            answer.version.commit if answer.version else None,
-            (
-                *(_vouched(results[path], answer) for path in answer.paths),
-                *_removed(ready.plan, answer, dry_run=dry_run),
-            ),
-        )
-        for answer in ready.answers
+    return PullResult(
+        prepared.source.repo,
+        tuple(results[model.ref.name] for model in prepared.models),
+        sum(d.size for p in prepared.projects for d in p.downloads.values()),
+        time.monotonic() - began,
+        prepared.source.kind,
     )
-    downloaded = sum(done.size for done in arrived.values())
-    seconds = time.monotonic() - began
-    return PullResult(source.repo, models, downloaded, seconds, source.kind)
+
+
+def _model_result(
+    model: ResolvedModel, plan: Plan, downloads: Downloads, sizes: Sizes | None
+) -> ModelResult:
+    by_path = {
+        step.file.path: _file_result(step, downloaded, sizes)
+        for step, downloaded in with_downloads(plan, downloads)
+    }
+    removed = "removed" if sizes is None else REMOVE
+    return ModelResult(
+        model.ref,
+        model.version.registered if model.version else None,
+        model.version.commit if model.version else None,
+        (
+            *(_with_verifier(by_path[path], model) for path in model.paths),
+            *(FileResult(path, None, None, removed, None) for path in plan.leftovers),
+        ),
+    )
 
 
 def _file_result(
-    step: Step, done: DownloadedFile | None, sizes: Mapping[Digest | str, int] | None
+    step: Step, downloaded: DownloadedFile | None, sizes: Sizes | None
 ) -> FileResult:
     size = step.size
     if sizes is not None and size is None:
         size = sizes.get(step.file.content)
-    digest = done.digest if done else step.file.digest
+    digest = downloaded.digest if downloaded else step.file.digest
     return FileResult(
         step.file.path,
-        done.size if done else size,
+        downloaded.size if downloaded else size,
         digest.value if digest else None,
         step.action if sizes is not None else _DONE[step.action],
-        done.verified_by if done else _verified_by(step.file),
+        downloaded.verified_by if downloaded else _verified_by(step.file),
     )
 
 
 def _verified_by(file: ModelFile) -> str | None:
-    """Tell what vouches for what was there; a hash of an earlier pull does not."""
+    """Return what verifies a file without a download."""
     if file.digest is None:
         return None
     return "url" if Digest.from_url(file.url) else "size"
 
 
-def _removed(
-    plan: Plan, answer: ResolvedModel, *, dry_run: bool
-) -> Iterator[FileResult]:
-    action = REMOVE if dry_run else "removed"
-    for path, model in plan.leftovers.items():
-        if model == answer.ref.name:
-            yield FileResult(path, None, None, action, None)
-
-
-def _vouched(result: FileResult, answer: ResolvedModel) -> FileResult:
-    """Name what is above all that storage says."""
-    if answer.record:
+def _with_verifier(result: FileResult, model: ResolvedModel) -> FileResult:
+    """Say that Git or the lock file verified it, which counts more than storage."""
+    if model.record:
         return replace(result, verified_by="git")
-    return replace(result, verified_by="lock") if answer.locked else result
+    return replace(result, verified_by="lock") if model.locked else result
 
 
 def with_downloads(
-    plan: Plan, arrived: Mapping[str, DownloadedFile]
+    plan: Plan, downloads: Downloads
 ) -> Iterator[tuple[Step, DownloadedFile | None]]:
-    """Tell for every file what, if anything, was brought for it."""
-    by_content = {done.file.content: done for done in arrived.values()}
+    """Yield every step with what was downloaded for it."""
+    by_content = {each.file.content: each for each in downloads.values()}
     for step in plan.steps:
-        done = by_content.get(step.file.content)
-        yield step, done if step.action == DOWNLOAD else None
+        downloaded = by_content.get(step.file.content)
+        yield step, downloaded if step.action == DOWNLOAD else None
 
 
-def digests_of(
-    answer: ResolvedModel, arrived: Mapping[str, DownloadedFile]
-) -> dict[str, Digest]:
-    """Tell the hashes of all files, those that only the download told too."""
+def digests_of(model: ResolvedModel, downloads: Downloads) -> dict[str, Digest]:
+    """Return the hashes of all files, also those known only from the download."""
     return {
-        file.path: file.digest or arrived[file.path].digest for file in answer.files
+        file.path: file.digest or downloads[file.path].digest for file in model.files
     }
+
+
+class ProjectProgress:
+    """The progress of one project, as part of that of all."""
+
+    def __init__(
+        self, report: Report, before: int, after: Sequence[int | None]
+    ) -> None:
+        """Report nothing yet.
+
+        Args:
+            report: Called with the sums.
+            before: Bytes of the projects before.
+            after: Sizes in bytes of the files of the projects after.
+        """
+        self._report = report
+        self._before = before
+        self._after = None if None in after else sum(size or 0 for size in after)
+
+    def update(self, done: int, total: int | None) -> None:
+        """Report what is there of all projects."""
+        if total is not None and self._after is not None:
+            total = self._before + total + self._after
+        else:
+            total = None
+        self._report(self._before + done, total)
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,14 +1,13 @@
-"""The flow of ``dvc models status``: ask, plan, tell. Changes nothing.
+"""Whether the workspace matches pinned models and what the source serves.
 
-Of a pinned model, what its pin says counts: that needs no source. The source is asked
-whether what was asked for when it was pinned is something else by now, and of all other
-models what they are. No storage is asked.
+A pinned model is compared with its pin, which needs no source. The source is asked for
+all other models, and whether a pinned stage has moved since. Storage is not asked, and
+nothing is changed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import (
@@ -19,10 +18,14 @@ from dvc_studio_models.model import (
     StatusResult,
 )
 from dvc_studio_models.operations.inventory import Inventory
-from dvc_studio_models.operations.lock import lock_path, read_names
-from dvc_studio_models.operations.prepare import ask, open_context, prepare
+from dvc_studio_models.operations.lock import lock_path
+from dvc_studio_models.operations.prepare import (
+    open_context,
+    read_names,
+    resolve_models,
+)
+from dvc_studio_models.operations.pull import prepare_pull
 from dvc_studio_models.operations.report import build_result
-from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.lockfile import read_pins
 from dvc_studio_models.sources.local.source import LocalSource
 from dvc_studio_models.sources.resolve import differences_of
@@ -32,48 +35,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelResult, Pin
-    from dvc_studio_models.sources.base import PullContext, Source
+    from dvc_studio_models.sources.base import Source
+    from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
 
 
-def compare(
-    *names: str,
-    stage: str | None = None,
-    version: str | None = None,
-    options: PullOptions | None = None,
-) -> StatusResult:
-    """Tell how the workspace stands to pinned models, and to what the source says.
+def compare(names: Sequence[str], options: PullOptions) -> StatusResult:
+    """Compare the workspace with pinned models, and with what the source serves.
 
     Args:
-        names: Those that select nothing mean their pins, where ``models.lock`` has
-            them. None at all means what is pinned and what was pulled; where nothing
-            is and nothing was, all registered models.
-        stage: For every name without a selector of its own; so is ``version``. Then no
-            pin counts.
-        version: With or without the leading ``v``.
-        options: Which repo, and which source.
+        names: A name without a selector means the model's pin, if ``models.lock`` has
+            one. No name means all that is pinned or was pulled, or, if nothing is, all
+            registered models.
+        options: Which repo, which source, and the stage or version of every name
+            without a selector of its own; with one of these, no pin counts.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
     """
-    options = options or PullOptions()
     with contextlib.ExitStack() as stack:
-        here = open_context(options)
-        pins = {} if stage or version else _read_pins(here)
+        context = open_context(options)
+        stack.callback(context.close)
+        pins = {} if options.stage or options.version else _read_pins(context)
         if names:
-            refs = read_names(names, here, stage=stage, version=version)
+            refs = read_names(names, context, options)
             pins = {r.name: pins[r.name] for r in refs if _is_pinned(r, pins)}
             refs = [ref for ref in refs if not _is_pinned(ref, pins)]
         else:
-            refs = list(_present(here, pins, stage=stage, version=version))
-        return _compare(refs, pins, here, options, stack)
+            refs = list(_pulled_or_registered(context, pins, options))
+        return _compare(refs, pins, context, options, stack)
 
 
-# Which
+# Which models
 
 
-def _read_pins(here: PullContext) -> dict[str, Pin]:
-    path = lock_path(True, here)  # noqa: FBT003 - the default one
+def _read_pins(context: PullContext) -> dict[str, Pin]:
+    path = lock_path(True, context)  # noqa: FBT003 - the default one
     return read_pins(path) if path.exists() else {}
 
 
@@ -81,34 +78,34 @@ def _is_pinned(ref: ModelRef, pins: Mapping[str, Pin]) -> bool:
     return ref.name in pins and not ref.selector
 
 
-def _present(
-    here: PullContext,
-    pins: Mapping[str, Pin],
-    *,
-    stage: str | None,
-    version: str | None,
+def _pulled_or_registered(
+    context: PullContext, pins: Mapping[str, Pin], options: PullOptions
 ) -> Iterator[ModelRef]:
-    """Name what was pulled and is not pinned; where nothing is, what is registered."""
-    with contextlib.closing(Inventory(here.folder)) as inventory:
+    """Yield the models that were pulled and are not pinned.
+
+    If nothing is pinned and nothing was pulled, all registered models.
+    """
+    inventory = Inventory(context.folder, context.clone)
+    with contextlib.closing(inventory):
         receipts = inventory.receipts()
         names = [receipt.model + receipt.selector for receipt in receipts]
-        if stage or version:
+        if options.stage or options.version:
             names = [receipt.model for receipt in receipts]
         if not (names or pins):
             names = [model.name for model in inventory.registered()]
     for name in names:
-        ref = ModelRef.parse(name, version=version, stage=stage)
+        ref = ModelRef.parse(name, version=options.version, stage=options.stage)
         if ref.name not in pins:
             yield ref
 
 
-# Compare
+# Comparing
 
 
 def _compare(
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
-    here: PullContext,
+    context: PullContext,
     options: PullOptions,
     stack: contextlib.ExitStack,
 ) -> StatusResult:
@@ -116,50 +113,49 @@ def _compare(
     found: dict[str, ModelStatus] = {}
     repo = None
     if pins:
-        local = stack.enter_context(
-            contextlib.closing(LocalSource(here, CACHE, PullOptions()))
-        )
-        answers = local.resolve([pin.pinned for pin in pins.values()], pins)
-        found = {
-            result.ref.name: ModelStatus(result, pins[result.ref.name])
-            for result in _plan(local, answers, pins, here, options, stack)
-        }
+        local = LocalSource(context, CACHE, PullOptions())
+        stack.callback(local.close)
+        models = local.resolve([pin.pinned for pin in pins.values()], pins)
+        for result in _plan(local, models, pins, context, options):
+            name = result.ref.name
+            found[name] = ModelStatus(result, pins[name])
         repo = local.repo
     if refs or moving:
-        source, answers = ask([*refs, *moving], {}, here, options, stack)
-        asked = answers[: len(refs)]
-        for result in _plan(source, asked, {}, here, options, stack):
+        source, models = resolve_models([*refs, *moving], {}, context, options, stack)
+        for result in _plan(source, models[: len(refs)], {}, context, options):
             found[result.ref.name] = ModelStatus(result)
-        for answer in answers[len(refs) :]:
-            name = answer.ref.name
-            found[name] = _with_now(found[name], pins[name], answer, source)
+        for model in models[len(refs) :]:
+            name = model.ref.name
+            found[name] = _with_now(found[name], pins[name], model, source, context)
         repo = source.repo
     return StatusResult(repo, tuple(found[name] for name in sorted(found)))
 
 
 def _plan(
     source: Source,
-    answers: Sequence[ResolvedModel],
+    models: Sequence[ResolvedModel],
     pins: Mapping[str, Pin],
-    here: PullContext,
+    context: PullContext,
     options: PullOptions,
-    stack: contextlib.ExitStack,
-) -> Iterator[ModelResult]:
-    """Tell what a pull of each model by itself would do: two may share a path."""
-    for answer in answers:
-        ready = prepare(here, source, [answer], pins, options, stack)
-        yield from build_result(source, ready, {}, time.monotonic(), sizes={}).models
+) -> tuple[ModelResult, ...]:
+    """Return what a pull of each model by itself would do: two may share a path."""
+    prepared = prepare_pull(source, models, pins, context, options, together=False)
+    return build_result(prepared, sizes={}).models
 
 
 def _with_now(
-    status: ModelStatus, pin: Pin, answer: ResolvedModel, source: Source
+    status: ModelStatus,
+    pin: Pin,
+    model: ResolvedModel,
+    source: Source,
+    context: PullContext,
 ) -> ModelStatus:
-    """Add what the pinned model is now."""
-    kept_in_git = any(file.git_oid for file in pin.files)
-    if source.clone and (kept_in_git or differences_of(answer, pin)):
-        with contextlib.closing(GitRegistry(source.clone.reader)) as registry:
-            answer = verify_with_git(answer, registry, lambda _: None)
-    if not differences_of(answer, pin):
+    """Add what the pinned stage, or the latest version, is now."""
+    has_git_files = any(file.git_oid for file in pin.files)
+    if source.clone and (has_git_files or differences_of(model, pin)):
+        registry = context.open_registry([model.ref])
+        model = verify_with_git(model, registry, lambda _: None)
+    if not differences_of(model, pin):
         return status
-    now = answer.version.registered if answer.version else None
+    now = model.version.registered if model.version else None
     return ModelStatus(status.result, pin, outdated=True, now=now)

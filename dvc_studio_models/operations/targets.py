@@ -1,36 +1,39 @@
-"""What is there before a pull changes anything, and what the pull would do about it.
-
-Owns the looking: at the targets, at what Git tracks, at the cache.
-Changes nothing. The decisions themselves are ``plan``'s.
-"""
+"""What is at the targets when a pull is planned, and again when it changes them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError, UnsafePathError, disk_errors
+from dvc_studio_models.errors import UnsafePathError, disk_errors
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.operations.plan import Plan, TargetState, make_plan
-from dvc_studio_models.registry.clone import Clone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.files.workspace import FileStamp, Workspace
     from dvc_studio_models.model import PullOptions
+    from dvc_studio_models.operations.prepare import PreparedPull, ProjectPull
+    from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
 
+    Stamps = Mapping[str, FileStamp | None]
 
-def check_targets(workspace: Workspace, paths: Sequence[str], *, source: str) -> None:
-    """Refuse, before anything is written, what must not be written.
+
+def check_targets(
+    context: PullContext, workspace: Workspace, paths: Sequence[str], *, source: str
+) -> None:
+    """Refuse paths that must not be written, before anything is.
 
     Args:
+        context: Finds the clone that may track them.
         workspace: Where the targets are.
         paths: Of the targets.
         source: Who names them, for the error.
@@ -39,16 +42,16 @@ def check_targets(workspace: Workspace, paths: Sequence[str], *, source: str) ->
         UnsafePathError: All paths that are unsafe, or that Git tracks.
     """
     workspace.check(paths, source=source)
-    if tracked := _tracked(workspace.root, paths):
+    if tracked := tracked_paths(context, workspace.root, paths):
         problems = [(path, "Git tracks it") for path in tracked]
         raise UnsafePathError(problems, source=source)
 
 
-def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
-    """Find what Git tracks of the paths below a root, which need not be a clone's."""
-    try:
-        clone = Clone.find(nearest_existing(root))
-    except NotGitRepoError:
+def tracked_paths(context: PullContext, root: Path, paths: Iterable[str]) -> list[str]:
+    """Return the paths below a root, which may lie in any clone, that Git tracks."""
+    paths = list(paths)
+    clone = context.clone_around(nearest_existing(root)) if paths else None
+    if clone is None:
         return []
     inner = os.path.relpath(root.resolve(), clone.root.resolve())
     prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
@@ -56,62 +59,91 @@ def _tracked(root: Path, paths: Iterable[str]) -> list[str]:
     return [path.removeprefix(prefix) for path in found]
 
 
-def survey(
-    answers: Sequence[ResolvedModel],
-    workspace: Workspace,
-    store: Store,
-    known: Sequence[Receipt],
-    *,
-    options: PullOptions,
-) -> tuple[Plan, dict[str, FileStamp | None]]:
-    """Look at every target and decide what it needs.
+def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
+    """Look at every target, and decide what each file needs."""
+    root = prepared.workspace.root
+    files = [file for model in prepared.models for file in model.files]
+    dropped = {} if options.is_partial else dropped_by(prepared)
+    dropped_paths = [path for files_of in dropped.values() for path in files_of]
+    stamps = prepared.workspace.stat_targets(
+        [*(file.path for file in files), *dropped_paths]
+    )
+    in_git = [file.path for file in files if file.git_oid]
+    tracked = set(tracked_paths(prepared.context, root, [*in_git, *dropped_paths]))
+
+    def plan(model: ResolvedModel, project: ProjectPull) -> Plan:
+        placed = {path: d for r in project.earlier for path, d in r.files.items()}
+        gone = dropped.get(model.ref.name, {})
+        left = find_leftovers(gone, stamps, root, project.store)
+        return make_plan(
+            model.files,
+            targets={
+                file.path: inspect_target(file, root, project.store, placed)
+                for file in model.files
+                if stamps[file.path]
+            },
+            cached_size=project.store.size_of,
+            leftovers=[path for path in left if path not in tracked],
+            tracked=tracked,
+            force=options.force,
+        )
+
+    projects = [
+        replace(project, plans=[plan(model, project) for model in project.models])
+        for project in prepared.projects
+    ]
+    return replace(prepared, projects=projects, stamps=stamps)
+
+
+def dropped_by(
+    prepared: PreparedPull, *, again: bool = False
+) -> dict[str, dict[str, Digest]]:
+    """List the files that earlier pulls of the models placed, and these do not have.
+
+    Args:
+        prepared: The pull.
+        again: Whether to read the receipts again.
 
     Returns:
-        The plan, and what was at each path that it may change.
+        Path to digest, by the name of the model.
     """
-    files = [file for answer in answers for file in answer.files]
-    placed = {path: digest for r in known for path, digest in r.files.items()}
-    seen = workspace.stat_targets(file.path for file in files)
-    held = {
-        file.path: inspect_target(file, workspace.root, store, placed)
-        for file in files
-        if seen[file.path]
-    }
-    leftovers = (
-        {} if options.is_partial else find_leftovers(answers, known, workspace, store)
-    )
-    seen.update(workspace.stat_targets(leftovers))
-    kept_in_git = [file.path for file in files if file.git_oid]
-    plan = make_plan(
-        files,
-        held=held,
-        cached_size=store.size_of,
-        leftovers=leftovers,
-        tracked=_tracked(workspace.root, kept_in_git) if kept_in_git else (),
-        force=options.force,
-    )
-    return plan, seen
+    wanted = {path for model in prepared.models for path in model.paths}
+    dropped = {}
+    for project in prepared.projects:
+        receipts = project.earlier
+        if again:
+            receipts = project.receipts.load(prepared.workspace.root)
+        dropped.update(dropped_files(receipts, prepared.names, wanted))
+    return dropped
 
 
 def inspect_target(
     file: ModelFile, root: Path, store: Store, placed: Mapping[str, Digest]
 ) -> TargetState:
-    """Find out what is at a target, and whether it could come again."""
+    """Hash the file at a target, and find out whether its content is elsewhere too.
+
+    Args:
+        file: The file that is to be there.
+        root: Of the workspace.
+        store: Of the file's DVC project.
+        placed: Path to digest, of what earlier pulls placed.
+    """
+    target = root / file.path
     algorithm = file.digest.algorithm if file.digest else MD5
     try:
-        here = store.digest_of(root / file.path, algorithm)
-        size = os.stat(root / file.path).st_size  # noqa: PTH116 - of thousands of files
+        there = store.digest_of(target, algorithm)
+        size = os.stat(target).st_size  # noqa: PTH116 - of thousands of files
     except FileNotFoundError:  # a link to nothing, as after `dvc gc`
         return TargetState(None, recoverable=True, size=0)
-    if here == file.digest:
-        return TargetState(here, recoverable=True, size=size)
-    if file.git_oid and file.digest and is_same_text(root / file.path, file.digest):
-        return TargetState(here, recoverable=True, size=size, is_same_text=True)
-    recoverable = store.size_of(here) is not None
+    if there == file.digest:
+        return TargetState(there, recoverable=True, size=size)
+    if file.git_oid and file.digest and is_same_text(target, file.digest):
+        return TargetState(there, recoverable=True, size=size, is_same_text=True)
+    recoverable = store.size_of(there) is not None
     before = placed.get(file.path)
     if before and not recoverable:
-        recoverable = store.digest_of(root / file.path, before.algorithm) == before
-    return TargetState(here, recoverable=recoverable, size=size)
+        recoverable = store.digest_of(target, before.algorithm) == before
+    return TargetState(there, recoverable=recoverable, size=size)
 
 
 def is_same_text(path: Path, digest: Digest) -> bool:
@@ -127,37 +159,45 @@ def is_same_text(path: Path, digest: Digest) -> bool:
     return hashlib.md5(text, usedforsecurity=False).hexdigest() == digest.value
 
 
-def find_leftovers(
-    answers: Iterable[ResolvedModel],
-    known: Sequence[Receipt],
-    workspace: Workspace,
-    store: Store,
-) -> dict[str, str]:
-    """Find what the last pull of these models placed and this one does not have.
+def dropped_files(
+    receipts: Iterable[Receipt], names: Collection[str], wanted: Collection[str]
+) -> dict[str, dict[str, Digest]]:
+    """List the files that earlier pulls placed, and that no model has any more.
 
-    Not what was added to Git since: then it is the user's.
+    Args:
+        receipts: Of the earlier pulls.
+        names: Of the models that are pulled now.
+        wanted: Paths of all their files.
 
     Returns:
-        Path to the name of the model.
+        Path to digest, by the name of the model.
     """
-    now = {path for answer in answers for path in answer.paths}
-    names = {answer.ref.name for answer in answers}
-    wanted = now | {path for r in known if r.model not in names for path in r.files}
-    gone = {
-        path: receipt.model
-        for receipt in known
+    receipts = list(receipts)
+    others = {path for r in receipts if r.model not in names for path in r.files}
+    return {
+        receipt.model: {
+            path: digest
+            for path, digest in receipt.files.items()
+            if path not in wanted and path not in others
+        }
+        for receipt in receipts
         if receipt.model in names
-        for path, digest in receipt.files.items()
-        if path not in wanted
-        and workspace.stat_target(path)
-        and _is_still(workspace.root / path, digest, store)
     }
-    tracked = set(_tracked(workspace.root, gone)) if gone else set()
-    return {path: model for path, model in gone.items() if path not in tracked}
 
 
-def _is_still(path: Path, digest: Digest, store: Store) -> bool:
-    """Whether a file holds what was placed; a link to nothing holds nothing."""
+def find_leftovers(
+    dropped: Mapping[str, Digest], stamps: Stamps, root: Path, store: Store
+) -> list[str]:
+    """Return the dropped files that are still there, as they were placed."""
+    return [
+        path
+        for path, digest in dropped.items()
+        if stamps[path] and has_content(root / path, digest, store)
+    ]
+
+
+def has_content(path: Path, digest: Digest, store: Store) -> bool:
+    """Whether a file has this content; a link to nothing has none."""
     try:
         return store.digest_of(path, digest.algorithm) == digest
     except FileNotFoundError:
@@ -166,28 +206,24 @@ def _is_still(path: Path, digest: Digest, store: Store) -> bool:
 
 def already_placed(
     wanted: Mapping[str, Digest | None],
-    seen: Mapping[str, FileStamp | None],
-    workspace: Workspace,
+    *,
+    planned: Stamps,
+    now: Stamps,
+    root: Path,
     store: Store,
 ) -> set[str]:
-    """Find targets that became what they are to be while the pull ran.
-
-    Another pull of the same model was faster; nothing is left to do about them.
+    """Return the targets that another pull of the same model has placed meanwhile.
 
     Args:
-        wanted: What each target is to hold; None where it is to be gone.
-        seen: What was there when the plan was made.
-        workspace: Where they are.
-        store: Tells the hash of what is there now.
+        wanted: The content of each target; None where it is to be removed.
+        planned: The targets when the plan was made.
+        now: The same targets now.
+        root: Of the workspace.
+        store: Of their DVC project.
     """
-    now = workspace.stat_targets(wanted)
     return {
         path
         for path, digest in wanted.items()
-        if now[path] != seen[path]
-        and (
-            _is_still(workspace.root / path, digest, store)
-            if digest
-            else now[path] is None
-        )
+        if now[path] != planned[path]
+        and (has_content(root / path, digest, store) if digest else now[path] is None)
     }

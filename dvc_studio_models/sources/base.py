@@ -1,19 +1,15 @@
-"""Where models come from: what the flow asks of it, whichever it is.
+"""The interface of a source: names in, files of models out, then their contents.
 
-A *source* answers names with files, and brings the contents that are missing. Studio is
-one (``studio_source``), the clone with the user's own DVC remote, or with the DVC cache
-alone, another (``local_source``).
+``studio`` is one source; the clone with the user's own DVC remote, or with nothing but
+the DVC cache, is another (``local``). A source opens no store and places nothing.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Generator, Mapping, Sequence
 
     from dvc_studio_models.model import (
         Digest,
@@ -25,55 +21,46 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.sources.resolve import ResolvedModel
-    from dvc_studio_models.sources.settings import Settings
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.part import DownloadedFile
 
 
-@dataclass(frozen=True)
-class PullContext:
-    """Where the user stands."""
-
-    folder: Path
-    clone: Clone | None
-    settings: Settings
-
-
 class Source(Protocol):
-    """Answers names with files, and brings their contents."""
+    """Resolves names to files, and delivers their contents."""
 
     kind: str
     """One of ``model.SOURCES``."""
 
     repo: str
-    """The repo, as results name it."""
+    """The repo's URL, as results show it."""
 
     clone: Clone | None
-    """The clone whose Git can vouch for what is answered."""
+    """The clone whose Git can verify the models; None where it is of another repo."""
 
     def resolve(
         self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
     ) -> list[ResolvedModel]:
-        """Tell the files of models.
+        """Return the files of models, in the order of ``refs``.
 
         Args:
-            refs: In the order of the answers; of a pinned model its very version.
-            pins: By the models' names, of those that are pinned.
-        """
+            refs: Of a pinned model, the version that is pinned.
+            pins: Of the pinned models, by their names.
 
-    def open_store(self, root: Path, paths: Sequence[str]) -> Store:
-        """Open the store of what is to be placed at ``paths`` below ``root``.
-
-        It is closed with the source.
+        Raises:
+            StudioModelsError: A model is not found, or the source cannot be used.
         """
 
     def expected_sizes(
         self, files: Sequence[ModelFile], options: PullOptions
     ) -> Mapping[Digest | str, int]:
-        """Tell sizes that nothing else tells, of what would be brought, by content.
+        """Return sizes in bytes that only the source knows, by content.
+
+        Args:
+            files: What would be delivered.
+            options: Whether storage may be asked.
 
         Raises:
-            StudioModelsError: It is known by now that it could not be brought.
+            StudioModelsError: It is clear by now that a file could not be delivered.
         """
 
     def deliver(
@@ -84,13 +71,17 @@ class Source(Protocol):
         *,
         jobs: int,
     ) -> Generator[list[DownloadedFile]]:
-        """Bring contents, each once, into the store or to parts, verified."""
+        """Bring contents into the store or to its parts, and yield them once verified.
+
+        Args:
+            files: Each content once; all of one DVC project.
+            store: The store of that project.
+            progress: Updated from this thread.
+            jobs: The most connections at a time.
+
+        Raises:
+            StudioModelsError: A content was not delivered.
+        """
 
     def close(self) -> None:
-        """Release what is open, the store too."""
-
-
-def common_folder(paths: Iterable[str]) -> str:
-    """Name the deepest folder that all files lie in, empty for the root."""
-    parents = [path.rpartition("/")[0] for path in paths]
-    return os.path.commonpath(parents) if all(parents) else ""
+        """Close the connections."""

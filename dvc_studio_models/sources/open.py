@@ -1,4 +1,4 @@
-"""Which source is asked, and which other one would do where Studio fails."""
+"""Choosing the source, and suggesting another one where Studio fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelRef, Pin, PullOptions
-    from dvc_studio_models.sources.base import PullContext, Source
+    from dvc_studio_models.sources.base import Source
+    from dvc_studio_models.sources.context import PullContext
 
 _STUDIO_FAILS = (
     StudioAuthError,
@@ -38,48 +39,51 @@ _STUDIO_FAILS = (
 )
 
 
-def open_source(here: PullContext, options: PullOptions) -> Source:
-    """Open the source that is asked for, or that the settings leave.
+def open_source(context: PullContext, options: PullOptions) -> Source:
+    """Open the source that the options name; else Studio, or the cache if offline.
 
     Raises:
-        UsageError: There is no such source, or options contradict it.
-        StudioModelsError: What the source itself lacks.
+        UsageError: There is no such source, or other options rule it out.
+        StudioModelsError: The source lacks a setting or a clone.
     """
-    kind = options.source or (CACHE if here.settings.offline else STUDIO)
+    kind = options.source or (CACHE if context.settings.offline else STUDIO)
     if kind not in SOURCES:
         msg = f"{kind!a} is not a source: use one of {', '.join(SOURCES)}"
         raise UsageError(msg)
     if kind == STUDIO:
-        return StudioSource(here, options)
+        return StudioSource(context, options)
     if not options.cache:
         msg = f"'--source {kind}' needs the DVC cache: leave out '--no-cache'"
         raise UsageError(msg)
-    return LocalSource(here, kind, options)
+    return LocalSource(context, kind, options)
 
 
 @contextlib.contextmanager
 def suggest_alternatives(
-    here: PullContext,
+    context: PullContext,
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
     options: PullOptions,
 ) -> Iterator[None]:
-    """Where Studio fails within, let its error say which other source would do.
+    """Add to an error of Studio's which other source may have the models.
 
-    That is none where ``options`` forbid the cache, or name another repo. What Studio
-    does not know, another source has only where another repo keeps it.
+    None is suggested if ``options`` forbid the cache or name another repo. If Studio
+    does not know a model, the DVC remote is suggested only for imports, which Studio
+    never serves.
     """
     try:
         yield
     except (*_STUDIO_FAILS, ModelNotFoundError) as error:
         is_unknown = isinstance(error, ModelNotFoundError)
-        if way := _find_way(here, refs, pins, options, imports_only=is_unknown):
-            error.add_hint(way)
+        if hint := _find_alternative(
+            context, refs, pins, options, imports_only=is_unknown
+        ):
+            error.add_hint(hint)
         raise
 
 
-def _find_way(
-    here: PullContext,
+def _find_alternative(
+    context: PullContext,
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
     options: PullOptions,
@@ -89,8 +93,7 @@ def _find_way(
     if not options.cache:
         return None
     try:
-        source = LocalSource(here, CACHE, options)
-        with contextlib.closing(source):
-            return source.find_way(refs, pins, imports_only=imports_only)
-    except StudioModelsError:  # then there is none
+        with contextlib.closing(LocalSource(context, CACHE, options)) as source:
+            return source.suggest(refs, pins, imports_only=imports_only)
+    except StudioModelsError:
         return None

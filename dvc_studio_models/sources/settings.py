@@ -41,6 +41,9 @@ class Settings:
     git_remote: str | None = field(repr=False)
     """``exp.git_remote``: a remote's name or a URL, which may hold a password."""
 
+    dvc_config: Any = field(default=None, repr=False, compare=False)
+    """DVC's own object of the config that all of this was read from."""
+
     def require_token(self) -> str:
         """Return the token.
 
@@ -90,6 +93,7 @@ def load_settings(
         offline=_to_bool(offline) if offline else studio.get("offline", False),
         repo_url=repo_url or studio.get("repo_url"),
         git_remote=env.get("DVC_EXP_GIT_REMOTE") or exp.get("git_remote"),
+        dvc_config=config,
     )
 
 
@@ -99,7 +103,7 @@ def _read_dvc_config(folder: Path) -> Mapping[str, Any]:
     from dvc.repo import Repo
 
     try:
-        dvc_dir = Repo.find_dvc_dir(os.fspath(folder))
+        dvc_dir = Repo.find_dvc_dir(os.path.realpath(folder))
     except NotDvcRepoError:
         dvc_dir = None
     try:

@@ -1,6 +1,6 @@
-"""Whether Git vouches for what Studio serves, and what of a model Git keeps itself.
+"""Whether Git recorded what a source serves, and which files of a model Git stores.
 
-No I/O of its own: tags and commits are the registry's to read.
+No I/O of its own: the registry reads tags and commits.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from dvc_studio_models.errors import (
     REFRESH_TAGS,
     CommitMissingError,
     IntegrityError,
+    ObjectMissingError,
     RecordUnreadableError,
+    StudioConfigError,
     UnreadableRepoError,
     UnsafePathError,
     fetch_from,
 )
-from dvc_studio_models.files.paths import outside
 from dvc_studio_models.model import ModelFile
 from dvc_studio_models.registry.commands import git_checkout
-from dvc_studio_models.registry.recorded import expand_output
+from dvc_studio_models.registry.recorded import expand_output, is_inside
 from dvc_studio_models.sources.comparison import is_recorded
 from dvc_studio_models.store.trees import tree_digest
 
@@ -43,67 +44,107 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 
 def verify_with_git(
-    answer: ResolvedModel, registry: GitRegistry, read_listing: ReadListing
+    model: ResolvedModel, registry: GitRegistry, read_listing: ReadListing
 ) -> ResolvedModel:
-    """Compare what Studio serves with what Git recorded, where the clone has the tag.
+    """Compare the hashes that a source serves with those that Git recorded.
 
-    For a stage or the latest version the local tags may lag behind Studio; then the
-    answer stays unverified, with a warning. So it does where Git cannot be read.
+    The local tags may lag behind Studio: for a stage or the latest version, content
+    that differs stays unverified, with a warning. So does a model whose tag or commit
+    the clone lacks, or whose commit it cannot read.
 
     Args:
-        answer: As Studio gave it, and a lock file held it to its commit.
+        model: As the source resolved it; its version, if known, is that of a lock file.
         registry: Of a clone of that very repo.
-        read_listing: Returns what is in a folder that the model is part of.
+        read_listing: Reads which files are in a folder that the model is part of.
 
     Raises:
         IntegrityError: An explicit version has another hash in Git.
         UnsafePathError: An explicit version has its files elsewhere in Git.
+        RecordUnreadableError: The clone has the commit of an explicit version, and DVC
+            cannot read its files there.
+        UnreadableRepoError: Git cannot read that commit, though the clone has it.
     """
-    if answer.record:  # it is Git that gave it
-        return answer
-    try:
-        version = answer.version or registry.resolve(answer.ref)
-        record = registry.read_record(answer.ref.name, version) if version else None
-    except (RecordUnreadableError, UnreadableRepoError) as error:
-        if not (answer.locked and isinstance(error, CommitMissingError)):
-            reason = str(error).partition("\n")[0]
-            logger.warning("Git cannot verify '%s': %s", answer.ref, reason)
-        return answer
+    if model.record:  # it comes from Git
+        return model
+    found = _find_record(model, registry)
+    if found is None:
+        return model
+    version, record = found
     if version is None:
-        _warn_of_missing_files(answer, registry.read_head_record(answer.ref.name))
-        return answer
-    if answer.ref.version:
-        answer = _of_version(answer, version, record)
+        _warn_of_missing_files(model, registry.read_head_record(model.ref.name))
+        return model
+    if model.ref.version:
+        model = _of_version(model, version, record)
     if record is None or not record.outputs:
-        return answer
-    digests = {file.path: file.digest for file in answer.files}
+        return model
+    digests = {file.path: file.digest for file in model.files}
     if None in digests.values():
-        return replace(answer, unverified=(version, record))
+        return replace(model, unverified=(version, record))
     is_same = is_recorded(record, digests, read_listing)
-    return _judge(answer, version, record, registry, is_same=is_same)
+    return _judge(model, version, record, registry, is_same=is_same)
+
+
+def _find_record(
+    model: ResolvedModel, registry: GitRegistry
+) -> tuple[ModelVersion | None, RecordedModel | None] | None:
+    """Return a model's version by the local tags, and what its commit records.
+
+    Returns:
+        None, after a warning, where Git cannot say, and need not.
+
+    Raises:
+        RecordUnreadableError, UnreadableRepoError: See :func:`verify_with_git`.
+    """
+    try:
+        version = model.version or registry.resolve(model.ref)
+        return version, _read_record(model, version, registry) if version else None
+    except (RecordUnreadableError, UnreadableRepoError) as error:
+        # A clone may lack objects, which says nothing against the content.
+        if model.ref.version and not isinstance(error, ObjectMissingError):
+            raise
+        if not (model.locked and isinstance(error, CommitMissingError)):
+            reason = str(error).partition("\n")[0]
+            logger.warning("Git cannot verify '%s': %s", model.ref, reason)
+        return None
+
+
+def _read_record(
+    model: ResolvedModel, version: ModelVersion, registry: GitRegistry
+) -> RecordedModel | None:
+    name = model.ref.name
+    try:
+        return registry.read_record(name, version)
+    except StudioConfigError as error:  # DVC's config at that commit
+        raise RecordUnreadableError(name, version.commit, str(error)) from None
 
 
 def _of_version(
-    answer: ResolvedModel, version: ModelVersion, record: RecordedModel | None
+    model: ResolvedModel, version: ModelVersion, record: RecordedModel | None
 ) -> ResolvedModel:
-    """Take from Git what an explicit version is, and refuse files that it lacks."""
+    """Set the version, and take from Git what it recorded of the files.
+
+    Raises:
+        UnsafePathError: Files lie outside the model's own path.
+    """
     if record is None:
-        return replace(answer, version=version)
-    if strays := list(outside(answer.paths, record.path)):
-        raise UnsafePathError(strays)
-    return replace(answer, version=version, files=_fill_in(answer.files, record))
+        return replace(model, version=version)
+    why = f"the model's own path is {record.path!r}"
+    strays = [path for path in model.paths if not is_inside(path, record.path)]
+    if strays:
+        raise UnsafePathError((path, why) for path in strays)
+    return replace(model, version=version, files=_fill_in(model.files, record))
 
 
 def verify_downloads_with_git(
-    answer: ResolvedModel,
+    model: ResolvedModel,
     digests: Mapping[str, Digest],
     registry: GitRegistry,
     read_listing: ReadListing,
 ) -> ResolvedModel:
-    """Compare with Git what could not be compared before the download.
+    """Compare with Git the hashes that are known only after the download.
 
     Args:
-        answer: As :func:`verify_with_git` returned it.
+        model: As :func:`verify_with_git` returned it.
         digests: Of all its files, by their paths.
         registry: See there, as for ``read_listing``.
         read_listing: See there.
@@ -111,55 +152,55 @@ def verify_downloads_with_git(
     Raises:
         IntegrityError: An explicit version has another hash in Git.
     """
-    if answer.unverified is None:
-        return answer
-    version, record = answer.unverified
+    if model.unverified is None:
+        return model
+    version, record = model.unverified
     is_same = is_recorded(record, digests, read_listing)
-    verified = _judge(answer, version, record, registry, is_same=is_same)
-    if added := [f.path for f in verified.files if f.path not in answer.paths]:
+    verified = _judge(model, version, record, registry, is_same=is_same)
+    if added := [f.path for f in verified.files if f.path not in model.paths]:
         _warn_of_git_files(added, version, "they were not known when the plan was made")
-    return replace(verified, files=verified.files and _fill_in(answer.files, record))
+    return replace(verified, files=verified.files and _fill_in(model.files, record))
 
 
 def _judge(
-    answer: ResolvedModel,
+    model: ResolvedModel,
     version: ModelVersion,
     record: RecordedModel,
     registry: GitRegistry,
     *,
     is_same: bool | None,
 ) -> ResolvedModel:
-    """Say whether Git vouches for what Studio serves."""
+    """Return the model as verified or not, and warn or raise if the content differs."""
     if is_same is None:
-        return replace(answer, unverified=(version, record))
-    answer = replace(answer, unverified=None)
+        return replace(model, unverified=(version, record))
+    model = replace(model, unverified=None)
     if is_same:
-        files = with_git_files(_fill_in(answer.files, record), record, version)
-        return replace(answer, version=version, record=record, files=files)
-    if answer.ref.version:
+        files = with_git_files(_fill_in(model.files, record), record, version)
+        return replace(model, version=version, record=record, files=files)
+    if model.ref.version:
         raise IntegrityError(
             record.path,
             expected=record.digest or f"what {version.commit[:7]} records",
-            actual=_served(answer, record),
-            source=f"Git, at {answer.ref},",
+            actual=_served(model, record),
+            source=f"Git, at {model.ref},",
             hint="If the version was registered again, run "
             f"'{fetch_from(REFRESH_TAGS, registry.remote)}'",
         )
-    _warn_of_missing_files(answer, record)
-    ignored = registry.tags.ignored_tags(answer.ref)
+    _warn_of_missing_files(model, record)
+    ignored = registry.tags.ignored_tags(model.ref)
     logger.warning(
         "local tags say '%s' is %s, but Studio serves different content, so it cannot "
         "be verified against Git. Run '%s' to verify it",
-        answer.ref,
+        model.ref,
         version.registered or f"at {version.commit}",
         fetch_from(FORCE_TAGS if ignored else REFRESH_TAGS, registry.remote),
     )
-    return answer
+    return model
 
 
-def _served(answer: ResolvedModel, record: RecordedModel) -> str:
-    """Write the hash of what is served in the form in which Git records it."""
-    digests = {file.path: file.digest for file in answer.files if file.digest}
+def _served(model: ResolvedModel, record: RecordedModel) -> str:
+    """Return the hash of what is served, in the form in which Git records it."""
+    digests = {file.path: file.digest for file in model.files if file.digest}
     if list(digests) == [record.path]:
         return digests[record.path].value
     inner = {path[len(record.path) + 1 :]: digests[path] for path in digests}
@@ -169,7 +210,7 @@ def _served(answer: ResolvedModel, record: RecordedModel) -> str:
 def with_git_files(
     files: tuple[ModelFile, ...], record: RecordedModel, version: ModelVersion
 ) -> tuple[ModelFile, ...]:
-    """Add the files of a model that Git keeps itself, which no storage has."""
+    """Add the files of a model that Git itself stores."""
     have = {file.path for file in files}
     missing = [file for file in record.git_files if file.path not in have]
     if unread := [file.path for file in missing if file.digest is None]:
@@ -190,15 +231,15 @@ def with_git_files(
     return tuple(sorted((*files, *added), key=lambda file: file.path))
 
 
-def _warn_of_missing_files(answer: ResolvedModel, record: RecordedModel | None) -> None:
-    """Warn that a model has files in Git, where nobody knows of which version."""
-    have = set(answer.paths)
+def _warn_of_missing_files(model: ResolvedModel, record: RecordedModel | None) -> None:
+    """Warn that a model has files in Git, of a version that is not known."""
+    have = set(model.paths)
     files = record.git_files if record and record.outputs else ()
     if missing := [file.path for file in files if file.path not in have]:
         logger.warning(
             "'%s' has files in Git that were not pulled because this clone has no tag "
             "for its version: %s. Run '%s', then pull again",
-            answer.ref,
+            model.ref,
             ", ".join(missing),
             FORCE_TAGS,
         )
@@ -207,7 +248,7 @@ def _warn_of_missing_files(answer: ResolvedModel, record: RecordedModel | None) 
 def _warn_of_git_files(
     paths: Sequence[str], version: ModelVersion, reason: str
 ) -> None:
-    """Name the files of a model that only Git can bring."""
+    """Warn of files that only Git can check out."""
     logger.warning(
         "files of the model in Git were not pulled because %s: %s. Run '%s'",
         reason,
@@ -219,7 +260,7 @@ def _warn_of_git_files(
 def _fill_in(
     files: tuple[ModelFile, ...], record: RecordedModel
 ) -> tuple[ModelFile, ...]:
-    """Take from Git what it recorded of single files: hash, size, executable bit."""
+    """Add what Git recorded of single files: hash, size, executable bit."""
     known = {
         file.path: file
         for output in record.outputs

@@ -59,6 +59,9 @@ class Store(Protocol):
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of a content in the cache, None if it is not there, whole."""
 
+    def has_object(self, digest: Digest) -> bool:
+        """Whether the cache has an object of that name; its content is not read."""
+
     def digest_of(self, path: Path, algorithm: str) -> Digest:
         """Hash a file of the workspace, or remember its hash.
 
@@ -135,6 +138,10 @@ class PlainStore:
     def size_of(self, digest: Digest) -> int | None:  # noqa: ARG002 - there is no cache
         """Find nothing."""
         return None
+
+    def has_object(self, digest: Digest) -> bool:  # noqa: ARG002 - there is no cache
+        """Find nothing."""
+        return False
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
         """Hash the file.

@@ -57,7 +57,12 @@ if TYPE_CHECKING:
 
 
 def open_store(
-    folder: Path, root: Path, *, use_cache: bool = True, wait_for_lock: bool = False
+    folder: Path,
+    root: Path,
+    *,
+    use_cache: bool = True,
+    wait_for_lock: bool = False,
+    config: Any = None,
 ) -> Store:
     """Open the store for files that are to lie in ``folder``.
 
@@ -66,6 +71,7 @@ def open_store(
         root: Nothing above it counts.
         use_cache: Whether downloaded files are kept in the DVC cache.
         wait_for_lock: Whether to wait for another DVC process without end.
+        config: Of some DVC project, see :func:`project.open_project`.
 
     Raises:
         StudioConfigError: DVC cannot read the project's config.
@@ -74,17 +80,21 @@ def open_store(
     project = project_around(folder, root)
     if project is None:
         return PlainStore(root)
-    return DvcStore(project, use_cache=use_cache, wait_for_lock=wait_for_lock)
+    return DvcStore(
+        project, use_cache=use_cache, wait_for_lock=wait_for_lock, config=config
+    )
 
 
 class DvcStore:
     """The cache of a DVC project."""
 
-    def __init__(self, root: Path, *, use_cache: bool, wait_for_lock: bool) -> None:
+    def __init__(
+        self, root: Path, *, use_cache: bool, wait_for_lock: bool, config: Any = None
+    ) -> None:
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        self._repo: Any = open_project(real, **waiting)
+        self._repo: Any = open_project(real, config=config, **waiting)
         self._objects = Objects(self._repo)
         self._use_cache = use_cache
         self._waits = wait_for_lock
@@ -146,6 +156,10 @@ class DvcStore:
     def size_of(self, digest: Digest) -> int | None:
         """Tell the size of an object whose content has its hash."""
         return self._objects.size_of(digest)
+
+    def has_object(self, digest: Digest) -> bool:
+        """Whether there is an object of that name, whatever its content."""
+        return Path(self._objects.path_of(digest)).exists()
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
         """Hash through DVC's state, which remembers by inode, mtime and size.

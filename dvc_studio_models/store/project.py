@@ -71,11 +71,13 @@ def receipts_folder(folder: Path, root: Path) -> Path | None:
     return project and own_folder(project) / RECEIPTS
 
 
-def open_project(root: Path | str, **options: object) -> Any:
+def open_project(root: Path | str, *, config: Any = None, **options: object) -> Any:
     """Open a DVC project.
 
     Args:
         root: Of the project.
+        config: DVC's own object of a config, which is used if it is of this project:
+            DVC would parse the same files once more.
         options: Of DVC's own object.
 
     Raises:
@@ -90,9 +92,12 @@ def open_project(root: Path | str, **options: object) -> Any:
 
     # DVC is not to open Git itself, which it does through libgit2.
     scm = NoSCM(os.fspath(root))
+    kind: type[Repo] = Repo
+    if config is not None and config.dvc_dir == os.fspath(Path(root, ".dvc")):
+        kind = type("ConfiguredRepo", (Repo,), {"config": config})
     with config_errors(), named_user():
         try:
-            return Repo(os.fspath(root), scm=scm, **options)
+            return kind(os.fspath(root), scm=scm, **options)
         except sqlite3.OperationalError as error:
             raise SiteCacheError(_site_cache_of(root), str(error)) from None
         except UnicodeDecodeError:
@@ -101,9 +106,11 @@ def open_project(root: Path | str, **options: object) -> Any:
             )
             raise StudioConfigError(msg) from None
         except OSError as error:
-            kind = SiteCacheError if _is_of_site_cache(error, root) else LocalDiskError
+            refused = (
+                SiteCacheError if _is_of_site_cache(error, root) else LocalDiskError
+            )
             reason = (error.strerror or str(error)).lower()
-            raise kind(refused_path(error, root), reason) from None
+            raise refused(refused_path(error, root), reason) from None
 
 
 def open_project_to_read(root: Path | str, **options: object) -> Any:

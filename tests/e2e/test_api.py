@@ -21,7 +21,7 @@ from dvc_studio_models.errors import (
     TargetChangedError,
     UsageError,
 )
-from dvc_studio_models.operations import api
+from dvc_studio_models.operations import pull as operation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def test_the_examples_in_the_docstrings_are_true(
     clone: Path, monkeypatch: pytest.MonkeyPatch, function: object
 ) -> None:
     monkeypatch.chdir(clone)
-    tests = doctest.DocTestFinder().find(function, globs=vars(api))
+    tests = doctest.DocTestFinder().find(function, globs=vars(operation))
 
     results = [doctest.DocTestRunner().run(test) for test in tests]
 

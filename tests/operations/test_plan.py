@@ -13,6 +13,7 @@ from dvc_studio_models.operations.plan import (
     Plan,
     Step,
     TargetState,
+    downloads_of,
     make_plan,
 )
 
@@ -28,11 +29,11 @@ UNREADABLE = TargetState(None, recoverable=False, size=0)
 
 
 def decide(
-    file: ModelFile, held: TargetState | None, *, cached: int | None, force: bool
+    file: ModelFile, target: TargetState | None, *, cached: int | None, force: bool
 ) -> Step:
     plan = make_plan(
         [file],
-        held={file.path: held} if held else {},
+        targets={file.path: target} if target else {},
         cached_size={NEW: cached}.get,
         force=force,
     )
@@ -41,7 +42,7 @@ def decide(
 
 
 @pytest.mark.parametrize(
-    ("held", "cached", "force", "expected"),
+    ("target", "cached", "force", "expected"),
     [
         pytest.param(None, None, False, (DOWNLOAD, 10), id="nothing there"),
         pytest.param(None, 12, False, (LINK, 12), id="nothing there, cached"),
@@ -64,15 +65,18 @@ def decide(
     ],
 )
 def test_a_file_with_a_hash_is_decided(
-    held: TargetState | None, cached: int | None, force: bool, expected: tuple[str, int]
+    target: TargetState | None,
+    cached: int | None,
+    force: bool,
+    expected: tuple[str, int],
 ) -> None:
-    step = decide(FILE, held, cached=cached, force=force)
+    step = decide(FILE, target, cached=cached, force=force)
 
     assert (step.action, step.size) == expected
 
 
 @pytest.mark.parametrize(
-    ("held", "force", "expected"),
+    ("target", "force", "expected"),
     [
         pytest.param(None, False, DOWNLOAD, id="nothing there"),
         pytest.param(OTHER, False, DOWNLOAD, id="known content"),
@@ -82,9 +86,9 @@ def test_a_file_with_a_hash_is_decided(
     ],
 )
 def test_a_file_without_a_hash_is_never_taken_for_unchanged(
-    held: TargetState | None, force: bool, expected: str
+    target: TargetState | None, force: bool, expected: str
 ) -> None:
-    assert decide(UNNAMED, held, cached=12, force=force).action == expected
+    assert decide(UNNAMED, target, cached=12, force=force).action == expected
 
 
 def test_the_cache_is_not_asked_about_a_file_that_stays() -> None:
@@ -92,7 +96,7 @@ def test_the_cache_is_not_asked_about_a_file_that_stays() -> None:
     asked: list[Digest] = []
     files = [FILE, ModelFile("m/b", "https://storage/b", NEW)]
 
-    make_plan(files, held={"m/a": RIGHT, "m/b": MINE}, cached_size=asked.append)
+    make_plan(files, targets={"m/a": RIGHT, "m/b": MINE}, cached_size=asked.append)
 
     assert asked == []
 
@@ -100,11 +104,11 @@ def test_the_cache_is_not_asked_about_a_file_that_stays() -> None:
 def test_files_keep_their_order() -> None:
     files = [ModelFile(path, "https://storage") for path in ("b", "a", "c")]
 
-    plan = make_plan(files, held={"a": MINE}, cached_size={}.get)
+    plan = make_plan(files, targets={"a": MINE}, cached_size={}.get)
 
     assert [step.file.path for step in plan.steps] == ["b", "a", "c"]
-    assert [step.file.path for step in plan.having(DOWNLOAD)] == ["b", "c"]
-    assert [step.file.path for step in plan.having(DOWNLOAD, CONFLICT)] == list("bac")
+    assert [step.file.path for step in plan.steps_to(DOWNLOAD)] == ["b", "c"]
+    assert [step.file.path for step in plan.steps_to(DOWNLOAD, CONFLICT)] == list("bac")
 
 
 def test_each_content_is_downloaded_once() -> None:
@@ -116,18 +120,18 @@ def test_each_content_is_downloaded_once() -> None:
         ModelFile("e", "https://storage/5"),
     ]
 
-    plan = make_plan(files, held={}, cached_size={}.get)
+    plan = make_plan(files, targets={}, cached_size={}.get)
 
-    assert [file.path for file in plan.downloads()] == ["a", "c", "d", "e"]
+    assert [file.path for file in downloads_of([plan])] == ["a", "c", "d", "e"]
 
 
 def test_what_is_cached_is_not_downloaded() -> None:
-    plan = make_plan([FILE], held={}, cached_size={NEW: 12}.get)
+    plan = make_plan([FILE], targets={}, cached_size={NEW: 12}.get)
 
-    assert plan.downloads() == []
+    assert downloads_of([plan]) == []
 
 
-def test_leftovers_are_told() -> None:
-    plan = make_plan([FILE], held={}, cached_size={}.get, leftovers={"m/gone": "m"})
+def test_leftovers_are_part_of_the_plan() -> None:
+    plan = make_plan([FILE], targets={}, cached_size={}.get, leftovers=["m/gone"])
 
-    assert plan == Plan((Step(FILE, DOWNLOAD, 10),), {"m/gone": "m"})
+    assert plan == Plan((Step(FILE, DOWNLOAD, 10),), ("m/gone",))

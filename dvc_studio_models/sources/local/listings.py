@@ -41,7 +41,7 @@ def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing
         if not (options.lock or kind == REMOTE or is_folder(store.repo, output.remote)):
             return None
         try:
-            return read_remote_listing(store, output, keep=not options.dry_run)
+            return read_remote_listing(store, output, save=not options.dry_run)
         except StudioModelsError as error:
             reason = str(error).replace("\n", " ")
             logger.debug("cannot list '%s': %s", output.path, reason)
@@ -51,14 +51,14 @@ def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing
 
 
 def read_remote_listing(
-    store: DvcStore, output: RecordedOutput, *, keep: bool
+    store: DvcStore, output: RecordedOutput, *, save: bool
 ) -> Listing:
     """Read from the DVC remote what is in a folder.
 
     Args:
         store: Of the DVC project.
         output: The folder.
-        keep: Whether the cache gets the listing, too.
+        save: Whether to add the listing to the cache.
 
     Raises:
         RemoteConfigError: There is no remote that can be used.
@@ -69,7 +69,7 @@ def read_remote_listing(
     remote = DvcRemote(store.repo, output.remote, output.path)
     raw = remote.read_tree(output.digest, output.path)
     listing = parse_tree(raw, output.digest)
-    if keep:
+    if save:
         try:
             store.add_tree(listing, output.digest)
         except LocalDiskError as error:  # it is read again the next time

@@ -1,4 +1,4 @@
-"""Which version a model is, and where its files lie, by tags, Git and pins alone."""
+"""Finding a model's version and where DVC stores it, by tags, Git and pins alone."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Location:
-    """A model, and what its commit says of where it is kept."""
+    """A model, and where its commit says that it is stored."""
 
-    answer: ResolvedModel
-    """Its files only if it is pinned; else what Git recorded."""
+    model: ResolvedModel
+    """With its files if it is pinned; else with what Git recorded."""
 
     outputs: tuple[RecordedOutput, ...] = ()
-    """Empty where the clone lacks the commit of what is pinned."""
+    """Empty if the clone lacks the commit of the pin."""
 
     @property
     def places(self) -> list[str]:
-        """Name where it lies, though its files may not be listed yet."""
-        record = self.answer.record
-        return [record.path] if record else self.answer.paths
+        """The paths that it takes, also if its files are not listed yet."""
+        record = self.model.record
+        return [record.path] if record else self.model.paths
 
     @property
     def remotes(self) -> set[str | None]:
-        """Name the remotes that keep it; None is the project's default one."""
-        files = {file.remote for file in self.answer.files if not file.git_oid}
+        """The DVC remotes that store it; None is the project's default one."""
+        files = {file.remote for file in self.model.files if not file.git_oid}
         return files or {output.remote for output in self.outputs}
 
     def output_of(self, path: str) -> RecordedOutput | None:
@@ -51,11 +51,11 @@ class Location:
 
 
 def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
-    """Tell the version and where it lies.
+    """Find a model.
 
     Raises:
-        VersionUnknownError: The local tags do not know it.
-        NotStoredError: DVC stores nothing of it, or nothing that could be verified.
+        VersionUnknownError: The local tags lack it.
+        NotStoredError: DVC stores nothing of it, or nothing with a hash.
         RecordUnreadableError: Its commit cannot be read.
     """
     if pin:
@@ -74,7 +74,7 @@ def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
 
 
 def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
-    """List what is pinned; the clone may lack the commit that says which remotes."""
+    """List the pinned files; if the clone lacks the commit, without their remotes."""
     record = None
     with contextlib.suppress(RecordUnreadableError, UnreadableRepoError):
         record = registry.read_record(ref.name, pin.version)
@@ -96,10 +96,10 @@ def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
 def _refuse_unstored(
     ref: ModelRef, record: RecordedModel, version: ModelVersion
 ) -> None:
-    """Refuse a model that DVC stores nowhere, and say what it is.
+    """Refuse a model that DVC does not store.
 
     Raises:
-        NotStoredError: It is Git's own, or an import that was not downloaded.
+        NotStoredError: Git stores it, or it is an import that was not downloaded.
     """
     if not record.outputs:
         if not record.git_files:

@@ -1,15 +1,13 @@
-"""Models without Studio: versions from local tags, hashes from Git, contents from DVC.
+"""The source that needs no Studio: versions from tags, hashes from Git, files from DVC.
 
-Contents come from the DVC cache and, where that is allowed, from the user's own DVC
-remote. Needs neither a token nor a Git remote. A pinned model is what its pin says,
-also in a clone that lacks its tag or its commit.
+Files come from the DVC cache and, if allowed, from the user's own DVC remote. Needs
+neither a token nor a Git remote. A pinned model is what its pin says, also in a clone
+that lacks its tag or its commit.
 """
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
@@ -21,128 +19,118 @@ from dvc_studio_models.errors import (
     UsageError,
 )
 from dvc_studio_models.model import REMOTE, ModelFile
-from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.recorded import expand
-from dvc_studio_models.sources.base import common_folder
-from dvc_studio_models.sources.local.keepers import Keepers
 from dvc_studio_models.sources.local.location import locate
+from dvc_studio_models.sources.local.remotes import Remotes
 from dvc_studio_models.sources.resolve import ResolvedModel, infer_repo_url
 from dvc_studio_models.sources.verification import with_git_files
-from dvc_studio_models.store.dvc import DvcStore, open_store
-from dvc_studio_models.store.project import tag_cache_path
+from dvc_studio_models.store.dvc import DvcStore
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
-    from pathlib import Path
 
-    from dvc_studio_models.model import (
-        Digest,
-        ModelRef,
-        Pin,
-        Progress,
-        PullOptions,
-    )
+    from dvc_studio_models.model import Digest, ModelRef, Pin, Progress, PullOptions
     from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.registry.recorded import Listing, RecordedOutput
-    from dvc_studio_models.sources.base import PullContext
+    from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.local.location import Location
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.part import DownloadedFile
 
 
 class LocalSource:
-    """Answers from the clone; brings from the DVC cache, or the DVC remote."""
+    """Resolves in the clone; delivers from the DVC cache or the DVC remote."""
 
-    def __init__(self, here: PullContext, kind: str, options: PullOptions) -> None:
-        """Look at nothing yet.
+    def __init__(self, context: PullContext, kind: str, options: PullOptions) -> None:
+        """Read nothing yet.
 
         Raises:
             NotGitRepoError: There is no clone.
-            UsageError: Another repo than the clone's is asked for.
+            UsageError: ``--repo`` names another repo than the clone's.
         """
-        if here.clone is None:
-            raise NotGitRepoError(str(here.folder))
-        if options.repo is not None and not here.clone.has_remote(options.repo):
+        if context.clone is None:
+            raise NotGitRepoError(str(context.folder))
+        if options.repo is not None and not context.clone.has_remote(options.repo):
             msg = (
                 f"'--repo' is not a remote of this clone, and '--source {kind}' reads "
                 "only this clone"
             )
             raise UsageError(msg)
         self.kind = kind
-        self.clone: Clone | None = here.clone
-        self.repo = _infer_repo(here, options)
-        self._clone = here.clone
-        self._wait = options.wait_for_lock
-        self._folder = here.folder
-        self._store: Store | None = None
+        self.clone: Clone | None = context.clone
+        self._root = context.clone.root
+        self._context = context
+        self._saves_listings = not options.dry_run
         self._locations: list[Location] = []
-        self._keep = not options.dry_run
+        self._remotes: dict[Store, Remotes] = {}
+        try:
+            self.repo = infer_repo_url(context.clone, context.settings, options)
+        except GitRemoteError:
+            self.repo = str(self._root)
 
     def resolve(
         self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
     ) -> list[ResolvedModel]:
-        """Tell from pins, tags and Git what each is.
+        """Resolve models by pins, tags and Git.
 
         Raises:
-            VersionUnknownError: The local tags do not know it, or Git no hash of it.
-            NotDvcProjectError: No DVC project holds all of them.
-            NotInCacheError: The list of a directory's files is in no place that may
-                be asked.
-            DvcRemoteError: The remote did not deliver it.
+            VersionUnknownError: The local tags lack it, or Git has no hash of it.
+            NotDvcProjectError: A model lies in no DVC project.
+            NotInCacheError: The listing of a folder is not in the cache, and no remote
+                may be asked.
+            DvcRemoteError: The remote did not deliver a listing.
         """
-        store = self._locate(refs, pins)
-        answers = [location.answer for location in self._locations]
-        if not isinstance(store, DvcStore) and any(a.record for a in answers):
-            raise NotDvcProjectError(str(self._clone.root))
-        return [self._list_files(answer, store) for answer in answers]
+        self._locate(refs, pins)
+        for location in self._locations:
+            if location.model.record:
+                self._project_of(location)
+        return [self._list_files(location) for location in self._locations]
 
-    def find_way(
-        self,
-        refs: Sequence[ModelRef],
-        pins: Mapping[str, Pin],
-        *,
-        imports_only: bool = False,
+    def suggest(
+        self, refs: Sequence[ModelRef], pins: Mapping[str, Pin], *, imports_only: bool
     ) -> str | None:
-        """Tell whether the cache has all of these models, or which remote may.
+        """Say which source has all of these models; None if none can.
+
+        The content of cached objects is not read, which could take minutes.
 
         Args:
             refs: The models.
             pins: Of those that are pinned.
-            imports_only: Whether to tell it only where another repo keeps some of them.
+            imports_only: Whether to suggest nothing unless another repo stores one.
 
         Raises:
-            StudioModelsError: As :meth:`answer`.
+            StudioModelsError: See :meth:`resolve`.
         """
-        store = self._locate(refs, pins)
+        self._locate(refs, pins)
         outputs = [out for each in self._locations for out in each.outputs]
         if imports_only and not any(out.is_of_another_repo for out in outputs):
             return None
-        found = [location.answer for location in self._locations]
+        found = [(each.model, self._store_of(each)) for each in self._locations]
         names = ", ".join(
-            f"{a.ref.name}@{a.version.version}" for a in found if a.version
+            f"{model.ref.name}@{model.version.version}"
+            for model, _ in found
+            if model.version
         )
-        if all(_holds(store, answer) for answer in found):
+        if all(_is_cached(model, store) for model, store in found):
             return f"All files of {names} are in the DVC cache: use '--source cache'"
-        if isinstance(store, DvcStore) and (who := self._keepers.describe()):
-            return (
-                f"{who} may have {names}, the version by local tags: use "
-                "'--source remote'"
-            )
-        return None
-
-    def open_store(self, root: Path, paths: Sequence[str]) -> Store:  # noqa: ARG002
-        """Give the clone's own, wherever the files are to lie."""
-        return self._opened
+        projects = {self._require_project(store) for _, store in found}
+        described = {self._remotes_of(project).describe() for project in projects}
+        if None in described:
+            return None
+        return (
+            f"{' and '.join(sorted(filter(None, described)))} may have {names}, the "
+            "version by local tags: use '--source remote'"
+        )
 
     def expected_sizes(
         self,
         files: Sequence[ModelFile],
         options: PullOptions,  # noqa: ARG002 - for Studio's source
     ) -> Mapping[Digest | str, int]:
-        """Tell no sizes, but whether the cache lacks files.
+        """Return no sizes, and check that a missing file may be fetched.
 
         Raises:
-            NotInCacheError: It does, and no remote may be asked.
+            NotInCacheError: The cache lacks files, and no remote may be asked.
         """
         self._refuse_missing(files)
         return {}
@@ -150,27 +138,26 @@ class LocalSource:
     def deliver(
         self,
         files: Sequence[ModelFile],
-        store: Store,  # noqa: ARG002 - it is ours
+        store: Store,
         progress: Progress,
         *,
         jobs: int,
     ) -> Generator[list[DownloadedFile]]:
-        """Bring from the remote into the cache.
+        """Fetch from the DVC remote into the cache, or from the repo of an import.
 
         Raises:
             NotInCacheError: No remote may be asked.
-            RemoteConfigError: None is configured.
-            DvcRemoteError: It did not deliver.
+            RemoteConfigError: No remote is configured.
+            DvcRemoteError: The remote did not deliver.
         """
         self._refuse_missing(files)
-        yield from self._keepers.fetch(files, progress, jobs=jobs)
+        remotes = self._remotes_of(self._require_project(store))
+        yield from remotes.fetch(files, progress, jobs=jobs)
 
     def close(self) -> None:
-        """Close the store, and the repos of imports."""
-        if "_keepers" in vars(self):
-            self._keepers.close()
-        if self._store is not None:
-            self._store.close()
+        """Close the repos of imports."""
+        for remotes in self._remotes.values():
+            remotes.close()
 
     def _refuse_missing(self, files: Sequence[ModelFile]) -> None:
         if files and self.kind != REMOTE:
@@ -180,51 +167,44 @@ class LocalSource:
 
     # Where
 
-    @property
-    def _opened(self) -> Store:
-        assert self._store is not None  # noqa: S101 - ``answer`` comes before all else
-        return self._store
+    def _locate(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> None:
+        registry = self._context.open_registry(refs)
+        self._locations = [locate(ref, pins.get(ref.name), registry) for ref in refs]
 
-    @property
-    def _project(self) -> DvcStore:
-        if not isinstance(self._opened, DvcStore):
-            raise NotDvcProjectError(str(self._clone.root))
-        return self._opened
+    def _store_of(self, location: Location) -> Store:
+        return self._context.open_store(self._root, location.places)
 
-    @cached_property
-    def _keepers(self) -> Keepers:
-        return Keepers(
-            self._project, self._locations, here=self._folder, root=self._clone.root
-        )
+    def _project_of(self, location: Location) -> DvcStore:
+        return self._require_project(self._store_of(location))
+
+    def _require_project(self, store: Store) -> DvcStore:
+        if not isinstance(store, DvcStore):
+            raise NotDvcProjectError(str(self._root))
+        return store
+
+    def _remotes_of(self, store: DvcStore) -> Remotes:
+        if store not in self._remotes:
+            theirs = [e for e in self._locations if self._store_of(e) is store]
+            self._remotes[store] = Remotes(
+                store, theirs, folder=self._context.folder, root=self._root
+            )
+        return self._remotes[store]
 
     # What
 
-    def _locate(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> Store:
-        """Tell the versions and where they lie, and open the store that holds all."""
-        root = self._clone.root
-        caches = (tag_cache_path(root / ref.folder, root) for ref in refs)
-        cache = next(filter(None, caches), None)
-        registry = GitRegistry(self._clone.reader, cache=cache)
-        with contextlib.closing(registry):
-            found = [locate(ref, pins.get(ref.name), registry) for ref in refs]
-        self._locations = found
-        folder = common_folder(path for each in found for path in each.places)
-        self._store = open_store(root / folder, root, wait_for_lock=self._wait)
-        return self._store
-
-    def _list_files(self, answer: ResolvedModel, store: Store) -> ResolvedModel:
-        record = answer.record
-        if answer.files or record is None:
-            return answer
+    def _list_files(self, location: Location) -> ResolvedModel:
+        model, record = location.model, location.model.record
+        if model.files or record is None:
+            return model
         listings = {
-            output.digest: self._read_listing(output, store)
+            output.digest: self._read_listing(output, self._project_of(location))
             for output in record.outputs
             if output.digest and output.is_folder and not output.files
         }
         found = expand(record, listings)
         if not found:
             reason = f"there is no '{record.path}' in the folder that DVC tracks"
-            raise NotStoredError(answer.ref, reason)
+            raise NotStoredError(model.ref, reason)
         files = tuple(
             ModelFile(
                 file.path,
@@ -236,38 +216,32 @@ class LocalSource:
             )
             for file in found
         )
-        assert answer.version  # noqa: S101 - a record is of a version
-        return replace(answer, files=with_git_files(files, record, answer.version))
+        assert model.version  # noqa: S101 - a record is of a version
+        return replace(model, files=with_git_files(files, record, model.version))
 
-    def _read_listing(self, output: RecordedOutput, store: Store) -> Listing:
-        """Read what is in a folder.
+    def _read_listing(self, output: RecordedOutput, store: DvcStore) -> Listing:
+        """Read which files are in a folder.
 
         Raises:
-            NotInCacheError: The cache does not know, and no remote may be asked.
+            NotInCacheError: The cache lacks the listing, and no remote may be asked.
             DvcRemoteError: The remote did not deliver it.
         """
         assert output.digest  # noqa: S101 - only what has a hash has a listing
         listing = store.read_tree(output.digest)
         if listing is None and self.kind == REMOTE:
-            listing = self._keepers.read_listing(output, keep=self._keep)
+            remotes = self._remotes_of(store)
+            listing = remotes.read_listing(output, save=self._saves_listings)
         if listing is None:
-            what = f"{output.path} (which files it has)"
-            raise NotInCacheError([what], imported=output.is_of_another_repo)
+            missing = f"{output.path} (which files it has)"
+            raise NotInCacheError([missing], imported=output.is_of_another_repo)
         return listing
 
 
-def _infer_repo(here: PullContext, options: PullOptions) -> str:
-    try:
-        return infer_repo_url(here.clone, here.settings, options)
-    except GitRemoteError:
-        return str(here.clone.root) if here.clone else ""
-
-
-def _holds(store: Store, answer: ResolvedModel) -> bool:
-    """Whether the cache has all of a model."""
-    digests: list[Digest | None] = [file.digest for file in answer.files]
-    for output in answer.record.outputs if answer.record else ():
+def _is_cached(model: ResolvedModel, store: Store) -> bool:
+    """Whether the cache has an object for every file of a model."""
+    digests: list[Digest | None] = [file.digest for file in model.files]
+    for output in model.record.outputs if model.record else ():
         digests.append(output.digest)
         if output.digest and output.is_folder:
             digests += (store.read_tree(output.digest) or {}).values()
-    return all(digest and store.size_of(digest) is not None for digest in digests)
+    return all(digest and store.has_object(digest) for digest in digests)

@@ -1,6 +1,6 @@
-"""Who keeps the files of models that DVC stores: DVC remotes, and repos of imports.
+"""Fetching files from where DVC stores them: DVC remotes, and the repos of imports.
 
-Each output is brought from its own keeper, and from nobody else.
+Each output is fetched from its own remote or repo, and from no other.
 """
 
 from __future__ import annotations
@@ -24,30 +24,35 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.local.location import Location
     from dvc_studio_models.store.dvc import DvcStore
 
-    Keeper = DvcRemote | RecordedOutput
+    _Remote = DvcRemote | RecordedOutput
 
 
-class Keepers:
-    """Those of some models of one DVC project."""
+class Remotes:
+    """The remotes and repos that store some models of one DVC project."""
 
     def __init__(
-        self, store: DvcStore, locations: Sequence[Location], *, here: Path, root: Path
+        self,
+        store: DvcStore,
+        locations: Sequence[Location],
+        *,
+        folder: Path,
+        root: Path,
     ) -> None:
         """Contact nobody yet.
 
         Args:
             store: Of the project; stays the caller's.
             locations: Of the models.
-            here: The folder of the user.
+            folder: Of the user.
             root: Of the clone.
         """
         self._store = store
         self._locations = locations
-        self._here, self._root = here, root
+        self._folder, self._root = folder, root
         self._sources: dict[str, SourceRepo] = {}
 
     def describe(self) -> str | None:
-        """Name them all; None where DVC's config lacks one."""
+        """Name them all for a message; None if DVC's config lacks one."""
         outputs = [output for each in self._locations for output in each.outputs]
         if outputs and all(output.is_of_another_repo for output in outputs):
             return "The repo that it is imported from"
@@ -57,12 +62,12 @@ class Keepers:
             return None
         return f"The DVC remote{'s' if names[1:] else ''} {', '.join(names)}"
 
-    def read_listing(self, output: RecordedOutput, *, keep: bool) -> Listing:
-        """Read what is in a folder.
+    def read_listing(self, output: RecordedOutput, *, save: bool) -> Listing:
+        """Read which files are in a folder.
 
         Args:
             output: The folder.
-            keep: Whether the cache gets the listing, too.
+            save: Whether to add the listing to the cache.
 
         Raises:
             RemoteConfigError: There is no remote that can be used.
@@ -71,9 +76,9 @@ class Keepers:
         """
         if not output.is_of_another_repo:
             with self._explained():
-                return read_remote_listing(self._store, output, keep=keep)
+                return read_remote_listing(self._store, output, save=save)
         listing = self._source_of(output).read_listing(output)
-        if keep:
+        if save:
             assert output.digest  # noqa: S101 - only what has a hash has a listing
             self._store.add_tree(listing, output.digest)
         return listing
@@ -81,7 +86,7 @@ class Keepers:
     def fetch(
         self, files: Sequence[ModelFile], progress: Progress, *, jobs: int
     ) -> Generator[list[DownloadedFile]]:
-        """Bring contents into the cache, or to parts where another repo has them.
+        """Fetch contents into the cache; those of another repo into parts.
 
         Raises:
             RemoteConfigError: There is no remote that can be used.
@@ -91,49 +96,46 @@ class Keepers:
         sizes = [file.size for file in files if file.size is not None]
         total = sum(sizes) if len(sizes) == len(files) else None
         before = 0
-        for keeper, wanted in self._by_keeper(files):
+        for remote, wanted in self._by_remote(files):
 
             def tell(count: int, before: int = before) -> None:
                 progress.update(before + count, total)
 
-            if isinstance(keeper, DvcRemote):
-                arrivals = self._fetch_remote(keeper, wanted, tell, jobs)
+            if isinstance(remote, DvcRemote):
+                batch = self._fetch_remote(remote, wanted, tell, jobs)
             else:
-                arrivals = self._fetch_import(keeper, wanted, tell, jobs)
-            before += sum(arrival.size for arrival in arrivals)
-            yield arrivals
+                batch = self._fetch_import(remote, wanted, tell, jobs)
+            before += sum(downloaded.size for downloaded in batch)
+            yield batch
 
     def close(self) -> None:
         """Close the repos of imports."""
         for source in self._sources.values():
             source.close()
 
-    def _by_keeper(
+    def _by_remote(
         self, files: Sequence[ModelFile]
-    ) -> list[tuple[Keeper, dict[str, ModelFile]]]:
-        """Group files by who keeps them.
+    ) -> list[tuple[_Remote, dict[str, ModelFile]]]:
+        """Group files by where they are stored.
 
         Raises:
-            RemoteConfigError: There is no remote that can be used for some: told
-                before anything is brought.
+            RemoteConfigError: There is no remote that can be used for some files.
         """
-        groups: dict[str, tuple[Keeper, dict[str, ModelFile]]] = {}
+        groups: dict[str, tuple[_Remote, dict[str, ModelFile]]] = {}
         for file in files:
             output = self._output_of(file.path)
             imported = output if output and output.is_of_another_repo else None
             key = imported.path if imported else f"remote {file.remote}"
             if key not in groups:
-                keeper = imported or self._remote_of(file.path, file.remote)
-                groups[key] = (keeper, {})
+                repo = self._store.repo
+                remote = imported or DvcRemote(repo, file.remote, file.path)
+                groups[key] = (remote, {})
             groups[key][1][file.path] = file
         return [groups[key] for key in sorted(groups)]
 
     def _output_of(self, path: str) -> RecordedOutput | None:
         found = (location.output_of(path) for location in self._locations)
         return next((output for output in found if output), None)
-
-    def _remote_of(self, path: str, name: str | None) -> DvcRemote:
-        return DvcRemote(self._store.repo, name, path)
 
     def _fetch_remote(
         self,
@@ -142,7 +144,7 @@ class Keepers:
         tell: Callable[[int], None],
         jobs: int,
     ) -> list[DownloadedFile]:
-        """Bring from a DVC remote into the cache."""
+        """Fetch from a DVC remote into the cache."""
         digests = {path: file.digest for path, file in wanted.items() if file.digest}
         with self._explained():
             self._store.fetch(remote, digests, tell=tell, jobs=jobs)
@@ -155,7 +157,7 @@ class Keepers:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say of what DVC does not push that it is that."""
+        """Add to an error that DVC does not push a file."""
         try:
             yield
         except DvcRemoteError as error:
@@ -177,7 +179,7 @@ class Keepers:
         tell: Callable[[int], None],
         jobs: int,
     ) -> list[DownloadedFile]:
-        """Bring from the repo of an import to parts."""
+        """Fetch from the repo of an import into parts."""
         digests = {path: file.digest for path, file in wanted.items() if file.digest}
         store = PartStore(self._store.parts)
         source = self._source_of(output)
@@ -192,7 +194,7 @@ class Keepers:
         assert output.origin  # noqa: S101 - it is an import
         if output.path not in self._sources:
             inner = (self._root / output.origin.file).parent
-            folders = [self._here, inner, Path(self._store.repo.root_dir)]
+            folders = [self._folder, inner, Path(self._store.repo.root_dir)]
             source = SourceRepo(self._store.repo, output.origin, folders)
             self._sources[output.path] = source
         return self._sources[output.path]

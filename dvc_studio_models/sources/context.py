@@ -1,0 +1,107 @@
+"""What one command works with, each opened once: clone, registry, stores."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import NotGitRepoError
+from dvc_studio_models.registry.clone import Clone
+from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.store.dvc import open_store
+from dvc_studio_models.store.project import project_around, tag_cache_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from dvc_studio_models.model import ModelRef, PullOptions
+    from dvc_studio_models.sources.settings import Settings
+    from dvc_studio_models.store.base import Store
+
+
+class PullContext:
+    """The user's folder, the settings there, and what was opened for one command."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clone: Clone | None,
+        settings: Settings,
+        options: PullOptions,
+    ) -> None:
+        self.folder = folder
+        self.clone = clone
+        """The clone that the folder is in."""
+        self.settings = settings
+        self._options = options
+        self._registry: GitRegistry | None = None
+        self._stores: dict[Path, Store] = {}
+        self._clones: dict[Path, Clone | None] = {}
+
+    def open_registry(self, refs: Iterable[ModelRef]) -> GitRegistry:
+        """Open the registry of the clone, the first time.
+
+        Args:
+            refs: What was read of commits is cached in the DVC project of the first of
+                these models that is in one, or of the user's folder.
+        """
+        assert self.clone  # noqa: S101 - there is no registry without one
+        if self._registry is None:
+            root = self.clone.root
+            folders = [*(root / ref.folder for ref in refs), self.folder]
+            caches = (tag_cache_path(folder, root) for folder in folders)
+            named = self._options.git_remote or self.settings.git_remote
+            self._registry = GitRegistry(
+                self.clone.reader,
+                cache=next(filter(None, caches), None),
+                remote=self.clone.other_remote(named),
+            )
+        return self._registry
+
+    def open_store(self, root: Path, paths: Sequence[str]) -> Store:
+        """Open the store of the DVC project that holds paths, each project's once.
+
+        Args:
+            root: What the paths are relative to; nothing above it counts.
+            paths: Of files or folders of one model, which need not exist.
+
+        Raises:
+            StudioConfigError: DVC cannot read the project's config.
+            LocalDiskError: The file system refused.
+        """
+        folder = root / common_folder(paths)
+        key = project_around(folder, root) or root
+        if key not in self._stores:
+            self._stores[key] = open_store(
+                folder,
+                root,
+                use_cache=self._options.cache,
+                wait_for_lock=self._options.wait_for_lock,
+                config=self.settings.dvc_config,
+            )
+        return self._stores[key]
+
+    def clone_around(self, folder: Path) -> Clone | None:
+        """Return the clone that a folder is in, which ``--out`` may set anywhere."""
+        if self.clone and folder == self.clone.root:
+            return self.clone
+        if folder not in self._clones:
+            try:
+                self._clones[folder] = Clone.find(folder)
+            except NotGitRepoError:
+                self._clones[folder] = None
+        return self._clones[folder]
+
+    def close(self) -> None:
+        """Save what was read of commits, and close DVC's databases."""
+        if self._registry:
+            self._registry.close()
+        for store in self._stores.values():
+            store.close()
+
+
+def common_folder(paths: Iterable[str]) -> str:
+    """Return the deepest folder that all files lie in, empty for the root."""
+    parents = [path.rpartition("/")[0] for path in paths]
+    return os.path.commonpath(parents) if all(parents) else ""

@@ -1,0 +1,281 @@
+"""What one pull opens, reads and looks at, and what Git says before it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from projects import (
+    BERT,
+    CHURN,
+    Project,
+    commit_all,
+    copy_project,
+    git,
+    read_tree,
+    write,
+)
+
+from dvc_studio_models import pull
+from dvc_studio_models.errors import (
+    RecordUnreadableError,
+    StudioConfigError,
+    TokenMissingError,
+)
+from dvc_studio_models.files.workspace import Workspace
+from dvc_studio_models.registry.clone import Clone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from servers import FileServer, StudioServer
+
+PATH = "models/churn.pkl"
+
+
+@pytest.fixture
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    template = tmp_path_factory.getbasetemp() / "template"
+    return copy_project(template, tmp_path / "project")
+
+
+@pytest.fixture
+def clone(project: Project, tmp_path: Path) -> Path:
+    """A clone with tags and without a cache, at version 2."""
+    folder = project.clone(tmp_path / "clone")
+    (folder / ".dvc/config.local").write_text(
+        f"['remote \"storage\"']\n    url = {project.storage}\n"
+    )
+    return folder
+
+
+def offer(studio: StudioServer, files: FileServer) -> dict[str, Any]:
+    """Serve all versions of churn and bert; return the settings of a pull."""
+    for version, content in (*CHURN.items(), (None, CHURN["v2.0.0"])):
+        studio.serve("churn", files.publish({PATH: content}), version=version)
+    for version, tree in (*BERT.items(), (None, BERT["v2.0.0"])):
+        found = {f"models/bert/{name}": content for name, content in tree.items()}
+        studio.serve("bert", files.publish(found), version=version)
+    return {"token": studio.token, "url": studio.url}
+
+
+# -- once each
+
+_opened: Counter[str] = Counter()
+_watched: list[Path] = []
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if (
+        event == "open"
+        and _watched
+        and isinstance(arguments[0], (str, bytes, os.PathLike))
+    ):
+        path = os.fsdecode(os.fspath(arguments[0]))
+        if path.startswith(str(_watched[0])):
+            _opened[os.path.relpath(os.path.realpath(path), _watched[0])] += 1
+
+
+sys.addaudithook(_note)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Counter[str]]:
+    """How often each file below the test's folder is opened."""
+    _opened.clear()
+    _watched[:] = [tmp_path.resolve()]
+    yield _opened
+    _watched.clear()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often a clone is opened, and targets are looked at; all of it is done."""
+    counted: Counter[str] = Counter()
+    find, look_at = Clone.find.__func__, Workspace.stat_targets  # type: ignore[attr-defined]
+
+    def find_counted(cls: type[Clone], folder: Path) -> Clone:
+        counted["clone"] += 1
+        found: Clone = find(cls, folder)
+        return found
+
+    def stat_counted(self: Workspace, paths: Any) -> Any:
+        counted["targets"] += 1
+        return look_at(self, paths)
+
+    monkeypatch.setattr(Clone, "find", classmethod(find_counted))
+    monkeypatch.setattr(Workspace, "stat_targets", stat_counted)
+    return counted
+
+
+@pytest.mark.parametrize("source", ["studio", "remote"])
+def test_a_pull_opens_and_reads_each_thing_once(
+    clone: Path,
+    studio: StudioServer,
+    file_server: FileServer,
+    opened: Counter[str],
+    calls: Counter[str],
+    source: str,
+) -> None:
+    """The clone, DVC's config, and the cache of what commits record of models.
+
+    That cache (``registry.json``) is the only one of the tags' contents: the tags
+    themselves are read by one command of Git. It is read a second time only to add new
+    records to it, so the pull that is counted is not the first one.
+    """
+    settings = offer(studio, file_server)
+    names = ("churn", "bert")
+    pull(*names, folder=clone, source=source, **settings)
+    shutil.rmtree(clone / "models")
+    shutil.rmtree(clone / ".dvc/cache")
+    opened.clear()
+    calls.clear()
+
+    result = pull(*names, folder=clone, source=source, **settings)
+
+    actions = {file.action for model in result.models for file in model.files}
+    assert actions == {"downloaded"}
+    assert {file.verified_by for m in result.models for file in m.files} == {"git"}
+    assert opened["clone/.dvc/config"] == 1
+    assert opened["clone/.dvc/config.local"] == 1
+    assert opened["clone/.dvc/tmp/models/registry.json"] == 1
+    assert calls == {"clone": 1, "targets": 2}
+
+
+# -- a commit that cannot be read
+
+
+def damage(project: Project, files: Mapping[str, bytes], tag: str) -> str:
+    """Commit files that DVC cannot read, and register them."""
+    write(project.repo, dict(files))
+    commit_all(project, "Damage a file of DVC's")
+    project.tag(tag)
+    return project.commit(tag)
+
+
+UNREADABLE = [
+    pytest.param({"models/churn.pkl.dvc": b"outs: ["}, id="the file of the output"),
+    pytest.param({"dvc.yaml": b"artifacts: ["}, id="dvc.yaml"),
+    pytest.param({".dvc/config": b"[core\n"}, id="the config"),
+]
+
+
+@pytest.mark.parametrize("files", UNREADABLE)
+def test_of_the_latest_version_a_warning_says_that_git_could_not_verify_it_and_why(
+    project: Project,
+    tmp_path: Path,
+    studio: StudioServer,
+    file_server: FileServer,
+    caplog: pytest.LogCaptureFixture,
+    files: dict[str, bytes],
+) -> None:
+    commit = damage(project, files, "churn@v3.0.0")
+    clone = project.clone(tmp_path / "clone")
+    git(clone, "checkout", "--quiet", "churn@v2.0.0")
+    settings = offer(studio, file_server)
+
+    with caplog.at_level(logging.WARNING, logger="dvc"):
+        result = pull("churn", folder=clone, **settings)
+
+    (warning,) = caplog.messages
+    assert warning.startswith("Git cannot verify 'churn': ")
+    assert "\n" not in warning
+    assert commit[:7] in warning
+    assert result.models[0].files[0].verified_by == "url"
+
+
+@pytest.mark.parametrize("files", UNREADABLE)
+def test_an_explicit_version_whose_commit_cannot_be_read_is_refused(
+    project: Project,
+    tmp_path: Path,
+    studio: StudioServer,
+    file_server: FileServer,
+    files: dict[str, bytes],
+) -> None:
+    commit = damage(project, files, "churn@v3.0.0")
+    clone = project.clone(tmp_path / "clone")
+    git(clone, "checkout", "--quiet", "churn@v2.0.0")
+    settings = offer(studio, file_server)
+    content = file_server.publish({PATH: CHURN["v2.0.0"]})
+    studio.serve("churn", content, version="v3.0.0")
+    before = (clone / PATH).exists()
+
+    with pytest.raises((RecordUnreadableError, StudioConfigError)) as caught:
+        pull("churn@v3.0.0", folder=clone, **settings)
+
+    assert commit[:7] in str(caught.value)
+    assert file_server.requests == []
+    assert (clone / PATH).exists() == before
+
+
+@pytest.mark.parametrize("files", UNREADABLE)
+def test_a_locked_version_whose_commit_cannot_be_read_is_refused(
+    project: Project,
+    clone: Path,
+    studio: StudioServer,
+    file_server: FileServer,
+    files: dict[str, bytes],
+) -> None:
+    settings = offer(studio, file_server)
+    pull("churn@v2.0.0", folder=clone, lock=True, **settings)
+    commit = damage(project, files, "churn@v3.0.0")
+    git(clone, "fetch", "--quiet", str(project.repo), "churn@v3.0.0")
+    lock = clone / "models.lock"
+    old = project.commit("churn@v2.0.0")
+    lock.write_text(lock.read_text().replace(old, commit))
+    (clone / PATH).unlink()
+
+    with pytest.raises((RecordUnreadableError, StudioConfigError)) as caught:
+        pull(folder=clone, locked=True, **settings)
+
+    assert commit[:7] in str(caught.value)
+    assert not (clone / PATH).exists()
+
+
+def test_a_partial_clone_that_cannot_fetch_is_pulled_into_with_a_warning(
+    project: Project,
+    tmp_path: Path,
+    studio: StudioServer,
+    file_server: FileServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The clone lacks the files, which says nothing against them."""
+    git(project.repo, "config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "partial"
+    origin = f"file://{project.repo}"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", origin, str(clone))
+    git(clone, "remote", "set-url", "origin", "git@git.example.com:acme/models.git")
+    settings = offer(studio, file_server)
+
+    with caplog.at_level(logging.WARNING, logger="dvc"):
+        result = pull("churn@v1.0.0", folder=clone, **settings)
+
+    assert [m.startswith("Git cannot verify 'churn@v1.0.0'") for m in caplog.messages]
+    assert result.models[0].files[0].verified_by == "url"
+
+
+# -- another source, suggested
+
+
+def test_no_cached_object_is_read_to_suggest_another_source(
+    clone: Path, opened: Counter[str]
+) -> None:
+    """As of a cache that a CI system restored: DVC's state knows nothing of it."""
+    pull("churn", "bert", folder=clone, source="remote")
+    stored = read_tree(clone / ".dvc/cache/files/md5")
+    shutil.rmtree(clone / ".dvc/cache")
+    write(clone / ".dvc/cache/files/md5", stored)
+    shutil.rmtree(clone / "models")
+    opened.clear()
+
+    with pytest.raises(TokenMissingError, match="are in the DVC cache: use"):
+        pull("churn", "bert", folder=clone)
+
+    cached = [path for path in opened if path.startswith("clone/.dvc/cache/files/md5/")]
+    assert [path for path in cached if not path.endswith(".dir")] == []
