@@ -166,10 +166,3 @@ def fold(path: str) -> str:
     """Map names that a case-insensitive, normalising file system takes for one."""
     visible = unicodedata.normalize("NFD", _IGNORABLE.sub("", path))
     return unicodedata.normalize("NFC", visible.casefold())
-
-
-def outside(paths: Iterable[str], artifact: str) -> Iterator[tuple[str, str]]:
-    """Find paths that lie outside an artifact's own, each with the reason."""
-    for path in paths:
-        if path != artifact and not path.startswith(f"{artifact}/"):
-            yield path, f"it is not in the model's path {artifact!r}"

@@ -128,7 +128,7 @@ def _of_version(
     """
     if record is None:
         return replace(model, version=version)
-    why = f"the model's own path is {record.path!r}"
+    why = f"it is not in the model's path {record.path!r}"
     strays = [path for path in model.paths if not is_inside(path, record.path)]
     if strays:
         raise UnsafePathError((path, why) for path in strays)

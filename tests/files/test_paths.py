@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvc_studio_models.files.paths import clashes, outside, path_problem
+from dvc_studio_models.files.paths import clashes, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -427,12 +427,3 @@ def test_many_deep_paths_are_compared_in_time() -> None:
     paths = [f"{deep}{number}" for number in range(2000)]
 
     assert list(clashes(paths, folding=False)) == []
-
-
-def test_a_path_outside_the_models_own_is_told() -> None:
-    found = list(outside(["m/bert", "m/bert/a", "m/bert-2", "m"], "m/bert"))
-
-    assert found == [
-        ("m/bert-2", "it is not in the model's path 'm/bert'"),
-        ("m", "it is not in the model's path 'm/bert'"),
-    ]
