@@ -1,11 +1,10 @@
-"""Connections to storage: as requests would make them, for a fraction of its cost.
+"""Connections to storage: made as requests makes them, at a fraction of its cost.
 
-Owns the sockets. How a host is reached (proxies, CA bundle) is asked of requests once
-for each host, and then its pool of connections is used directly: all that a session
-does for one request takes longer than a small file travels, and reading the CA bundle
-again for each connection takes 35 ms. Promises that targets go out byte for byte, with
-no credentials but those in the URL; that a server which is silent too long is cut off;
-and that all failures are ``requests``' own errors.
+How a host is reached (proxies, CA bundle) is read from requests once for each host;
+then its pool of connections is used directly. A session takes longer for one request
+than a small file takes to arrive, and reads the CA bundle again for each connection,
+which takes 35 ms. Promises that the request target is sent byte for byte, with no
+credentials but those in the URL, and that all failures are errors of ``requests``.
 """
 
 from __future__ import annotations
@@ -14,10 +13,8 @@ import base64
 import contextlib
 import socket
 import threading
-import time
 import weakref
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -26,7 +23,8 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.util.ssl_ import create_urllib3_context
 
-from dvc_studio_models.http.session import CONNECT_TIMEOUT_S, TARGET, make_session
+from dvc_studio_models.http.failures import CONNECT_TIMEOUT_S
+from dvc_studio_models.http.session import TARGET, make_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,36 +42,36 @@ _HEADERS = {
 
 
 class ConnectionPools:
-    """Sends GETs, from any number of threads."""
+    """Sends GET requests, from any number of threads."""
 
     def __init__(self, *, connections: int, idle_s: float) -> None:
         """Open nothing yet.
 
         Args:
             connections: How many are kept open to one host.
-            idle_s: The longest silence, in seconds: between two bytes of a body, or
-                until the head of an answer is whole, however its bytes drip.
+            idle_s: The longest time without a byte of the body, and the longest time
+                until the head of a response is complete, in seconds.
         """
         self._session = make_session(connections=connections)
         self._timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=idle_s)
-        self._deadlines = _ResponseDeadlines(idle_s)
+        self._sockets = _OpenSockets()
         self._hosts: dict[str, _Host] = {}
         self._lock = threading.Lock()
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """Send a request; redirects are the caller's to follow.
+        """Send a request and return the response; redirects are not followed.
 
         Raises:
-            requests.RequestException: No answer came.
+            requests.RequestException: No response came.
         """
-        with translated():
+        with as_requests_errors():
             scheme, netloc, *_ = urlsplit(url)
             host = self._host(f"{scheme}://{netloc}")
             path = url[len(scheme) + 3 + len(netloc) :].partition("#")[0]
             target = f"{host.prefix}{path if path.startswith('/') else f'/{path}'}"
             return host.pool.urlopen(
                 "GET",
-                target.partition("?")[0],  # what urllib3 logs, and puts into errors
+                target.partition("?")[0],  # what urllib3 logs and puts into errors
                 headers={**_HEADERS, **host.headers, **headers, TARGET: target},
                 timeout=self._timeout,
                 retries=False,
@@ -82,16 +80,12 @@ class ConnectionPools:
                 preload_content=False,
             )
 
-    def cut_silent(self) -> None:
-        """End the wait for answers that are overdue."""
-        self._deadlines.cut_overdue()
-
     def cut_all(self) -> None:
-        """End all requests, also from another thread than theirs."""
-        self._deadlines.cut_all()
+        """End all requests, also those of other threads."""
+        self._sockets.cut_all()
 
     def close(self) -> None:
-        """Close the connections; those in use are closed by who uses them."""
+        """Close the idle connections; those in use are closed by their users."""
         for host in self._hosts.values():
             host.pool.close()
         self._session.close()
@@ -99,24 +93,22 @@ class ConnectionPools:
     def _host(self, origin: str) -> _Host:
         with self._lock:
             if origin not in self._hosts:
-                self._hosts[origin] = _reach(self._session, origin, self._deadlines)
+                self._hosts[origin] = _find_route(self._session, origin, self._sockets)
             return self._hosts[origin]
 
 
 @dataclass(frozen=True)
 class _Host:
-    """How to send to a host."""
+    """How requests are sent to a host."""
 
     pool: HTTPConnectionPool
     prefix: str
-    """What goes before a target: nothing, or the origin for a proxy."""
+    """Goes before the target: empty, or the origin for a proxy."""
     headers: Mapping[str, str]
 
 
-def _reach(
-    session: requests.Session, origin: str, deadlines: _ResponseDeadlines
-) -> _Host:
-    """Ask requests how to reach a host."""
+def _find_route(session: requests.Session, origin: str, sockets: _OpenSockets) -> _Host:
+    """Let requests decide how a host is reached."""
     scheme, netloc, *_ = urlsplit(origin)
     url = f"{scheme}://{netloc.rpartition('@')[2]}/"
     settings: Mapping[str, Any] = session.merge_environment_settings(
@@ -129,10 +121,10 @@ def _reach(
     adapter.cert_verify(pool, url, verify, cert)
     if isinstance(pool, urllib3.HTTPSConnectionPool):
         _read_bundle(pool)
-    # Another user's URL of the same origin may have brought the pool here.
-    if not issubclass(pool.ConnectionCls, _DeadlineConnection):
-        bases = (_DeadlineConnection, pool.ConnectionCls)
-        pool.ConnectionCls = type("DeadlineConnection", bases, {"deadlines": deadlines})
+    # A URL of the same origin with another user name shares the pool.
+    if not issubclass(pool.ConnectionCls, _TrackedConnection):
+        bases = (_TrackedConnection, pool.ConnectionCls)
+        pool.ConnectionCls = type("TrackedConnection", bases, {"sockets": sockets})
     prefix = adapter.request_url(request, proxies).removesuffix("/")
     return _Host(pool, prefix, _credentials(origin))
 
@@ -155,45 +147,16 @@ def _credentials(origin: str) -> Mapping[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(raw).decode()}"}
 
 
-class _ResponseDeadlines:
-    """The sockets that are open, and by when some must have brought an answer."""
+class _OpenSockets:
+    """The sockets that are open."""
 
-    def __init__(self, longest_s: float) -> None:
-        self._longest_s = longest_s
+    def __init__(self) -> None:
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._due: dict[Any, float] = {}
         self._lock = threading.Lock()
 
     def add(self, sock: object) -> None:
         with self._lock:
             self._open.add(sock)
-
-    @contextlib.contextmanager
-    def waiting(self, sock: object) -> Iterator[None]:
-        """Cut ``sock`` off where the block takes too long.
-
-        A socket's own timeout starts anew at each byte: one byte a second would keep
-        us for ever.
-        """
-        deadline = time.monotonic() + self._longest_s
-        with self._lock:
-            self._due[sock] = deadline
-        try:
-            yield
-        except (OSError, HTTPException):
-            if time.monotonic() < deadline:
-                raise
-            raise TimeoutError from None
-        finally:
-            with self._lock:
-                del self._due[sock]
-
-    def cut_overdue(self) -> None:
-        with self._lock:
-            now = time.monotonic()
-            for sock, deadline in self._due.items():
-                if deadline < now:
-                    _cut(sock)
 
     def cut_all(self) -> None:
         with self._lock:
@@ -202,25 +165,21 @@ class _ResponseDeadlines:
 
 
 def _cut(sock: Any) -> None:
-    """Let a read of another thread find the end."""
+    """End a read, also that of another thread."""
     plain = getattr(sock, "socket", sock)  # urllib3's TLS within TLS
     with contextlib.suppress(OSError):
         # SSLSocket.shutdown would let ciphertext through as if it were content.
         socket.socket.shutdown(plain, socket.SHUT_RDWR)
 
 
-class _DeadlineConnection(_Connection):
-    """Mixed into urllib3's kinds of connection, be they plain, TLS or SOCKS."""
+class _TrackedConnection(_Connection):
+    """Mixed into urllib3's connections, be they plain, TLS or SOCKS."""
 
-    deadlines: _ResponseDeadlines
+    sockets: _OpenSockets
 
     def connect(self) -> None:
         super().connect()
-        self.deadlines.add(self.sock)
-
-    def getresponse(self) -> Any:
-        with self.deadlines.waiting(self.sock):
-            return super().getresponse()
+        self.sockets.add(self.sock)
 
 
 _KINDS = (
@@ -235,7 +194,7 @@ _KINDS = (
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
+def as_requests_errors() -> Iterator[None]:
     """Turn urllib3's errors into those of requests, as its adapter does.
 
     Raises:
@@ -248,5 +207,5 @@ def translated() -> Iterator[None]:
         raise kind(error) from error
     except requests.RequestException:
         raise
-    except OSError as error:  # a CA bundle that is not there
+    except OSError as error:  # the CA bundle does not exist
         raise requests.exceptions.SSLError from error

@@ -1,8 +1,8 @@
-"""An answer of storage: which bytes it holds, of which object, and the bytes.
+"""Responses of storage: checked to be the requested bytes of the same object.
 
-Owns the reading of heads and bodies. Promises that the bytes handed on are those that
-were asked for, of the object that was asked for before. Whatever else comes is one of
-the signals below, which say what can be done about it.
+Promises that the bytes yielded are those that were requested, of the object that was
+requested before. Everything else raises one of the signals below, which say what can be
+done next.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from urllib.parse import urlsplit
 import requests
 
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.http.pool import translated
-from dvc_studio_models.http.session import describe_error, is_permanent, status_text
+from dvc_studio_models.http.failures import describe_error, is_permanent, status_text
+from dvc_studio_models.http.pool import as_requests_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from urllib3 import BaseHTTPResponse
 
-CHUNK_BYTES = 1 << 18  # fewer, larger writes; what a killed process can lose
-CHUNK_S = 0.5  # a slow link's bytes are written, and shown, at least so often
-_DIGITS = "([0-9]{1,19})"  # Python refuses to read a number of thousands
+CHUNK_BYTES = 1 << 18  # larger: fewer writes, but a killed process loses more
+CHUNK_S = 0.5  # on a slow link, bytes are written and shown at least this often
+_DIGITS = "([0-9]{1,19})"  # Python refuses to parse numbers of thousands of digits
 _NUMBER = re.compile(_DIGITS)
 _CONTENT_RANGE = re.compile(f"bytes {_DIGITS}-{_DIGITS}/{_DIGITS}")
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
 _local = threading.local()
 
 
-class Retry(Exception):  # noqa: N818 - a signal between two rooms, never shown
+class Retry(Exception):  # noqa: N818 - a signal between two modules, never shown
     """This try failed; another may succeed."""
 
     def __init__(self, why: str, headers: Mapping[str, str] | None = None) -> None:
@@ -44,7 +44,7 @@ class Retry(Exception):  # noqa: N818 - a signal between two rooms, never shown
 
 
 class LinkRejected(Exception):  # noqa: N818
-    """Storage refused the link."""
+    """Storage rejected the signed URL: it has to be renewed."""
 
     def __init__(self, status: int, generation: int) -> None:
         super().__init__(status_text(status))
@@ -52,21 +52,21 @@ class LinkRejected(Exception):  # noqa: N818
 
 
 class RestartNeeded(Exception):  # noqa: N818
-    """What has arrived does not fit what is coming; ranges are not to be trusted."""
+    """The response does not match what was received before, or the range."""
 
 
 class NotEncoded(RestartNeeded):
-    """The body is not encoded as its headers say: as it is, it may be right."""
+    """The body is not encoded as its headers say; without decoding it may be right."""
 
 
 @dataclass(frozen=True)
 class RangeRequest:
-    """What to ask for: bytes of a file, and what is known of the file by now."""
+    """A request for bytes of a file, with what is known of the file so far."""
 
     path: str
     start: int
     stop: int | None
-    """Exclusive, in bytes; None asks for the whole file in one answer."""
+    """Exclusive, in bytes; None requests the whole file in one response."""
 
     size: int | None = None
     etag: str | None = None
@@ -76,18 +76,18 @@ class RangeRequest:
 
 @dataclass(frozen=True)
 class ContentRange:
-    """Which bytes an answer holds."""
+    """Which bytes of the file a response contains."""
 
     start: int
     stop: int | None
-    """Exclusive, in bytes; None where only the end of the body tells."""
+    """Exclusive, in bytes; None if only the end of the body shows it."""
 
     size: int | None
     """Of the whole file, in bytes."""
 
 
 class StorageResponse:
-    """Bytes on their way, checked to be those that were asked for."""
+    """A response whose head was checked, and its body."""
 
     def __init__(
         self, response: BaseHTTPResponse, request: RangeRequest, url: str
@@ -95,7 +95,7 @@ class StorageResponse:
         self.whole = response.status == requests.codes.ok
         self.etag = _strong_etag(response)
         self.content_range = (_whole if self.whole else _range)(response, request)
-        # In an answer to a range, Content-MD5 may be that of the range.
+        # In a response to a range, Content-MD5 may be that of the range.
         name = "Content-MD5" if self.whole else "x-ms-blob-content-md5"
         self.content_md5 = response.headers.get(name)
         self._response = response
@@ -110,14 +110,14 @@ class StorageResponse:
         self._response.close()
 
     def chunks(self) -> Iterator[memoryview]:
-        """Read the body as it comes, in chunks that are worth a write.
+        """Read the body in chunks that are worth a write.
 
         Yields:
-            Bytes that are overwritten when the next chunk is asked for.
+            Bytes in a buffer that the next chunk overwrites.
 
         Raises:
-            Retry: The connection failed; what came before was yielded.
-            NotEncoded: See there.
+            Retry: The connection failed; the bytes before were yielded.
+            NotEncoded: The body cannot be decoded; the same.
         """
         buffer = _buffer()
         size, due = 0, time.monotonic() + CHUNK_S
@@ -136,14 +136,14 @@ class StorageResponse:
             yield buffer[:size]
 
     def _read_into(self, buffer: memoryview) -> int:
-        """Read what one system call brings."""
+        """Read with one system call."""
         piece = self._response.read1(len(buffer), decode_content=self._decode)
         buffer[: len(piece)] = piece
         return len(piece)
 
 
 def _buffer() -> memoryview:
-    """Give this thread's own: new memory for each chunk takes as long as reading."""
+    """Return this thread's buffer: allocating each chunk takes as long as reading."""
     if not hasattr(_local, "buffer"):
         _local.buffer = memoryview(bytearray(CHUNK_BYTES))
     buffer: memoryview = _local.buffer
@@ -151,7 +151,7 @@ def _buffer() -> memoryview:
 
 
 def _whole(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
-    """Read what a 200 holds."""
+    """Read the head of a 200: the whole file."""
     if request.stop is not None and (request.start or request.size is not None):
         why = "storage does not support ranges"
         raise RestartNeeded(why)
@@ -163,7 +163,7 @@ def _whole(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
 
 
 def _range(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
-    """Read what a 206 holds: the range, or the beginning of it."""
+    """Read the head of a 206: the range, or its beginning."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match or request.stop is None or (_is_encoded(response) and request.decode):
         why = "storage's response is not for the requested range"
@@ -181,7 +181,7 @@ def _range(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
 def _check_same(
     response: BaseHTTPResponse, request: RangeRequest, size: int | None
 ) -> None:
-    """Refuse an answer of another object than the one before."""
+    """Reject a response for a different object than before."""
     etag = _strong_etag(response)
     if (request.size is not None and size not in {None, request.size}) or (
         request.etag and etag not in {None, request.etag}
@@ -192,9 +192,9 @@ def _check_same(
 
 @contextlib.contextmanager
 def translate_errors(path: str, url: str) -> Iterator[None]:
-    """Turn the failures of a connection into the next step."""
+    """Turn failures of a connection into signals and errors of ours."""
     try:
-        with translated():
+        with as_requests_errors():
             yield
     except requests.exceptions.ContentDecodingError:
         why = "storage's response cannot be decoded"

@@ -1,8 +1,8 @@
-"""The signed links of a pull, and when they die.
+"""The signed URLs of a pull, and when they expire.
 
-Owns which link is the present one of each file. Promises that Studio is asked once for
-all files that wait for new links, and that a link's end is judged by the clock of the
-storage that will judge it: the user's own may be hours wrong.
+Promises that Studio is asked once for all files that wait for new URLs, and that a
+URL's expiry is compared with the clock of the storage that checks it: the user's clock
+may be hours off.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MARGIN_S = 30  # a link that dies sooner is not sent any more
+MARGIN_S = 30  # a URL that expires sooner is renewed before it is used
 
 
 class SignedUrls:
-    """The URLs to files, by the files' paths."""
+    """The current URL of each file."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class SignedUrls:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the links that Studio gave just now.
+        """Start with the URLs that Studio sent just now.
 
         Args:
             files: With their URLs.
-            renew: Asks Studio for new links to the same contents: path to URL.
+            renew: Requests new URLs of the same contents from Studio: path to URL.
             clock: In seconds.
         """
         self._urls = {file.path: file.url for file in files}
@@ -53,10 +53,10 @@ class SignedUrls:
         self._observed: tuple[str, float] | None = None
 
     def get(self, path: str) -> tuple[str, int]:
-        """Return a file's URL, and which generation of links it is of.
+        """Return a file's URL and its generation.
 
         Raises:
-            StudioModelsError: What ``renew`` raises, where the link is about to die.
+            StudioModelsError: The URL was about to expire and ``renew`` failed.
         """
         with self._lock:
             if self._expires_soon(self._urls[path]):
@@ -64,17 +64,17 @@ class SignedUrls:
             return self._urls[path], self._generation
 
     def renew(self, generation: int) -> None:
-        """Ask for new links, unless somebody did since ``generation``.
+        """Renew all URLs, unless that was done since ``generation``.
 
         Raises:
-            StudioModelsError: What ``renew`` raises.
+            StudioModelsError: ``renew`` failed.
         """
         with self._lock:
             if generation == self._generation:
                 self._renew_now()
 
     def observe_date(self, date: str | None) -> None:
-        """Take down the ``Date`` that storage sent just now."""
+        """Note the ``Date`` header of a response that has just arrived."""
         if date:
             self._observed = date, self._clock()
 
@@ -85,25 +85,26 @@ class SignedUrls:
         self._issued = self._clock()
 
     def _expires_soon(self, url: str) -> bool:
-        # A link that is short-lived from the start is used as long as it works.
+        # A URL that is short-lived from the start is used as long as it works.
         if self._observed is None or self._clock() - self._issued < MARGIN_S:
             return False
         date, when = self._observed
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             now = parsedate_to_datetime(date) + timedelta(seconds=self._clock() - when)
-            death = expires_at(url)
-            return death is not None and death - now < timedelta(seconds=MARGIN_S)
+            expiry = expires_at(url)
+            return expiry is not None and expiry - now < timedelta(seconds=MARGIN_S)
         return False
 
 
 def expires_at(url: str) -> datetime | None:
-    """Read from a signed URL when it dies, by its store's clock.
+    """Return when a signed URL expires, by its storage's clock.
 
-    Knows S3 and Google (``X-Amz-Date`` with ``X-Amz-Expires``, seconds), Azure (``se``,
-    a date) and S3's old signatures and our own server's (``Expires``, a Unix time).
+    Supports S3 and Google (``X-Amz-Date`` with ``X-Amz-Expires``, seconds), Azure
+    (``se``, a date), and S3's old signatures and our own server's (``Expires``, a Unix
+    time).
 
     Returns:
-        None where the URL does not tell.
+        None if the URL does not say.
     """
     query = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     with contextlib.suppress(KeyError, ValueError, OverflowError):

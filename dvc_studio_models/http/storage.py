@@ -1,14 +1,13 @@
-"""One request to storage: a range of a file in, its bytes out, or the next step.
+"""One request to storage: a range of a file in, its bytes or a signal out.
 
-Owns what is said to storage, and where it may redirect to. What to do about a refusal
-is ``download``'s to decide; here, and in ``answer``, it is only told apart:
+How to go on after a signal is decided by ``transfer``.
 
-    206 as asked, 200   the bytes, or the first of them
-    412, other 206      RestartNeeded: the object changed, or the answer is wrong
+    206 as requested, 200       the bytes, or the first of them
+    412, another 206            RestartNeeded: the object changed, or a wrong response
     416, 200 to a later range   RestartNeeded: storage has no ranges, or no such one
-    408 425 429 5xx     Retry; so does a connection that fails
-    401 403 expired     LinkRejected: the link has to be renewed
-    any other status    DownloadError
+    408 425 429 5xx             Retry; so does a connection that fails
+    401 403 expired             LinkRejected: the signed URL has to be renewed
+    any other status            DownloadError
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.http.failures import RETRY_STATUSES, backoff_s, status_text
 from dvc_studio_models.http.pool import ConnectionPools
 from dvc_studio_models.http.response import (
     LinkRejected,
@@ -30,13 +29,10 @@ from dvc_studio_models.http.response import (
     StorageResponse,
     translate_errors,
 )
-from dvc_studio_models.http.session import (
-    MAX_REDIRECTS,
-    RETRY_STATUSES,
-    backoff_s,
-    is_metadata_host,
-    redact_url,
-    status_text,
+from dvc_studio_models.http.urls import (
+    RedirectRejected,
+    TooManyRedirects,
+    follow_redirects,
 )
 
 if TYPE_CHECKING:
@@ -44,10 +40,8 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
-    from dvc_studio_models.background import Workers
     from dvc_studio_models.http.signed_urls import SignedUrls
 
-_GRACE_S = 1.0  # for threads that are in a system call when all ends
 _ERROR_BYTES = 4096  # of an error's body, enough to find its code
 _EXPIRED = re.compile(
     rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
@@ -56,29 +50,29 @@ _EXPIRED = re.compile(
 
 @dataclass(frozen=True)
 class Tuning:
-    """How storage is asked; tests take smaller bites, and are less patient."""
+    """Sizes and limits of requests; tests use smaller ones."""
 
     range_bytes: int = 16 << 20
-    """What one request asks for: less costs round trips, more leaves threads idle."""
+    """Of one request; smaller costs round trips, larger leaves threads idle."""
 
     first_bytes: int = 4 << 20
-    """The same of the first request to a file, whose size nobody knows yet."""
+    """Of the first request for a file, whose size is not known yet."""
 
     ramp: int = 16
-    """Over how many ranges their size grows to the full one, see ``ranges.divide``."""
+    """Over how many ranges their size grows to the full one."""
 
     idle_s: float = 30.0
-    """The longest silence, in seconds."""
+    """The longest time without a byte, in seconds."""
 
     tries: int = 6
-    """For each range, in a row without a byte of the file."""
+    """For each range, in a row without a byte received of the file."""
 
     backoff_s: Callable[[int, Mapping[str, str] | None], float] = backoff_s
-    """How long to wait after the n-th of them, with the refusal's headers."""
+    """The pause in seconds after the n-th try, from the headers of its response."""
 
 
 class Storage:
-    """Asks for bytes, from any number of threads."""
+    """Requests bytes, from any number of threads."""
 
     def __init__(
         self, signed_urls: SignedUrls, *, connections: int, idle_s: float
@@ -87,12 +81,14 @@ class Storage:
         self._pools = ConnectionPools(connections=connections, idle_s=idle_s)
 
     def ask(self, request: RangeRequest) -> StorageResponse:
-        """Ask for bytes; whoever gets the answer closes it.
+        """Send a request; the caller closes the response.
 
         Raises:
-            Retry, LinkRejected, RestartNeeded: See ``answer``.
-            DownloadError: Trying again cannot help.
-            StudioModelsError: What requesting new links from Studio raises.
+            Retry: Another try may succeed.
+            LinkRejected: The signed URL has to be renewed.
+            RestartNeeded: The response does not match what was received before.
+            DownloadError: Another try would fail too.
+            StudioModelsError: Studio sent no new links.
         """
         headers = {}
         if request.stop is not None:
@@ -110,16 +106,9 @@ class Storage:
             response.close()
             raise
 
-    def cut_silent(self) -> None:
-        """End the wait for answers that are overdue; to be called now and then."""
-        self._pools.cut_silent()
-
-    def end(self, workers: Workers) -> None:
-        """End all requests, the threads that send them, and the connections."""
-        workers.end()
+    def stop(self) -> None:
+        """End all requests, also those of other threads."""
         self._pools.cut_all()
-        workers.join(_GRACE_S)
-        self.close()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -128,22 +117,26 @@ class Storage:
     def _get(
         self, path: str, url: str, headers: Mapping[str, str]
     ) -> tuple[BaseHTTPResponse, str]:
-        """Send one GET; follow redirects by hand, looking at each first."""
-        for _ in range(MAX_REDIRECTS + 1):
+        def send(url: str) -> tuple[BaseHTTPResponse, str | None]:
             with translate_errors(path, url):
                 response = self._pools.get(url, headers)
-            location = response.get_redirect_location()
-            if not location:
-                return response, url
-            response.close()
-            url = _redirected(path, url, location)
-        raise DownloadError(path, f"more than {MAX_REDIRECTS} redirects")
+            return response, response.get_redirect_location() or None
+
+        try:
+            return follow_redirects(url, send)
+        except RedirectRejected as error:
+            why = "storage redirects to an invalid URL"
+            if error.target is not None:
+                why = f"storage redirects to '{error.target}', which is refused"
+        except TooManyRedirects as error:
+            why = str(error)
+        raise DownloadError(path, why)
 
 
 def _check_status(
     response: BaseHTTPResponse, request: RangeRequest, generation: int
 ) -> None:
-    """Turn every status but 200 and 206 into the next step."""
+    """Raise a signal or an error for every status but 200 and 206."""
     status, codes = response.status, requests.codes
     if status in {codes.ok, codes.partial_content}:
         return
@@ -164,19 +157,3 @@ def _check_status(
         why = "it is not in storage; was it pushed with 'dvc push'?"
         raise DownloadError(request.path, why)
     raise DownloadError(request.path, f"storage answered {status_text(status)}")
-
-
-def _redirected(path: str, url: str, location: str) -> str:
-    """Check where storage redirects to: http(s) only, never from https to http."""
-    try:
-        target = urljoin(url, location)
-        old, new = urlsplit(url), urlsplit(target)
-        kept = new.scheme == "https" or new.scheme == "http" == old.scheme
-        usable = new.hostname and new.port != 0 and target.isascii()
-    except ValueError:
-        raise DownloadError(path, "storage redirects to an invalid URL") from None
-    if not (kept and usable) or is_metadata_host(new.hostname or ""):
-        raise DownloadError(
-            path, f"storage redirects to '{redact_url(target)}', which is refused"
-        )
-    return target

@@ -1,21 +1,19 @@
-"""Studio's answer: a model's name in, its files with signed URLs out.
+"""Studio's API: a model's name in, its files with signed URLs out.
 
-Owns the requests to ``get-download-uris`` (docs of the API: README, "Studio"). Promises
-that a reply was checked for form and size before anyone sees it, that the token goes to
-Studio's own scheme, host and port only and into no message, that every refusal is told
-apart, and that no answer, however slow, is waited for without end. Whether the paths
-are safe to write is ``workspace``'s to say.
+Sends the requests to ``get-download-uris``. Promises that a reply is checked for form
+and size before it is used, that the token is sent to Studio's own scheme, host and port
+only and appears in no message, that each kind of refusal has an error of its own, and
+that no reply, however slow, is waited for without end. Whether the paths are safe to
+write is checked by ``files``.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 import requests
 
@@ -28,19 +26,22 @@ from dvc_studio_models.errors import (
     StudioResponseError,
     StudioUnreachableError,
 )
-from dvc_studio_models.http.session import (
+from dvc_studio_models.http.failures import (
     CONNECT_TIMEOUT_S,
-    MAX_REDIRECTS,
     RETRY_STATUSES,
     backoff_s,
     describe_error,
-    is_metadata_host,
     is_permanent,
     is_unresolved,
-    make_session,
-    redact_url,
     sanitize,
     status_text,
+)
+from dvc_studio_models.http.session import make_session
+from dvc_studio_models.http.urls import (
+    RedirectRejected,
+    TooManyRedirects,
+    find_url_problem,
+    follow_redirects,
 )
 from dvc_studio_models.model import Digest, ModelFile, ModelRef
 
@@ -51,14 +52,13 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 ENDPOINT = "/api/model-registry/get-download-uris"
 TRIES = 3
-READ_TIMEOUT_S = 60  # a directory of thousands of files takes Studio long to sign
+READ_TIMEOUT_S = 60  # Studio takes long to sign thousands of files
 REPLY_TIMEOUT_S = 300  # for the whole reply, however slowly it drips
-RESOLVE_TIMEOUT_S = 5  # what a dead resolver takes at least, each time
+RESOLVE_TIMEOUT_S = 5  # a dead resolver takes at least as long each time
 MAX_REPLY_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 16
 _DETAIL_CHARS = 500
 _SERVER_ERROR = 500
-_PATH = re.compile(r"[/?#]")  # where it starts, or what comes instead of it
 
 
 class _Reply(NamedTuple):
@@ -68,7 +68,7 @@ class _Reply(NamedTuple):
 
 
 class StudioClient:
-    """Asks one Studio, with one token."""
+    """Sends requests to one Studio, with one token."""
 
     def __init__(
         self,
@@ -91,14 +91,16 @@ class StudioClient:
         self._session.close()
 
     def files(self, repo_url: str, ref: ModelRef) -> tuple[ModelFile, ...]:
-        """Ask for the files of a model, in the order of their paths.
+        """Return the files of a model, in the order of their paths.
 
         Raises:
-            StudioUnreachableError: No answer in three tries.
+            StudioUnreachableError: Studio did not reply in three tries.
             StudioFailedError: Studio failed three times.
             StudioAuthError: The token was refused.
             ModelNotFoundError: Studio does not know the repo, model, version or stage.
-            StudioResponseError: The answer is not what the API promises.
+            StudioResponseError: The reply is not of the form that the API promises.
+            StudioRedirectError: Studio redirects to another origin.
+            ThreadLimitError: The system refuses to start a thread.
         """
         query = {"repo": repo_url, "name": ref.name}
         if ref.version:
@@ -118,7 +120,7 @@ class StudioClient:
         )
 
     def _get(self, query: dict[str, str]) -> _Reply:
-        """Send one question, again where that can help."""
+        """Send a request, several times if that can help."""
         began = self._clock()
         for attempt in range(1, TRIES + 1):
             headers: Mapping[str, str] = {}
@@ -145,7 +147,7 @@ class StudioClient:
         raise AssertionError
 
     def _failure(self, reply: _Reply | None, why: str) -> Exception:
-        """Tell a Studio that answered with a failure from one out of reach."""
+        """Return the error for a Studio that failed, or that did not reply."""
         if reply is None:
             return StudioUnreachableError(self.url, why)
         is_known = _is_json(reply)
@@ -167,30 +169,23 @@ class StudioClient:
         return replies[0]
 
     def _get_once(self, query: dict[str, str]) -> _Reply:
-        url = f"{self.url}{ENDPOINT}?{urlencode(query)}"
-        for _ in range(MAX_REDIRECTS + 1):
-            with self._session.get(
-                url,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                stream=True,
-            ) as response:
-                if not response.is_redirect:
-                    body = self._read_body(response)
-                    return _Reply(response.status_code, response.headers, body)
-                url = self._redirected(response)
-        raise StudioResponseError(self.url, f"more than {MAX_REDIRECTS} redirects")
+        def send(url: str) -> tuple[requests.Response, str | None]:
+            timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+            response = self._session.get(url, timeout=timeout, stream=True)
+            is_redirect = response.is_redirect
+            return response, response.headers["Location"] if is_redirect else None
 
-    def _redirected(self, response: requests.Response) -> str:
-        """Follow within Studio's own origin only: the token goes nowhere else."""
-        location = response.headers["Location"]
+        url = f"{self.url}{ENDPOINT}?{urlencode(query)}"
         try:
-            target = urljoin(response.url, location)
-            same = _origin(target) == _origin(self.url)
-        except ValueError:
-            raise StudioRedirectError(self.url, "an unreadable URL") from None
-        if not same:
-            raise StudioRedirectError(self.url, self._redact(redact_url(target)))
-        return target
+            response, _ = follow_redirects(url, send, same_origin=True)
+        except RedirectRejected as error:
+            where = self._redact(error.target or "an unreadable URL")
+            raise StudioRedirectError(self.url, where) from None
+        except TooManyRedirects as error:
+            raise StudioResponseError(self.url, str(error)) from None
+        with response:
+            body = self._read_body(response)
+            return _Reply(response.status_code, response.headers, body)
 
     def _read_body(self, response: requests.Response) -> bytes:
         body = bytearray()
@@ -211,7 +206,7 @@ class StudioClient:
         return StudioResponseError(self.url, self._sentence(reply))
 
     def _sentence(self, reply: _Reply) -> str:
-        """Say what Studio refused with: its own words, or that it was not Studio."""
+        """Describe a refusal: in Studio's own words, or that it was not Studio."""
         detail = self._redact(_detail(reply.body))
         if not (detail or _is_json(reply) or _is_busy(reply.status)):
             detail = f"{_not_json(reply)}; check studio.url"
@@ -240,7 +235,7 @@ class StudioClient:
         problems = [
             f"{path!a}: {problem}"
             for path, url in urls.items()
-            if (problem := _url_problem(url))
+            if (problem := find_url_problem(url))
         ]
         if problems:
             raise StudioResponseError(self.url, "; ".join(problems))
@@ -248,7 +243,7 @@ class StudioClient:
 
 
 class _ReplyError(ValueError):
-    """JSON that can be read but must not be trusted."""
+    """The JSON is valid, but must not be used."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -262,40 +257,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _no_constant(name: str) -> None:
     msg = f"{name} is not JSON"
     raise _ReplyError(msg)
-
-
-def _url_problem(url: object) -> str | None:
-    """Say why a file's URL cannot be used; never quotes it."""
-    if not isinstance(url, str):
-        return "its URL is not a string"
-    # Programs differ in what a backslash means, and so in which host they see.
-    if not url.isascii() or not url.isprintable() or {" ", "\\"} & set(url):
-        return "its URL contains characters that URLs cannot have"
-    scheme, colon, rest = url.partition("://")
-    return _origin_problem(scheme + colon + _PATH.split(rest, maxsplit=1)[0])
-
-
-@functools.lru_cache(maxsize=16)  # of thousands of files, most lie in one place
-def _origin_problem(origin: str) -> str | None:
-    try:
-        parts = urlsplit(origin)
-        port_ok = parts.port != 0
-    except ValueError:
-        return "its URL cannot be read"
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
-        return "its URL is not of the form http(s)://host[:port]/..."
-    if is_metadata_host(parts.hostname):
-        return "its URL points to a link-local address"
-    return None
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return (
-        parts.scheme,
-        parts.hostname,
-        parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0),
-    )
 
 
 def _is_busy(status: int) -> bool:
@@ -312,7 +273,7 @@ def _is_json(reply: _Reply) -> bool:
 
 
 def _parse(body: bytes) -> Any:
-    """Read an error's body; None where it is no JSON."""
+    """Parse an error's body; None if it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -320,7 +281,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _detail(body: bytes) -> str:
-    """Find the sentence in an error's body: ``detail``, ``message`` or field lists."""
+    """Return the message in an error's body: ``detail``, ``message`` or field lists."""
     reply = _parse(body)
     if isinstance(reply, list):  # Django REST framework's bare ValidationError
         reply = {"": reply}

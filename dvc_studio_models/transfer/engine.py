@@ -42,6 +42,7 @@ __all__ = ["Tuning", "fetch"]
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _TICK_S = 0.1
+_GRACE_S = 1.0  # for threads in a system call when the transfer stops
 
 
 def fetch(
@@ -125,7 +126,6 @@ class _Transfer:
         waiting = 1
         while waiting:
             self._all_ready.wait(_TICK_S)
-            self._storage.cut_silent()
             self._store.keep_alive()
             error = self._workers.error
             with self._lock:
@@ -142,7 +142,7 @@ class _Transfer:
 
     def stop(self) -> None:
         """End all threads and connections; keep what has arrived."""
-        self._storage.end(self._workers)
+        stop_all(self._workers, self._storage)
         with self._lock:  # a thread may be left behind
             active, ready = list(self._active), list(self._ready)
         kept = sum(download.stop() for download in active)
@@ -177,3 +177,11 @@ class _Transfer:
             self._waiting -= 1
             if not self._waiting:
                 self._all_ready.set()
+
+
+def stop_all(workers: Workers, storage: Storage) -> None:
+    """End all tasks, their requests and the connections."""
+    workers.end()
+    storage.stop()
+    workers.join(_GRACE_S)
+    storage.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.background import Workers
@@ -22,6 +21,7 @@ from dvc_studio_models.http.response import (
 )
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage
+from dvc_studio_models.transfer.engine import stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +57,6 @@ def ask_sizes(
     workers = Workers(jobs)
     sizes: dict[str, int] = {}
     asked: set[str] = set()
-    all_asked = threading.Event()
 
     def ask(file: ModelFile) -> None:
         size = _ask(storage, file)
@@ -65,16 +64,16 @@ def ask_sizes(
             sizes[file.path] = size
         asked.add(file.path)
         if len(asked) == len(files):
-            all_asked.set()
+            workers.end()
 
     try:
         workers.add(functools.partial(ask, file) for file in files)
-        while not (all_asked.wait(_TICK_S) or workers.ended):
-            storage.cut_silent()
+        while not workers.ended:
+            workers.pause(_TICK_S)
         if workers.error:
             raise workers.error
     finally:
-        storage.end(workers)
+        stop_all(workers, storage)
     return sizes
 
 

@@ -338,7 +338,7 @@ def test_whatever_storage_answers_the_bytes_are_right_or_there_are_none(
                 tuning=HURRIED,
             ):
                 (done,) = batch
-                kept = done.path.read_bytes()
+                kept = done.part.path.read_bytes()
                 done.part.discard()
         except StudioModelsError as error:
             ended, said = error.exit_code, str(error)

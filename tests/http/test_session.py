@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import logging
 import socket
 import threading
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from servers import Behaviour, FileServer, Redirect, free_port, http_date
+from servers import Behaviour, FileServer, Redirect, free_port
 from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
 
 from dvc_studio_models.http import session as transport
-from dvc_studio_models.http.session import (
-    backoff_s,
+from dvc_studio_models.http.failures import (
     describe_error,
-    is_metadata_host,
     is_permanent,
     is_unresolved,
-    make_session,
-    redact_url,
-    sanitize,
-    status_text,
 )
+from dvc_studio_models.http.session import make_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,11 +136,11 @@ def test_connections_of_another_kind_keep_their_kind() -> None:
 
     manager = PoolManager()
     manager.pool_classes_by_scheme = {"http": Pool}
-    transport._use_verbatim_pools(manager)
-    transport._use_verbatim_pools(manager)
+    transport._use_our_pools(manager)
+    transport._use_our_pools(manager)
     kinds = manager.pool_classes_by_scheme["http"].ConnectionCls.__mro__
 
-    assert kinds[1:3] == (transport._Verbatim, Connection)
+    assert kinds[1:3] == (transport._Connection, Connection)
 
 
 # -- credentials
@@ -466,153 +459,3 @@ def test_no_redirect_is_followed_nor_read_behind_our_back(
 
     assert response.status_code == 302
     assert len(file_server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        pytest.param(503, "503 Service Unavailable", id="known"),
-        pytest.param(599, "599", id="unknown"),
-    ],
-)
-def test_a_status_is_named_as_http_does(status: int, expected: str) -> None:
-    assert expected == status_text(status)
-
-
-# -- pauses
-
-
-@pytest.mark.parametrize(
-    ("attempt", "longest"),
-    [
-        pytest.param(1, 0.5, id="first"),
-        pytest.param(2, 1.0, id="doubled"),
-        pytest.param(4, 4.0, id="doubled-again"),
-        pytest.param(20, 30.0, id="capped"),
-    ],
-)
-def test_a_pause_doubles_with_jitter(attempt: int, longest: float) -> None:
-    pauses = {backoff_s(attempt) for _ in range(50)}
-
-    assert longest / 2 <= min(pauses) < max(pauses) <= longest
-
-
-NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        pytest.param("7", 7.0, id="seconds"),
-        pytest.param(" 7 ", 7.0, id="blanks"),
-        pytest.param("0", 0.0, id="at-once"),
-        pytest.param("3600", 120.0, id="capped"),
-        pytest.param("9" * 500, 120.0, id="beyond-floats"),
-        pytest.param(http_date(NOW + timedelta(seconds=9)), 9.0, id="date"),
-        pytest.param(http_date(NOW + timedelta(days=9)), 120.0, id="capped-date"),
-        pytest.param(http_date(NOW - timedelta(days=9)), 0.0, id="date-gone-by"),
-    ],
-)
-def test_retry_after_says_how_long(value: str, expected: float) -> None:
-    headers = {"Retry-After": value, "Date": http_date(NOW)}
-
-    assert expected == backoff_s(1, headers)
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        pytest.param({"Retry-After": "soon", "Date": http_date(NOW)}, id="a-word"),
-        pytest.param({"Retry-After": "-5", "Date": http_date(NOW)}, id="negative"),
-        pytest.param({"Retry-After": "", "Date": http_date(NOW)}, id="empty"),
-        pytest.param({"Retry-After": http_date(NOW)}, id="without-date"),
-        pytest.param({"Retry-After": http_date(NOW), "Date": "now"}, id="bad-date"),
-        pytest.param(
-            {
-                "Retry-After": "Mon, 01 Jan 99999999999 00:00:00 GMT",
-                "Date": http_date(NOW),
-            },
-            id="beyond-all-time",
-        ),
-        pytest.param(
-            {
-                "Retry-After": "Mon, 23 Nov 2026 12:00:00 -0000",
-                "Date": http_date(NOW),
-            },
-            id="no-zone",
-        ),
-    ],
-)
-def test_a_retry_after_that_says_nothing_is_ignored(headers: dict[str, str]) -> None:
-    assert 0.25 <= backoff_s(1, headers) <= 0.5
-
-
-def test_a_retry_after_date_goes_by_the_servers_clock(
-    session: requests.Session,
-) -> None:
-    with FileServer(clock_offset_s=-7200) as server:
-        when = server.now() + timedelta(seconds=20)
-        server.behaviour = Behaviour(
-            status=503, headers={"Retry-After": http_date(when)}
-        )
-        response = send(session, server.url("/a"))
-
-    assert 15 < backoff_s(1, response.headers) <= 20
-
-
-# -- what may be shown
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        pytest.param("https://h/p?sig=x#y", "https://h/p", id="query"),
-        pytest.param("https://u:pw@h:8080/p", "https://h:8080/p", id="userinfo"),
-        pytest.param("http://[::1]:8080/p", "http://[::1]:8080/p", id="ipv6"),
-        pytest.param("https://h/\x1b[2J\x07", "https://h/?[2J?", id="escape"),
-        pytest.param("https://h:port/p", "https://h:port/p", id="bad-port"),
-        pytest.param("https://[::1/p?sig=x", "an unreadable URL", id="unreadable"),
-    ],
-)
-def test_of_a_url_scheme_host_and_path_are_shown(url: str, expected: str) -> None:
-    assert expected == redact_url(url)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("größe 模型", "größe 模型", id="letters"),
-        pytest.param("a\r\n\tb  c", "a b c", id="blanks"),
-        pytest.param("a\x1b[31mb\x00", "a?[31mb?", id="control"),
-        pytest.param("a\u202eb", "a?b", id="direction"),
-        pytest.param("a\ud800b", "a?b", id="half-a-character"),
-    ],
-)
-def test_what_steers_a_terminal_is_not_shown(text: str, expected: str) -> None:
-    assert expected == sanitize(text)
-
-
-# -- hosts that no file lies on
-
-METADATA = [
-    *("169.254.169.254", "169.254.1.1", "2852039166", "0xA9FEA9FE", "0xa9.254.0xa9fe"),
-    *("0251.0376.0251.0376", "169.254.43518", "169.254.169.254."),
-    *("::ffff:169.254.169.254", "fe80::1", "fe80::1%25eth0", "fd00:ec2::254"),
-    *("fd00:ec2::254%25", "fd00:ec2::254%25eth0"),
-    *("::169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"),
-    *("100.100.100.200", "168.63.129.16", "192.0.0.192"),
-    *("metadata.google.internal", "METADATA.google.internal.", "metadata"),
-]
-HARMLESS = [
-    *("127.0.0.1", "10.0.0.1", "169.253.0.1", "8.8.8.8", "::1", "2001:db8::1"),
-    *("::ffff:10.0.0.1", "64:ff9b::808:808", "2002:808:808::1", "::"),
-    *("s3.amazonaws.com", "nas.local", "metadata.example.com", "a..b", ""),
-]
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [*itertools.product(METADATA, [True]), *itertools.product(HARMLESS, [False])],
-)
-def test_link_local_and_metadata_hosts_are_told(host: str, expected: bool) -> None:
-    assert expected is is_metadata_host(host)
