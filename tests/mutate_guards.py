@@ -1,12 +1,12 @@
-"""Does a test notice when a guard is missing? Removes each in turn and tries.
+"""Removes each guard in turn, and checks that a test fails without it.
 
     python tests/mutate_guards.py [MODULE ...]
 
 A guard is an ``if``, a ``raise``, one part of an ``and`` or ``or``, a member of a set,
-a flag of ``os.open``, or ``follow_symlinks=False``, in the modules that keep paths and
-the workspace safe. Each is removed in a copy of the package; the tests that run its
-line are tried first, then all. Prints the guards that no test missed, and exits with 1
-if there are any; the figures are kept in ``mutants.txt``.
+a flag of ``os.open``, or ``follow_symlinks=False``, in the modules that protect paths
+and the workspace. Each is removed in a copy of the package. The tests that run its line
+are run first, then all others. Prints the guards without which no test fails, and exits
+with 1 if there are any. The figures are written to ``mutants.txt``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MODULES = {
 HEAVY = ("hypothesis", "pygit2", "requests", "dvc.repo", "dvc.exceptions", "servers")
 FIGURES = TESTS / "mutants.txt"
 TIMEOUT_S = 90
-MEMORY_BYTES = 4 << 30  # of address space; a mutant may not take the machine's
+MEMORY_BYTES = 4 << 30  # of address space: a mutant must not use all memory
 SMALL = "if size < PIECE_BYTES"
 SUBVOLUMES = "if home.stat().st_dev != os.fstat(folder).st_dev"
 LOOPS = "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"
@@ -61,9 +61,9 @@ EXCUSED = {
     (
         "files/folders",
         "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}",
-    ): "only macOS says it",
-    ("files/transaction", SUBVOLUMES): "only btrfs needs it",
-    ("files/durable", SMALL): "without it copies are as right, and slower",
+    ): "only macOS reports it",
+    ("files/transaction", SUBVOLUMES): "only needed on btrfs",
+    ("files/durable", SMALL): "without it, copies are correct but slower",
 }
 
 
@@ -78,7 +78,7 @@ class Mutant:
 
 
 def mutants(module: str) -> Iterator[Mutant]:
-    """Make every version of a module that lacks one guard."""
+    """Yield each version of a module without one of its guards."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
     for node, field, replacement, guard in _removals(tree):
         before = getattr(node, field)
@@ -105,8 +105,8 @@ def _ifs(node: ast.If) -> Iterator[Removal]:
 
 
 def _choices(node: ast.IfExp) -> Iterator[Removal]:
-    for value, kept in ((True, "always"), (False, "never")):
-        yield node, "test", ast.Constant(value=value), f"{_text(node)}, {kept}"
+    for value, outcome in ((True, "always"), (False, "never")):
+        yield node, "test", ast.Constant(value=value), f"{_text(node)}, {outcome}"
 
 
 def _filters(node: ast.comprehension) -> Iterator[Removal]:
@@ -163,11 +163,11 @@ def _text(node: ast.AST) -> str:
     return ast.unparse(node)
 
 
-# Trying
+# Run the tests
 
 
 class Recorder:
-    """Learns how long each test takes, and which lines it runs."""
+    """Records the duration and the lines of each test."""
 
     def __init__(self, cover: coverage.Coverage) -> None:
         self.seconds: dict[str, float] = {}
@@ -183,7 +183,7 @@ class Recorder:
 
 
 class Chooser:
-    """Runs only some tests, the quickest first."""
+    """Runs only some tests, the fastest first."""
 
     def __init__(self, seconds: dict[str, float], chosen: set[str]) -> None:
         self._seconds = seconds
@@ -197,7 +197,7 @@ class Chooser:
 
 
 def run_tests(package: Path, files: Sequence[str], *plugins: object) -> int:
-    """Run tests in this process, against a copy of the package."""
+    """Run tests in this process with a copy of the package; return the exit code."""
     import hypothesis
 
     hypothesis.settings.register_profile("mutants", derandomize=True, database=None)
@@ -206,21 +206,21 @@ def run_tests(package: Path, files: Sequence[str], *plugins: object) -> int:
     os.environ["PYTHONPATH"] = str(package)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     paths = [str(TESTS / file) for file in files]
-    args = ["-x", "-p", "no:cacheprovider", "--assert=plain"]  # nobody reads why
+    args = ["-x", "-p", "no:cacheprovider", "--assert=plain"]
     return int(pytest.main([*args, *paths], list(plugins)))
 
 
-def begin(work: Callable[..., int], *args: object, quiet: bool) -> int:
-    """Call ``work`` in a process of its own, and give its number."""
+def start_child(work: Callable[..., int], *args: object, quiet: bool) -> int:
+    """Call ``work`` in a child process; return its ID."""
     child = os.fork()
     if child == 0:
         status = 99
         try:
             os.setpgid(0, 0)
             if quiet:
-                nowhere = os.open(os.devnull, os.O_RDWR)
+                devnull = os.open(os.devnull, os.O_RDWR)
                 for stream in (0, 1, 2):
-                    os.dup2(nowhere, stream)
+                    os.dup2(devnull, stream)
             status = work(*args)
         finally:
             sys.stdout.flush()
@@ -228,16 +228,16 @@ def begin(work: Callable[..., int], *args: object, quiet: bool) -> int:
     return child
 
 
-def end(child: int) -> int:
-    """Wait for a process, and end whatever a hung test in it started."""
+def wait_for(child: int) -> int:
+    """Wait for a process, kill its process group, and return its status."""
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    with contextlib.suppress(ProcessLookupError):  # its number is not given away yet
+    with contextlib.suppress(ProcessLookupError):  # its ID cannot be reused yet
         os.killpg(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
 
 def record(folder: Path, files: Sequence[str]) -> int:
-    """Run all tests on the package as it is, and note what they run."""
+    """Run all tests on the unchanged package; record their lines and durations."""
     cover = coverage.Coverage(
         data_file=str(folder / "coverage"),
         include=[str(folder / "*")],
@@ -252,8 +252,8 @@ def record(folder: Path, files: Sequence[str]) -> int:
     return status
 
 
-def covering(folder: Path, module: str) -> dict[int, set[str]]:
-    """Tell which tests run which line."""
+def tests_by_line(folder: Path, module: str) -> dict[int, set[str]]:
+    """Return line -> tests that run it."""
     data = coverage.CoverageData(str(folder / "coverage"))
     data.read()
     path = str(folder / PACKAGE.name / f"{module}.py")
@@ -261,7 +261,7 @@ def covering(folder: Path, module: str) -> dict[int, set[str]]:
     return {line: set(contexts) - {""} for line, contexts in found.items()}
 
 
-def is_noticed(mutant: Mutant, seconds: dict[str, float], first: set[str]) -> bool:
+def is_detected(mutant: Mutant, seconds: dict[str, float], first: set[str]) -> bool:
     """Whether a test fails, or hangs, without the guard."""
     files = MODULES[mutant.module]
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
@@ -275,14 +275,15 @@ def is_noticed(mutant: Mutant, seconds: dict[str, float], first: set[str]) -> bo
 def fails(
     folder: Path, files: Sequence[str], seconds: dict[str, float], chosen: set[str]
 ) -> bool:
-    """Whether one of the chosen tests fails, or they come to a limit."""
-    return end(begin(limited, folder, files, seconds, chosen, quiet=True)) != 0
+    """Whether a chosen test fails or exceeds a limit."""
+    child = start_child(run_limited, folder, files, seconds, chosen, quiet=True)
+    return wait_for(child) != 0
 
 
-def limited(
+def run_limited(
     folder: Path, files: Sequence[str], seconds: dict[str, float], chosen: set[str]
 ) -> int:
-    """Run some tests, for a while."""
+    """Run some tests with limits on time and memory."""
     os.chdir(folder)  # a mutant may write anywhere
     signal.alarm(TIMEOUT_S)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -290,54 +291,55 @@ def limited(
 
 
 def copy_package(folder: Path) -> Path:
-    """Copy the package, without byte code, to where it can be changed."""
+    """Copy the package, without byte code."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=ignore)
     return folder
 
 
-def try_share(
+def run_share(
     module: str, share: slice, seconds: dict[str, float], lines: dict[int, set[str]]
 ) -> int:
-    """Try some of the mutants of a module; how many no test missed."""
+    """Test some mutants of a module; return the number that no test detects."""
     missed = 0
     for mutant in list(mutants(module))[share]:
         excuse = EXCUSED.get((module, mutant.guard))
-        if excuse or is_noticed(mutant, seconds, lines.get(mutant.line, set())):
+        if excuse or is_detected(mutant, seconds, lines.get(mutant.line, set())):
             continue
         missed += 1
-        print(f"{module}.py:{mutant.line}: no test misses {mutant.guard!r}")  # noqa: T201
+        print(f"{module}.py:{mutant.line}: no test fails without {mutant.guard!r}")  # noqa: T201
     return missed
 
 
-def try_module(module: str) -> int:
-    """Try all mutants of a module; how many no test missed."""
+def run_mutants(module: str) -> int:
+    """Test all mutants of a module; return the number that no test detects."""
     files = MODULES[module]
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = copy_package(Path(name))
-        if end(begin(record, folder, files, quiet=True)):
-            sys.exit(f"the tests of {module} fail as it is")
+        if wait_for(start_child(record, folder, files, quiet=True)):
+            sys.exit(f"the tests of {module} fail on the unchanged code")
         seconds = json.loads((folder / "seconds").read_text())
-        lines = covering(folder, module)
+        lines = tests_by_line(folder, module)
         if fails(folder, files, seconds, set(seconds)):
             limits = f"{TIMEOUT_S} s and {MEMORY_BYTES >> 30} GiB"
-            sys.exit(f"the tests of {module} as it is do not pass within {limits}")
+            sys.exit(f"the tests of {module} do not pass within {limits}")
     count = os.cpu_count() or 1
     shares = [slice(number, None, count) for number in range(count)]
     children = [
-        begin(try_share, module, share, seconds, lines, quiet=False) for share in shares
+        start_child(run_share, module, share, seconds, lines, quiet=False)
+        for share in shares
     ]
-    missed = sum(os.waitstatus_to_exitcode(end(child)) for child in children)
+    missed = sum(os.waitstatus_to_exitcode(wait_for(child)) for child in children)
     guards = list(mutants(module))
     excused = sum((module, mutant.guard) in EXCUSED for mutant in guards)
     line = f"{module}: {len(guards)} guards, {missed} missed, {excused} excused"
     print(line)  # noqa: T201
-    note(line)
+    write_figures(line)
     return missed
 
 
-def note(line: str) -> None:
-    """Keep what came out, for ``docs/reliability.md``."""
+def write_figures(line: str) -> None:
+    """Write the figures of a module to the file, for ``docs/reliability.md``."""
     before = FIGURES.read_text().splitlines() if FIGURES.exists() else []
     module = line.partition(":")[0]
     others = [each for each in before if each.partition(":")[0] != module]
@@ -345,11 +347,11 @@ def note(line: str) -> None:
 
 
 def main(modules: Sequence[str]) -> int:
-    """Try modules."""
+    """Test the guards of modules; return the exit code."""
     sys.path.insert(0, str(TESTS))
     for name in HEAVY:  # imported once, not for every mutant
         importlib.import_module(name)
-    return 1 if sum(map(try_module, modules)) else 0
+    return 1 if sum(map(run_mutants, modules)) else 0
 
 
 if __name__ == "__main__":

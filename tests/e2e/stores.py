@@ -1,10 +1,9 @@
-"""Real stores to push to and pull from: LocalStack (S3), Azurite (Azure), nginx (http).
+"""Real storage servers: LocalStack (S3), Azurite (Azure) and nginx (http).
 
-Each is a process of ours on a free port, ended by its id at the end of its block. Their
-``new_place`` makes a bucket, container or folder, as DVC's config calls it; a ``Team``
-pushes a real project there, and serves it.
+Each runs as a process on a free port until the end of its block. ``new_place`` creates
+a bucket, container or folder. A ``Team`` pushes a real project to it, and serves it.
 
-``make test-servers`` installs them.
+``make test-servers`` installs the servers.
 """
 
 from __future__ import annotations
@@ -48,13 +47,13 @@ SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian's ngin
 
 TOKEN = "token-of-the-store-tests"
 HOST = "127.0.0.1"
-START_S = 60  # a machine with two busy cores, and nothing in its disk cache
+START_S = 60  # enough for two busy cores and a cold disk cache
 STOP_S = 20
 
 S3_KEY_ID = "test"
-S3_SECRET = "test"  # LocalStack verifies signatures with this one
+S3_SECRET = "test"  # LocalStack verifies signatures with this key
 AZURE_ACCOUNT = "devstoreaccount1"
-AZURE_SECRET = (  # Azurite's, which the whole world knows
+AZURE_SECRET = (  # Azurite's public key
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr"
     "/KBHBeksoGMGw=="
 )
@@ -71,16 +70,16 @@ class Place:
     """A bucket, container or folder, as the remote of a DVC project."""
 
     options: Mapping[str, str]
-    """What everybody may know: ``.dvc/config``."""
+    """Options in ``.dvc/config``, which is public."""
 
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What who pushes and who serves must know: ``.dvc/config.local``."""
+    """Options in ``.dvc/config.local``, for pushing and serving."""
 
     wrong_secrets: Mapping[str, str] = field(default_factory=dict)
-    """Of the same form, and refused."""
+    """Secrets of the same form, which the server refuses."""
 
     planted: tuple[str, ...] = ()
-    """What may be seen nowhere."""
+    """Texts that must never appear in output."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ class Azure:
 
 @dataclass(frozen=True)
 class Http:
-    """nginx, which takes files by WebDAV's PUT, and gives them to everybody."""
+    """nginx, which accepts files with WebDAV's PUT, and sends them to anyone."""
 
     url: str
 
@@ -170,22 +169,22 @@ class Http:
 
 @dataclass(frozen=True)
 class Registry:
-    """``dvc models serve``, running."""
+    """A running ``dvc models serve``."""
 
     url: str
     log: Path
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a client sets."""
+        """The environment variables of a client."""
         return {"DVC_STUDIO_URL": self.url, "DVC_STUDIO_TOKEN": TOKEN}
 
 
 class Team:
-    """A project on a store, and who pushes to it and serves it."""
+    """A project with its storage, and the processes that push to it and serve it."""
 
     def __init__(self, project: Project, place: Place, home: Path) -> None:
-        """Use a project whose remote is ``place``; ``home`` must exist."""
+        """Use a project with the remote ``place``; ``home`` must exist."""
         self.project = project
         self.place = place
         self.environ = environ(home)
@@ -194,11 +193,11 @@ class Team:
 
     @classmethod
     def create(cls, root: Path, place: Place, *, push: bool = False) -> Team:
-        """Make a project at ``root``, which must not exist, with the tests' models.
+        """Create a project with the tests' models at ``root``, which must not exist.
 
-        ``churn`` (a file) and ``bert`` (a directory), as v1.0.0 and v2.0.0; churn#prod
-        is v1.0.0. Nothing is pushed, unless with ``push`` each version before it is
-        committed, as cloud-versioned stores need it.
+        ``churn`` (a file) and ``bert`` (a folder) have v1.0.0 and v2.0.0; churn#prod is
+        v1.0.0. With ``push``, each version is pushed before it is committed, as
+        cloud-versioned storage needs it; otherwise nothing is pushed.
         """
         project = init_project(root)
         team = cls(project, place, root)
@@ -221,8 +220,9 @@ class Team:
         """Register a new model's first version, without pushing it.
 
         Args:
-            name: The model's.
-            files: Content by path below ``models/NAME``, or of that file, as ``""``.
+            name: The name of the model.
+            files: Path below ``models/NAME`` -> content; the path is ``""`` if the
+                model is one file.
         """
         repo = self.project.repo
         write(
@@ -235,7 +235,7 @@ class Team:
         self.project.tag(f"{name}@v1.0.0")
 
     def fork(self, root: Path, secrets: Mapping[str, str] | None = None) -> Team:
-        """Make a team with a clone of its own, at ``root``, and maybe other secrets."""
+        """Create a team with its own clone at ``root``, with other secrets if given."""
         root.mkdir()
         project = Project(root)
         self.project.clone(project.repo)
@@ -247,12 +247,12 @@ class Team:
             repo.add([str(self.project.repo / path) for path in paths])
 
     def push(self, *args: str) -> None:
-        """``dvc push``, which must succeed."""
+        """Run ``dvc push``, which must succeed."""
         done = self.dvc("push", *args)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def dvc(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """Run ``dvc`` as who pushes."""
+        """Run ``dvc`` in the project."""
         return subprocess.run(
             [DVC, *args],
             cwd=self.project.repo,
@@ -284,7 +284,7 @@ class Team:
 def served(
     repo: Path, *options: str, log: Path, env: Mapping[str, str]
 ) -> Iterator[str]:
-    """Run ``dvc models serve`` for a repo, and give its URL."""
+    """Run ``dvc models serve`` for a repo; yield its URL."""
     url = re.compile(r"http://\S+")
     with running(
         [DVC, "models", "serve", "--port", "0", *options, repo],
@@ -299,7 +299,7 @@ def served(
 
 @contextlib.contextmanager
 def localstack(folder: Path) -> Iterator[S3]:
-    """Run LocalStack; all that it writes lies in ``folder``, which must exist."""
+    """Run LocalStack; it only writes to ``folder``, which must exist."""
     need(LOCALSTACK.exists(), "LocalStack")
     need_package("dvc_s3")
     port = free_port()
@@ -307,11 +307,11 @@ def localstack(folder: Path) -> Iterator[S3]:
     env = {
         **environ(folder),
         "DISABLE_EVENTS": "1",  # its analytics
-        "DNS_ADDRESS": "0",  # no name server of its own
+        "DNS_ADDRESS": "0",  # no name server
         "FILESYSTEM_ROOT": str(folder / "root"),
         "GATEWAY_LISTEN": f"{HOST}:{port}",
         "GATEWAY_SERVER": "twisted",
-        "OVERRIDE_IN_DOCKER": "0",  # in a container it would write to /var/lib
+        "OVERRIDE_IN_DOCKER": "0",  # otherwise it writes to /var/lib in a container
         "S3_SKIP_SIGNATURE_VALIDATION": "0",
         "SERVICES": "s3",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
@@ -328,7 +328,7 @@ def localstack(folder: Path) -> Iterator[S3]:
 
 @contextlib.contextmanager
 def azurite(folder: Path) -> Iterator[Azure]:
-    """Run Azurite, in memory but for its log in ``folder``, which must exist."""
+    """Run Azurite in memory, with its log in ``folder``, which must exist."""
     node = shutil.which("node")
     need(AZURITE.exists() and node is not None, "Azurite")
     need_package("dvc_azure")
@@ -345,7 +345,7 @@ def azurite(folder: Path) -> Iterator[Azure]:
 
 @contextlib.contextmanager
 def nginx(folder: Path, *servers: str) -> Iterator[None]:
-    """Run nginx with these ``server`` blocks; all else of it lies in ``folder``."""
+    """Run nginx with these ``server`` blocks; its other files are in ``folder``."""
     program = shutil.which("nginx", path=SYSTEM_PATH)
     need(program is not None, "nginx")
     folder.mkdir(exist_ok=True)
@@ -356,7 +356,7 @@ def nginx(folder: Path, *servers: str) -> Iterator[None]:
     config = folder / "nginx.conf"
     config.write_text(
         "daemon off;\n"
-        "master_process off;\n"  # no process but the one we end
+        "master_process off;\n"  # only one process, which is stopped at the end
         f"pid {folder}/nginx.pid;\n"
         "events {}\n"
         "http {\n"
@@ -381,7 +381,7 @@ def nginx(folder: Path, *servers: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def http_store(folder: Path, tls: Tls | None = None) -> Iterator[Http]:
-    """Run nginx as a store; ``folder`` must exist."""
+    """Run nginx as storage; ``folder`` must exist."""
     port = free_port()
     place = "dav_methods PUT DELETE; create_full_put_path on;"
     server = nginx_server(port, f"root {folder}/www; {place}", tls)
@@ -394,14 +394,14 @@ def http_store(folder: Path, tls: Tls | None = None) -> Iterator[Http]:
 def proxy(
     folder: Path, to: str, *, path: str = "", more: str = "", tls: Tls | None = None
 ) -> Iterator[str]:
-    """Run nginx in front of the server at ``to``, and give its URL.
+    """Run nginx in front of the server at ``to``; yield its URL.
 
     Args:
-        folder: Of its files.
+        folder: Folder for nginx's files.
         to: Scheme, host and port.
-        path: Under which ``to`` appears, with the first slash; it is sent on as it is.
-        more: Directives, such as ``limit_rate``.
-        tls: Speak TLS.
+        path: Path prefix of ``to``, with the first slash; it is forwarded unchanged.
+        more: More directives, such as ``limit_rate``.
+        tls: Certificate for TLS.
     """
     port = free_port()
     body = (
@@ -414,7 +414,7 @@ def proxy(
 
 
 def nginx_server(port: int, body: str, tls: Tls | None = None) -> str:
-    """Write a ``server`` block."""
+    """Return a ``server`` block."""
     keys = (
         f"ssl_certificate {tls.certificate}; ssl_certificate_key {tls.key};"
         if tls
@@ -426,7 +426,7 @@ def nginx_server(port: int, body: str, tls: Tls | None = None) -> str:
 
 @dataclass(frozen=True)
 class Tls:
-    """A certificate for 127.0.0.1, of a CA that nobody knows."""
+    """A certificate for 127.0.0.1, from an unknown CA."""
 
     ca: Path
     certificate: Path
@@ -434,7 +434,7 @@ class Tls:
 
     @classmethod
     def make(cls, folder: Path) -> Tls:
-        """Make them in ``folder``, which must exist."""
+        """Create the files in ``folder``, which must exist."""
         need(shutil.which("openssl") is not None, "openssl")
         made = cls(folder / "ca.pem", folder / "server.pem", folder / "server.key")
         new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -462,7 +462,7 @@ def running(
     env: Mapping[str, str],
     end: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the end of the block, which begins when it is ready."""
+    """Run a server until the end of the block; enter the block when it is ready."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -492,17 +492,17 @@ def running(
 def session(
     command: Sequence[str | Path], **options: Any
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a program, as ``Popen`` does, that ends with the block and all it began."""
+    """Start a program with ``Popen``; kill its process group at the end."""
     with subprocess.Popen(command, start_new_session=True, **options) as process:
         try:
             yield process
-        finally:  # what it began may outlive it
+        finally:  # its children may outlive it
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
 def environ(home: Path) -> dict[str, str]:
-    """Give the environment of a process whose world is ``home``."""
+    """Return the environment of a process whose files are all in ``home``."""
     inherited = {
         name: value for name, value in os.environ.items() if not _FOREIGN.match(name)
     }
@@ -526,12 +526,12 @@ def environ(home: Path) -> dict[str, str]:
 
 
 def need(present: bool, what: str) -> None:
-    """Go on only if ``make test-servers`` has installed it."""
+    """Skip the test unless ``make test-servers`` has installed the program."""
     if not present:
         lacking(f"{what} is missing: run 'make test-servers'")
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether a server listens on the port."""
     with socket.socket() as connection:
         return connection.connect_ex((HOST, port)) == 0
