@@ -1,8 +1,25 @@
-"""What Git says of a repository's models: its URL, its tags, its DVC files at a commit.
+"""The models of a Git repository: its URL, its tags, DVC's files at a commit, the lock.
 
-Owns every read of Git, for the client and the server alike: ``reader`` chooses who
-reads (``program``, or ``library`` without ``git``), ``tags`` counts GTO's tags,
-``records`` reads what a commit records of a model, ``clone`` and ``urls`` say which
-repo this is. Promises that each answer is what ``git``, GTO and DVC say, that no read
-lasts for ever, and that none runs a program that a repository's config names.
+Owns every read of Git, for the client and the server. ``git`` reads repositories,
+``git_registry`` finds models, versions and stages by their tags (``tags``) and reads
+them as commits record them (``records``). ``clone`` and ``urls`` identify the repo.
+``lockfile`` reads and writes pins.
+
+Promises the results of ``git``, GTO and DVC, a time limit on every read, and that no
+program runs that a repository's config names.
 """
+
+__all__ = [
+    "clone",
+    "commands",
+    "counting",
+    "git.reader",
+    "git.tree",
+    "git_registry",
+    "lockfile",
+    "outputs",
+    "recorded",
+    "records",
+    "tags",
+    "urls",
+]

@@ -1,7 +1,7 @@
-"""The clone that the user stands in: its root, its remotes, the files that Git tracks.
+"""The user's clone: its root, its remotes, and the files that Git tracks.
 
 Promises that no password or token of a remote's URL leaves this module. Tags and
-commits are ``git_registry``'s.
+commits are read by ``git_registry``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Clone:
-    """A Git working tree, whichever folder of it the user stands in."""
+    """A Git working tree."""
 
     def __init__(self, reader: GitReader, root: Path) -> None:
         self.reader = reader
@@ -68,23 +68,23 @@ class Clone:
         ]
 
     def has_remote(self, url: str) -> bool:
-        """Whether a remote of this clone is that repo, however it is spelled."""
+        """Whether a remote of this clone is that repo, by any of its URLs."""
         urls = map(self.reader.remote_url, self._remotes)
         return any(is_same_repo(each, url) for each in urls if each)
 
     def qualify(self, ref: ModelRef, folder: Path) -> ModelRef:
-        """Let a bare name mean the model that ``folder``'s ``dvc.yaml`` annotates."""
+        """Qualify a bare name of a model that ``folder``'s ``dvc.yaml`` annotates."""
         inner = os.path.relpath(folder.resolve(), self.root.resolve())
         if inner == "." or ref.name not in _annotated(folder / "dvc.yaml"):
             return ref
         return replace(ref, name=f"{inner.replace(os.sep, '/')}:{ref.name}")
 
     def remote_url(self, *, remote: str | None, preferred: str | None) -> str:
-        """Return the URL of the remote that stands for this repo, without secrets.
+        """Return the URL of the remote that identifies this repo, without secrets.
 
         Args:
             remote: A remote's name; it must exist.
-            preferred: A remote's name or a URL, as ``exp.git_remote`` holds it.
+            preferred: A remote's name or a URL, from ``exp.git_remote``.
 
         Raises:
             GitRemoteError: There is no such remote, or several and none to prefer.
@@ -94,7 +94,7 @@ class Clone:
             name = preferred or self._upstream() or _choose(self._remotes)
         if name in self._remotes:
             url = self.reader.remote_url(name)
-            # Git takes the name of a remote for its URL where it has none.
+            # Where a remote has no URL, Git uses its name.
             if not url or f"remote.{name}.url" not in self._config:
                 raise GitRemoteError.without_url(name)
             return strip_secrets(self._absolute(url))
@@ -103,7 +103,7 @@ class Clone:
         return strip_secrets(self._absolute(name))
 
     def other_remote(self, name: str | None) -> str | None:
-        """Return the name of a remote, unless ``git fetch`` takes it by itself."""
+        """Return the name of a remote, unless ``git fetch`` uses it by default."""
         default = self._upstream() or "origin"
         if len(self._remotes) == 1:
             default = self._remotes[0]
@@ -125,13 +125,13 @@ class Clone:
         return sorted(dict.fromkeys(names))
 
     def _upstream(self) -> str | None:
-        """Return what the current branch pulls from: a remote's name, or a URL."""
+        """Return the remote of the current branch: a name or a URL."""
         branch = self.reader.current_branch()
         remote = self._config.get(f"branch.{branch}.remote") if branch else None
         return None if remote == "." else remote
 
     def _absolute(self, url: str) -> str:
-        """Make a relative path absolute: only this clone knows relative to what."""
+        """Make a URL that is a relative path absolute; it starts at the Git root."""
         if is_local(url) and "://" not in url:
             return os.path.normpath(self.root / url)
         return url
@@ -153,7 +153,7 @@ def _with_parents(path: str) -> Iterator[str]:
 
 
 def _annotated(dvc_yaml: Path) -> Mapping[str, object]:
-    """Read the names under ``artifacts:``; a file that DVC cannot read has none."""
+    """Read ``artifacts:``; empty if DVC cannot read the file."""
     from dvc.utils.serialize import ParseError, load_yaml
 
     try:

@@ -1,7 +1,7 @@
-"""What to run for what no DVC remote of a repo has. No I/O.
+"""Commands for messages: how to get files that are on no DVC remote of a repo. No I/O.
 
-Each command works as it stands in any folder of a clone, and gets the version that is
-meant, whatever is checked out.
+Each command works in any folder of a clone, and gets the files of the requested
+version, whatever is checked out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[\w./@+-]+", re.ASCII)
 
 
 def git_checkout(commit: str, paths: Iterable[str]) -> str:
-    """Write the command that gets files out of a commit.
+    """Return the command that gets files from a commit.
 
     Args:
         commit: Its id.
@@ -30,19 +30,19 @@ def git_checkout(commit: str, paths: Iterable[str]) -> str:
 
 
 def _from_top(path: str) -> str:
-    """Write a path for Git, for which ``*`` and ``!`` mean something."""
+    """Return a path as a pathspec, in which ``*`` and ``!`` are special."""
     return f":/{path}" if _PLAIN.fullmatch(path) else f":(top,literal){path}"
 
 
 def dvc_import(output: RecordedOutput, commit: str) -> str:
-    """Write the command that gets what was imported without its hash.
+    """Return the command that gets an import without a recorded hash.
 
-    ``dvc pull`` gets what a repo had at the import. Where DVC knows no commit, as of
-    data that is of no repo, it fails, and ``dvc update`` gets what there is now.
+    ``dvc pull`` gets the content at the import. Where DVC recorded no commit, as for
+    data outside of repos, it fails, and ``dvc update`` gets the current content.
 
     Args:
         output: With its origin.
-        commit: That records it.
+        commit: The commit that records it.
     """
     assert output.origin  # noqa: S101 - else it is no import
     file = output.origin.file

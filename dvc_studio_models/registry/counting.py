@@ -1,4 +1,4 @@
-"""Counts tags as GTO does: deprecations, then versions, then stages. No I/O."""
+"""Derives models, versions and stages from tags, as GTO does. No I/O."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _NEVER = -(1 << 62)  # before any tag, in seconds
 
 
 @dataclass(frozen=True)
-class RegistryTag:
-    """A tag whose name is one of GTO's."""
+class GtoTag:
+    """The parsed name of one of GTO's tags."""
 
     tag: str
     """The whole name."""
@@ -31,17 +31,17 @@ class RegistryTag:
 
     @property
     def deprecates(self) -> bool:
-        """Whether it takes the whole model back."""
+        """Whether it deprecates the whole model."""
         return self.version is None and self.stage is None
 
 
 @dataclass(frozen=True)
 class CountedTag:
-    """A tag that counts: an annotated one, which says when it was made."""
+    """An annotated tag: only they have a time, and only they count for GTO."""
 
-    what: RegistryTag
+    parsed: GtoTag
     commit: str
-    """The commit that it is of, by however many tags in between."""
+    """The tagged commit, behind any number of tags of tags."""
 
     time: int
     """In seconds since 1970."""
@@ -49,7 +49,7 @@ class CountedTag:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A model that counts: registered and not deprecated."""
+    """A model that is registered and not deprecated."""
 
     name: str
     """As GTO and Studio spell it: ``churn`` or ``dir:churn``."""
@@ -58,7 +58,7 @@ class RegisteredModel:
     """The registered ones, greatest SemVer first."""
 
     stages: Mapping[str, ModelVersion] = field(default_factory=dict)
-    """Where each stage is now, be it on a commit without a version."""
+    """The version in each stage; it may be a commit without a registered version."""
 
 
 @dataclass
@@ -75,23 +75,23 @@ class _Version:
 
     @property
     def is_active(self) -> bool:
-        """Whether it counts; of two tags of one second the deregistration does."""
+        """Whether it is registered; a deregistration of the same second wins."""
         is_of_tags = self.registered > _NEVER or self.deregistered > _NEVER
         return not is_of_tags or self.registered > self.deregistered
 
     @property
     def latest(self) -> int:
-        """When it was tagged last."""
+        """The time of its last tag."""
         staged = (*self.assigned.values(), *self.unassigned.values())
         return max((self.registered, self.deregistered, *staged))
 
     @property
     def created(self) -> int:
-        """When GTO takes it to have been made."""
+        """The time at which GTO considers it created."""
         return self.registered if self.registered > _NEVER else self.latest
 
     def stages(self) -> list[str]:
-        """List the stages that it is in, the first assigned first."""
+        """Return the stages that it is in, in the order of their assignment."""
         active = (s for s in self.assigned if self._is_in(s))
         return sorted(active, key=self.assigned.__getitem__)
 
@@ -102,20 +102,20 @@ class _Version:
 def count(
     tags: Sequence[CountedTag],
 ) -> tuple[tuple[RegisteredModel, ...], dict[tuple[str, str], int]]:
-    """Count tags.
+    """Derive the models from tags.
 
     Returns:
-        The models by name, and the counter of the tag that put a stage where it is, by
+        The models by name, and the counter of the tag that assigned each stage, by
         model and stage.
     """
     by_model: dict[str, list[CountedTag]] = defaultdict(list)
-    for tag in sorted(tags, key=lambda tag: (tag.time, tag.what.tag)):
-        by_model[tag.what.name].append(tag)
+    for tag in sorted(tags, key=lambda tag: (tag.time, tag.parsed.tag)):
+        by_model[tag.parsed.name].append(tag)
     models: list[RegisteredModel] = []
     counters: dict[tuple[str, str], int] = {}
     for name in sorted(by_model):
         versions = _collect(by_model[name])
-        deprecated = [t.time for t in by_model[name] if t.what.deprecates]
+        deprecated = [t.time for t in by_model[name] if t.parsed.deprecates]
         latest = max((version.latest for version in versions), default=_NEVER)
         if not versions or latest < max(deprecated, default=_NEVER):
             continue
@@ -131,27 +131,27 @@ def count(
 
 
 def _collect(tags: Sequence[CountedTag]) -> list[_Version]:
-    """Sort the tags of one model by version and commit, in the order of their times."""
+    """Group the tags of one model by version and commit, in order of time."""
     found: dict[tuple[str, str], _Version] = {}
     at_commit: dict[str, list[_Version]] = defaultdict(list)
     for tag in tags:
-        if tag.what.version:
-            key = tag.what.version, tag.commit
+        if tag.parsed.version:
+            key = tag.parsed.version, tag.commit
             if key not in found:
                 found[key] = _Version(*key)
                 at_commit[tag.commit].append(found[key])
             version = found[key]
-            if tag.what.cancels:
+            if tag.parsed.cancels:
                 version.deregistered = max(version.deregistered, tag.time)
             else:
                 version.registered = max(version.registered, tag.time)
     versions = list(found.values())
-    likeliest = {commit: _likeliest(there) for commit, there in at_commit.items()}
+    chosen = {commit: _choose(there) for commit, there in at_commit.items()}
     for tag in tags:
-        if tag.what.stage:
-            if tag.commit in likeliest:
-                version = likeliest[tag.commit]
-            else:  # GTO makes one of its own for each tag of such a commit
+        if tag.parsed.stage:
+            if tag.commit in chosen:
+                version = chosen[tag.commit]
+            else:  # GTO makes a version for each stage tag of such a commit
                 version = _Version(tag.commit, tag.commit)
                 versions.append(version)
             _assign(version, tag)
@@ -159,31 +159,31 @@ def _collect(tags: Sequence[CountedTag]) -> list[_Version]:
 
 
 def _assign(version: _Version, tag: CountedTag) -> None:
-    assert tag.what.stage  # noqa: S101 - it is a tag of a stage
-    times = version.unassigned if tag.what.cancels else version.assigned
-    times[tag.what.stage] = max(times.get(tag.what.stage, _NEVER), tag.time)
-    if tag.what.counter is not None:
-        version.counters[tag.what.stage] = tag.what.counter
+    assert tag.parsed.stage  # noqa: S101 - it is a tag of a stage
+    times = version.unassigned if tag.parsed.cancels else version.assigned
+    times[tag.parsed.stage] = max(times.get(tag.parsed.stage, _NEVER), tag.time)
+    if tag.parsed.counter is not None:
+        version.counters[tag.parsed.stage] = tag.parsed.counter
 
 
-def _likeliest(versions: Sequence[_Version]) -> _Version:
-    """Choose the version that a stage is of, where a commit has several.
+def _choose(versions: Sequence[_Version]) -> _Version:
+    """Choose the version that a stage tag assigns, where a commit has several.
 
-    GTO refuses to. All have the same content, and the greatest that counts is shown,
-    of equals the last one made.
+    GTO refuses to. All have the same content, so the greatest registered one is
+    chosen, of equals the last one made.
     """
     return max(reversed(versions), key=lambda v: (v.is_active, semver_key(v.version)))
 
 
 def _registered(versions: Iterable[_Version]) -> Iterator[ModelVersion]:
-    """List what is registered and counts, greatest first, of equals the last made."""
+    """Return the registered versions, greatest first, of equals the last made."""
     active = [v for v in versions if v.registered > _NEVER and v.is_active]
     active.sort(key=lambda version: semver_key(version.version))
     return (ModelVersion(v.version, v.commit) for v in reversed(active))
 
 
 def _staged(versions: Sequence[_Version]) -> dict[str, _Version]:
-    """Find the version that was put into each stage last."""
+    """Return the version that was assigned to each stage last."""
     active = sorted((v for v in versions if v.is_active), key=lambda v: v.created)
     pairs = [(s, version) for version in reversed(active) for s in version.stages()]
     pairs.sort(key=lambda pair: pair[1].assigned[pair[0]])
@@ -191,9 +191,9 @@ def _staged(versions: Sequence[_Version]) -> dict[str, _Version]:
 
 
 def semver_key(version: str | None) -> tuple[object, ...]:
-    """Order versions as SemVer 2.0.0 does (section 11); build metadata is equal.
+    """Return the sort key of SemVer 2.0.0 (section 11), which ignores build metadata.
 
-    A commit, which stands where no version is, is less than any version.
+    A commit without a version is less than any version.
     """
     if version is None or not version.startswith("v"):
         return (-1,)

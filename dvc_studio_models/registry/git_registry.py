@@ -1,6 +1,6 @@
-"""What the tags and commits of one repository say of models, as of one moment.
+"""The models of one repository, by its tags and commits at one moment.
 
-Tags are read once, and each commit once, however many models are asked about.
+The tags are read once, and each commit once, for any number of models.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class GitRegistry:
-    """One repository, asked about many models."""
+    """The models that one Git repository registers and records."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class GitRegistry:
         """Read nothing yet.
 
         Args:
-            reader: Stays the caller's.
-            remote: The Git remote of the models, where ``git fetch`` takes another.
-            cache: File for what is read of commits, which ``close`` completes.
+            reader: The repository.
+            cache: The file of the cache, which ``close`` writes.
+            remote: The Git remote of the models, where ``git fetch`` uses another.
         """
         self._reader = reader
         self.remote = remote
@@ -49,7 +49,7 @@ class GitRegistry:
 
     @cached_property
     def tags(self) -> Registry:
-        """What the tags register.
+        """The models that tags register.
 
         Raises:
             UnreadableRepoError: Git cannot read them.
@@ -58,19 +58,19 @@ class GitRegistry:
 
     @property
     def models(self) -> tuple[RegisteredModel, ...]:
-        """All models that count, with their versions and stages."""
+        """All registered models, with their versions and stages."""
         return self.tags.models
 
     def resolve(self, ref: ModelRef) -> ModelVersion | None:
-        """Return what ``ref`` means by the tags."""
+        """Return the version that ``ref`` selects."""
         return self.tags.resolve(ref)
 
     def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
-        """Read what Git recorded of a model, see :meth:`RecordReader.read`."""
+        """Read a model at a version's commit, see :meth:`RecordReader.read`."""
         return self._records.read(version.commit, name)
 
     def read_head_record(self, name: str) -> RecordedModel | None:
-        """Read what the commit that is checked out records; None if it cannot be."""
+        """Read a model at the checked-out commit; None if it cannot be read."""
         commit = self._reader.head()
         try:
             return self._records.read(commit, name) if commit else None
@@ -82,5 +82,5 @@ class GitRegistry:
         return self._records.read_blob(oid)
 
     def close(self) -> None:
-        """Save what was read."""
+        """Write the cache."""
         self._records.close()

@@ -1,8 +1,8 @@
-"""Pins: which content of which version each model is to have, in a file for Git.
+"""Reads, checks and writes a lock file, which pins the version and content of models.
 
-Owns the reading, checking and writing of one lock file, ``models.lock``. It is YAML,
-written by DVC's own serializer, and spells files as ``dvc.lock`` spells outputs. It may
-come from anybody who can open a pull request: nothing in it is believed unchecked.
+It is YAML, written by DVC's own serializer, and describes files as ``dvc.lock``
+describes outputs. Anybody who can open a pull request can write one, so every field is
+checked.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ DEFAULT_NAME = "models.lock"
 SUFFIXES = (".lock", ".yaml", ".yml")
 SCHEMA = "1.0"
 MAX_BYTES = 64 << 20  # as for a reply of Studio's
-_LATEST = "@latest"  # how GTO spells that nothing was selected
+_LATEST = "@latest"  # GTO's selector of the latest version
 _OBJECT_ID = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"  # SHA-1 or SHA-256
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is more likely a model's.
+    """Check that a name is that of a lock file, and not of a model.
 
     Raises:
-        UsageError: It ends like no lock file.
+        UsageError: It has another suffix.
     """
     if not name.endswith(SUFFIXES):
         endings = ", ".join(SUFFIXES)
@@ -58,8 +58,8 @@ def read_pins(path: Path) -> dict[str, Pin]:
     """Read a lock file: model's name to pin, in the order of the names.
 
     Raises:
-        LockFileError: It cannot be read, or is not of the form that is written here.
-        UnsafePathError: It names paths that must not be written.
+        LockFileError: It cannot be read, or has another form than is written here.
+        UnsafePathError: It contains paths that must not be written.
     """
     models = _check(path, _parse(path, _read(path)))
     try:
@@ -78,9 +78,9 @@ def read_pins(path: Path) -> dict[str, Pin]:
 
 
 def update_pins(path: Path, pins: Mapping[str, Pin]) -> None:
-    """Put pins into a lock file; those of other models stay.
+    """Write pins into a lock file; those of other models stay.
 
-    The file is replaced as a whole, and left alone where nothing changes.
+    The file is replaced as a whole, and not written if nothing changes.
 
     Raises:
         LockFileError: There is one, and it cannot be read.
@@ -122,7 +122,7 @@ def _parse(path: Path, text: str) -> object:
 
 
 def _check(path: Path, content: object) -> Mapping[str, Any]:
-    """Let pass what has the form of a lock file, field by field."""
+    """Return the models of a lock file, after checking every field."""
     from voluptuous import (
         All,
         Any,
@@ -161,7 +161,7 @@ def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
     """Make the pin.
 
     Raises:
-        UsageError: The name, the selector or the version is none.
+        UsageError: The name, the selector or the version is invalid.
     """
     pinned = ModelRef.parse(f"{name}@{entry['version']}")
     ref = ModelRef.parse(f"{name}{entry['requested']}")
@@ -210,11 +210,11 @@ def _from_pin(pin: Pin) -> dict[str, object]:
 
 def _from_files(files: Iterable[PinnedFile]) -> Iterable[dict[str, object]]:
     for file in sorted(files, key=lambda file: file.path):
-        kept_in_git = {"git": file.git_oid} if file.git_oid else {}
+        git_oid = {"git": file.git_oid} if file.git_oid else {}
         yield {
             "path": file.path,
             "hash": file.digest.algorithm,
             "md5": file.digest.value,
             "size": file.size,
-            **kept_in_git,
+            **git_oid,
         }

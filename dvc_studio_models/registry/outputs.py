@@ -1,4 +1,4 @@
-"""Finds what DVC recorded for a path at a commit: outputs, out of DVC's own files."""
+"""Finds the outputs that DVC's files record for a path, at a commit."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 
 def digest_of(recorded: HashInfo | None) -> Digest | None:
-    """Return the hash as a digest, or None where it is none that names content."""
+    """Return the hash as a digest, None where it is not the hash of content."""
     with contextlib.suppress(TypeError, ValueError):
         return Digest(recorded.name, recorded.value) if recorded else None
     return None
 
 
 def find_outputs(project: Repo, path: str, folder: str) -> list[Output]:
-    """Find the output that a path is or is in, or else the outputs below it.
+    """Find the output at or around a path, or else the outputs below it.
 
-    The likeliest files are looked into first, and as a rule nothing else.
+    The most likely files are read first; usually no others are needed.
 
     Args:
         project: At a commit.
@@ -74,7 +74,7 @@ def find_outputs(project: Repo, path: str, folder: str) -> list[Output]:
 
 
 def _nearby(project: Repo, path: str, folder: str) -> Iterator[str]:
-    """List the DVC files that most likely record a path."""
+    """List the DVC files that are most likely to record a path."""
     parents = [f"/{path}"]
     while parents[-1] not in {"/", project.root_dir}:
         parents.append(posixpath.dirname(parents[-1]))
@@ -94,11 +94,11 @@ def _outs_of(
 
     try:
         return list(Index.from_file(project, file).outs)
-    except StudioModelsError:  # it is Git that cannot be read
+    except StudioModelsError:  # of Git, not of DVC
         raise
     except DvcException as error:
         unreadable[file] = error
-    except Exception as error:  # noqa: BLE001 - DVC stumbles over what it never writes
+    except Exception as error:  # noqa: BLE001 - of content that DVC never writes
         msg = f"'{file.lstrip('/')}' is not a valid DVC file: {error}"
         unreadable[file] = DvcException(msg)
     return []
@@ -113,22 +113,22 @@ def _all_outs(project: Repo, unreadable: dict[str, DvcException]) -> Iterator[Ou
 
 
 def _is_local(out: Output) -> bool:
-    """Whether an output is in the clone; an absolute path is one of some machine."""
+    """Whether an output is in the clone: an absolute path belongs to one machine."""
     return bool(out.protocol == "local") and not posixpath.isabs(out.def_path)
 
 
 def _path_of(out: Output) -> str:
     """Return where an output is, relative to the Git root.
 
-    DVC normalises a path of Git as if it were a URL, which leaves it as it is behind a
-    ``#`` or ``?``.
+    DVC normalises a path in Git like a URL, which it leaves as it is after a ``#`` or
+    ``?``.
     """
     path: str = posixpath.join(out.stage.wdir, out.def_path)
     return posixpath.normpath(path).lstrip("/")
 
 
 def describe(out: Output) -> RecordedOutput:
-    """Describe an output as a value."""
+    """Return an output as a value."""
     path = _path_of(out)
     return RecordedOutput(
         path,

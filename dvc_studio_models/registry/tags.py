@@ -1,4 +1,4 @@
-"""What the tags of a repository register: models, versions, stages, as GTO counts them.
+"""Reads models, versions and stages from the tags of a repository, by GTO's rules.
 
 One pass over the tags, in time proportional to their number. The rules are those of
 ``gto.tag`` and ``gto.base`` (1.10), whose own reader takes time that grows with the
@@ -18,8 +18,8 @@ from dvc_studio_models.errors import VersionUnknownError
 from dvc_studio_models.model import FOLDER, NAME, SEMVER, ModelRef
 from dvc_studio_models.registry.counting import (
     CountedTag,
+    GtoTag,
     RegisteredModel,
-    RegistryTag,
     count,
     semver_key,
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-LISTED = 10  # names in a sentence, before it says how many more there are
+LISTED = 10  # names in a message, which then says how many more there are
 
 _GTO_TAG = re.compile(
     rf"(?P<name>(?:{FOLDER}=)?{NAME})"
@@ -43,7 +43,7 @@ _GTO_TAG = re.compile(
 _TARGET = re.compile(
     rb"object (?P<oid>[0-9a-f]{40}(?:[0-9a-f]{24})?)\ntype (?P<kind>[a-z]+)\n"
 )
-"""How each tag object begins; Git takes no other."""
+"""The beginning of each tag object; Git accepts no other."""
 
 _YEAR_10000 = 253_402_300_800  # in seconds; Python has no later date
 _TAGGER = re.compile(
@@ -54,26 +54,26 @@ _TAGGER = re.compile(
 
 @dataclass(frozen=True)
 class Registry:
-    """What the tags say at one moment."""
+    """The models that tags register, at one moment."""
 
     models: tuple[RegisteredModel, ...] = ()
     """By name."""
 
-    lightweight: tuple[RegistryTag, ...] = ()
-    """Tags that GTO does not count, as they are not annotated."""
+    lightweight: tuple[GtoTag, ...] = ()
+    """Tags that GTO ignores, as they are not annotated."""
 
-    unreadable: tuple[RegistryTag, ...] = ()
-    """Tags that Git cannot read, or whose commit it does not have."""
+    unreadable: tuple[GtoTag, ...] = ()
+    """Tags that Git cannot read, or whose commit the clone lacks."""
 
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """The counter of the tag that put a stage where it is, by model and stage."""
+    """The counter of the tag that assigned each stage, by model and stage."""
 
     def find(self, name: str) -> RegisteredModel | None:
         """Return the model of that name."""
         return next((model for model in self.models if model.name == name), None)
 
     def resolve(self, ref: ModelRef) -> ModelVersion | None:
-        """Return what ``ref`` means; without a selector the greatest SemVer."""
+        """Return the version that ``ref`` selects; by default the greatest SemVer."""
         model = self.find(ref.name)
         if model is None:
             return None
@@ -84,7 +84,7 @@ class Registry:
         return model.versions[0] if model.versions else None
 
     def describe_missing(self, ref: ModelRef) -> str:
-        """Say why :meth:`resolve` found nothing, and what there is instead."""
+        """Return why :meth:`resolve` found nothing, and what there is instead."""
         model = self.find(ref.name)
         if model is None:
             names = format_names("registered models", [m.name for m in self.models])
@@ -98,26 +98,26 @@ class Registry:
         return f"no version of '{ref.name}' is registered; {versions}"
 
     def ignored_tags(self, ref: ModelRef) -> list[str]:
-        """List lightweight tags that would change what ``ref`` means if they counted.
+        """Return lightweight tags that would change what ``ref`` selects.
 
         CI systems replace the annotated tag that they run for by a lightweight one, so
-        what GTO drops may be the tag that matters.
+        a tag that GTO ignores may be the one that is needed.
         """
-        return self._may_matter(self.lightweight, ref)
+        return self._relevant(self.lightweight, ref)
 
     def unreadable_tags(self, ref: ModelRef) -> list[str]:
-        """List tags that Git cannot read, and that may change what ``ref`` means."""
-        return self._may_matter(self.unreadable, ref)
+        """Return tags that Git cannot read and that may change what ``ref`` selects."""
+        return self._relevant(self.unreadable, ref)
 
     def version_error(self, ref: ModelRef) -> VersionUnknownError | None:
-        """Return the error of tags that may change what ``ref`` means, None of none."""
+        """Return the error of tags that may change what ``ref`` selects, or None."""
         if tags := self.unreadable_tags(ref):
             return VersionUnknownError.unread(ref, tags)
         if tags := self.ignored_tags(ref):
             return VersionUnknownError.lightweight(ref, tags)
         return None
 
-    def _may_matter(self, tags: Iterable[RegistryTag], ref: ModelRef) -> list[str]:
+    def _relevant(self, tags: Iterable[GtoTag], ref: ModelRef) -> list[str]:
         now = self.resolve(ref)
         return [
             tag.tag
@@ -126,7 +126,7 @@ class Registry:
         ]
 
     def all_ignored_tags(self) -> list[str]:
-        """List lightweight tags that would change a version or a stage."""
+        """Return lightweight tags that would change any version or stage."""
         refs = (
             ModelRef(tag.name, tag.version if selects else None, tag.stage)
             for tag in self.lightweight
@@ -136,9 +136,7 @@ class Registry:
         found = {name for ref in dict.fromkeys(refs) for name in self.ignored_tags(ref)}
         return sorted(found)
 
-    def _may_change(
-        self, tag: RegistryTag, ref: ModelRef, now: ModelVersion | None
-    ) -> bool:
+    def _may_change(self, tag: GtoTag, ref: ModelRef, now: ModelVersion | None) -> bool:
         if tag.deprecates:
             return True
         if tag.stage:
@@ -155,18 +153,18 @@ class Registry:
 
 
 def fingerprint(tags: Iterable[tuple[str, str]]) -> str:
-    """Hash the names and ids of tags: equal as long as no tag changes."""
+    """Return a hash of the names and ids of tags."""
     lines = "\n".join(f"{oid} {name}" for name, oid in tags)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def parse_tag(name: str) -> RegistryTag | None:
-    """Read a tag's name; None where it is none of GTO's."""
+def parse_tag(name: str) -> GtoTag | None:
+    """Parse a tag's name; None where it is not one of GTO's."""
     match = _GTO_TAG.fullmatch(name)
     if match is None:
         return None
     counter = match["counter"]
-    return RegistryTag(
+    return GtoTag(
         name,
         match["name"].replace("=", ":"),
         match["version"],
@@ -179,13 +177,13 @@ def parse_tag(name: str) -> RegistryTag | None:
 def read_registry(
     reader: GitReader, tags: Sequence[tuple[str, str]] | None = None
 ) -> Registry:
-    """Read what the tags register.
+    """Read the models that tags register.
 
-    A tag that cannot be counted is passed over, with one warning for all of them.
+    Tags that GTO cannot read are skipped, with one warning for all of them.
 
     Args:
         reader: The repository.
-        tags: Its tags, where they are known.
+        tags: Its tags, where they have been read already.
 
     Raises:
         UnreadableRepoError: Git cannot read the tags.
@@ -199,20 +197,22 @@ def read_registry(
         for (found, _), kind in zip(ours, kinds, strict=True)
         if kind not in {TAG, None}
     ]
-    unread = {f for (f, _), kind in zip(ours, kinds, strict=True) if kind is None}
-    odd: set[str] = set()
-    counted = _read_annotated(reader, annotated, odd, unread)
+    unreadable = {f for (f, _), kind in zip(ours, kinds, strict=True) if kind is None}
+    invalid: set[str] = set()
+    counted = _read_annotated(reader, annotated, invalid, unreadable)
     commits = list(dict.fromkeys(tag.commit for tag in counted))
     there = dict(zip(commits, reader.kinds(commits), strict=True)) if commits else {}
-    unread.update(tag.what for tag in counted if there[tag.commit] is None)
-    odd.update(t.what.tag for t in counted if there[t.commit] not in {COMMIT, None})
-    _warn("ignored Git tags that GTO cannot read", odd)
+    unreadable.update(tag.parsed for tag in counted if there[tag.commit] is None)
+    invalid.update(
+        t.parsed.tag for t in counted if there[t.commit] not in {COMMIT, None}
+    )
+    _warn("ignored Git tags that GTO cannot read", invalid)
     _warn(
         "Git cannot read these tags, or their commits are missing",
-        {t.tag for t in unread},
+        {t.tag for t in unreadable},
     )
     models, counters = count([t for t in counted if there[t.commit] == COMMIT])
-    return Registry(models, tuple(lightweight), tuple(unread), counters)
+    return Registry(models, tuple(lightweight), tuple(unreadable), counters)
 
 
 def _warn(what: str, names: Iterable[str]) -> None:
@@ -222,43 +222,43 @@ def _warn(what: str, names: Iterable[str]) -> None:
 
 def _read_annotated(
     reader: GitReader,
-    annotated: Sequence[tuple[RegistryTag, str]],
-    odd: set[str],
-    unread: set[RegistryTag],
+    annotated: Sequence[tuple[GtoTag, str]],
+    invalid: set[str],
+    unreadable: set[GtoTag],
 ) -> list[CountedTag]:
-    """Read when tags were made and of which commits.
+    """Read the commits and times of annotated tags.
 
     Args:
         reader: The repository.
         annotated: The tags, and the ids of their objects.
-        odd: Gets the names of those that nobody can count.
-        unread: Gets those that Git cannot read.
+        invalid: Receives the names of those that GTO cannot read.
+        unreadable: Receives those that Git cannot read.
     """
     counted = []
-    left: list[tuple[RegistryTag, str, int | None]]
-    left = [(what, oid, None) for what, oid in annotated]
-    while left:
-        objects = reader.read_all([oid for _, oid, _ in left])
-        inner: list[tuple[RegistryTag, str, int | None]] = []
-        for (what, _, outer), found in zip(left, objects, strict=True):
+    remaining: list[tuple[GtoTag, str, int | None]]
+    remaining = [(parsed, oid, None) for parsed, oid in annotated]
+    while remaining:
+        objects = reader.read_all([oid for _, oid, _ in remaining])
+        inner: list[tuple[GtoTag, str, int | None]] = []
+        for (parsed, _, outer), found in zip(remaining, objects, strict=True):
             if found is None:
-                unread.add(what)
+                unreadable.add(parsed)
                 continue
             target, kind, made = _parse_object(found.data)
             time = made if outer is None else outer
-            is_named = outer is not None or _is_named(found.data, what.tag)
+            is_named = outer is not None or _is_named(found.data, parsed.tag)
             if time is None or kind not in {COMMIT, TAG} or not is_named:
-                odd.add(what.tag)
+                invalid.add(parsed.tag)
             elif kind == COMMIT:
-                counted.append(CountedTag(what, target, time))
-            else:  # `git tag -a b a` makes a tag of a tag: the commit behind it counts
-                inner.append((what, target, time))
-        left = inner
+                counted.append(CountedTag(parsed, target, time))
+            else:  # `git tag -a b a` makes a tag of a tag
+                inner.append((parsed, target, time))
+        remaining = inner
     return counted
 
 
 def _parse_object(data: bytes) -> tuple[str, str, int | None]:
-    """Read what a tag object is of, that object's kind, and the time in seconds."""
+    """Return the tagged object's id and kind, and the time in seconds."""
     head = data.partition(b"\n\n")[0].split(b"\n")
     tagger = next(filter(None, map(_TAGGER.fullmatch, head)), None)
     target = _TARGET.match(data)
@@ -270,17 +270,17 @@ def _parse_object(data: bytes) -> tuple[str, str, int | None]:
 
 
 def _time_of(seconds: bytes) -> int | None:
-    """Read a time, None for one that no calendar has."""
+    """Parse a time; None where Python has no such date."""
     time = int(seconds)
     return time if abs(time) < _YEAR_10000 else None
 
 
 def _is_named(data: bytes, tag: str) -> bool:
-    """Whether a tag object has the name of its ref; GTO goes by the object's."""
+    """Whether a tag object has the name of its ref; GTO uses the object's."""
     return b"\ntag %s\n" % os.fsencode(tag) in data.partition(b"\n\n")[0] + b"\n"
 
 
 def format_names(what: str, names: Sequence[str]) -> str:
-    """Write a list of names, with the number of those that are left out."""
+    """Write a list of names, and the number of those that are left out."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"{what}: {', '.join(names[:LISTED]) or 'none'}{more}"

@@ -1,4 +1,4 @@
-"""The URL of a Git repo: its kind, its secrets, and when two are of one repo."""
+"""URLs of Git repos: their kind, their secrets, and whether two are of one repo."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _SCP_LIKE = re.compile(r"[^/]*?[^/:]:(?!//)")
 _SCP_PASSWORD = re.compile(r"\A([^/:@]+):[^/@]*@(?=[^/]*:)")
 _USERINFO = re.compile(
     r"(?P<scheme>[a-z0-9+.-]*)://"
-    # The second form has a slash in its password, which no program can use.
+    # The second form has a slash in its password; no program can use that.
     r"(?P<userinfo>[^/?#]*|(?!\[)[^/?#:]*:(?!\d*(?:[/?#]|\Z)).*)@",
     re.IGNORECASE,
 )
 
 
 def is_url(text: str) -> bool:
-    """Whether ``text`` is a repo's URL or path, and not a remote's name."""
+    """Whether ``text`` is a URL or path of a repo, and not the name of a remote."""
     return ":" in text or "/" in text
 
 
 def is_local(url: str) -> bool:
-    """Whether ``url`` names a folder of this machine, as Git reads it."""
+    """Whether Git takes ``url`` for a path of this machine."""
     if "://" in url:
         return url.lower().startswith("file:")
     return not _SCP_LIKE.match(url)
@@ -48,7 +48,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def strip_secrets(url: str) -> str:
-    """Remove user name and password from a repo URL, never the user of ssh."""
+    """Remove user name and password from a repo URL, but not the user of ssh."""
     if "://" not in url:
         return _SCP_PASSWORD.sub(r"\1@", url)
     url = _USERINFO.sub(_strip_userinfo, url)
@@ -64,9 +64,9 @@ def _strip_userinfo(match: re.Match[str]) -> str:
 
 
 def identity(url: str) -> tuple[str, str]:
-    """Reduce a URL to host and path, which all spellings of one repo have in common.
+    """Return host and path, which all URLs of one repo have in common.
 
-    As Studio does: scheme, user, port, ``.git`` and the host's case do not count.
+    As for Studio, scheme, user, port, ``.git`` and the case of the host do not matter.
 
     Args:
         url: A URL, an scp-like address, a path or ``owner/name``.
@@ -93,6 +93,6 @@ def _bare(path: str) -> str:
 
 
 def is_same_repo(url: str, other: str) -> bool:
-    """Whether two URLs are of one repo; ``owner/name`` alone fits any host."""
+    """Whether two URLs are of one repo; ``owner/name`` alone matches any host."""
     (host, path), (other_host, other_path) = identity(url), identity(other)
     return path == other_path and (host == other_host or "" in {host, other_host})

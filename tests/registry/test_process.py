@@ -15,7 +15,7 @@ from tagging import stand_before_git
 
 from dvc_studio_models.errors import UnreadableRepoError
 from dvc_studio_models.registry.git import process as git_process
-from dvc_studio_models.registry.git.process import RunningObjects, end, run, start
+from dvc_studio_models.registry.git.process import RunningObjects, run, start, stop
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, open_reader
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ def test_an_object_that_does_not_come_is_waited_for_so_long_and_once(
 ) -> None:
     script = script_of(tmp_path, monkeypatch, HANGS[how])
     process = start([script], cwd=repo, protocols=None)
-    objects = RunningObjects(process, is_partial=False, what="here", silent_s=BOUND_S)
+    objects = RunningObjects(process, is_partial=False, repo="here", silent_s=BOUND_S)
     began = time.monotonic()
     try:
         for _ in range(5):
             with pytest.raises(UnreadableRepoError):
                 objects.read("1" * 40)
     finally:
-        end(process)
+        stop(process)
 
     assert time.monotonic() - began < 3 * BOUND_S
     assert_ended(tmp_path / "pids")
@@ -102,7 +102,7 @@ def test_an_answer_that_comes_late_is_not_taken_for_another_object(
     late = 'read oid; sleep 1; echo "$oid blob 3"; echo one; exec cat'
     script = script_of(tmp_path, monkeypatch, late)
     process = start([script], cwd=repo, protocols=None)
-    objects = RunningObjects(process, is_partial=False, what="here", silent_s=0.2)
+    objects = RunningObjects(process, is_partial=False, repo="here", silent_s=0.2)
     try:
         with pytest.raises(UnreadableRepoError):
             objects.read("1" * 40)
@@ -110,7 +110,7 @@ def test_an_answer_that_comes_late_is_not_taken_for_another_object(
         with pytest.raises(UnreadableRepoError):
             objects.read("2" * 40)
     finally:
-        end(process)
+        stop(process)
 
 
 def test_git_that_ends_amid_an_answer_is_an_error_with_its_reason(
@@ -119,13 +119,13 @@ def test_git_that_ends_amid_an_answer_is_an_error_with_its_reason(
     dies = 'read oid; echo "$oid blob 30"; echo one; echo fatal: no room >&2; exit 128'
     script = script_of(tmp_path, monkeypatch, dies)
     process = start([script], cwd=repo, protocols=None)
-    objects = RunningObjects(process, is_partial=False, what="here", silent_s=10)
+    objects = RunningObjects(process, is_partial=False, repo="here", silent_s=10)
     try:
         for _ in range(2):
             with pytest.raises(UnreadableRepoError, match="no room"):
                 objects.read("1" * 40)
     finally:
-        end(process)
+        stop(process)
 
 
 def test_an_object_that_is_too_large_is_refused_and_the_next_one_read(

@@ -1,6 +1,6 @@
-"""How a repository of Git is read: refs, objects, config, index.
+"""Reads a Git repository: refs, objects, config, index.
 
-``reader`` says what can be read, and opens a repository: by ``program``, which runs
-``git`` (``process``), or by ``library``, where it is not installed. ``tree`` is one
-commit's files as DVC takes them.
+``reader`` has the interface, and opens a repository with ``program``, which runs
+``git`` (``process``), or with ``library``, where Git is not installed. ``tree`` has the
+files of one commit for DVC.
 """

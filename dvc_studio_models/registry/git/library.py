@@ -1,7 +1,7 @@
-"""Reads a repository by scmrepo, where the ``git`` program is not installed.
+"""Reads a repository with scmrepo, where the ``git`` program is not installed.
 
-Containers often lack it. What scmrepo's backend cannot read, as the objects that a
-partial clone lacks, is an error that says so.
+That is common in containers. What scmrepo's backend cannot read, such as objects that a
+partial clone lacks, raises an error that says so.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class LibraryReader:
         """Read nothing yet.
 
         Args:
-            repo: Of dulwich, scmrepo's backend.
+            repo: A ``Repo`` of dulwich, scmrepo's backend.
         """
         self._repo = repo
-        self._lock = threading.RLock()  # dulwich is not for several threads
+        self._lock = threading.RLock()  # dulwich is not thread-safe
         self.root = None if repo.bare else Path(os.path.realpath(repo.path))
         self.common_dir = Path(repo.commondir())
 
@@ -44,11 +44,11 @@ class LibraryReader:
         from scmrepo.git import Git
 
         try:
-            # A link may lead into a clone; dulwich before 1.0 would look around it.
+            # dulwich before 1.0 does not follow a link into a clone.
             repo = Git(os.path.realpath(folder)).dulwich.repo
         except SCMError:
             raise NotGitRepoError(os.fspath(folder)) from None
-        except Exception as error:  # noqa: BLE001 - dulwich's have no base
+        except Exception as error:  # noqa: BLE001 - no common base
             raise _unreadable(os.fspath(folder), error) from None
         return cls(repo)
 
@@ -69,7 +69,7 @@ class LibraryReader:
         return [(name, oid) for name, oid in named if is_oid(oid)]
 
     def head(self) -> str | None:
-        """Return the commit that HEAD is at."""
+        """Return the commit of HEAD."""
         with self._errors(), contextlib.suppress(KeyError):
             oid = os.fsdecode(self._repo.head())
             return oid if is_oid(oid) else None
@@ -87,7 +87,7 @@ class LibraryReader:
 
     @contextlib.contextmanager
     def objects(self) -> Iterator[LibraryReader]:
-        """Open the objects, and close the packs that they are in."""
+        """Open the objects; closes their packs at the end."""
         try:
             yield self
         finally:
@@ -107,16 +107,17 @@ class LibraryReader:
             return GitObject(found.type_name.decode(), found.as_raw_string())
 
     def _replaced(self, oid: str) -> bytes:
-        """Return the object that ``git replace`` put in the place of another."""
+        """Return the id of the object that ``git replace`` set for another."""
         seen = set()
-        here = oid.encode()
-        while here not in seen:
-            seen.add(here)
-            here = self._repo.refs.read_ref(b"refs/replace/" + here) or here
-        return here
+        current = oid.encode()
+        while current not in seen:
+            seen.add(current)
+            replacement = self._repo.refs.read_ref(b"refs/replace/" + current)
+            current = replacement or current
+        return current
 
     def kinds(self, oids: Sequence[str]) -> list[str | None]:
-        """Return what each object is."""
+        """Return the kind of each object."""
         return [found.kind if found else None for found in self.read_all(oids)]
 
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
@@ -125,7 +126,7 @@ class LibraryReader:
             return [self.read(oid) for oid in oids]
 
     def has_replacements(self) -> bool:
-        """Whether objects stand in for others."""
+        """Whether objects were replaced."""
         return bool(self._refs(b"refs/replace"))
 
     # The clone
@@ -135,7 +136,7 @@ class LibraryReader:
         with self._errors():
             stack = self._repo.get_config_stack()
             return [
-                (_spell(section, name), os.fsdecode(value))
+                (_full_name(section, name), os.fsdecode(value))
                 for backend in reversed(stack.backends)
                 for section in backend.sections()
                 for name, value in backend.items(section)
@@ -154,7 +155,7 @@ class LibraryReader:
             return str(apply_instead_of(stack, os.fsdecode(url)))
 
     def tracked(self, paths: Iterable[str]) -> set[str]:
-        """List what the index has at, above or below the top folders of the paths."""
+        """List what the index has at, above or below the top folder of each path."""
         tops = {os.fsencode(path.partition("/")[0]) for path in paths}
         with self._errors():
             index = self._repo.open_index()
@@ -193,13 +194,13 @@ class LibraryReader:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """Say what dulwich cannot read; its errors have no base of their own."""
+        """Translate dulwich's errors, which have no common base class."""
         try:
             with self._lock:
                 yield
         except (KeyError, UnreadableRepoError):
             raise
-        except Exception as error:  # noqa: BLE001 - dulwich's have no base
+        except Exception as error:  # noqa: BLE001 - no common base
             raise _unreadable(os.fspath(self._where), error) from None
 
 
@@ -207,8 +208,8 @@ def _ends(names: Iterable[str]) -> list[str]:
     return [f"/{name}" for name in names]
 
 
-def _spell(section: tuple[bytes, ...], name: bytes) -> str:
-    """Spell a setting as ``git config --list`` does."""
+def _full_name(section: tuple[bytes, ...], name: bytes) -> str:
+    """Write a setting's name as ``git config --list`` does."""
     first, *rest = map(os.fsdecode, section)
     return ".".join([first.lower(), *rest, os.fsdecode(name).lower()])
 
@@ -216,6 +217,6 @@ def _spell(section: tuple[bytes, ...], name: bytes) -> str:
 def _unreadable(folder: str, error: Exception) -> UnreadableRepoError:
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
-    else:  # its text may quote a line of the config, maybe with a password
+    else:  # its text may quote a password in the config
         reason = "scmrepo does not support its format, and git is not installed"
     return UnreadableRepoError(folder, reason)

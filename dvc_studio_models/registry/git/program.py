@@ -1,9 +1,9 @@
-"""Reads a repository by asking the ``git`` program.
+"""Reads a repository by running the ``git`` program.
 
-Git knows every format of its own: packed and loose refs, reftable, SHA-256, alternates,
-partial and sparse clones, worktrees. Each call is bounded in time and ends with us. In
-a partial clone Git fetches an object that is missing, over a network protocol, unless
-the repository's own config names a program that this would run.
+Git knows all its formats: packed and loose refs, reftable, SHA-256, alternates, partial
+and sparse clones, worktrees. Each call has a time limit and ends with us. In a partial
+clone Git fetches missing objects over the network, unless the repository's own config
+names a program that this would run.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from dvc_studio_models.registry.git.process import (
     FETCH_S,
     SILENT_S,
     RunningObjects,
-    end,
     reason_of,
     run,
     start,
+    stop,
 )
 from dvc_studio_models.registry.git.reader import NO_OID, GitObject
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 _READS_OBJECTS = {"cat-file", "ls-files"}
-"""What may miss objects in a partial clone: ``ls-files`` reads ``.gitignore`` files."""
+"""Commands that may need missing objects: ``ls-files`` reads ``.gitignore`` files."""
 
 _FETCH_PROTOCOLS = "file:git:http:https:ssh"
 _NAMES_A_PROGRAM = re.compile(
@@ -43,25 +43,25 @@ _NAMES_A_PROGRAM = re.compile(
     r"|credential\.(?:.*\.)?helper|remote\..*\.(?:receivepack|uploadpack|vcs)",
     re.IGNORECASE,
 )
-"""Settings that ``git fetch`` takes programs from."""
+"""Settings that name programs which ``git fetch`` runs."""
 
 
 class ProgramReader:
     """One repository; see :class:`dvc_studio_models.registry.git.reader.GitReader`."""
 
     def __init__(
-        self, git: str, place: Sequence[str], *, root: Path | None, common_dir: Path
+        self, git: str, location: Sequence[str], *, root: Path | None, common_dir: Path
     ) -> None:
         """Read nothing yet.
 
         Args:
             git: Path of the program.
-            place: Arguments that say which repository is meant.
+            location: Arguments that select the repository.
             root: Of the working tree, if there is one.
             common_dir: Where the refs are.
         """
         self._git = git
-        self._place = tuple(place)
+        self._location = tuple(location)
         self.root = root
         self.common_dir = common_dir
 
@@ -71,22 +71,28 @@ class ProgramReader:
         if not folder.is_dir():
             raise NotGitRepoError(os.fspath(folder))
         folder = folder.absolute()
-        place = ["-C", os.fspath(folder)]
-        if trusted:  # of a repository that is named, Git does not ask whose it is
-            folder, named = _look_around(folder)
-            place = [f"--git-dir={named}"]
-        answer = run(
+        location = ["-C", os.fspath(folder)]
+        if trusted:  # with '--git-dir', Git does not check the owner
+            folder, named = _find_git_dir(folder)
+            location = [f"--git-dir={named}"]
+        output = run(
             [
-                *(git, *place, "rev-parse", "--is-bare-repository", "--git-common-dir"),
+                *(
+                    git,
+                    *location,
+                    "rev-parse",
+                    "--is-bare-repository",
+                    "--git-common-dir",
+                ),
                 *("--absolute-git-dir", "--show-toplevel"),
             ],
             cwd=folder,
             codes={0, 128},
         )
-        lines = os.fsdecode(answer.out).removesuffix("\n").split("\n")
+        lines = os.fsdecode(output.out).removesuffix("\n").split("\n")
         if len(lines) < 3:  # noqa: PLR2004 - nothing was found
-            raise _no_repo(folder, answer.err)
-        has_top = b"fatal: " not in answer.err
+            raise _no_repo(folder, output.err)
+        has_top = b"fatal: " not in output.err
         if len(lines) != (4 if has_top else 3):
             reason = "its path contains a line break"
             raise UnreadableRepoError(os.fspath(folder), reason)
@@ -98,8 +104,8 @@ class ProgramReader:
             raise NotGitRepoError(os.fspath(folder), "inside the folder '.git'")
         top = Path(lines[3])
         if trusted:
-            place = [f"--git-dir={git_dir}", f"--work-tree={top}"]
-            return cls(git, place, root=top, common_dir=common)
+            location = [f"--git-dir={git_dir}", f"--work-tree={top}"]
+            return cls(git, location, root=top, common_dir=common)
         return cls(git, [], root=top, common_dir=common)
 
     # Refs
@@ -113,27 +119,27 @@ class ProgramReader:
         return [each for each in self._refs("refs/heads") if each[1] != NO_OID]
 
     def _refs(self, folder: str) -> list[tuple[str, str]]:
-        listed = "--format=%(objectname) %(refname:strip=2)"
-        answer = run([*self._command, "for-each-ref", listed, folder], cwd=self._cwd)
-        lines = os.fsdecode(answer.out).split("\n")  # a name may have any other break
+        fields = "--format=%(objectname) %(refname:strip=2)"
+        output = run([*self._command, "for-each-ref", fields, folder], cwd=self._cwd)
+        lines = os.fsdecode(output.out).split("\n")  # names may have other line breaks
         pairs = (line.split(" ", 1) for line in lines if line)
         broken = re.findall(
-            rb"ignoring broken ref %s/(.+)" % folder.encode(), answer.err
+            rb"ignoring broken ref %s/(.+)" % folder.encode(), output.err
         )
         found = [(name, oid) for oid, name in pairs]
         return found + [(os.fsdecode(name), NO_OID) for name in broken]
 
     def head(self) -> str | None:
-        """Return the commit that HEAD is at."""
-        said = self._ask(
+        """Return the commit of HEAD."""
+        output = self._git_output(
             *("rev-parse", "--quiet", "--verify", "HEAD^{commit}"), codes={0, 1, 128}
         )
-        return said.decode().strip() or None
+        return output.decode().strip() or None
 
     def current_branch(self) -> str | None:
         """Return the name of the branch that is checked out."""
-        said = self._ask("symbolic-ref", "--quiet", "HEAD", codes={0, 1})
-        return os.fsdecode(said).strip().removeprefix("refs/heads/") or None
+        output = self._git_output("symbolic-ref", "--quiet", "HEAD", codes={0, 1})
+        return os.fsdecode(output).strip().removeprefix("refs/heads/") or None
 
     # Objects
 
@@ -148,43 +154,43 @@ class ProgramReader:
         try:
             yield RunningObjects(
                 process,
-                what=os.fspath(self._cwd),
+                repo=os.fspath(self._cwd),
                 silent_s=FETCH_S if self._is_partial else SILENT_S,
                 is_partial=self._is_partial,
             )
         finally:
-            end(process)
+            stop(process)
 
     def kinds(self, oids: Sequence[str]) -> list[str | None]:
-        """Return what each object is."""
-        listed = self._ask(
-            "cat-file", "--batch-check=%(objecttype)", given="\n".join(oids)
+        """Return the kind of each object."""
+        listed = self._git_output(
+            "cat-file", "--batch-check=%(objecttype)", stdin="\n".join(oids)
         )
         lines = listed.decode().splitlines()
         return [None if line.endswith(" missing") else line for line in lines]
 
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
         """Read many small objects at once."""
-        content = self._ask("cat-file", "--batch", given="\n".join(oids))
+        content = self._git_output("cat-file", "--batch", stdin="\n".join(oids))
         return list(_split(content))
 
     def has_replacements(self) -> bool:
-        """Whether objects stand in for others."""
-        return bool(self._ask("for-each-ref", "--count=1", "refs/replace"))
+        """Whether objects were replaced."""
+        return bool(self._git_output("for-each-ref", "--count=1", "refs/replace"))
 
     # The clone
 
     def config(self) -> list[tuple[str, str]]:
         """List the settings."""
-        return _parse_config(self._ask("config", "-z", "--list"))
+        return _parse_config(self._git_output("config", "-z", "--list"))
 
     def remote_url(self, name: str) -> str | None:
         """Return a remote's URL."""
-        said = self._ask("remote", "get-url", "--", name, codes={0, 2, 128})
-        return os.fsdecode(said).partition("\n")[0] or None
+        output = self._git_output("remote", "get-url", "--", name, codes={0, 2, 128})
+        return os.fsdecode(output).partition("\n")[0] or None
 
     def tracked(self, paths: Iterable[str]) -> set[str]:
-        """List what the index has at, above or below the top folders of the paths."""
+        """List what the index has at, above or below the top folder of each path."""
         tops = sorted({path.partition("/")[0] for path in paths})
         return set(self._files("ls-files", "-z", "--", *tops)) if tops else set()
 
@@ -197,34 +203,34 @@ class ProgramReader:
         except UnreadableRepoError:
             if not self._is_partial:
                 raise
-        # It lacks a `.gitignore`, without which only what is tracked can be told.
+        # A `.gitignore` is missing, so only tracked files can be listed.
         return self._files("ls-files", "-z", "--", *patterns, literal=False)
 
     def _files(self, *args: str, literal: bool = True) -> list[str]:
         before = ["--literal-pathspecs"] if literal else []
-        listed = os.fsdecode(self._ask(*args, before=before))
+        listed = os.fsdecode(self._git_output(*args, before=before))
         return sorted({path for path in listed.split("\0") if path})
 
-    # Asking
+    # Running Git
 
-    def _ask(
+    def _git_output(
         self,
         *args: str,
-        given: str = "",
+        stdin: str = "",
         codes: Iterable[int] = (0,),
         before: Sequence[str] = (),
     ) -> bytes:
         return run(
             [*self._command, *before, *args],
             cwd=self._cwd,
-            given=given,
+            stdin=stdin,
             codes=codes,
             protocols=self._protocols if args[0] in _READS_OBJECTS else None,
         ).out
 
     @property
     def _command(self) -> list[str]:
-        return [self._git, *self._place]
+        return [self._git, *self._location]
 
     @property
     def _cwd(self) -> Path:
@@ -232,18 +238,18 @@ class ProgramReader:
 
     @functools.cached_property
     def _own_config(self) -> list[tuple[str, str]]:
-        """What the repository itself says, not the user or the machine."""
+        """The repository's own settings, without the user's and the machine's."""
         found = []
         for scope in ("--local", "--worktree"):
-            said = self._ask(
+            output = self._git_output(
                 *("config", scope, "--includes", "-z", "--list"), codes={0, 1, 128}
             )
-            found += _parse_config(said)
+            found += _parse_config(output)
         return found
 
     @functools.cached_property
     def _is_partial(self) -> bool:
-        """Whether objects may be missing that a remote has promised."""
+        """Whether this is a partial clone, whose remote has more objects."""
         return any(
             key == "extensions.partialclone" or key.endswith(".promisor")
             for key, _ in self._own_config
@@ -251,14 +257,16 @@ class ProgramReader:
 
     @functools.cached_property
     def _protocols(self) -> str | None:
-        """By which protocols Git may fetch what is missing."""
+        """The protocols by which Git may fetch missing objects."""
         if not self._is_partial:
             return None
-        named = any(_NAMES_A_PROGRAM.fullmatch(key) for key, _ in self._own_config)
-        return None if named else _FETCH_PROTOCOLS
+        has_program = any(
+            _NAMES_A_PROGRAM.fullmatch(key) for key, _ in self._own_config
+        )
+        return None if has_program else _FETCH_PROTOCOLS
 
 
-def _look_around(folder: Path) -> tuple[Path, Path]:
+def _find_git_dir(folder: Path) -> tuple[Path, Path]:
     """Find the repository at or around a folder, whoever owns it.
 
     Returns:
@@ -273,7 +281,7 @@ def _look_around(folder: Path) -> tuple[Path, Path]:
 
 
 def _split(content: bytes) -> Iterator[GitObject | None]:
-    """Split what ``git cat-file --batch`` printed."""
+    """Split the output of ``git cat-file --batch``."""
     at = 0
     while at < len(content):
         end = content.index(b"\n", at)

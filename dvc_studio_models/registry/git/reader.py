@@ -1,8 +1,8 @@
-"""One repository of Git, read as ``git`` reads it: refs, objects, config, index.
+"""Opens a Git repository, to read refs, objects, config and index as ``git`` does.
 
-Owns the choice of who reads: the ``git`` program where it is installed, which knows
-every format that Git has, else scmrepo. No read lasts for ever, none outlives Ctrl-C,
-and none runs a program that the repository's own config names.
+Chooses the reader: the ``git`` program where it is installed, which knows all of Git's
+formats, else scmrepo. Every read has a time limit, ends on Ctrl-C, and runs no program
+that the repository's own config names.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMIT, TREE, BLOB, TAG = "commit", "tree", "blob", "tag"
-"""What an object of Git can be."""
+"""The kinds of Git's objects."""
 
 NO_OID = "0" * 40
-"""The id of nothing, for a ref that Git cannot read."""
+"""The id used for a ref that Git cannot read."""
 
 MAX_OBJECT_BYTES = 64 << 20
-"""The largest object that is read; DVC's files and tags take kilobytes."""
-
+"""The largest object that is read; DVC's files and tags have kilobytes."""
 
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def is_oid(text: str) -> bool:
-    """Whether a text is an object's id in full: SHA-1 or SHA-256, in hex."""
+    """Whether a text is a full object id, SHA-1 or SHA-256, in hex."""
     return _OID.fullmatch(text) is not None
 
 
@@ -46,19 +45,19 @@ class GitObject:
 
 
 class Objects(Protocol):
-    """Reads objects by their ids, one after the other."""
+    """Reads objects by their ids, one at a time."""
 
     def read(self, oid: str) -> GitObject | None:
         """Read an object.
 
         Args:
-            oid: In hex, in full.
+            oid: The full id, in hex.
 
         Returns:
             None if the repository does not have it.
 
         Raises:
-            UnreadableRepoError: It cannot be told, or the object is too large.
+            UnreadableRepoError: Git cannot read it, or it is too large.
         """
 
 
@@ -69,7 +68,7 @@ class GitReader(Protocol):
     """Of the working tree; None in a bare repository."""
 
     common_dir: Path
-    """Where refs and objects are, common to all working trees."""
+    """The folder of refs and objects, common to all working trees."""
 
     def tags(self) -> list[tuple[str, str]]:
         """List the tags by name: the part after ``refs/tags/``, and the object's id.
@@ -78,34 +77,34 @@ class GitReader(Protocol):
         """
 
     def head(self) -> str | None:
-        """Return the commit that HEAD is at; None if there is none."""
+        """Return the commit of HEAD; None if there is none."""
 
     def branches(self) -> list[tuple[str, str]]:
-        """List the local branches by name, and the commits that they are at."""
+        """List the local branches by name, with their commits."""
 
     def current_branch(self) -> str | None:
-        """Return the name of the branch that is checked out, born or not."""
+        """Return the name of the checked-out branch, even if it has no commit."""
 
     def objects(self) -> AbstractContextManager[Objects]:
         """Open the objects."""
 
     def kinds(self, oids: Sequence[str]) -> list[str | None]:
-        """Return what each object is; None for one that the repository lacks."""
+        """Return the kind of each object; None for one that the repository lacks."""
 
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
         """Read many small objects at once; None for each that is missing."""
 
     def has_replacements(self) -> bool:
-        """Whether objects stand in for others (``git replace``)."""
+        """Whether objects were replaced (``git replace``)."""
 
     def config(self) -> list[tuple[str, str]]:
-        """List the settings, in Git's order, with all that is included."""
+        """List the settings in Git's order, with those of included files."""
 
     def remote_url(self, name: str) -> str | None:
         """Return a remote's URL as ``git remote get-url`` does, None without one."""
 
     def tracked(self, paths: Iterable[str]) -> set[str]:
-        """List what the index has at, above or below the top folders of the paths."""
+        """List what the index has at, above or below the top folder of each path."""
 
     def find_files(self, *names: str) -> list[str]:
         """Find files of the working tree that Git does not ignore.
@@ -114,7 +113,7 @@ class GitReader(Protocol):
             names: The last parts of their paths.
 
         Returns:
-            Paths relative to the root; not those in other clones below it.
+            Paths relative to the root, without those in other clones below it.
         """
 
 
@@ -124,7 +123,7 @@ def open_reader(folder: Path, *, trusted: bool = False) -> GitReader:
     Args:
         folder: Any folder of a working tree, or a bare repository.
         trusted: Whether the folder may belong to another user, as a mirror that the
-            operator of a server names. Otherwise Git decides (``safe.directory``).
+            operator of a server names. Else Git decides (``safe.directory``).
 
     Raises:
         NotGitRepoError: There is none.

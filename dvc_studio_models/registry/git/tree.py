@@ -1,7 +1,7 @@
-"""The files of one commit, as DVC's own file system for Git takes them.
+"""The files of one commit, in the form that DVC's file system for Git needs.
 
-Stands where scmrepo has a trie of the whole commit (``scmrepo.git.objects.GitTrie``):
-here a folder is read only when somebody looks into it.
+Replaces scmrepo's trie of the whole commit (``scmrepo.git.objects.GitTrie``): here a
+folder is read only when it is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 """A path, split; empty for the root."""
 
-SUBMODULE = 0o160000  # Git's own kind; no file system has it
+SUBMODULE = 0o160000  # a mode of Git only
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TreeEntry:
     """One name in a folder of a commit."""
 
     mode: int
-    """As in ``stat``; of a submodule :data:`SUBMODULE`."""
+    """As in ``stat``, or :data:`SUBMODULE`."""
 
     oid: str
 
@@ -43,7 +43,7 @@ class TreeEntry:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file, and no link."""
+        """Whether it is a file, and not a link."""
         return stat.S_ISREG(self.mode)
 
 
@@ -54,7 +54,7 @@ class CommitTree:
         """Read nothing yet.
 
         Args:
-            objects: Of the repository; open for as long as this is used.
+            objects: Of the repository, open as long as this is used.
             commit: Its full id.
             where: The repository, for errors.
         """
@@ -65,20 +65,20 @@ class CommitTree:
         self._root: TreeEntry | None = None
 
     def entry(self, key: Key) -> TreeEntry | None:
-        """Find what is at a path; None if nothing is.
+        """Return the entry at a path; None if there is none.
 
         Raises:
-            UnreadableRepoError: Git cannot read the commit, or a folder on the way.
+            UnreadableRepoError: Git cannot read the commit, or a folder of the path.
         """
-        here = self._top()
+        entry = self._top()
         for name in key:
-            if not here.is_folder:
+            if not entry.is_folder:
                 return None
-            found = self._folder(here).get(name)
+            found = self._folder(entry).get(name)
             if found is None:
                 return None
-            here = found
-        return here
+            entry = found
+        return entry
 
     def read(self, entry: TreeEntry) -> bytes:
         """Read the content of a file.
@@ -99,7 +99,7 @@ class CommitTree:
             else:
                 yield (*key, name), entry
 
-    # What DVC's file system asks for
+    # The interface that DVC's file system needs
 
     def open(
         self,
@@ -108,7 +108,7 @@ class CommitTree:
         encoding: str | None = None,
         raw: bool = True,  # noqa: ARG002, FBT001, FBT002 - as scmrepo's trie has it
     ) -> io.BytesIO | io.StringIO:
-        """Open a file; KeyError, IsADirectoryError as scmrepo's trie raises them."""
+        """Open a file; raises KeyError and IsADirectoryError like scmrepo's trie."""
         entry = self._require(key)
         if entry.is_folder:
             raise IsADirectoryError
@@ -118,7 +118,7 @@ class CommitTree:
         return io.StringIO(data.decode(encoding or "utf-8"))
 
     def exists(self, key: Key) -> bool:
-        """Whether there is anything at a path."""
+        """Whether there is a file or folder at a path."""
         return self.entry(key) is not None
 
     def isdir(self, key: Key) -> bool:
@@ -136,7 +136,7 @@ class CommitTree:
         return list(self._folder(self._require(key)))
 
     def info(self, key: Key) -> Any:
-        """Describe what is at a path; its size is read when it is looked at."""
+        """Describe the entry at a path; its size is read only when needed."""
         from scmrepo.utils import LazyDict
 
         entry = self._require(key)
@@ -185,7 +185,7 @@ def open_commit(tree: CommitTree) -> GitFileSystem:
 
 
 def _parse(raw: bytes, id_bytes: int) -> Iterator[tuple[str, TreeEntry]]:
-    """Read a tree object: mode, name, NUL, and the id in binary, for each entry."""
+    """Parse a tree object: mode, name, NUL and binary id of each entry."""
     at = 0
     while at < len(raw):
         end = raw.index(b"\0", at)
