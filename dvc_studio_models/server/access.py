@@ -1,4 +1,4 @@
-"""Who may ask, and the line that says who did: never a query, a token, a signature."""
+"""Checks tokens, and logs requests without queries, tokens and signatures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tokens:
     """The accepted tokens."""
 
     def __init__(self, owners: Mapping[str, str] | None) -> None:
-        """Take each token with its owner's name; None asks nobody for one."""
+        """Accept these tokens, each with its owner's name; None requires no token."""
         self._owners = (
             None
             if owners is None
@@ -40,10 +40,10 @@ class Tokens:
         )
 
     def check(self, request: Request) -> None:
-        """Refuse a request without a good token; note whose it is, for the log.
+        """Check the token of a request, and note its owner for the log.
 
         Raises:
-            TokenRefusedError: It has none, or another.
+            TokenRefusedError: The request has no token, or an unknown one.
         """
         if self._owners is None:
             return
@@ -51,7 +51,7 @@ class Tokens:
         given = given.strip()
         if scheme.lower() != "token" or not given:
             raise TokenRefusedError(given=False)
-        # Every token is compared, so that the time tells nothing.
+        # Every token is compared, so that the time reveals nothing.
         found = [
             name
             for token, name in self._owners
@@ -63,18 +63,18 @@ class Tokens:
 
 
 def note(request: Request, **facts: object) -> None:
-    """Have the request's line in the log say this, too."""
+    """Add facts to the request's line in the log."""
     request.scope.setdefault("facts", {}).update(facts)
 
 
 class AccessLog:
-    """The outermost layer: one line a request, and no exception ever leaves it."""
+    """The outermost layer: logs a line for each request, and raises no exception."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's request."""
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,12 +89,12 @@ class AccessLog:
         facts = scope["facts"] = {}
         try:
             await self._app(scope, receive, noting)
-        except asyncio.CancelledError:  # the server stops, and has waited long enough
+        except asyncio.CancelledError:  # the server is stopping
             if not status:
                 stopping = StoppingError()
-                answer = JSONResponse({"detail": str(stopping)}, stopping.status)
-                await answer(scope, receive, noting)
-        except Exception:  # Starlette has answered 500 by now, if it still could
+                response = JSONResponse({"detail": str(stopping)}, stopping.status)
+                await response(scope, receive, noting)
+        except Exception:  # Starlette has sent status 500 if it still could
             logger.exception("failed to answer '%s'", quote(scope["path"]))
         finally:
             line = {
@@ -106,14 +106,14 @@ class AccessLog:
                 "ms": f"{(time.perf_counter() - begun) * 1000:.1f}",
                 **facts,
             }
-            with contextlib.suppress(OSError):  # nobody reads the log any more
+            with contextlib.suppress(OSError):  # stdout is closed
                 logger.info("%s", _logfmt(line))
 
 
 def _logfmt(facts: Mapping[str, object]) -> str:
-    """Write ``key=value`` pairs, without empty ones, in quotes where it must be."""
-    said = ((name, str(value)) for name, value in facts.items())
-    return " ".join(f"{name}={_quoted(value)}" for name, value in said if value)
+    """Write ``key=value`` pairs without empty values, quoted where necessary."""
+    pairs = ((name, str(value)) for name, value in facts.items())
+    return " ".join(f"{name}={_quoted(value)}" for name, value in pairs if value)
 
 
 def _quoted(value: str) -> str:

@@ -55,52 +55,52 @@ HEAD_BYTES = 1 << 16
 
 
 def raise_limits() -> None:
-    """Let this process have as many open files as the system allows it at most."""
+    """Raise the limit of open files to the most that the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # macOS allows fewer than it says
+    with contextlib.suppress(OSError, ValueError):  # macOS allows fewer than it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Connection(H11Protocol):
-    """A connection that a client cannot hold for nothing."""
+    """A connection that is closed when the client is idle."""
 
     _timer: asyncio.TimerHandle | None = None
     _unread = 0
     """Bytes of the reply that the client had not taken when the timer was set."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Expect a request, but from no more clients than there is room for."""
+        """Wait for a request; close the connection if there are too many."""
         super().connection_made(transport)
         self._start_timer()
         most = self.config.limit_concurrency or MAX_CONNECTIONS
-        if len(self.connections) > most + most // 4:  # and they have not even asked
+        if len(self.connections) > most + most // 4:  # uvicorn counts requests only
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing any more."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
-        """Let a whole request take the time it needs."""
+        """Stop the timer when a whole request has arrived."""
         super().handle_events()
         if self._is_answering():
             self._stop_timer()
 
     def on_response_complete(self) -> None:
-        """Expect the next request, unless this one's body is still on its way."""
+        """Wait for the next request, unless this one has a body, which is not read."""
         self._start_timer()
         if self.conn.their_state not in {h11.DONE, h11.MUST_CLOSE, h11.CLOSED}:
             self.transport.close()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Expect the client to read."""
+        """Wait for the client to read."""
         super().pause_writing()
         self._start_timer()
 
     def resume_writing(self) -> None:
-        """Expect what has not come yet."""
+        """Stop the timer, unless a request is still incomplete."""
         super().resume_writing()
         if self._is_answering():
             self._stop_timer()
@@ -120,19 +120,22 @@ class Connection(H11Protocol):
 
     def _end_if_idle(self) -> None:
         if _unread_bytes(self.transport) < self._unread:
-            self._start_timer()  # it reads, however slowly
+            self._start_timer()  # the client reads, however slowly
         else:
             self.transport.abort()
 
 
 def _unread_bytes(transport: asyncio.Transport) -> int:
-    """Count what was sent and not taken: here, and in the kernel, which holds more."""
+    """Return the bytes that the client has not received yet.
+
+    Most of them are in the kernel's buffer.
+    """
     queued = 0
-    with contextlib.suppress(OSError):  # a system that does not tell
-        told = fcntl.ioctl(
+    with contextlib.suppress(OSError):  # not every system reports them
+        reply = fcntl.ioctl(
             transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)
         )
-        (queued,) = struct.unpack("i", told)
+        (queued,) = struct.unpack("i", reply)
     return transport.get_write_buffer_size() + queued
 
 

@@ -1,4 +1,4 @@
-"""Run the app: listen, say where, stop when asked to."""
+"""Runs the app: listens, prints the URL, and stops on a signal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import uvicorn
 from dvc.ui import ui
 
 from dvc_studio_models.errors import StudioConfigError
-from dvc_studio_models.server import limits as connections
+from dvc_studio_models.server import limits
 from dvc_studio_models.server.app import create_app
 from dvc_studio_models.server.catalog.repos import Catalog
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.settings import Settings
 
 STOP_S = 3
-"""How long downloads that are under way may go on after the server is told to stop.
+"""How long, in seconds, downloads in progress may go on after a signal to stop.
 
-So it has ended within 5 s, whatever it is at; who downloads goes on at another one.
+So the server ends within 5 s; clients resume their downloads at another one.
 """
 
 
@@ -44,16 +44,16 @@ def run(
 
     Raises:
         NotGitRepoError: A path is no Git repo.
-        UnreadableRepoError: One is such that Git refuses it.
-        StudioConfigError: The address cannot be had.
+        UnreadableRepoError: Git cannot read a repo.
+        StudioConfigError: The server cannot listen on this address.
     """
-    connections.raise_limits()
+    limits.raise_limits()
     catalog = Catalog(repos)
     server = make_server(create_app(catalog, settings), proxied=settings.behind_proxy)
     with listen(host, port) as listener, _stopping(server):
         count = f"{len(catalog)} repo{'s' if len(catalog) > 1 else ''}"
         ui.write(f"Serving {count} at {url_of(listener)}")
-        sys.stdout.flush()  # whoever waits for the line reads it through a pipe
+        sys.stdout.flush()  # scripts wait for the line, and read it through a pipe
         server.run(sockets=[listener])
 
 
@@ -61,15 +61,15 @@ def make_server(
     app: ASGIApp,
     *,
     proxied: bool = False,
-    idle_s: int = connections.IDLE_S,
-    most: int = connections.MAX_CONNECTIONS,
+    idle_s: int = limits.IDLE_S,
+    most: int = limits.MAX_CONNECTIONS,
 ) -> uvicorn.Server:
-    """Configure uvicorn: our own access log and limits, no log set-up of its own.
+    """Configure uvicorn, with our own access log and limits.
 
     Args:
         app: What to serve.
-        proxied: Believe ``X-Forwarded-Proto`` whoever sends it, not only loopback.
-        idle_s: For how long a connection may do nothing, in seconds.
+        proxied: Accept ``X-Forwarded-Proto`` from all clients, not only loopback.
+        idle_s: The longest time, in seconds, that a connection may be idle.
         most: Connections at once.
     """
     return uvicorn.Server(
@@ -77,12 +77,12 @@ def make_server(
             app,
             access_log=False,
             forwarded_allow_ips="*" if proxied else None,
-            h11_max_incomplete_event_size=connections.HEAD_BYTES,
-            http=connections.Connection,
+            h11_max_incomplete_event_size=limits.HEAD_BYTES,
+            http=limits.Connection,
             lifespan="off",
             limit_concurrency=most,
             log_config=None,
-            log_level="warning",  # of what it refuses by itself, nobody else tells
+            log_level="warning",  # only uvicorn logs what it refuses by itself
             loop="asyncio",
             server_header=False,
             timeout_graceful_shutdown=STOP_S,
@@ -93,7 +93,7 @@ def make_server(
 
 
 def url_of(listener: socket.socket) -> str:
-    """Give the URL at which ``listener`` is reached."""
+    """Return the URL of ``listener``."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -102,7 +102,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Open a listening socket; port 0 takes a free one.
 
     Raises:
-        StudioConfigError: The address cannot be had.
+        StudioConfigError: The server cannot listen on this address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -110,16 +110,16 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         msg = f"cannot listen on '{host}:{port}': {exc.strerror}\nUse another '--port'"
         raise StudioConfigError(msg) from None
-    # asyncio does not see that this is TCP; without it, every reply took 40 ms more.
+    # asyncio does not recognise this as TCP; without it, a reply takes 40 ms more.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 @contextlib.contextmanager
 def _stopping(server: uvicorn.Server) -> Iterator[None]:
-    """Let signals stop the server, also those that come before it heeds them itself.
+    """Stop the server on a signal, even before uvicorn has its own handlers.
 
-    When it has stopped, uvicorn raises the signal once more: then this does no harm.
+    After stopping, uvicorn raises the signal once more; this ignores it.
     """
 
     def stop(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What the operator chose. No I/O."""
+"""The operator's choices. No I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator chose."""
+    """The operator's choices."""
 
     tokens: Mapping[str, str] | None = field(repr=False)
-    """Token -> its owner's name for the access log; None: nobody is asked for one."""
+    """Token -> its owner's name for the access log; None to require no token."""
 
     expires_s: int = 3600
     """Life of a link, in seconds."""
@@ -23,7 +23,7 @@ class Settings:
     """DVC remote to serve from; None for each project's default."""
 
     verify_objects: bool = False
-    """Give links only to objects that are on the remote."""
+    """Return links only to objects that are on the remote."""
 
     behind_proxy: bool = False
-    """Nobody but a TLS proxy reaches this server."""
+    """Whether only a TLS proxy can connect to this server."""

@@ -660,14 +660,14 @@ def test_a_model_that_dvc_does_not_track_is_refused(project: Project) -> None:
         status, detail = refusal(ask(url, repo=ORIGIN_URL, name="m"))
 
     assert status == 404
-    assert detail.startswith("cannot tell the files of 'm' v1.0.0 (commit ")
+    assert detail.startswith("cannot list the files of 'm' v1.0.0 (commit ")
     assert detail.endswith("): 'README.md' is not tracked by DVC")
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("models/bert/none", "there is no 'models/bert/none' in what DVC tracks"),
+        ("models/bert/none", "DVC tracks no 'models/bert/none'"),
         ("s3://bucket/m", "no 'dvc.yaml' annotates it there"),
     ],
     ids=["inside a directory", "elsewhere"],
@@ -1004,7 +1004,7 @@ def test_what_was_never_pushed_is_told_until_it_is(
     assert refusal(refused) == (
         404,
         (
-            f"'churn' v1.0.0 (commit {commit}) is not whole: 1 of 1 files are not on "
+            f"'churn' v1.0.0 (commit {commit}) is incomplete: 1 of 1 files are not on "
             "the DVC remote; run 'dvc push' where it was trained: 'models/churn.pkl'"
         ),
     )

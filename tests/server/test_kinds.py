@@ -78,7 +78,7 @@ def refused(project: Project, **options: bool) -> str:
     with serving(project.repo, **options) as url:
         reply = ask(url)
     assert reply.status_code == 404, reply.text
-    told = f"cannot tell the files of 'm' v1.0.0 (commit {project.commit('HEAD')[:7]})"
+    told = f"cannot list the files of 'm' v1.0.0 (commit {project.commit('HEAD')[:7]})"
     detail = reply.json()["detail"]
     assert detail.startswith(f"{told}: ")
     return detail.removeprefix(f"{told}: ")

@@ -340,8 +340,8 @@ def test_a_password_of_an_http_remote_stays_on_the_server(
 
     assert status == 400
     assert answer["detail"] == (
-        "the DVC remote 'storage' is of type 'https' and asks for a password, which no "
-        "link can carry; serve from one that asks for none"
+        "the DVC remote 'storage' is of type 'https' and needs a password, which a "
+        "link cannot contain; serve from a remote without one"
     )
 
 

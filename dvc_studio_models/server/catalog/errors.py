@@ -1,4 +1,4 @@
-"""Every answer that is not 200: its facts, its sentence, its HTTP status. No I/O."""
+"""Every reply that is not a success: its facts, message and HTTP status. No I/O."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelVersion
 
-_LISTED = 5  # paths in a sentence, before it says how many more there are
+_LISTED = 5  # paths in a message, which then says how many more there are
 
 
 class RefusedError(StudioModelsError):
-    """The request cannot be answered; the message is what the client is told."""
+    """The request cannot be answered; the client gets the message."""
 
     status = 400
 
@@ -25,7 +25,7 @@ class BadRequestError(RefusedError):
 
 
 class TokenRefusedError(RefusedError):
-    """The request carries no token, or none of ours."""
+    """The request has no token, or an unknown one."""
 
     status = 401
 
@@ -39,7 +39,7 @@ class TokenRefusedError(RefusedError):
 
 
 class RepoNotServedError(RefusedError):
-    """None of the served repos has this URL or name."""
+    """No served repo has this URL or name."""
 
     status = 404
 
@@ -49,13 +49,13 @@ class RepoNotServedError(RefusedError):
 
 
 class ModelMissingError(RefusedError):
-    """The tags know no such model, version or stage."""
+    """No tag registers such a model, version or stage."""
 
     status = 404
 
 
 class NotStoredError(RefusedError):
-    """The version is registered, but its files cannot be told."""
+    """The version is registered, but its files cannot be listed."""
 
     status = 404
 
@@ -111,19 +111,19 @@ class RemoteFolderMissingError(RefusedError):
 
 
 class RemoteUnreadableError(RefusedError):
-    """A DVC remote cannot be asked, maybe only now."""
+    """A DVC remote cannot be read, maybe only for now."""
 
     status = 502
 
     def __init__(self, remote: str, error: Exception) -> None:
         self.remote = remote
-        # The words of the operating system, else only a name: services quote secrets.
-        said = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-        super().__init__(f"the DVC remote '{remote}' cannot be read: {said}")
+        # Services quote secrets; only the operating system's text is safe.
+        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        super().__init__(f"the DVC remote '{remote}' cannot be read: {reason}")
 
 
 class StorageSilentError(RefusedError):
-    """The DVC remote has not answered in time."""
+    """A DVC remote, or the file system of one, has not answered in time."""
 
     status = 504
 
@@ -134,14 +134,14 @@ class StorageSilentError(RefusedError):
 
 
 class GitSilentError(RefusedError):
-    """Git has not read this server's copy of the repo in time."""
+    """Git, or the file system of the repo, has not answered in time."""
 
     status = 504
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"this server has not read its copy of the repo within {seconds:.0f} s; "
-            "its operator can fix that, or try again later"
+            f"this server could not read its copy of the repo within {seconds:.0f} s; "
+            "try again later, or ask its operator"
         )
 
 
@@ -155,19 +155,16 @@ class BusyError(RefusedError):
 
 
 class GitBusyError(RefusedError):
-    """Too many requests wait until the repo has been read."""
+    """There are too many requests for one repo."""
 
     status = 503
 
     def __init__(self) -> None:
-        super().__init__(
-            "too many requests wait until this server has read its copy of the repo; "
-            "try again later"
-        )
+        super().__init__("too many requests for this repo at once; try again later")
 
 
 class RepoNotOpenError(RefusedError):
-    """Git has not yet told what this server's copy of a repo is."""
+    """Git has not opened this server's copy of a repo yet."""
 
     status = 503
 
@@ -190,7 +187,7 @@ class StoppingError(RefusedError):
 
 
 class RemoteTypeError(RefusedError):
-    """The model lies on a kind of remote that this server cannot sign."""
+    """The model is on a kind of remote for which this server cannot sign links."""
 
     def __init__(self, remote: str, protocol: str, known: Iterable[str]) -> None:
         self.remote, self.protocol = remote, protocol
@@ -201,7 +198,7 @@ class RemoteTypeError(RefusedError):
 
 
 class RemoteVersionsError(RefusedError):
-    """The remote keeps versions of files in a way that this server cannot sign."""
+    """The remote is cloud-versioned, of a kind for which links cannot be signed."""
 
     def __init__(self, remote: str, protocol: str, known: Iterable[str]) -> None:
         self.remote, self.protocol = remote, protocol
@@ -225,13 +222,13 @@ class RemotePackageError(RefusedError):
 
 
 class RemoteSecretError(RefusedError):
-    """Links to the remote would have to carry its password."""
+    """Links to the remote would have to contain its password."""
 
     def __init__(self, remote: str, protocol: str) -> None:
         self.remote, self.protocol = remote, protocol
         super().__init__(
-            f"the DVC remote '{remote}' is of type '{protocol}' and asks for a "
-            "password, which no link can carry; serve from one that asks for none"
+            f"the DVC remote '{remote}' is of type '{protocol}' and needs a "
+            "password, which a link cannot contain; serve from a remote without one"
         )
 
 
@@ -257,7 +254,7 @@ class RemoteMissingError(RefusedError):
 
 
 class ChosenRemoteMissingError(RefusedError):
-    """There is no such DVC remote as the server was told to serve from."""
+    """The DVC remote that the operator chose does not exist."""
 
     status = 500
 
@@ -270,7 +267,7 @@ class ChosenRemoteMissingError(RefusedError):
 
 
 class ConfigUnreadableError(RefusedError):
-    """A DVC config cannot be read; why is for the server's log."""
+    """A DVC config cannot be read; the reason is only in the server's log."""
 
     status = 500
 
@@ -279,13 +276,13 @@ class ConfigUnreadableError(RefusedError):
 
 
 class LinkError(RefusedError):
-    """The link is not one of ours, or its time is over."""
+    """The link's signature is wrong, or it has expired."""
 
     status = 403
 
 
 class ObjectMissingError(RefusedError):
-    """The link is good, but the object is not on the remote."""
+    """The link is valid, but the object is not on the remote."""
 
     status = 404
 
@@ -294,7 +291,7 @@ class ObjectMissingError(RefusedError):
 
 
 class ObjectChangedError(RefusedError):
-    """The client wants another object than the one that lies here."""
+    """The object does not have the ETag that the client requires."""
 
     status = 412
 
