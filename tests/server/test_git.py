@@ -648,8 +648,8 @@ def test_a_read_of_git_that_hangs_is_told_as_such_and_keeps_no_other_repo(
 
     assert set(other) == {200}
     told = (
-        "this server could not read its copy of the repo within 1 s; its operator can "
-        "fix that, or try again later"
+        "this server could not read its copy of the repo within 1 s; try again "
+        "later, or ask its operator"
     )
     assert hung == {(504, told)}
 
