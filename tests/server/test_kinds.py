@@ -78,7 +78,8 @@ def refused(project: Project, **options: bool) -> str:
     with serving(project.repo, **options) as url:
         reply = ask(url)
     assert reply.status_code == 404, reply.text
-    told = f"cannot list the files of 'm' v1.0.0 (commit {project.commit('HEAD')[:7]})"
+    commit = project.commit("HEAD")[:7]
+    told = f"cannot determine the files of 'm' v1.0.0 (commit {commit})"
     detail = reply.json()["detail"]
     assert detail.startswith(f"{told}: ")
     return detail.removeprefix(f"{told}: ")

@@ -125,7 +125,7 @@ def test_a_model_that_dvc_does_not_track_is_refused(project: Project) -> None:
         status, detail = refusal(ask(url, repo=ORIGIN_URL, name="m"))
 
     assert status == 404
-    assert detail.startswith("cannot list the files of 'm' v1.0.0 (commit ")
+    assert detail.startswith("cannot determine the files of 'm' v1.0.0 (commit ")
     assert detail.endswith("): 'README.md' is not tracked by DVC")
 
 
