@@ -132,7 +132,7 @@ def test_a_model_that_dvc_does_not_track_is_refused(project: Project) -> None:
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("models/bert/none", "DVC tracks no 'models/bert/none'"),
+        ("models/bert/none", "DVC does not track 'models/bert/none'"),
         ("s3://bucket/m", "no 'dvc.yaml' annotates it there"),
     ],
     ids=["inside a directory", "elsewhere"],
