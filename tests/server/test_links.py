@@ -533,7 +533,7 @@ def test_a_version_on_another_remote_is_none_on_this(project: Project) -> None:
     status, answer = ask(project, "url = s3://bucket/a", "version_aware = true")
 
     assert status == 404
-    assert "Git does not know which version 'models/churn.pkl' has" in answer["detail"]
+    assert "Git does not record the version of 'models/churn.pkl'" in answer["detail"]
 
 
 def test_a_cloud_versioned_remote_that_cannot_be_signed_is_told(

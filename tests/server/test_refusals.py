@@ -206,7 +206,7 @@ def test_a_directory_whose_listing_cannot_be_read_is_refused(
     status, detail = refusal(reply)
 
     assert status == 404
-    assert detail.endswith(f"the listing of 'models/bert' {reason}")
+    assert detail.endswith(f"the file list of 'models/bert' {reason}")
     assert str(project.root) not in detail
 
 
