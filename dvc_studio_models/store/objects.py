@@ -253,10 +253,12 @@ def link_types(odb: Any) -> list[str]:
 
 
 def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
-    """Link objects with the project's ``cache.type``; copy them where none works.
+    """Link objects with the project's ``cache.type``; copy them if no type works.
+
+    A file system limits how many hard links a file has. At the limit, files are copied.
 
     Raises:
-        CacheLinkError: None works, and ``cache.type`` allows no copies.
+        CacheLinkError: No type works, and ``cache.type`` does not allow copies.
         OSError: The file system refuses.
     """
     from dvc_objects.fs import localfs
@@ -267,7 +269,7 @@ def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
             sources, targets = map(list, zip(*pairs, strict=True))
             transfer(odb.fs, sources, localfs, targets, links=links)
         except OSError as error:
-            if error.errno != errno.ENOTSUP:
+            if error.errno not in {errno.ENOTSUP, errno.EMLINK}:
                 raise
             if "copy" not in odb.cache_types:
                 raise _error_of(odb, error) from None

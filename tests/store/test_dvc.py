@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -250,6 +251,39 @@ def test_a_link_type_that_the_disk_lacks_is_told(project: Path) -> None:
         shutil.rmtree(cache)
 
     assert not (project / "a").exists()
+
+
+@pytest.mark.parametrize("types", ["hardlink", "hardlink,copy"])
+def test_an_object_that_has_all_the_links_a_file_can_have(
+    project: Path, tmp_path: Path, types: str
+) -> None:
+    configure(project, type=types)
+    digest = md5(CONTENT)
+    with opened(project) as store:
+        add(store, {digest: CONTENT})
+        (found,) = (project / ".dvc/cache").rglob(digest.value[2:])
+        link_up_to_the_limit(found, tmp_path / "links")
+
+        if types == "hardlink":
+            hint = "too many links\nAllow copies too: 'dvc config cache.type hardlink,"
+            with pytest.raises(LocalDiskError, match=hint):
+                place(store, project, {"a": digest})
+        else:
+            place(store, project, {"a": digest})
+            assert (project / "a").read_bytes() == CONTENT
+
+
+def link_up_to_the_limit(path: Path, folder: Path) -> None:
+    """Hard-link a file as often as the file system allows."""
+    folder.mkdir()
+    for number in range(70_000):
+        try:
+            os.link(path, folder / str(number))
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            return
+    pytest.skip("the file system allows more than 70,000 links to a file")
 
 
 def test_an_edit_after_staging_is_not_remembered_as_the_models_content(
