@@ -169,7 +169,7 @@ class Digest:
 
     def __post_init__(self) -> None:
         if self.algorithm not in _ALGORITHMS or not _HASH.fullmatch(self.value):
-            msg = f"{self.algorithm!a} {self.value!a} names no content"
+            msg = f"{self.algorithm!a} {self.value!a} is not a valid hash"
             raise ValueError(msg)
 
     def __str__(self) -> str:

@@ -244,7 +244,7 @@ def test_a_path_that_is_no_object_id_tells_no_hash(url: str) -> None:
     ],
 )
 def test_what_names_no_content_is_no_digest(algorithm: str, value: str) -> None:
-    with pytest.raises(ValueError, match="names no content"):
+    with pytest.raises(ValueError, match="is not a valid hash"):
         Digest(algorithm, value)
 
 

@@ -180,7 +180,7 @@ def _judge(
     if model.ref.version:
         raise IntegrityError(
             record.path,
-            expected=record.digest or f"what {version.commit[:7]} records",
+            expected=record.digest or f"the files of commit {version.commit[:7]}",
             actual=_served(model, record),
             source=f"Git, at {model.ref},",
             hint="If the version was registered again, run "

@@ -51,8 +51,8 @@ class RecoveryState:
         before, self._refused = self._refused, rejected.generation
         if before is not None and rejected.generation > before:
             why = (
-                f"storage answered {rejected} to a new link too: the credentials that "
-                "Studio holds cannot read this object, or it was never pushed"
+                f"storage answered {rejected} to a new link too: Studio's credentials "
+                "cannot read this object, or it was never pushed"
             )
             raise DownloadError(self._file.path, why)
 

@@ -528,7 +528,7 @@ LASTING: Mapping[str, tuple[Behaviour, int, str]] = {
     "404 NoSuchKey": (NO_SUCH_KEY, 5, "it is not in storage; was it pushed"),
     "410": (Behaviour(status=410), 5, "storage answered 410 Gone"),
     "501": (Behaviour(status=501), 5, "storage answered 501"),
-    "403 for another reason": (ACCESS_DENIED, 5, "the credentials that Studio holds"),
+    "403 for another reason": (ACCESS_DENIED, 5, "Studio's credentials"),
     "wrong bytes of the right size": (
         Behaviour(wrong_bytes=True),
         6,

@@ -172,7 +172,7 @@ def test_an_output_without_a_remote_of_its_own_is_told_where_there_is_no_default
     others = run_dvc(*PULL, "one", cwd=clone)
 
     assert done.returncode == 251, done.stderr
-    assert "no default one, and 'models/parts/x.bin' names none" in done.stderr
+    assert "no default remote, and 'models/parts/x.bin' names none" in done.stderr
     assert not (clone / "models/parts/y").exists()
     assert others.returncode == 0, others.stderr
 

@@ -336,8 +336,8 @@ def test_wrong_keys_of_the_server_are_told(
     said = done.stdout + done.stderr
     assert done.returncode == 5
     assert (
-        "storage answered 403 Forbidden to a new link too: the credentials that "
-        "Studio holds cannot read this object"
+        "storage answered 403 Forbidden to a new link too: Studio's "
+        "credentials cannot read this object"
     ) in said
     shown = said + registry.log.read_text()
     assert not [secret for secret in place.planted if secret in unquote(shown)]

@@ -489,7 +489,7 @@ def test_a_new_link_that_is_refused_too_tells_of_studios_credentials(
 ) -> None:
     fetcher.server.behaviour = refusal
 
-    with pytest.raises(DownloadError, match="the credentials that Studio holds"):
+    with pytest.raises(DownloadError, match="Studio's credentials"):
         fetcher.fetch(fetcher.publish(SMALL), jobs=4)
 
     assert fetcher.renewals == 1
@@ -501,7 +501,7 @@ def test_ranges_that_are_refused_for_good_are_not_asked_for_ever(
     fetcher.server.script(OK)
     fetcher.server.behaviour = ACCESS_DENIED
 
-    with pytest.raises(DownloadError, match="the credentials that Studio holds"):
+    with pytest.raises(DownloadError, match="Studio's credentials"):
         fetcher.fetch(fetcher.publish(LARGE), jobs=4)
 
 

@@ -250,7 +250,7 @@ SIGNERS: Mapping[str, Signer] = {
     "http": PlainSigner(),
     "https": PlainSigner(),
     "s3": CloudSigner(
-        "an access key ('access_key_id', or as the AWS CLI has it)", like_s3
+        "an access key ('access_key_id', or as configured for the AWS CLI)", like_s3
     ),
 }
 """DVC's name for a kind of store -> who makes its links."""

@@ -203,7 +203,7 @@ class LocalSource:
         }
         found = expand(record, listings)
         if not found:
-            reason = f"there is no '{record.path}' in the folder that DVC tracks"
+            reason = f"the folder that DVC tracks does not contain '{record.path}'"
             raise NotStoredError(model.ref, reason)
         files = tuple(
             ModelFile(
