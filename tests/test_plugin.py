@@ -152,27 +152,27 @@ def test_the_package_of_dvc_can_be_imported_without_the_plugin() -> None:
 
 
 def test_the_parser_keeps_its_own_loader() -> None:
-    told = python(
+    done = python(
         "-c",
         "import dvc.cli.parser as p, inspect;"
         "print(type(p.__loader__).__name__, type(p.__spec__.loader).__name__);"
         "print(inspect.getsource(p)[:40])",
     )
 
-    assert told.stdout.startswith(
+    assert done.stdout.startswith(
         'SourceFileLoader SourceFileLoader\n"""Main parser for the dvc cli."""'
     )
 
 
 def test_a_reloaded_parser_has_the_command_once() -> None:
-    told = python(
+    done = python(
         "-c",
         "import importlib, _dvc_studio_models_startup, dvc.cli.parser as parser;"
         "importlib.reload(_dvc_studio_models_startup); importlib.reload(parser);"
         "print(parser.get_main_parser().format_help().count('\\n    models '))",
     )
 
-    assert (told.stdout, told.stderr) == ("1\n", "")
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_the_source_of_the_parser_can_be_run_as_a_script() -> None:
@@ -244,19 +244,19 @@ def fake_dvc(folder: Path, parser: str) -> str:
 
 def test_a_dvc_with_another_kind_of_parser_works(tmp_path: Path) -> None:
     path = fake_dvc(tmp_path, "COMMANDS = ()\n")
-    told = python("-c", "import dvc.cli.parser as p; print(p)", PYTHONPATH=path)
+    done = python("-c", "import dvc.cli.parser as p; print(p)", PYTHONPATH=path)
 
-    assert told.returncode == 0
-    assert "continuing without the commands of plugins: AttributeError" in told.stderr
+    assert done.returncode == 0
+    assert "continuing without the commands of plugins: AttributeError" in done.stderr
 
 
 def test_an_error_of_dvc_stays_its_own(tmp_path: Path) -> None:
     path = fake_dvc(tmp_path, "raise ImportError('of DVC')\n")
-    told = python("-c", "import dvc.cli.parser", PYTHONPATH=path)
+    done = python("-c", "import dvc.cli.parser", PYTHONPATH=path)
 
-    assert told.returncode == 1
-    assert told.stderr.endswith("\nImportError: of DVC\n")
-    assert "continuing" not in told.stderr
+    assert done.returncode == 1
+    assert done.stderr.endswith("\nImportError: of DVC\n")
+    assert "continuing" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -287,9 +287,9 @@ def test_the_own_script_without_arguments_shows_how_to_use_it() -> None:
 
 
 def test_the_own_script_tells_its_version() -> None:
-    told = run(SCRIPTS / "dvc-models", "--version")
+    done = run(SCRIPTS / "dvc-models", "--version")
 
-    assert told.stdout == f"{dvc_studio_models.__version__}\n"
+    assert done.stdout == f"{dvc_studio_models.__version__}\n"
 
 
 def test_the_own_script_works_with_the_hook_off() -> None:

@@ -33,7 +33,7 @@ class Lines:
         self.progress.update(done, total)
 
 
-def test_a_line_tells_bytes_rate_and_time_left() -> None:
+def test_a_line_has_bytes_rate_and_time_left() -> None:
     lines = Lines()
     lines.update_after(0, 0, None)
 
@@ -42,7 +42,7 @@ def test_a_line_tells_bytes_rate_and_time_left() -> None:
     assert lines.written == ["churn: 10.0 MiB of 40.0 MiB (25%), 2.0 MiB/s, 15 s left"]
 
 
-def test_resumed_bytes_are_done_but_say_nothing_of_the_rate() -> None:
+def test_resumed_bytes_are_done_but_do_not_count_for_the_rate() -> None:
     lines = Lines()
     lines.update_after(0, 20 * MIB, 40 * MIB)
 
@@ -51,7 +51,7 @@ def test_resumed_bytes_are_done_but_say_nothing_of_the_rate() -> None:
     assert lines.written == ["churn: 30.0 MiB of 40.0 MiB (75%), 2.0 MiB/s, 5 s left"]
 
 
-def test_without_a_total_a_line_tells_what_is_known() -> None:
+def test_without_a_total_a_line_has_bytes_and_rate() -> None:
     lines = Lines()
     lines.update_after(0, 0, None)
 
@@ -60,7 +60,7 @@ def test_without_a_total_a_line_tells_what_is_known() -> None:
     assert lines.written == ["churn: 5.0 MiB, 1.0 MiB/s"]
 
 
-def test_lines_come_now_and_then_however_often_there_is_news() -> None:
+def test_lines_are_written_every_few_seconds_however_many_updates() -> None:
     lines = Lines()
 
     for done in range(100):
@@ -79,7 +79,7 @@ def test_a_pull_that_is_short_writes_no_line() -> None:
     assert lines.written == []
 
 
-def test_bytes_that_were_thrown_away_say_nothing_of_the_rate() -> None:
+def test_bytes_that_were_discarded_do_not_count_for_the_rate() -> None:
     lines = Lines()
     lines.update_after(0, 10 * MIB, 40 * MIB)
 
@@ -130,7 +130,7 @@ def test_a_bar_that_was_never_drawn_closes(monkeypatch: pytest.MonkeyPatch) -> N
         pytest.param(Terminal(), True, SilentProgress, id="quiet"),
     ],
 )
-def test_what_fits_the_terminal_is_chosen(
+def test_the_kind_of_progress_fits_the_terminal(
     monkeypatch: pytest.MonkeyPatch, stderr: object, quiet: bool, kind: type
 ) -> None:
     monkeypatch.setattr("sys.stderr", stderr)
@@ -150,5 +150,5 @@ def test_what_fits_the_terminal_is_chosen(
         (5000 << 40, "5000.0 TiB"),
     ],
 )
-def test_bytes_are_written_as_people_read_them(count: int, text: str) -> None:
+def test_bytes_have_a_unit_that_people_can_read(count: int, text: str) -> None:
     assert format_bytes(count) == text

@@ -1,4 +1,4 @@
-"""What a message tells the user to run: run as it is printed, and it helps."""
+"""The commands in messages: each one, run as it is printed, solves the problem."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class User:
 
 
 def command_in(text: str) -> str:
-    """Take the one command that a message tells to run."""
+    """Return the one command that a message says to run."""
     (found,) = [match for line in text.splitlines() for match in _COMMAND.findall(line)]
     return found.partition("' to ")[0].partition("', then ")[0].partition("': ")[0]
 

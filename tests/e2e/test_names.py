@@ -283,8 +283,8 @@ def test_the_name_of_a_tag_is_told_apart_from_what_it_is_of(
         (inside, "a/b=m@v1.0.0", "a/b:m@v1.0.0"),
     ):
         assert done.returncode == 254
-        told = f"'{tag}' is a tag's name, not a model's name: use '{name}'"
-        assert told in done.stderr
+        message = f"'{tag}' is a tag's name, not a model's name: use '{name}'"
+        assert message in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_globs_that_match_nothing_are_an_error(
 @pytest.mark.parametrize("option", ["--include", "--exclude"])
 @pytest.mark.parametrize("glob", ["!", "m.bin\\", "[z-a]"])
 @pytest.mark.parametrize("mode", [[], ["--urls"]], ids=["pull", "urls"])
-def test_a_glob_that_cannot_be_read_is_told_before_studio_is_asked(
+def test_an_invalid_glob_is_an_error_before_any_request_to_studio(
     run_dvc: RunDvc,
     studio: StudioServer,
     clone: Path,
@@ -97,7 +97,7 @@ def test_a_glob_that_cannot_be_read_is_told_before_studio_is_asked(
     assert studio.requests == []
 
 
-def test_a_partial_pull_removes_nothing_of_the_whole(
+def test_a_partial_pull_removes_no_other_files_of_the_model(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
     run_dvc("models", "pull", "bert@v1.0.0", cwd=clone, env=registry.environ)
@@ -114,7 +114,7 @@ def test_a_partial_pull_removes_nothing_of_the_whole(
     assert names(clone / "models/bert") == set(BERT["v2.0.0"])
 
 
-def test_check_is_silent_and_tells_by_its_exit_code(
+def test_check_prints_nothing_and_reports_by_its_exit_code(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
     pull = ("models", "pull", "churn")
@@ -129,7 +129,7 @@ def test_check_is_silent_and_tells_by_its_exit_code(
     assert (after.returncode, after.stdout, after.stderr) == (0, "", "")
 
 
-def test_check_tells_of_a_conflict(
+def test_check_reports_a_conflict(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
     (clone / "models/churn.pkl").write_bytes(b"mine")
@@ -181,7 +181,7 @@ def test_urls_need_no_git_repo(
         pytest.param(("list",), False, id="list"),
     ],
 )
-def test_who_needs_a_clone_and_is_in_none_is_told_what_would_do(
+def test_outside_a_clone_the_error_says_what_to_do(
     run_dvc: RunDvc, tmp_path: Path, command: tuple[str, ...], places: bool
 ) -> None:
     done = run_dvc("models", *command, cwd=tmp_path)
@@ -213,7 +213,7 @@ def test_urls_come_as_json_too(
         pytest.param(("status",), id="status"),
     ],
 )
-def test_a_model_that_is_named_twice_is_asked_for_once(
+def test_a_model_that_is_given_twice_is_requested_once(
     run_dvc: RunDvc,
     studio: StudioServer,
     file_server: FileServer,
@@ -244,7 +244,7 @@ def test_a_number_of_connections_out_of_range_is_refused(
     assert done.stderr == "ERROR: '--jobs' must be between 1 and 256\n"
 
 
-def test_asking_in_two_ways_at_once_is_refused(run_dvc: RunDvc, clone: Path) -> None:
+def test_two_modes_at_once_are_refused(run_dvc: RunDvc, clone: Path) -> None:
     done = run_dvc("models", "pull", "churn", "--urls", "--check", cwd=clone)
 
     assert done.returncode == 254
@@ -258,7 +258,7 @@ COMMANDS = re.findall(r"```sh\n(.*?)```", DOC.read_text("utf-8"), re.DOTALL)
 
 
 @pytest.mark.parametrize("tool", ["aria2c", "curl"])
-def test_the_commands_of_the_page_about_urls_bring_every_file(
+def test_the_commands_of_the_page_about_urls_download_every_file(
     registry: Registry, clone: Path, tool: str
 ) -> None:
     (fetch,) = (command for command in COMMANDS if tool in command)
@@ -291,7 +291,7 @@ def sh(script: str, folder: Path, env: dict[str, str]) -> CompletedProcess[str]:
     )
 
 
-def test_urls_come_from_studio_or_not_at_all(run_dvc: RunDvc, clone: Path) -> None:
+def test_urls_come_only_from_studio(run_dvc: RunDvc, clone: Path) -> None:
     urls = ("models", "pull", "churn", "--urls")
 
     other = run_dvc(*urls, "--source", "cache", cwd=clone)
@@ -323,7 +323,7 @@ def sizes(text: str) -> dict[str, int | None]:
     return {file["path"]: file["size"] for file in model["files"]}
 
 
-def test_a_dry_run_asks_storage_for_the_sizes_that_nothing_else_tells(
+def test_a_dry_run_requests_sizes_from_storage_if_nothing_else_has_them(
     run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
 ) -> None:
     files = {f"models/bert/{name}": data for name, data in BERT["v2.0.0"].items()}
@@ -347,7 +347,7 @@ def test_a_dry_run_asks_storage_for_the_sizes_that_nothing_else_tells(
         pytest.param(("status", "bert"), id="status"),
     ],
 )
-def test_a_question_of_yes_or_no_asks_no_storage(
+def test_check_and_status_send_no_request_to_storage(
     run_dvc: RunDvc,
     studio: StudioServer,
     file_server: FileServer,
@@ -363,7 +363,7 @@ def test_a_question_of_yes_or_no_asks_no_storage(
     assert file_server.requests == []
 
 
-def test_a_dry_run_names_no_verification_of_a_file_without_a_hash(
+def test_a_dry_run_has_no_verification_for_a_file_without_a_hash(
     run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
 ) -> None:
     file_server.objects["/churn.pkl"] = CHURN["v2.0.0"]
@@ -383,7 +383,7 @@ def test_a_dry_run_names_no_verification_of_a_file_without_a_hash(
     )
 
 
-def test_a_dry_run_ends_well_where_storage_fails(
+def test_a_dry_run_succeeds_if_storage_fails(
     run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
 ) -> None:
     files = {f"models/bert/{name}": data for name, data in BERT["v2.0.0"].items()}
