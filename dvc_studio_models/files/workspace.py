@@ -12,9 +12,7 @@ import contextlib
 import logging
 import os
 import posixpath
-import secrets
 import stat
-import unicodedata
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
@@ -176,24 +174,22 @@ class Workspace:
     # Looking
 
     def _is_folding(self, paths: Sequence[str]) -> bool:
-        """Whether the file system takes some of these names for one."""
+        """Check whether the file system takes some of these names for one.
+
+        An existing name is looked up in the other case, so that nothing has to be
+        written. A folder that does not exist yet will be like the one it is made in.
+        """
         if not any(clashes(paths, folding=True)):
             return False
-        probe = f"{HIDDEN}-{secrets.token_hex(8)}-a\u0308"
-        others = (probe.upper(), unicodedata.normalize("NFC", probe))
-        try:
-            # What is still to be made will be as the folder is that it is made in.
-            with (
-                SafeFolders(nearest_existing(self.root)) as tree,
-                tree.open("") as root,
-            ):
-                os.mkdir(probe, dir_fd=root)  # Git shows no empty folder
-                try:
-                    return any(stat_target(other, root) for other in others)
-                finally:
-                    os.rmdir(probe, dir_fd=root)
-        except OSError:  # read-only: then it stays unknown
-            return True
+        folder = nearest_existing(self.root)
+        with disk_errors(folder, action="read"):
+            names = [*folder.iterdir(), folder, *folder.parents]
+            others = (
+                (path, path.with_name(other))
+                for path in names
+                if (other := path.name.swapcase()) != path.name
+            )
+            return next((stat_target(a) == stat_target(b) for a, b in others), True)
 
     def _obstacles(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Find targets that cannot be written here, each with the reason."""

@@ -81,6 +81,10 @@ class GitRegistry:
         """Read a file that Git tracks, see :meth:`RecordReader.read_blob`."""
         return self._records.read_blob(oid)
 
-    def close(self) -> None:
-        """Write the cache."""
-        self._records.close()
+    def close(self, *, save: bool = True) -> None:
+        """Write the cache.
+
+        Args:
+            save: Whether to; no if nothing may change on disk.
+        """
+        self._records.close(save=save)

@@ -116,10 +116,14 @@ class RecordReader:
         found = self._objects.read(oid)
         return found.data if found else None
 
-    def close(self) -> None:
-        """Add what was read to the cache, which others may have written meanwhile."""
+    def close(self, *, save: bool = True) -> None:
+        """Add what was read to the cache, which others may have written meanwhile.
+
+        Args:
+            save: Whether to; no if nothing may change on disk.
+        """
         self._stack.close()
-        if self._new and self._cache:
+        if save and self._new and self._cache:
             records = [*_load(self._cache).items(), *self._new.items()]
             _save(self._cache, dict(records[-CACHED_RECORDS:]))
             self._new = {}

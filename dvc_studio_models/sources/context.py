@@ -79,6 +79,7 @@ class PullContext:
                 use_cache=self._options.cache,
                 wait_for_lock=self._options.wait_for_lock,
                 config=self.settings.dvc_config,
+                read_only=self._options.dry_run,
             )
         return self._stores[key]
 
@@ -94,9 +95,9 @@ class PullContext:
         return self._clones[folder]
 
     def close(self) -> None:
-        """Save what was read of commits, and close DVC's databases."""
+        """Save what was read of commits, but for a dry run; close DVC's databases."""
         if self._registry:
-            self._registry.close()
+            self._registry.close(save=not self._options.dry_run)
         for store in self._stores.values():
             store.close()
 

@@ -46,10 +46,6 @@ class Store(Protocol):
         """Folder for receipts, None where none are kept."""
 
     @property
-    def tag_cache(self) -> Path | None:
-        """File for what was read from Git, None where none is kept."""
-
-    @property
     def needs_second_copy(self) -> bool:
         """Whether a content is in the cache and in the workspace as two files."""
 
@@ -107,6 +103,7 @@ class PlainStore:
     def __init__(self, root: Path) -> None:
         self._own = root / HIDDEN
         self._made: list[Path] = []
+        self._may_remove = False
 
     @property
     def parts(self) -> Path:
@@ -121,17 +118,13 @@ class PlainStore:
         return None
 
     @property
-    def tag_cache(self) -> Path | None:
-        """None is kept."""
-        return None
-
-    @property
     def needs_second_copy(self) -> bool:
         """There is no cache."""
         return False
 
     def sweep(self) -> None:
         """Remove what lies in the hidden folder, if there is one."""
+        self._may_remove = True
         sweep(self._own)
         sweep_parts(self._own / PARTS, self)
 
@@ -189,6 +182,8 @@ class PlainStore:
 
         The folders that were made for it go too, where no file came into them.
         """
+        if not self._may_remove:
+            return
         remove_hidden(self._own / PARTS)
         remove_hidden(self._own)
         with contextlib.suppress(OSError):
@@ -196,6 +191,7 @@ class PlainStore:
                 folder.rmdir()
 
     def _make(self) -> None:
+        self._may_remove = True
         missing = [at for at in self._own.parents if not at.exists()]
         self._made = self._made or missing
         make_hidden_folder(self._own)

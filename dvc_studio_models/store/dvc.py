@@ -41,7 +41,6 @@ from dvc_studio_models.store.objects import (
 )
 from dvc_studio_models.store.project import (
     RECEIPTS,
-    TAG_CACHE,
     open_project,
     own_folder,
     project_around,
@@ -63,6 +62,7 @@ def open_store(
     use_cache: bool = True,
     wait_for_lock: bool = False,
     config: Any = None,
+    read_only: bool = False,
 ) -> Store:
     """Open the store for files that are to lie in ``folder``.
 
@@ -72,6 +72,7 @@ def open_store(
         use_cache: Whether downloaded files are kept in the DVC cache.
         wait_for_lock: Whether to wait for another DVC process without end.
         config: Of some DVC project, see :func:`project.open_project`.
+        read_only: Whether nothing may change on disk.
 
     Raises:
         StudioConfigError: DVC cannot read the project's config.
@@ -81,7 +82,11 @@ def open_store(
     if project is None:
         return PlainStore(root)
     return DvcStore(
-        project, use_cache=use_cache, wait_for_lock=wait_for_lock, config=config
+        project,
+        use_cache=use_cache,
+        wait_for_lock=wait_for_lock,
+        config=config,
+        read_only=read_only,
     )
 
 
@@ -89,12 +94,20 @@ class DvcStore:
     """The cache of a DVC project."""
 
     def __init__(
-        self, root: Path, *, use_cache: bool, wait_for_lock: bool, config: Any = None
+        self,
+        root: Path,
+        *,
+        use_cache: bool,
+        wait_for_lock: bool,
+        config: Any = None,
+        read_only: bool = False,
     ) -> None:
         # DVC finds its databases by the real path, and what is in them too.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        self._repo: Any = open_project(real, config=config, **waiting)
+        self._repo: Any = open_project(
+            real, config=config, read_only=read_only, **waiting
+        )
         self._objects = Objects(self._repo)
         self._use_cache = use_cache
         self._waits = wait_for_lock
@@ -126,11 +139,6 @@ class DvcStore:
     def receipts(self) -> Path | None:
         """In the project's own folder, which Git ignores."""
         return self._own / RECEIPTS
-
-    @property
-    def tag_cache(self) -> Path | None:
-        """Beside the receipts."""
-        return self._own / TAG_CACHE
 
     @functools.cached_property
     def needs_second_copy(self) -> bool:

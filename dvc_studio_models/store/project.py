@@ -10,8 +10,10 @@ import contextlib
 import errno
 import getpass
 import os
+import shutil
 import tempfile
 import weakref
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """What a file system says that will not be written, however much space it has."""
 
 _SITE_CACHE = "DVC_SITE_CACHE_DIR"
+_HASHES = Path("hashes", "local")
+
 TAG_CACHE = "registry.json"
 RECEIPTS = "receipts"
 
@@ -71,13 +75,16 @@ def receipts_folder(folder: Path, root: Path) -> Path | None:
     return project and own_folder(project) / RECEIPTS
 
 
-def open_project(root: Path | str, *, config: Any = None, **options: object) -> Any:
+def open_project(
+    root: Path | str, *, config: Any = None, read_only: bool = False, **options: Any
+) -> Any:
     """Open a DVC project.
 
     Args:
         root: Of the project.
         config: DVC's own object of a config, which is used if it is of this project:
             DVC would parse the same files once more.
+        read_only: Whether nothing may change on disk, see :func:`_read_only`.
         options: Of DVC's own object.
 
     Raises:
@@ -97,6 +104,8 @@ def open_project(root: Path | str, *, config: Any = None, **options: object) -> 
         kind = type("ConfiguredRepo", (Repo,), {"config": config})
     with config_errors(), named_user():
         try:
+            if read_only:
+                kind = _read_only(kind)
             return kind(os.fspath(root), scm=scm, **options)
         except sqlite3.OperationalError as error:
             raise SiteCacheError(_site_cache_of(root), str(error)) from None
@@ -113,7 +122,61 @@ def open_project(root: Path | str, *, config: Any = None, **options: object) -> 
             raise refused(refused_path(error, root), reason) from None
 
 
-def open_project_to_read(root: Path | str, **options: object) -> Any:
+def _read_only(kind: Any) -> Any:
+    """Make a class of DVC projects that write to a temporary folder alone.
+
+    DVC writes to its databases even when it only reads. So it works on a copy of the
+    hashes that it knows; those that it adds are lost.
+    """
+    from dvc.dirs import site_cache_dir
+
+    temporary = tempfile.TemporaryDirectory()
+    site_cache = Path(temporary.name, "site-cache")
+
+    class ReadOnlyRepo(kind):  # type: ignore[misc]  # DVC is untyped
+        @cached_property
+        def _has_databases(self) -> bool:
+            """Without these files DVC would make them to find its databases."""
+            configured = self.config["core"].get("site_cache_dir")
+            repos = Path(site_cache_dir(configured), "repo")
+            return Path(self.dvc_dir, "tmp", "btime").is_file() and repos.is_dir()
+
+        @property
+        def tmp_dir(self) -> str:
+            own = Path(self.dvc_dir, "tmp")
+            return os.fspath(own if self._has_databases else site_cache)
+
+        @property
+        def site_cache_dir(self) -> str:
+            if self._has_databases and not site_cache.exists():
+                _copy_hashes(Path(super().site_cache_dir), site_cache)
+            return os.fspath(site_cache)
+
+        def close(self) -> None:
+            super().close()
+            temporary.cleanup()
+
+    return ReadOnlyRepo
+
+
+def _copy_hashes(source: Path, target: Path) -> None:
+    """Copy DVC's database of hashes, unless it changes just then."""
+    import sqlite3
+
+    folder = target / _HASHES
+    folder.mkdir(parents=True)
+    try:
+        for file in (source / _HASHES).glob("cache.db*"):
+            shutil.copyfile(file, folder / file.name)
+        with contextlib.closing(sqlite3.connect(folder / "cache.db")) as copy:
+            is_whole = copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    except (OSError, sqlite3.Error):
+        is_whole = False
+    if not is_whole:
+        shutil.rmtree(folder)
+
+
+def open_project_to_read(root: Path | str, **options: Any) -> Any:
     """Open a DVC project; where DVC's site cache cannot be written, without it.
 
     Then DVC hashes files anew: what it knows of them is in the site cache.

@@ -334,13 +334,21 @@ def test_names_are_tried_above_a_root_that_is_still_to_be_made(bench: Bench) -> 
     assert list(bench.root.iterdir()) == []
 
 
-def test_names_that_fold_to_one_are_refused_where_it_cannot_be_tried(
-    bench: Bench,
-) -> None:
-    with (
-        frozen(bench.root),
-        pytest.raises(UnsafePathError, match="it is the same file"),
-    ):
+def test_whether_names_fold_is_found_out_without_a_change(bench: Bench) -> None:
+    bench.write("123")
+    before = snapshot(bench.root), bench.root.stat().st_mtime_ns
+
+    with frozen(bench.root):
+        bench.workspace.check(["m/a", "m/A"])
+
+    assert (snapshot(bench.root), bench.root.stat().st_mtime_ns) == before
+
+
+def test_names_that_fold_to_one_are_refused_where_names_fold(bench: Bench) -> None:
+    """A second name for a file looks like a file system without upper case."""
+    (bench.root / "readme").hardlink_to(bench.write("README"))
+
+    with pytest.raises(UnsafePathError, match="it is the same file"):
         bench.workspace.check(["m/a", "m/A"])
 
 

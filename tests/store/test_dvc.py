@@ -740,7 +740,6 @@ def test_a_plain_store_keeps_nothing(plain: Store, tmp_path: Path) -> None:
 
     assert plain.size_of(md5(CONTENT)) is None
     assert plain.receipts is None
-    assert plain.tag_cache is None
 
 
 def test_a_plain_store_leaves_only_what_was_placed(tmp_path: Path) -> None:
