@@ -1,4 +1,4 @@
-"""No test sees its user's world, and what is made once for many tests sees none too."""
+"""Tests and shared fixtures never see the user's own settings and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may type as a model's name, and what a signed URL tells."""
+"""Names of models as users type them, and the hashes in signed URLs."""
 
 from __future__ import annotations
 

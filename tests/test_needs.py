@@ -1,4 +1,4 @@
-"""What a test does not find fails it in CI."""
+"""A missing program or package fails a test in CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is built, what it installs, what it leaves behind, and what breaks with it."""
+"""The wheel and sdist: their content, installing, uninstalling, and broken installs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARNING = "WARNING: going on without the commands of dvc-studio-models: "
 
 
 def build(source: Path, target: Path) -> dict[str, Path]:
-    """Build wheel and sdist of ``source`` with the backend that pip would call."""
+    """Build wheel and sdist of ``source`` with the backend that pip calls."""
     target.mkdir()
     made = run(
         sys.executable,
@@ -45,7 +45,7 @@ def build(source: Path, target: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is built, so that a test may change it."""
+    """A copy of the sources, which a test may change."""
     copy = tmp_path_factory.mktemp("source")
     for name in (*PACKAGES, PTH, "pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).is_dir():
@@ -68,7 +68,7 @@ def environment(tmp_path: Path) -> Environment:
 
 @pytest.fixture
 def unpacked(environment: Environment, built: dict[str, Path]) -> Environment:
-    """An environment with the wheel's files in it, to be broken."""
+    """An environment with the wheel's files, which a test may break."""
     unpack(built["wheel"], environment)
     return environment
 
@@ -202,7 +202,7 @@ def assert_dvc_goes_on(environment: Environment, reason: str) -> None:
 def with_start(
     source: Path, environment: Environment, tmp_path: Path
 ) -> tuple[Environment, str]:
-    """The variant for PEP 829: a ``.start`` file beside the ``.pth`` of its name."""
+    """The variant for PEP 829: a ``.start`` file next to the ``.pth`` file."""
     variant = shutil.copytree(source, tmp_path / "variant")
     (variant / START).write_text("_dvc_studio_models_startup:start\n")
     settings = (variant / "pyproject.toml").read_text()

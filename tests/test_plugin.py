@@ -1,4 +1,4 @@
-"""How ``dvc`` learns of our command, and that nobody else notices."""
+"""How the command is added to ``dvc``, without an effect on other programs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def python(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def distribute(folder: Path, module: str, text: str | None) -> str:
-    """Make a distribution with one command, and give the folder for PYTHONPATH."""
+    """Create a distribution with one command; return the folder for PYTHONPATH."""
     metadata = folder / f"{module}-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Name: {module}\nVersion: 1.0\n")
@@ -234,7 +234,7 @@ def test_a_broken_command_is_left_out_with_one_warning(
 
 
 def fake_dvc(folder: Path, parser: str) -> str:
-    """Make a package ``dvc`` that goes before the real one in PYTHONPATH."""
+    """Create a package ``dvc`` that comes before the real one in PYTHONPATH."""
     (folder / "dvc" / "cli").mkdir(parents=True)
     (folder / "dvc" / "__init__.py").touch()
     (folder / "dvc" / "cli" / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""What the README says of the command line is what the command line says."""
+"""The help texts in the README equal those of the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELP = re.compile(r"<!-- help: (.+) -->\n```text\n(.*?)```\n<!-- end of help -->
 
 
 def flat(text: str) -> str:
-    """Level what Python's versions lay out differently."""
+    """Replace layout that differs between versions of Python."""
     once = re.sub(r"(-[\w-]+) (<\w+>), (--[\w-]+) \2", r"\1, \3 \2", text)
     return " ".join(once.split())
 

@@ -1,4 +1,4 @@
-"""``docs/reliability.md`` is about the tests that there are."""
+"""``docs/reliability.md`` lists the tests that exist."""
 
 from __future__ import annotations
 

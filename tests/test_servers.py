@@ -1,4 +1,4 @@
-"""The servers that other tests rely on do what they are told, and nothing else."""
+"""The servers for tests behave exactly as configured."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def session() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def url(file_server: FileServer) -> str:
-    """Where the server keeps CONTENT."""
+    """The URL of CONTENT on the server."""
     return file_server.url(file_server.store(CONTENT))
 
 
@@ -691,13 +691,13 @@ def test_the_clock_may_be_wrong(session: requests.Session) -> None:
 
 @pytest.fixture
 def store(file_server: FileServer) -> FileServer:
-    """A store that wants signed links."""
+    """A server that requires signed links."""
     file_server.behaviour = Behaviour(signature_required=True)
     return file_server
 
 
 def get_untouched(link: str, *headers: str) -> bytes:
-    """Send the link as it is: ``requests`` would quote it anew."""
+    """Send the link unchanged; ``requests`` would quote it again."""
     port = int(link.split(":")[2].split("/", maxsplit=1)[0])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
         ask(sock, link, "Connection: close", *headers)

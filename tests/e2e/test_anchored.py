@@ -1,4 +1,4 @@
-"""Git's word before the first byte, and what ``dvc`` itself knows after a pull."""
+"""Checks against Git before the download, and the state of ``dvc`` after a pull."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = b"what Git never saw"
 
 
 def bert(**changes: bytes | None) -> dict[str, bytes]:
-    """Give the second version's files, some of them changed, or left out."""
+    """Return the files of the second version, with some changed or left out."""
     files = {
         **BERT["v2.0.0"],
         **{f"{name}.json": data for name, data in changes.items()},
@@ -103,7 +103,7 @@ def test_an_object_that_was_pulled_is_known_again_though_its_link_tells_no_hash(
     tags: str,
     vouches: str,
 ) -> None:
-    """As on a cloud-versioned remote."""
+    """This happens on cloud-versioned remotes."""
     env, names = studio.environ, list(BERT["v2.0.0"])
     if tags == "old":
         git(clone, "tag", "--delete", "bert@v2.0.0")

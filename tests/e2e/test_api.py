@@ -1,4 +1,4 @@
-"""The Python interface against a real server."""
+"""The Python API with a real server."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_threads_pull_different_models_at_the_same_time(clone: Path) -> None:
 
 @pytest.mark.usefixtures("settings")
 def test_threads_that_pull_the_same_model_never_mix(clone: Path) -> None:
-    """The first to place wins; who planned before that is told to pull again."""
+    """The first pull to place files wins; the others fail and ask to pull again."""
     versions = ["v1.0.0", "v2.0.0"] * 2
 
     with ThreadPoolExecutor(len(versions)) as pool:

@@ -1,4 +1,4 @@
-"""The examples for CI and for pre-commit, run as those would run them."""
+"""The examples for CI and pre-commit, run as CI and pre-commit run them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""File systems of clusters, which lack what others have: flushes, locks.
+"""File systems of clusters, which do not support flushes or locks.
 
-strace answers in their place, and says so to the very calls of a whole ``dvc``.
+strace injects their errors into the system calls of ``dvc``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HINT = ("config", "core.hardlink_lock", "true")
 
 @pytest.fixture
 def run_without(clone: Path, registry: Registry, tmp_path: Path) -> Callable[..., Done]:
-    """Run ``dvc`` in the clone where a system call answers with an error."""
+    """Run ``dvc`` in the clone, where a system call returns an error."""
     need_program("strace")
 
     def run(call: str, error: str, *args: str) -> Done:

@@ -1,7 +1,7 @@
-"""Containers: a user without a name, folders and caches that are another's.
+"""Containers: a user without a name, and folders and caches of other users.
 
-Each command runs as a user whom the password file does not know, and who has no rights
-but those that the modes of files give.
+Each command runs as a user who is not in the password file and has only the rights that
+the modes of files grant.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def as_stranger(clone: Path, registry: Registry) -> RunAsStranger:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Path:
-    """A folder that nobody but root can write."""
+    """A folder that only root can write to."""
     folder = tmp_path / "of-another"
     folder.mkdir(mode=READ_ONLY)
     return folder
@@ -78,7 +78,7 @@ def read_only(tmp_path: Path) -> Path:
 
 
 def of_another(clone: Path) -> Path:
-    """Give a clone to another user, with all that is in it."""
+    """Change the owner of a clone and all its files to another user."""
     for path in (clone, *clone.rglob("*")):
         give_away(path)
     return clone
@@ -235,7 +235,7 @@ def use_cache(run_dvc: RunDvc, clone: Path, cache: Path, types: str = "copy") ->
 
 
 def seal(folder: Path) -> None:
-    """Let nobody write a cache any more."""
+    """Make a cache read-only."""
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir():
             path.chmod(READ_ONLY)

@@ -1,4 +1,4 @@
-"""Where the cache can only be copied from: one part for it, one for the workspace."""
+"""A cache without links: one part for the cache, one for the workspace."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_wrong_bytes_leave_neither_part_nor_copy(
 
 
 def stall_near_the_end(exchange: Exchange) -> Behaviour | None:
-    """Keep a pull where it copies what it has."""
+    """Stall a pull near its end, while it copies the downloaded bytes."""
     _, last = exchange.byte_range or (None, None)
     return Behaviour(stall_after=0) if last and last > 100 << 20 else None
 

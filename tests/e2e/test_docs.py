@@ -1,7 +1,7 @@
-"""Every command that README.md and docs/ show, run as a reader would, page by page.
+"""Runs every command in README.md and docs/, page by page.
 
-A block begins with ```console; its lines with ``$ `` are commands, the others what they
-print, where the block shows anything. ``# exits with N`` at a command's end says so.
+In a ```console block, lines with ``$ `` are commands and the other lines their output,
+which may be left out. A command may end in ``# exits with N``.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def commands(page: Path) -> Iterator[Command]:
 
 
 def cut(part: str) -> Command:
-    """Cut a command, which a backslash continues, from what it prints."""
+    """Split a command, which may be continued by a backslash, from its output."""
     lines = part.splitlines(keepends=True)
     end = next(n for n, line in enumerate(lines, 1) if not line.endswith("\\\n"))
     return Command("".join(lines[:end]).rstrip("\n"), "".join(lines[end:]))
@@ -93,7 +93,7 @@ def cut(part: str) -> Command:
 
 @pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """Serve the project under the name that the pages give it."""
+    """Serve the project under the name in the pages."""
     folder = tmp_path_factory.mktemp("acme")
     project = copy_project(
         tmp_path_factory.getbasetemp() / "template", folder / "project"
@@ -105,7 +105,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture
 def reader(acme: Registry, tmp_path: Path) -> Path:
-    """A clone, with the examples beside it that the pages link to."""
+    """A clone that contains the examples which the pages link to."""
     clone = acme.project.clone(tmp_path / "clone", origin=ORIGIN)
     shutil.copytree(ROOT / "examples", clone / "examples")
     (clone / ".dvc/config.local").write_text(
@@ -117,7 +117,7 @@ def reader(acme: Registry, tmp_path: Path) -> Path:
 def run(
     page: list[Command], folder: Path, env: dict[str, str]
 ) -> list[tuple[int, str]]:
-    """Run all commands in one shell; give each one's exit code and output."""
+    """Run all commands in one shell; return the exit code and output of each."""
     mark = "=-=-="
     lines = [f"{command.text}\nprintf '\\n%s\\n' \"{mark} $?\"\n" for command in page]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -136,7 +136,7 @@ def run(
 
 
 def level(text: str) -> list[str]:
-    """Level what differs from run to run."""
+    """Replace values that differ between runs."""
     for pattern, word in VOLATILE:
         text = re.sub(pattern, word, text)
     return [line.strip() for line in text.splitlines() if line.strip()]
@@ -179,7 +179,7 @@ GAP = "..."
 
 
 def said_by_the_code() -> str:
-    """Give every text of the package; what is filled in at run time is a gap."""
+    """Return all strings of the package; values filled in at run time are gaps."""
     texts = []
     for path in (ROOT / "dvc_studio_models").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -1,4 +1,4 @@
-"""A file with ``isexec``: after a pull as ``dvc checkout`` leaves it."""
+"""Files with ``isexec`` are executable after a pull, as after ``dvc checkout``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, through the real executable: codes, signals, secrets."""
+"""Faults with the real executable: exit codes, signals, secrets."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ REMOTE_PASSWORD = "PASSWORD-OF-THE-REMOTE"
 
 @pytest.fixture
 def clone(tmp_path: Path, run_dvc: RunDvc) -> Path:
-    """An empty DVC project whose remote's URL holds a password."""
+    """An empty DVC project whose Git remote's URL contains a password."""
     folder = tmp_path / "clone"
     folder.mkdir()
     git(folder, "init", "--quiet")
@@ -72,7 +72,7 @@ def offer(studio: StudioServer, files: FileServer, content: bytes) -> None:
 
 
 def leaks(folder: Path, output: str) -> set[str]:
-    """Find planted secrets in what was printed, in all files and their names."""
+    """Find planted secrets in the output, in all files and in their names."""
     secrets = {*PLANTED_SECRETS, PLANTED_TOKEN, REMOTE_PASSWORD}
     texts = [output]
     for path in folder.rglob("*"):
@@ -194,7 +194,7 @@ def test_without_verbose_an_error_has_no_traceback(
 def start_pull(
     clone: Path, studio: StudioServer, *options: str
 ) -> subprocess.Popen[str]:
-    """Start a pull that signals reach as from a terminal."""
+    """Start a pull that receives signals as from a terminal."""
     return subprocess.Popen(
         [DVC, "models", "pull", "churn", *options],
         cwd=clone,

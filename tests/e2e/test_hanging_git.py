@@ -1,4 +1,4 @@
-"""Git that does not answer: every command still ends, by itself or when told to."""
+"""Git does not respond: every command still ends, by itself or after a signal."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 @pytest.fixture
 def pids(tmp_path: Path) -> Path:
-    """A file for the ids of what hangs."""
+    """A file for the IDs of hanging processes."""
     return tmp_path / "pids"
 
 
 def hang(
     folder: Path, patch: pytest.MonkeyPatch, pids: Path, how: str, *, calls: str
 ) -> None:
-    """Let some calls of Git hang; ``calls`` is a pattern of the shell."""
+    """Make some calls of Git hang; ``calls`` is a shell pattern."""
     count = "" if calls == EVERY_CALL else '[ $(wc -l < "$CALLS") -gt 1 ] &&'
     stand_before_git(
         folder / "bin",
@@ -72,7 +72,7 @@ def hang(
 
 @contextlib.contextmanager
 def running(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
-    """Run ``dvc`` in the foreground, as a shell does that a user sits before."""
+    """Run ``dvc`` in the foreground, as an interactive shell does."""
     with subprocess.Popen(
         [DVC, *args],
         cwd=folder,
@@ -91,7 +91,7 @@ def running(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until something hangs."""
+    """Wait until a process hangs."""
     end = time.monotonic() + 30
     while not path.exists() or not path.read_text():
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -101,7 +101,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def left(pids: Path) -> list[int]:
-    """List what is still alive a moment later, of what hung."""
+    """List the processes that hung and are still alive a moment later."""
     ids = [int(line) for line in pids.read_text().split()]
     end = time.monotonic() + 2
     while alive := [pid for pid in ids if psutil.pid_exists(pid)]:

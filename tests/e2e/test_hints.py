@@ -38,7 +38,7 @@ _COMMAND = re.compile(r"'((?:git|dvc|gto) .*)'")
 
 @dataclass(frozen=True)
 class User:
-    """Who pulls in a clone whose Git remote can be fetched from."""
+    """A user who pulls in a clone with a working Git remote."""
 
     project: Project
     clone: Path
@@ -68,7 +68,7 @@ class User:
         )
 
     def run(self, command: str, cwd: Path | None = None, **env: str) -> str:
-        """Run a command as it was printed; it must succeed."""
+        """Run a command as printed; it must succeed."""
         path = f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-c", command],
@@ -211,7 +211,7 @@ def test_a_stage_on_a_commit_without_a_version_is_registered(user: User) -> None
 
 
 def folder_of_both(user: User) -> None:
-    """Register a folder of which Git keeps a file."""
+    """Register a folder with one file stored in Git."""
     repo = user.project.repo
     write(repo, {"both/it's [a].json": b"{}\n", "both/w.bin": b"weights"})
     release(user.project, {"artifacts": {"both": {"path": "both"}}}, "both/w.bin")
@@ -318,7 +318,7 @@ def test_a_repo_that_no_git_remote_tells(user: User, way: str) -> None:
 
 
 def _last(text: str) -> str:
-    """Give the last thing that is quoted in a message."""
+    """Return the last quoted text in a message."""
     return "'" + text.rstrip().rpartition(" '")[2]
 
 

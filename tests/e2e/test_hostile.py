@@ -1,7 +1,7 @@
-"""Whatever a server says: the right bytes, or a clear error with nothing written.
+"""For any response: the correct bytes, or a clear error with nothing written.
 
-Each case is pulled twice through ``dvc``: as a user does, for the exit code and the
-sentence, and with ``-vv``, for the secrets that may be in no output, file or name.
+``dvc`` pulls each case twice: once as a user does, to check the exit code and message,
+and once with ``-vv``, to check that no output, file or file name contains a secret.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ SECRETS = {*PLANTED_SECRETS, PLANTED_TOKEN, PASSWORD, USERINFO, PROXY_PASSWORD}
 
 @dataclass(frozen=True)
 class Done:
-    """How a pull ended."""
+    """The result of a pull."""
 
     code: int | None
     output: str
@@ -73,7 +73,7 @@ class Done:
 
     @property
     def files(self) -> set[str]:
-        """What lies in the clone besides Git's and DVC's."""
+        """Files in the clone that do not belong to Git or DVC."""
         return {
             str(path.relative_to(self.clone))
             for path in self.clone.rglob("*")
@@ -82,7 +82,7 @@ class Done:
 
 
 class Bench:
-    """Clones to pull into, and the servers that they are told of."""
+    """Clones to pull into, and the servers that they use."""
 
     def __init__(self, folder: Path, dvc: Warm, template: Path) -> None:
         self._folder = folder
@@ -125,7 +125,7 @@ class Bench:
 
 
 class Watch:
-    """Looks at the arguments of all that a process began, over and over."""
+    """Repeatedly checks the arguments of a process and all its children."""
 
     def __init__(self, process: int) -> None:
         self._process = psutil.Process(process)
@@ -167,7 +167,7 @@ def test_the_watch_sees_what_a_process_began_and_nothing_of_others(
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory, warm_dvc: Warm) -> Path:
-    """A DVC project whose Git remote's URL holds a password."""
+    """A DVC project whose Git remote's URL contains a password."""
     folder = tmp_path_factory.mktemp("template")
     clone = folder / "clone"
     clone.mkdir()
@@ -195,7 +195,7 @@ def bench(
 
 
 def leaks(folder: Path, output: str) -> set[str]:
-    """Find secrets in what was printed, in all files of a folder and their names."""
+    """Find secrets in the output, in all files of a folder and in their names."""
     texts = [output]
     for path in folder.rglob("*"):
         texts.append(path.as_posix())
@@ -214,7 +214,7 @@ def check(
     sentence: str,
     record: Callable[[str, object], None],
 ) -> None:
-    """Pull twice, and see how it ends."""
+    """Pull twice, and check the results."""
     for options in ((), ("-vv",)):
         arrange(bench)
         done = bench.pull(*options)
@@ -658,7 +658,7 @@ def test_a_stage_that_moves_while_links_are_renewed_is_an_error(
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk the causes of an error, those that are suppressed too."""
+    """Yield the causes of an error, including suppressed ones."""
     waiting = [error]
     while waiting:
         if (found := waiting.pop()) is not None:

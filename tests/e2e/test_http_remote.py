@@ -1,4 +1,4 @@
-"""``--source remote`` over HTTP: DVC's own client, and what it says when it fails."""
+"""``--source remote`` over HTTP: DVC's own client and its errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PULL = ("models", "pull", "--source", "remote")
 
 @pytest.fixture
 def clone(served_project: Project, file_server: FileServer, tmp_path: Path) -> Path:
-    """A clone whose DVC remote is an HTTP server with a user and a password."""
+    """A clone whose DVC remote is an HTTP server with a user name and password."""
     for path in (served_project.storage / "files").rglob("*"):
         if path.is_file():
             inner = path.relative_to(served_project.storage).as_posix()

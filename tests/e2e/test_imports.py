@@ -1,4 +1,4 @@
-"""Models that ``dvc import`` and ``dvc import-url`` brought from elsewhere."""
+"""Models that come from ``dvc import`` and ``dvc import-url``."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ artifacts:
 
 @dataclass(frozen=True)
 class Zoo:
-    """A repo that others import from, and a project whose models came from it."""
+    """A source repo, and a project that imports its models from it."""
 
     source: Project
     project: Project
     run_dvc: RunDvc
 
     def imported(self, url: str, *models: tuple[str, str], options: str = "") -> None:
-        """Import, commit, and register everything as v1.0.0."""
+        """Import everything, commit it, and register it as v1.0.0."""
         write(self.project.repo, {"dvc.yaml": DVC_YAML, "models/.keep": b""})
         for path, out in models:
             done = self.run_dvc(
@@ -78,7 +78,7 @@ class Zoo:
             self.project.tag(f"{name}@v1.0.0")
 
     def clone(self, to: Path) -> Path:
-        """Clone, without a cache, and with a home that knows nothing of the zoo."""
+        """Clone without a cache, with a home folder without settings for the source."""
         return self.project.clone(to)
 
 
@@ -385,7 +385,7 @@ def test_a_config_that_names_programs_is_refused(
 
 @dataclass(frozen=True)
 class Silent:
-    """A server that accepts and never answers."""
+    """A server that accepts connections and never responds."""
 
     port: int
     came: threading.Event

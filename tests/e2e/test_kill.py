@@ -1,10 +1,10 @@
-"""A pull that is killed at a file-system call, any of them, and the one after it.
+"""A pull that is killed at any file-system call, and the pull after it.
 
-strace counts the calls of a whole pull, then kills further pulls on entering the n-th.
-After each kill every target is its old content or its new one, Git sees nothing that is
-no target, and what the cache holds for whole is; the next pull ends well and leaves no
-trace of the first. Some of the points are tried; all of them (some 700, ten minutes)
-with ``KILL_ALL=1`` in the environment.
+strace counts the calls of a whole pull, then kills further pulls at the start of the
+n-th call. After each kill, every target has its old or its new content, Git shows no
+files but the targets, and every object in the cache is complete. The next pull succeeds
+and leaves no temporary files. With ``KILL_ALL=1`` in the environment, all points are tested
+(about 700, ten minutes); otherwise only some.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def dvc(warm_dvc: Warm) -> Warm:
 
 
 class World:
-    """A clone that can be put back to what it was, with all that DVC keeps of it."""
+    """A clone that can be reset, with DVC's files about it."""
 
     def __init__(
         self, folder: Path, dvc: Warm, kind: Kind, env: dict[str, str]
@@ -136,7 +136,7 @@ class World:
         return self.run("models", "pull", "m", *self._kind.options)
 
     def traced(self, *options: str) -> list[tuple[str, str, str]]:
-        """Pull under strace, and tell process, call and arguments of each call."""
+        """Pull under strace; return process, call and arguments of each call."""
         self._dvc.run(
             *("models", "pull", "m", *self._kind.options),
             cwd=self.clone,
@@ -156,7 +156,7 @@ class World:
         subprocess.run(["cp", "-a", "kept", "world"], cwd=self._folder, check=True)
 
     def files(self) -> set[str]:
-        """Tell all files of the clone that are not Git's."""
+        """Return all files of the clone that are not Git's."""
         return {
             str(path.relative_to(self.clone))
             for path in self.clone.rglob("*")
@@ -192,7 +192,7 @@ class World:
         return states.pop() if len(states) == 1 else "between"
 
     def check_done(self, expected: set[str]) -> None:
-        """Check that a pull did all of its work, and left nothing else."""
+        """Check that a pull did all its work and left no other files."""
         self.check_whole()
         for path, content in NEW.items():
             assert (self.clone / path).read_bytes() == content
@@ -207,7 +207,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def points(calls: list[tuple[str, str, str]], clone: Path) -> list[tuple[str, int]]:
-    """Tell at which calls to kill: strace counts those of each thread apart."""
+    """Return the calls at which to kill; strace counts the calls of each thread."""
     counts: Counter[tuple[str, str]] = Counter()
     found = {}
     for process, call, arguments in calls:
@@ -219,7 +219,7 @@ def points(calls: list[tuple[str, str, str]], clone: Path) -> list[tuple[str, in
 
 
 def sample(every: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
-    """Choose some points, from the first to the last."""
+    """Select some points, from the first to the last."""
     if not count or count >= len(every):
         return every
     return [every[at * (len(every) - 1) // (count - 1)] for at in range(count)]

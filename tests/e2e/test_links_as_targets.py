@@ -1,4 +1,4 @@
-"""Targets that are links: what counts is the content behind them."""
+"""Targets that are links: the content of the linked file counts."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FRAUD_PATH = "services/fraud/model.bin"
 
 
 def rows(table: str) -> list[list[str]]:
-    """Split a table of DVC's at its columns, which two spaces part."""
+    """Split a table of DVC's into columns, which are separated by two spaces."""
     return [
         [cell.strip() for cell in line.split("  ") if cell.strip()]
         for line in table.splitlines()
@@ -198,7 +198,7 @@ def test_on_a_terminal_each_stage_has_a_line(clone: Path) -> None:
 
 
 def test_list_needs_no_network_at_all(run_dvc: RunDvc, clone: Path) -> None:
-    """A proxy where nobody answers, and a Studio that no name server knows."""
+    """The proxy does not respond, and Studio's host name is unknown."""
     env = {
         "DVC_STUDIO_URL": "https://studio.invalid",
         "https_proxy": "http://127.0.0.1:1",
@@ -339,7 +339,7 @@ def test_status_where_nothing_was_pulled_is_about_all_models(
 def test_status_compares_two_models_of_one_path(
     run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
 ) -> None:
-    """As after an artifact was renamed."""
+    """This happens when an artifact is renamed."""
     project, env = own_registry.project, own_registry.environ
     dvc_yaml = project.repo / "dvc.yaml"
     dvc_yaml.write_text(dvc_yaml.read_text().replace("churn:", "attrition:"))

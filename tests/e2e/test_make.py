@@ -1,4 +1,4 @@
-"""``examples/Makefile``: built once, left alone, built again when the stage moves."""
+"""``examples/Makefile``: builds once, then builds again only if the stage moves."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def release(
     folder: str = "",
     commit: bool = True,
 ) -> None:
-    """Write ``dvc.yaml``, add what is tracked, push; commit."""
+    """Write ``dvc.yaml``, add the tracked paths, push and commit."""
     from dvc.repo import Repo
 
     place = project.repo / folder
@@ -213,7 +213,7 @@ def release(
 def pulled_everywhere(
     run_dvc: RunDvc, project: Project, names: list[str]
 ) -> dict[str, bytes]:
-    """Pull from the remote, the cache and a server; give what each time was there."""
+    """Pull from the remote, the cache and a server; return the files of each pull."""
     clone = point_at(project.clone(project.root.parent / "clone"), project)
     with serving(project.repo, no_auth=True) as url:
         env = {"DVC_STUDIO_URL": url, "DVC_STUDIO_TOKEN": TOKEN}

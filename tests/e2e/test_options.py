@@ -1,4 +1,4 @@
-"""The options of ``dvc models pull`` that choose files, or ask instead of pulling."""
+"""The options of ``dvc models pull`` that select files, or only show information."""
 
 from __future__ import annotations
 

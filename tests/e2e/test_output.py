@@ -1,4 +1,4 @@
-"""What people and logs see while bytes arrive: a bar on a terminal, lines elsewhere."""
+"""The progress of a download: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def environ(studio: StudioServer, file_server: FileServer) -> dict[str, str]:
 
 
 def take(file_server: FileServer, seconds: float) -> None:
-    """Let the download last that long."""
+    """Make the download take some seconds."""
     file_server.behaviour = Behaviour(bytes_per_s=int(len(CONTENT) / seconds))
 
 

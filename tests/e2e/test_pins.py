@@ -1,4 +1,4 @@
-"""``--lock``, ``--locked`` and what ``dvc models status`` says of ``models.lock``."""
+"""``--lock``, ``--locked``, and ``dvc models status`` with ``models.lock``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def md5(content: bytes) -> str:
 
 
 def move(project: Project, tag: str, to: str) -> None:
-    """Let a tag name another commit than it did."""
+    """Move a tag to another commit."""
     commit = project.commit(to)
     git(project.repo, "tag", "--delete", tag)
     project.tag(tag, commit)
@@ -39,7 +39,7 @@ def move(project: Project, tag: str, to: str) -> None:
 
 @pytest.fixture
 def locked(run_dvc: RunDvc, own_registry: Registry, tmp_path: Path) -> Path:
-    """A clone without cache and models, whose lock says that churn#dev is v1.0.0."""
+    """A clone without cache and models, whose lock file has churn#dev as v1.0.0."""
     clone = own_registry.project.clone(tmp_path / "first")
     done = run_dvc(
         "models", "pull", "churn#dev", "--lock", cwd=clone, env=own_registry.environ
@@ -282,7 +282,7 @@ def test_other_content_under_a_locked_version_is_told_and_changes_nothing(
 def test_a_lock_that_git_denies_is_an_integrity_error(
     run_dvc: RunDvc, own_registry: Registry, locked: Path
 ) -> None:
-    """Studio and the lock agree on a content that the locked commit never had."""
+    """Studio and the lock file have a content that the locked commit never had."""
     move(own_registry.project, "churn@v1.0.0", "churn@v2.0.0")
     file = locked / "models.lock"
     old, new = md5(CHURN["v1.0.0"]), md5(CHURN["v2.0.0"])
@@ -420,7 +420,7 @@ def test_a_lock_file_is_enough_outside_of_a_clone(
 def test_two_pulls_at_once_lose_no_pin(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
-    """As ``make -j`` does."""
+    """``make -j`` does this."""
     with ThreadPoolExecutor() as pool:
         pulls = [
             pool.submit(
@@ -439,7 +439,7 @@ def test_two_pulls_at_once_lose_no_pin(
 def test_a_lock_file_is_written_while_no_other_dvc_command_runs(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
-    """Else two pulls at once could each lose the other's pin."""
+    """Otherwise two concurrent pulls could lose each other's pins."""
     run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
     with lock_held(clone):
         done = run_dvc(

@@ -1,4 +1,4 @@
-"""What tests start ends with them, also where they fail."""
+"""Processes of tests end with the tests, even if they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that a repository's own config names are never run by a read of it."""
+"""Reading a repository never runs programs that its own config names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Path:
-    """A program that leaves a mark beside it when it runs, with its name."""
+    """A program that creates a file next to it when it runs."""
     path = tmp_path / "trap"
     path.write_text(f"#!/bin/sh\necho \"$0 $*\" >> '{tmp_path}/ran'\nexit 1\n")
     path.chmod(0o755)
@@ -139,7 +139,7 @@ WAYS: dict[str, Callable[[Path, Path], None]] = {
 
 
 def partial(project: Project, to: Path) -> Path:
-    """Clone without the blobs of v1.0.0, which a pull of it has to read."""
+    """Clone without the blobs of v1.0.0, which a pull of v1.0.0 must read."""
     git(project.repo, "config", "uploadpack.allowFilter", "true")
     allow = ("-c", "protocol.file.allow=always")
     url = project.repo.resolve().as_uri()

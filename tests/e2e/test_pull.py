@@ -1,4 +1,4 @@
-"""``dvc models pull`` as users run it: the real executable against a real server."""
+"""``dvc models pull`` as users run it: the real executable with a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs that name a DVC remote of their own, in a project without a default one."""
+"""Outputs with their own DVC remote, in a project without a default remote."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ REMOTES = {
 
 @pytest.fixture
 def project(tmp_path: Path, run_dvc: RunDvc) -> Project:
-    """Models at three remotes, of which none is the default one."""
+    """Models on three remotes, none of which is the default remote."""
     project = init_project(tmp_path / "project")
     lines = "".join(
         f"['remote \"{name}\"']\n    url = {tmp_path}/{name}\n" for name in "abc"

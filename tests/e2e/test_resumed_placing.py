@@ -1,4 +1,4 @@
-"""Without the cache, too, a pull that fails at the end does not download twice."""
+"""A pull without a cache that fails while placing files does not download twice."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def take_target_away(root: Path) -> None:
 
 
 def make_parent(root: Path) -> None:
-    """Refuse the last file, when the others are placed already."""
+    """Make the last file fail, after the others are placed."""
     root.mkdir(exist_ok=True)
     (root / "other").write_bytes(b"mine")
 

@@ -1,4 +1,4 @@
-"""``docs/self-hosting.md`` is true: its lines are run, by who it is written for."""
+"""Runs the commands and configurations in ``docs/self-hosting.md``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVE = re.compile(r"dvc models serve( .*)?")
 
 
 def block(name: str) -> str:
-    """Give the code block below the marker of that name."""
+    """Return the code block below the marker ``name``."""
     (found,) = re.findall(rf"<!-- {name} -->\n```\w+\n(.*?)```\n", PAGE, re.S)
     return found
 
@@ -104,7 +104,7 @@ def test_models_are_pulled_through_the_nginx_of_the_page(
 
 
 def commands() -> list[list[str]]:
-    """Give every command line of the page that starts the server."""
+    """Return every command line of the page that starts the server."""
     container = block("container")
     parts = [
         json.loads(part) for part in re.findall(r"^\w+ (\[.*\])$", container, re.M)

@@ -1,6 +1,6 @@
-"""Models that are not one output of DVC: a file in a folder, a folder with Git's files.
+"""Models that are not one DVC output: a file in a folder, a folder with files in Git.
 
-``shapes`` is a project with both, each in two versions, behind ``dvc models serve``.
+``shapes`` is a project with both, each in two versions, served by ``dvc models serve``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BEST, EPOCH = "run/ckpt/best.ckpt", "run/ckpt/epoch"
 
 
 def bert_of(version: str) -> dict[str, bytes]:
-    """What is in the folder of ``bert``, wherever it is kept."""
+    """Return the files in the folder of ``bert``, from Git and DVC."""
     return {
         "config.json": CONFIG[version],
         "nested/run.sh": b"#!/bin/sh\n",
@@ -77,13 +77,13 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture
 def clone(shapes: Registry, tmp_path: Path) -> Path:
-    """A clone without a cache, whose DVC remote is out of reach."""
+    """A clone without a cache, whose DVC remote is unreachable."""
     return shapes.project.clone(tmp_path / "far" / "clone")
 
 
 @pytest.fixture
 def near(shapes: Registry, tmp_path: Path) -> Path:
-    """A clone without a cache that reaches the DVC remote."""
+    """A clone without a cache, whose DVC remote is reachable."""
     return point_at(shapes.project, shapes.project.clone(tmp_path / "near"))
 
 
@@ -95,7 +95,7 @@ def point_at(project: Project, clone: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Read a model's folder, without the files of Git's and DVC's own."""
+    """Read a model's folder, without Git's and DVC's own files."""
     own = (".gitignore", ".dvc")
     return {p: c for p, c in read_tree(folder).items() if not p.endswith(own)}
 
@@ -503,7 +503,7 @@ def test_a_broken_file_of_parameters_is_no_part_of_a_model(
 def test_list_works_in_a_sparse_and_partial_clone(
     run_dvc: RunDvc, shapes: Registry, tmp_path: Path, *, reachable: bool
 ) -> None:
-    """Git fetches even the ``.gitignore`` files of folders that are not checked out."""
+    """Git also fetches the ``.gitignore`` files of folders that are not checked out."""
     source = shapes.project.repo
     git(source, "config", "uploadpack.allowFilter", "true")
     options = ("--filter=blob:none", "--sparse")

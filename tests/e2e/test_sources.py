@@ -1,4 +1,4 @@
-"""``--source remote|cache``, offline, and what an error of Studio's says of them."""
+"""``--source remote|cache``, offline, and the hints about them in Studio's errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stored(project: Project, content: bytes) -> Path:
 
 @pytest.fixture
 def clone(served_project: Project, tmp_path: Path) -> Path:
-    """A clone with tags, and neither Git remote nor token."""
+    """A clone with tags, without a Git remote and without a token."""
     clone = served_project.clone(tmp_path / "clone")
     point_at(clone, served_project)
     git(clone, "remote", "remove", "origin")
@@ -43,7 +43,7 @@ def clone(served_project: Project, tmp_path: Path) -> Path:
 
 
 def point_at(clone: Path, project: Project) -> None:
-    """Let the clone find the project's storage, as a user's config.local does."""
+    """Configure the project's storage in the clone's config.local."""
     (clone / ".dvc/config.local").write_text(
         f"['remote \"storage\"']\n    url = {project.storage}\n"
     )
@@ -151,7 +151,7 @@ def test_what_the_remote_lacks_or_has_damaged_is_told(
 def test_a_damaged_object_stays_until_the_remote_has_delivered(
     run_dvc: RunDvc, own_registry: Registry, tmp_path: Path, content: bytes | None
 ) -> None:
-    """It may be all there is of an edit that was made through a link."""
+    """It may be the only copy of an edit that was made through a link."""
     project = own_registry.project
     clone = project.clone(tmp_path / "clone")
     point_at(clone, project)
@@ -179,7 +179,7 @@ def test_a_damaged_object_stays_until_the_remote_has_delivered(
 
 @pytest.fixture
 def kept_elsewhere(own_registry: Registry, tmp_path: Path) -> Path:
-    """A clone whose churn is kept at another remote than the default one."""
+    """A clone whose churn is on another remote than the default one."""
     project = own_registry.project
     other = tmp_path / "other"
     with (project.repo / ".dvc/config").open("a") as config:
@@ -533,7 +533,7 @@ def test_a_folder_of_our_own_that_is_a_link_is_told_by_its_path(
 def test_what_dvc_2_stored_is_pulled_pinned_and_pulled_again(
     run_dvc: RunDvc, own_registry: Registry, tmp_path: Path, kind: str
 ) -> None:
-    """Its hash takes CRLF for LF, and its objects lie outside of ``files/md5``."""
+    """Its hash treats CRLF as LF, and its objects are outside ``files/md5``."""
     project, content = own_registry.project, b"one\r\ntwo\r\n"
     digest = md5(content.replace(b"\r\n", b"\n"))
     objects = {digest: content}
@@ -575,7 +575,7 @@ def test_what_dvc_2_stored_is_pulled_pinned_and_pulled_again(
 def test_a_list_that_leads_out_of_the_cache_is_refused(
     run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
 ) -> None:
-    """Git vouches for the list of files, but not for who wrote it."""
+    """The list of files matches Git, but its author is not trusted."""
     project, clone = own_registry.project, tmp_path / "clone"
     victim = tmp_path / "victim"
     victim.write_text("mine")

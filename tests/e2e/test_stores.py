@@ -1,6 +1,6 @@
-"""From ``dvc push`` to ``dvc models pull``, over real stores that verify what they get.
+"""From ``dvc push`` to ``dvc models pull`` with real storage that verifies signatures.
 
-S3's two ways of signing, Azure's, and plain http; see ``stores``.
+It covers both signature versions of S3, Azure, and plain http; see ``stores``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of store, with a project on it that is served."""
+    """A kind of storage, with a served project on it."""
 
     name: str
     store: S3 | Azure | Http
@@ -92,7 +92,7 @@ class Kind:
 def kinds(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Kind]]:
-    """Give a kind by its name: made on first use, and kept for all tests."""
+    """Return a kind by its name; it is created once for all tests."""
     with contextlib.ExitStack() as stack:
 
         @functools.cache
@@ -113,13 +113,13 @@ def kinds(
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, kinds: Callable[[str], Kind]) -> Kind:
-    """Each kind of store, one after the other."""
+    """Each kind of storage, one after another."""
     return kinds(request.param)
 
 
 @pytest.fixture(params=SIGNED)
 def signed_kind(request: pytest.FixtureRequest, kinds: Callable[[str], Kind]) -> Kind:
-    """Each kind of store whose links are signed."""
+    """Each kind of storage with signed links."""
     return kinds(request.param)
 
 
@@ -132,7 +132,7 @@ def cloud(request: pytest.FixtureRequest, kinds: Callable[[str], Kind]) -> Kind:
 def links(
     url: str, model: str, *, token: str = stores.TOKEN, ca: Path | None = None
 ) -> dict[str, str]:
-    """Ask a server as curl does."""
+    """Request links from a server, as curl does."""
     reply = requests.get(
         f"{url}/api/model-registry/get-download-uris",
         params={"repo": ORIGIN_URL, "name": model},
@@ -443,7 +443,7 @@ def test_a_store_behind_tls_is_reached_with_its_ca(
 
 
 def secure_link(url: str, path: str, *, expires: int) -> str:
-    """Make a link that nginx's ``secure_link`` accepts until then."""
+    """Return a link that nginx's ``secure_link`` accepts until ``expires``."""
     digest = hashlib.md5(f"{expires}{path} secret".encode()).digest()
     signature = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     return f"{url}{path}?md5={signature}&expires={expires}"
