@@ -3,8 +3,8 @@
 strace counts the calls of a whole pull, then kills further pulls at the start of the
 n-th call. After each kill, every target has its old or its new content, Git shows no
 files but the targets, and every object in the cache is complete. The next pull succeeds
-and leaves no temporary files. With ``KILL_ALL=1`` in the environment, all points are tested
-(about 700, ten minutes); otherwise only some.
+and leaves no temporary files. With ``KILL_ALL=1`` in the environment, all points are
+tested (about 700, ten minutes); otherwise only some.
 """
 
 from __future__ import annotations
