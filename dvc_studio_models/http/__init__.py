@@ -1,1 +1,17 @@
-"""Every byte of HTTP that the client speaks: Studio, storage, sockets."""
+"""All HTTP of the client: to Studio, and to storage.
+
+    studio        Studio's API: a model's name in, files with signed URLs out
+    signed_urls   the current signed URL of each file
+    storage       one request to storage
+    response      its response: the requested bytes, or a signal
+    pool          connections to storage
+    session       sessions of requests, and their connections
+    urls          which URLs may be requested, and where redirects may lead
+    failures      which failures are worth another try, and their descriptions
+
+Promises that a token is sent to Studio's own origin only, that no URL's query reaches a
+message or a log, that no server is waited for without end, and that no error of
+``requests`` or ``urllib3`` leaves this package.
+"""
+
+__all__ = ["response", "signed_urls", "storage", "studio"]

@@ -1,14 +1,14 @@
-"""One content on its way: a part that grows until its hash is right.
+"""One file to download: a part that grows until its hash is right.
 
-Owns what happens to one file, from any number of threads. Promises that a part is
-delivered only when its hash is the promised one, that no byte which has arrived is
-asked for again, and that what is given up is never written to a file that is delivered.
+Owns the state of one download, used from any number of threads. Promises that only a
+part with the expected hash is passed on, that no byte that has arrived is requested
+again, and that a part that was given up is never written to again.
 
-    claim a part -> first range -> size known -> other ranges -> hash right -> deliver
-    Retry       wait, and go on at the same offset, while bytes keep coming in between
-    LinkRejected     ask Studio for new links, once for all files, and go on
-    RestartNeeded   drop the part and ask for the whole file in one answer
-    wrong hash  drop the part and begin again, once
+    claim a part -> first range -> size known -> other ranges -> hash right -> verified
+    Retry           wait and continue at the same offset, while bytes arrive in between
+    LinkRejected    request new links from Studio, once for all files, and continue
+    RestartNeeded   discard the part and request the whole file in one response
+    wrong hash      discard the part and start again, once
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _END = sys.maxsize
 
 @dataclass(frozen=True)
 class TransferContext:
-    """What all downloads of a pull share."""
+    """Shared by all downloads of a pull."""
 
     store: PartStore
     storage: Storage
@@ -68,7 +68,7 @@ class TransferContext:
 
 
 class Download:
-    """One content to fetch."""
+    """One file to download."""
 
     def __init__(self, file: ModelFile, context: TransferContext) -> None:
         self.file = file
@@ -86,7 +86,7 @@ class Download:
         return attempt.part.received if attempt else 0
 
     def reserve_space(self) -> None:
-        """Count in what is known before the first request.
+        """Count the bytes that are known to be missing before the first request.
 
         Raises:
             LocalDiskError: The disk is too small.
@@ -97,7 +97,7 @@ class Download:
             self._context.space.update(self._totals, self.file.size, missing=missing)
 
     def begin(self) -> None:
-        """Go on with what an earlier pull left, or ask for the first range."""
+        """Resume the part of an earlier pull, or start a new one."""
         store = self._context.store
         part = store.claim(self._key) if self._key else store.create(None)
         attempt = self._attempt = Attempt(part, store)
@@ -106,22 +106,22 @@ class Download:
             logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
         self._fetch_first(attempt)
 
-    def follow(self) -> None:
-        """Let the disk do meanwhile what it can.
+    def advance_mirror(self) -> None:
+        """Flush and copy bytes that have arrived.
 
         Raises:
-            LocalDiskError: It refuses.
+            LocalDiskError: The file system refuses.
         """
         attempt = self._attempt
         if attempt:
             with (
                 disk_errors(self._context.store.folder),
-                contextlib.suppress(FileNotFoundError),  # it was given up
+                contextlib.suppress(FileNotFoundError),  # the part was given up
             ):
                 attempt.mirror.advance()
 
     def stop(self) -> int:
-        """Keep what has arrived for the next pull; how many bytes."""
+        """Keep the part for the next pull; return how many bytes are kept."""
         if self._attempt is None:
             return 0
         self._attempt.mirror.stop()
@@ -130,14 +130,14 @@ class Download:
     # Requests
 
     def _fetch_first(self, attempt: Attempt) -> None:
-        """Fetch the first range that is missing; the others follow from its answer."""
+        """Fetch the first missing range; its response shows which others there are."""
         start, stop = next(iter(attempt.part.missing(0, _END)), (0, 0))
         self._fetch_range(
             attempt, start, min(stop, start + self._context.tuning.first_bytes)
         )
 
     def _fetch_range(self, attempt: Attempt, start: int, stop: int) -> None:
-        """Fetch a range, however many requests it takes."""
+        """Fetch a range, with as many requests as it takes."""
         budget = RetryBudget(self.file.path, self._context.tuning.tries)
         with self._guarded(attempt):
             while self._is_current(attempt) and (
@@ -147,25 +147,28 @@ class Download:
                     self._request(attempt, *gap)
                 except LinkRejected as rejected:
                     self._renew(rejected)
-                except Retry as again:
-                    self._wait(attempt, budget, again)
-            self._finish(attempt)
+                except Retry as retry:
+                    self._wait(attempt, budget, retry)
+            if attempt.in_background:
+                attempt.arrived.set()
+            else:
+                self._verify(attempt)
 
     def _gap(self, attempt: Attempt, start: int, stop: int) -> tuple[int, int] | None:
         stop = _END if self._recovery.whole else stop
         return next(iter(attempt.part.missing(start, stop)), None)
 
     def _refill(self, attempt: Attempt) -> bool:
-        """Ask for what is due by now, if anybody still waits for it."""
+        """Request the ranges that are due; return whether the attempt is current."""
         self._queue_due(attempt)
         return self._is_current(attempt)
 
     def _is_current(self, attempt: Attempt) -> bool:
-        """Whether anybody still waits for what is done."""
+        """Whether its result is still wanted."""
         return self._attempt is attempt and not self._context.workers.ended
 
     def _request(self, attempt: Attempt, start: int, stop: int) -> None:
-        """Send one request and write what comes."""
+        """Send one request and write the body."""
         request = RangeRequest(
             self.file.path,
             start,
@@ -174,173 +177,169 @@ class Download:
             attempt.part.etag,
             self._recovery.decode,
         )
-        with self._context.storage.ask(request) as answer:
+        with self._context.storage.ask(request) as response:
             if not attempt.size_confirmed or attempt.part.size is None:
-                self._on_first_response(attempt, answer, stop)
-            self._receive(attempt, answer)
+                self._on_first_response(attempt, response, stop)
+            self._receive(attempt, response)
 
     def _on_first_response(
-        self, attempt: Attempt, answer: StorageResponse, stop: int
+        self, attempt: Attempt, response: StorageResponse, stop: int
     ) -> None:
-        """Learn from the first answer how large the file is; queue its other ranges."""
+        """Take the size of the file from its first response; queue its other ranges."""
         attempt.size_confirmed = True
-        self._recovery.whole = answer.whole
-        part, size = attempt.part, answer.content_range.size
-        attempt.content_md5 = answer.content_md5
+        self._recovery.whole = response.whole
+        part, size = attempt.part, response.content_range.size
+        attempt.content_md5 = response.content_md5
         if size is None:
             return
         self._record_size(size, missing=size - part.received)
-        part.describe(size, answer.etag)
-        if not answer.whole:
+        part.describe(size, response.etag)
+        if not response.whole:
             self._schedule_ranges(attempt, stop)
 
     def _record_size(self, size: int, *, missing: int) -> None:
-        """Take down a size; refuse what the disk cannot take before its first byte."""
+        """Check a size against the expected one and against the free space."""
         if self.file.size not in {None, size}:
             why = f"{size} bytes instead of {self.file.size}"
             raise ContentMismatch(why)
         self._context.space.update(self._totals, size, missing=missing)
 
     def _schedule_ranges(self, attempt: Attempt, beyond: int) -> None:
-        """Divide what is missing of a file into ranges, and ask for the first ones."""
+        """Divide the missing bytes into ranges, and request the first ones."""
         tuning, missing = self._context.tuning, attempt.part.missing(beyond, _END)
-        most = tuning.range_bytes
-        attempt.plan(divide(missing, most=most, ramp=tuning.ramp), most=most)
+        size = tuning.range_bytes
+        ranges = divide(missing, range_bytes=size, ramp=tuning.ramp)
+        attempt.plan(ranges, range_bytes=size)
         if attempt.in_background:
             hashing = functools.partial(self._hash_in_background, attempt)
             attempt.in_background = self._context.workers.add_unlimited(hashing)
         self._queue_due(attempt)
 
     def _queue_due(self, attempt: Attempt) -> None:
-        """Queue as many ranges as keep the hashing busy."""
+        """Queue as many ranges as keep the hash busy."""
         if count := attempt.take_due():
-            bring = functools.partial(self._fetch_next, attempt)
-            self._context.workers.add([bring] * count, first=True)
+            fetch = functools.partial(self._fetch_next, attempt)
+            self._context.workers.add([fetch] * count, first=True)
 
     def _fetch_next(self, attempt: Attempt) -> None:
         self._fetch_range(attempt, *attempt.take())
         attempt.range_done()
         self._queue_due(attempt)
 
-    def _receive(self, attempt: Attempt, answer: StorageResponse) -> None:
-        """Write a body into the part at its offset, and hash what fits on."""
-        position = answer.content_range.start
+    def _receive(self, attempt: Attempt, response: StorageResponse) -> None:
+        """Write a body to the part at its offset, and hash the bytes that are next."""
+        position = response.content_range.start
         with attempt.part.open() as file:
-            for chunk in answer.chunks():
+            for chunk in response.chunks():
                 if self._attempt is not attempt:
                     return
                 stop = position + len(chunk)
-                self._check_room(answer, stop)
+                self._check_room(response, stop)
                 start = attempt.part.write(file, position, chunk)
                 attempt.feed(start, chunk[start - position :])
                 position = stop
-                self._recovery.forget_refusal()
+                self._recovery.byte_received()
                 if attempt.hash.is_starving():
                     attempt.double_concurrency()
                     self._queue_due(attempt)
                 if self._context.workers.ended:
                     return
-        if answer.content_range.stop is None:
-            self._end(attempt, answer, position)
-        elif position < answer.content_range.stop:
+        if response.content_range.stop is None:
+            self._record_end(attempt, response, position)
+        elif position < response.content_range.stop:
             why = "the connection was cut"
             raise Retry(why)
 
-    def _check_room(self, answer: StorageResponse, position: int) -> None:
-        """Stop a body that is longer than it may be, however it is framed."""
-        limit, promised = answer.content_range.stop, self.file.size
+    def _check_room(self, response: StorageResponse, position: int) -> None:
+        """Stop a body that is longer than announced or expected."""
+        limit, expected = response.content_range.stop, self.file.size
         if limit is not None and position > limit:
             why = "storage sent more than announced"
             raise RestartNeeded(why)
-        if promised is not None and position > promised:
-            why = f"more than {promised} bytes"
+        if expected is not None and position > expected:
+            why = f"more than {expected} bytes"
             raise ContentMismatch(why)
-        if limit is None and promised is None:
+        if limit is None and expected is None:
             self._context.space.update(self._totals, None, missing=position)
 
-    def _end(self, attempt: Attempt, answer: StorageResponse, size: int) -> None:
-        """Take the end of a body for the end of the file: nothing else tells it."""
+    def _record_end(
+        self, attempt: Attempt, response: StorageResponse, size: int
+    ) -> None:
+        """Take the end of a body for the end of the file: there was no length."""
         if attempt.part.received > size:
             why = "storage sent less than before"
             raise RestartNeeded(why)
         self._record_size(size, missing=size)
-        attempt.part.describe(size, answer.etag)
+        attempt.part.describe(size, response.etag)
 
     # After a request
 
-    def _wait(self, attempt: Attempt, budget: RetryBudget, again: Retry) -> None:
+    def _wait(self, attempt: Attempt, budget: RetryBudget, retry: Retry) -> None:
         """Pause before the next try, while the budget lasts."""
         if not self._is_current(attempt):
             return
-        tries = budget.spend(attempt.part.received, again)
-        pause_s = self._context.tuning.backoff_s(tries, again.headers)
+        tries = budget.spend(attempt.part.received, retry)
+        pause_s = self._context.tuning.backoff_s(tries, retry.headers)
         logger.warning(
-            "'%s': %s; trying again in %.1f s", self.file.path, again, pause_s
+            "'%s': %s; trying again in %.1f s", self.file.path, retry, pause_s
         )
         self._context.workers.pause(pause_s)
 
     def _renew(self, rejected: LinkRejected) -> None:
-        """Ask for new links; what refuses those too will refuse any."""
+        """Request new links, unless storage rejected new ones already."""
         with self._lock:
-            self._recovery.refuse(rejected)
+            self._recovery.link_rejected(rejected)
         self._context.storage.signed_urls.renew(rejected.generation)
 
     @contextlib.contextmanager
     def _guarded(self, attempt: Attempt) -> Iterator[None]:
-        """Begin again where that helps; fail in our own words."""
+        """Restart the file if that can help; else raise errors of ours."""
         with disk_errors(self._context.store.folder):
             try:
                 yield
             except (RestartNeeded, ContentMismatch, FileNotFoundError) as error:
-                self._start_over(attempt, error)
+                self._restart(attempt, error)
             except OSError:
                 if self._is_current(attempt):
                     raise
 
-    def _start_over(self, attempt: Attempt, error: Exception) -> None:
-        """Drop a part and begin with a new one, or fail.
+    def _restart(self, attempt: Attempt, error: Exception) -> None:
+        """Discard the part and start with a new one, or fail.
 
-        Requests that still write to the old part write to nobody's file.
+        Requests that still write to the old part do no harm: it has no name any more.
         """
         store = self._context.store
         with self._lock:
             if not self._is_current(attempt):
-                return  # another request of the file noticed it first
-            self._recovery.start_over(error, resumed=attempt.part.resumed > 0)
-            self._attempt = again = Attempt(store.create(self._key), store)
+                return  # another request for the file was first
+            self._recovery.restart(error, resumed=attempt.part.resumed > 0)
+            self._attempt = new = Attempt(store.create(self._key), store)
         attempt.mirror.stop()
         attempt.part.discard()
         self._context.space.regain(attempt.part.resumed)
         self._context.space.update(self._totals, self._totals.size, missing=0)
-        if self._recovery.is_final:
+        if self._recovery.is_exhausted:
             raise self._recovery.failure(error, attempt.content_md5)
         logger.debug("restarting '%s': %s", self.file.path, error)
-        bring = functools.partial(self._fetch_first, again)
-        self._context.workers.add([bring], first=True)
+        fetch = functools.partial(self._fetch_first, new)
+        self._context.workers.add([fetch], first=True)
 
-    # When bytes are there
+    # Hash and verify
 
     def _hash_in_background(self, attempt: Attempt) -> None:
-        """Hash a large file as it arrives, so that no connection waits for the hash."""
+        """Hash a large file as it arrives, so that no connection waits for it."""
         with self._guarded(attempt):
-            while self._refill(attempt) and not attempt.judged:
+            while self._refill(attempt) and not attempt.verified:
                 attempt.wait()
-                self._judge(attempt)
+                self._verify(attempt)
 
-    def _finish(self, attempt: Attempt) -> None:
-        """Hash what has arrived, or let that be done beside."""
-        if attempt.in_background:
-            attempt.arrived.set()
-        else:
-            self._judge(attempt)
-
-    def _judge(self, attempt: Attempt) -> None:
-        """Deliver a part that is complete, and is what was promised."""
+    def _verify(self, attempt: Attempt) -> None:
+        """Hash what has arrived; pass the part on if it is complete and right."""
         md5 = attempt.hash.catch_up(is_given_up=lambda: not self._refill(attempt))
         with self._lock:
-            if md5 is None or attempt.judged or not self._is_current(attempt):
+            if md5 is None or attempt.verified or not self._is_current(attempt):
                 return
-            attempt.judged = True
+            attempt.verified = True
         part = attempt.part
         verified_by = verify(
             self.file.digest,

@@ -1,18 +1,9 @@
-"""Verified bytes: files with signed URLs in, parts whose hash is right out.
+"""Files with signed URLs in, verified parts out.
 
-Owns what the downloads of one pull share: the threads and their connections, the disk
-space, the progress. Large files are fetched in concurrent ranges straight into their
-parts, and hashed beside. Promises that memory is bounded by the number of connections,
-not by the size of files, and that what was not finished stays for the next pull.
-
-    transfer    all files: start, watch, stop
-    download    one file: requests, retries, the verdict
-    attempt     one try at a file: which ranges to ask for, and when
-    setbacks    what went wrong: what is tried next
-    storage     one request
-    answer      what comes back
-    wire        sockets
-    parts       files on disk
+Owns what the downloads of one pull share: threads, connections, disk space, progress.
+Large files are fetched in concurrent ranges straight into their parts, and hashed in
+the background. Promises that memory depends on the number of connections, not on the
+size of files, and that unfinished parts are kept for the next pull.
 """
 
 from __future__ import annotations
@@ -56,22 +47,23 @@ def fetch(
 ) -> Generator[list[DownloadedFile]]:
     """Download files and yield them as they are verified, several at a time.
 
-    Closing the generator, or an error, stops all connections and leaves the unfinished
+    Closing the generator, or an error, stops all connections and keeps the unfinished
     parts for the next pull.
 
     Args:
         files: Each content once.
         store: Where parts are kept.
-        renew: Asks Studio for new links of the same content: path to URL.
-        progress: Told of bytes from this thread only.
+        renew: Requests new links of the same contents from Studio: path to URL.
+        progress: Called from this thread only.
         jobs: The most connections at a time.
-        tuning: How storage is asked.
+        tuning: Sizes and limits of requests.
 
     Raises:
-        DownloadError: Storage did not deliver a file within the retry budget.
-        IntegrityError: The content of a file is not what was promised, twice.
-        LocalDiskError: The disk is full, too small, or refuses to be written.
-        StudioModelsError: What ``renew`` raises.
+        DownloadError: Storage did not send a file within the retry budget.
+        IntegrityError: The content of a file did not have the expected hash, twice.
+        LocalDiskError: The disk is full or too small, or cannot be written.
+        ThreadLimitError: The system refuses to start a thread.
+        StudioModelsError: ``renew`` failed.
     """
     signed_urls = SignedUrls(files, renew)
     transfer = _Transfer(signed_urls, store, tuning or Tuning(), jobs=jobs)
@@ -119,10 +111,10 @@ class _Transfer:
             download.reserve_space()
         self._waiting = len(downloads)
         self._workers.add(functools.partial(self._begin, each) for each in downloads)
-        self._workers.add_unlimited(self._follow)
+        self._workers.add_unlimited(self._advance_mirrors)
 
     def results(self, progress: Progress) -> Iterator[list[DownloadedFile]]:
-        """Yield what is verified, watching over the rest meanwhile."""
+        """Yield files as they are verified; report progress meanwhile."""
         waiting = 1
         while waiting:
             self._all_ready.wait(_TICK_S)
@@ -137,13 +129,13 @@ class _Transfer:
                 yield ready
             elif error is not None:
                 raise error
-        if self._workers.error is not None:  # all is here, but the disk refused a flush
+        if self._workers.error is not None:  # all files arrived, but a flush failed
             raise self._workers.error
 
     def stop(self) -> None:
-        """End all threads and connections; keep what has arrived."""
+        """End all threads and connections; keep the parts."""
         stop_all(self._workers, self._storage)
-        with self._lock:  # a thread may be left behind
+        with self._lock:  # a thread may still run
             active, ready = list(self._active), list(self._ready)
         kept = sum(download.stop() for download in active)
         kept += sum(file.release() for file in ready)
@@ -153,15 +145,15 @@ class _Transfer:
                 format_bytes(kept),
             )
 
-    # What the threads call
+    # Called on threads of the pool
 
-    def _follow(self) -> None:
-        """Have the disk write what has arrived, so that little is left for the end."""
+    def _advance_mirrors(self) -> None:
+        """Flush and copy what has arrived, so that little is left for the end."""
         while not self._workers.ended:
             with self._lock:
                 active = list(self._active)
             for download in active:
-                download.follow()
+                download.advance_mirror()
             self._workers.pause(_TICK_S)
 
     def _begin(self, download: Download) -> None:

@@ -1,9 +1,9 @@
-"""Is a part what it was promised to be? Hashing beside the download, and the verdict.
+"""The hash of a part, computed while it arrives, and the check of the result.
 
-Owns the reading of parts. The bytes that have arrived without a gap are hashed while
-later ones are on their way: those of a small file from memory, by the thread that
-fetches it; those of a large one from the page cache, by a thread of its own. No pass
-over the file is left to do when its last byte is there.
+Bytes that have arrived without a gap are hashed while later ones are on their way:
+those of a small file from memory, on the thread that fetches it; those of a large one
+from the page cache, on a thread of its own. The file need not be read again when its
+last byte is there.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.part import Part
 
 HASH_BYTES = 1 << 20
-STARVING_AFTER_S = 0.025  # how long a look takes; to hash a chunk takes 2 ms
-_IDLE = 0.4  # of the time: less, and hashing is the limit
+STARVING_AFTER_S = 0.025  # over which idle time is measured; a chunk takes 2 ms
+_IDLE = 0.4  # share of the time; below it, hashing is the limit
 
 
 class PrefixHash:
     """The MD5 of a part, as far as it has arrived without a gap.
 
-    One thread at a time hashes; the others need not wait for it, and no byte is
-    forgotten: whoever hashes looks again, after letting go, for what came meanwhile.
+    One thread at a time hashes; others do not wait for it. After it has released the
+    lock it checks for bytes that arrived meanwhile, so that none is left out.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class PrefixHash:
         self._clock = clock
         self._emptied: float | None = clock()
         self._idle_s = 0.0
-        self._looked = clock(), 0.0
+        self._last_check = clock(), 0.0
 
     def feed(self, position: int, chunk: bytes | memoryview) -> None:
         """Hash bytes that have just been written, if they are the next ones."""
@@ -61,10 +61,10 @@ class PrefixHash:
         """Hash what has arrived.
 
         Args:
-            is_given_up: Asked before every chunk.
+            is_given_up: Called before every chunk.
 
         Returns:
-            The MD5 in hex; None where bytes are missing, or another thread hashes.
+            The MD5 in hex; None if bytes are missing, or another thread hashes.
         """
         while self._part.contiguous_bytes > self.position and not is_given_up():
             if not self._hashing.acquire(blocking=False):
@@ -85,7 +85,7 @@ class PrefixHash:
             ) and not is_given_up():
                 count = file.readinto(buffer[:ready])
                 if not count:
-                    raise FileNotFoundError(self._part.path)  # cut short by somebody
+                    raise FileNotFoundError(self._part.path)  # truncated
                 self._update(buffer[:count])
 
     def _update(self, chunk: bytes | memoryview) -> None:
@@ -96,13 +96,13 @@ class PrefixHash:
             self._emptied = self._clock()
 
     def is_starving(self) -> bool:
-        """Whether it had nothing to hash, much of the time since the last look."""
+        """Return whether it was idle much of the time since the last call."""
         now = self._clock()
-        then, before_s = self._looked
+        then, before_s = self._last_check
         if now - then < STARVING_AFTER_S:
             return False
         idle_s = self._idle_by(now)
-        self._looked = now, idle_s
+        self._last_check = now, idle_s
         return idle_s - before_s > _IDLE * (now - then)
 
     def _idle_by(self, now: float) -> float:
@@ -111,37 +111,37 @@ class PrefixHash:
 
 
 def verify(
-    promised: Digest | None,
+    expected: Digest | None,
     md5: str,
     path: Path,
     *,
     etag: str | None,
     content_md5: str | None,
 ) -> str | None:
-    """Say what vouches for a content, or None where it is not what was promised.
+    """Return by what a content is verified, or None if it is not as expected.
 
     Args:
-        promised: By the URL or by Git, which goes before what storage says.
+        expected: From the URL or from Git; takes precedence over storage's headers.
         md5: Of the bytes at ``path``.
         path: Read again only for DVC 2's hash of text files.
-        etag: The MD5 for single-part objects of S3; anything else proves nothing.
-        content_md5: As the header of that name has it, in Base64.
+        etag: The MD5 for single-part objects of S3; no other ETag is evidence.
+        content_md5: As in the header of that name, in Base64.
     """
-    if promised is not None:
-        return "url" if _fits(promised, md5, path) else None
+    if expected is not None:
+        return "url" if _has_digest(expected, md5, path) else None
     if content_md5:
         return "storage" if _decode(content_md5) == md5 else None
     return "storage" if (etag or "").strip('"') == md5 else "size"
 
 
-def _fits(promised: Digest, md5: str, path: Path) -> bool:
-    if md5 == promised.value:
+def _has_digest(expected: Digest, md5: str, path: Path) -> bool:
+    if md5 == expected.value:
         return True
-    if promised.algorithm != MD5_DOS2UNIX:
+    if expected.algorithm != MD5_DOS2UNIX:
         return False
     from dvc_data.hashfile.hash import file_md5
 
-    return bool(file_md5(str(path), name=MD5_DOS2UNIX) == promised.value)
+    return bool(file_md5(str(path), name=MD5_DOS2UNIX) == expected.value)
 
 
 def _decode(content_md5: str) -> str:

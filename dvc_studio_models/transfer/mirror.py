@@ -1,8 +1,8 @@
-"""What the disk is told to do about a part while the rest of it arrives.
+"""Flushes and second copies of parts, made while the rest of a part arrives.
 
-Owns the flushing of parts, and their copies: where files cannot be linked out of a
-cache, a content lies on the disk twice. The part itself is for the workspace, since
-whoever pulls a model reads it next; its copy is for the cache, and takes no memory.
+Where files cannot be linked out of a cache, a content is on the disk twice. The part is
+then for the workspace, since the model is probably read next; its copy is for the cache
+and written past the page cache.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.part import Part
     from dvc_studio_models.store.parts import PartStore
 
-FLUSH_BYTES = 256 << 20  # oftener, and it takes the processor from those who fetch
-_STEP_BYTES = 8 << 20  # whoever leaves the part waits for no more of its copy
+FLUSH_BYTES = 256 << 20  # more often takes processor time from the downloads
+_STEP_BYTES = 8 << 20  # whoever stops waits for no more than that
 
 
 class PartMirror:
-    """Follows one part, from any thread."""
+    """Flushes and copies one part, from any thread."""
 
     def __init__(self, part: Part, store: PartStore) -> None:
         """Do nothing yet."""
@@ -30,11 +30,11 @@ class PartMirror:
         self._copy: Part | None = None
         self._copied = 0
         self._flushed = 0
-        self._left = False
+        self._stopped = False
         self._lock = threading.Lock()
 
     def advance(self) -> None:
-        """Do what is worth doing by now.
+        """Flush and copy what has arrived, if it is enough to be worth it.
 
         Raises:
             OSError: The file system refuses, or the part is gone.
@@ -47,10 +47,10 @@ class PartMirror:
                 fsync_files([self._part.path])
 
     def finish(self) -> Part | None:
-        """Copy what is left of a part that is complete.
+        """Copy the rest of a complete part.
 
         Returns:
-            The copy; None where the part is small or was left, or none was wanted.
+            The copy; None if the part is small or stopped, or no copy is needed.
 
         Raises:
             OSError: The file system refuses.
@@ -63,13 +63,13 @@ class PartMirror:
             return self._copy if self._copied == end else None
 
     def stop(self) -> None:
-        """Remove the copy: whoever finishes the part makes one anew."""
-        self._left = True
+        """Remove the copy: the pull that finishes the part makes a new one."""
+        self._stopped = True
         with self._lock:
             self._drop()
 
     def _copy_until(self, end: int) -> None:
-        while self._store.second_copy and self._copied < end and not self._left:
+        while self._store.second_copy and self._copied < end and not self._stopped:
             if self._copy is None:
                 self._copy = self._store.create(None)
                 self._copy.open().close()
@@ -79,7 +79,7 @@ class PartMirror:
             except FileNotFoundError:
                 if not self._part.path.exists():
                     raise
-                self._drop()  # somebody removed it: bytes of it would be missing
+                self._drop()  # the copy was removed: start it again
             else:
                 self._copied = stop
 

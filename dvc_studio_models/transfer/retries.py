@@ -1,9 +1,9 @@
-"""What goes wrong with one file: what is tried next, and when it is given up. No I/O.
+"""How a download goes on after a failure, and when it is given up. No I/O.
 
-no byte     a pause, and the same again, while tries are left
-refused     new links, once until a byte comes
-no ranges   the whole file in one answer
-wrong       once more from the start
+no byte         a pause, and the same request again, while tries are left
+link rejected   new links, once until a byte arrives
+no ranges       the whole file in one response
+wrong content   once more from the start
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
 
 class ContentMismatch(Exception):  # noqa: N818 - a signal, never shown
-    """The content cannot be what was promised."""
+    """The content does not have the expected size or hash."""
 
 
 class RecoveryState:
-    """How a file is asked for, after what went wrong; to be called by one at a time."""
+    """How a file is requested after failures; not thread-safe."""
 
     def __init__(self, file: ModelFile) -> None:
         self.whole = False
-        """Whether it is asked for without a range."""
+        """Whether it is requested without a range."""
         self.decode = True
-        """Whether a ``Content-Encoding`` is undone."""
+        """Whether a ``Content-Encoding`` is decoded."""
         self._file = file
         self._restarts = 0
-        self._refused: int | None = None  # generation of links, since the last byte
+        self._rejected: int | None = None  # generation of links, since the last byte
 
-    def forget_refusal(self) -> None:
-        """Take down that a byte came."""
-        self._refused = None
+    def byte_received(self) -> None:
+        """Forget a rejected link: the current one works."""
+        self._rejected = None
 
-    def refuse(self, rejected: LinkRejected) -> None:
-        """Take down that storage refused the link.
+    def link_rejected(self, rejected: LinkRejected) -> None:
+        """Note that storage rejected the link.
 
         Raises:
-            DownloadError: What refuses the new one too will refuse any.
+            DownloadError: It rejected a new link too, so it would reject any.
         """
-        before, self._refused = self._refused, rejected.generation
+        before, self._rejected = self._rejected, rejected.generation
         if before is not None and rejected.generation > before:
             why = (
                 f"storage answered {rejected} to a new link too: Studio's credentials "
@@ -56,11 +56,11 @@ class RecoveryState:
             )
             raise DownloadError(self._file.path, why)
 
-    def start_over(self, error: Exception, *, resumed: bool) -> None:
-        """Take down that a part was dropped.
+    def restart(self, error: Exception, *, resumed: bool) -> None:
+        """Note that the part was discarded.
 
-        What an earlier pull left is nobody's fault; whoever cannot be trusted with
-        ranges is asked for the whole.
+        A part of an earlier pull may be discarded for free. Storage that does not
+        handle ranges is asked for the whole file.
         """
         no_ranges = isinstance(error, RestartNeeded) and not (resumed or self.whole)
         self.whole = self.whole or no_ranges
@@ -68,16 +68,16 @@ class RecoveryState:
         self._restarts += not (resumed or no_ranges)
 
     @property
-    def is_final(self) -> bool:
-        """Whether it started over once too often."""
+    def is_exhausted(self) -> bool:
+        """Whether it was restarted too often."""
         return self._restarts > 1
 
     def failure(self, error: Exception, content_md5: str | None) -> Exception:
-        """Say why a file is given up.
+        """Return the error of a file that is given up.
 
         Args:
             error: The last one.
-            content_md5: What storage promised, where nobody else did.
+            content_md5: From storage, if there is no other hash.
         """
         file = self._file
         if isinstance(error, ContentMismatch):
@@ -93,7 +93,7 @@ class RecoveryState:
 
 
 class RetryBudget:
-    """Counts tries in a row without a byte, of any range of the file."""
+    """Counts tries in a row in which no byte of the file arrived."""
 
     def __init__(self, path: str, limit: int) -> None:
         self._path = path
@@ -101,22 +101,22 @@ class RetryBudget:
         self._tries = 0
         self._received = -1
 
-    def spend(self, received: int, again: Retry) -> int:
+    def spend(self, received: int, retry: Retry) -> int:
         """Count one more try.
 
         Args:
-            received: How many bytes of the file are there.
-            again: Why this try failed.
+            received: How many bytes of the file have arrived.
+            retry: Why this try failed.
 
         Returns:
-            How many tries there have been since the last byte.
+            The number of tries since the last byte.
 
         Raises:
-            DownloadError: None is left.
+            DownloadError: No try is left.
         """
         self._tries = self._tries + 1 if received == self._received else 1
         self._received = received
         if self._tries == self._limit:
-            why = f"{again} ({self._tries} tries without any data)"
+            why = f"{retry} ({self._tries} tries without any data)"
             raise DownloadError(self._path, why)
         return self._tries

@@ -1,8 +1,8 @@
-"""How large files are in storage, where nothing else tells: for dry runs.
+"""Sizes of files in storage, requested for dry runs if nothing else shows them.
 
-Asks for the first byte of each file, since signed links may not be asked for less, and
-reads the whole size from the answer's head. A file that storage says nothing of stays
-without a size: who wants it will be told why.
+Requests the first byte of each file, since a signed URL may not allow anything less,
+and reads the size from the head of the response. A file without a response has no size:
+a dry run needs none.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-IDLE_S = 10.0  # of silence; nobody waits long for a number
+IDLE_S = 10.0  # without a byte; a size is not worth a longer wait
 _TICK_S = 0.1
-_EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing, which has no range
+_EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # MD5 of an empty file
 
 
 def ask_sizes(
@@ -42,24 +42,24 @@ def ask_sizes(
     jobs: int,
     idle_s: float = IDLE_S,
 ) -> dict[str, int]:
-    """Ask storage how large files are.
+    """Return the sizes of files in storage.
 
     Args:
         files: With their links.
-        renew: Asks Studio for new links of the same content: path to URL.
+        renew: Requests new links of the same contents from Studio: path to URL.
         jobs: The most connections at a time.
-        idle_s: The longest silence, in seconds.
+        idle_s: The longest time without a byte, in seconds.
 
     Returns:
-        Path to size in bytes, of the files whose size storage told.
+        Path to size in bytes, of the files whose size is known.
     """
     storage = Storage(SignedUrls(files, renew), connections=jobs, idle_s=idle_s)
     workers = Workers(jobs)
     sizes: dict[str, int] = {}
     asked: set[str] = set()
 
-    def ask(file: ModelFile) -> None:
-        size = _ask(storage, file)
+    def request_size(file: ModelFile) -> None:
+        size = _request_size(storage, file)
         if size is not None:
             sizes[file.path] = size
         asked.add(file.path)
@@ -67,7 +67,7 @@ def ask_sizes(
             workers.end()
 
     try:
-        workers.add(functools.partial(ask, file) for file in files)
+        workers.add(functools.partial(request_size, file) for file in files)
         while not workers.ended:
             workers.pause(_TICK_S)
         if workers.error:
@@ -77,7 +77,7 @@ def ask_sizes(
     return sizes
 
 
-def _ask(storage: Storage, file: ModelFile) -> int | None:
+def _request_size(storage: Storage, file: ModelFile) -> int | None:
     if file.digest and file.digest.value == _EMPTY:
         return 0
     try:

@@ -1,6 +1,6 @@
-"""How many bytes a pull is about, and whether the disk takes them. No I/O.
+"""How many bytes a pull writes, and whether the disk has room for them. No I/O.
 
-Sizes become known one by one, with the first answer to each file.
+The size of a file is known with the first response to it at the latest.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 @dataclass
 class FileTotals:
-    """What is known of one file."""
+    """The bytes of one file."""
 
     size: int | None = None
-    """In bytes, once it is known."""
+    """In bytes; None until it is known."""
 
     missing: int = 0
-    """How much of it this pull writes, in bytes, as far as that is known."""
+    """How many bytes this pull still has to write, as far as known."""
 
 
 class SpaceBudget:
-    """The sums over all files."""
+    """The bytes of all files, compared with the free space."""
 
     def __init__(
         self, folder: Path, *, free: int, files: int, copied: bool = False
     ) -> None:
-        """Know nothing but how many files there are.
+        """Start with files of unknown size.
 
         Args:
-            folder: Where the bytes go.
-            free: What its file system still takes, in bytes.
+            folder: Where the bytes are written.
+            free: Free space of its file system, in bytes.
             files: How many there are.
-            copied: Whether all of them are to be there twice in the end.
+            copied: Whether there are two copies of every file in the end.
         """
         self._folder = folder
         self._free = free
@@ -51,15 +51,15 @@ class SpaceBudget:
 
     @property
     def total(self) -> int | None:
-        """The size of all files, in bytes; None while one is not known."""
+        """The size of all files, in bytes; None until all are known."""
         with self._lock:
             return None if self._unknown else self._total
 
     def update(self, totals: FileTotals, size: int | None, *, missing: int) -> None:
-        """Correct what is known of a file.
+        """Set the bytes of a file.
 
         Raises:
-            LocalDiskError: The disk cannot take what is missing of all files.
+            LocalDiskError: The disk has no room for the missing bytes of all files.
         """
         with self._lock:
             self._unknown += (size is None) - (totals.size is None)
@@ -74,6 +74,6 @@ class SpaceBudget:
             raise LocalDiskError(self._folder, f"not enough space ({numbers})")
 
     def regain(self, count: int) -> None:
-        """Take down that the disk has room for so many bytes more."""
+        """Note that so many bytes on the disk became free."""
         with self._lock:
             self._free += count

@@ -28,7 +28,7 @@ def attempt(tmp_path: Path) -> Attempt:
     part = store.create(None)
     part.describe(len(CONTENT), None)
     attempt = Attempt(part, store)
-    attempt.plan(SPANS, most=STEP)
+    attempt.plan(SPANS, range_bytes=STEP)
     return attempt
 
 
@@ -85,7 +85,7 @@ def test_all_come_while_the_hash_keeps_up(attempt: Attempt) -> None:
 def test_a_file_of_several_ranges_is_hashed_beside(attempt: Attempt) -> None:
     assert attempt.in_background
 
-    attempt.plan([], most=STEP)
+    attempt.plan([], range_bytes=STEP)
     assert not attempt.in_background
 
 
@@ -98,7 +98,7 @@ def test_what_is_divided_is_all_that_was_there_in_order(
     for offset in offsets:
         ranges.add(offset, offset + 1)
 
-    pieces = list(divide(ranges, most=most, ramp=ramp))
+    pieces = list(divide(ranges, range_bytes=most, ramp=ramp))
 
     assert [at for start, stop in pieces for at in range(start, stop)] == sorted(
         offsets
@@ -107,7 +107,7 @@ def test_what_is_divided_is_all_that_was_there_in_order(
 
 
 def test_the_first_pieces_grow_to_the_full_size() -> None:
-    pieces = divide([(0, 1000)], most=160, ramp=4)
+    pieces = divide([(0, 1000)], range_bytes=160, ramp=4)
 
     assert [stop - start for start, stop in pieces] == [
         40,
