@@ -79,15 +79,15 @@ _dvc_models_compgen_models() {
   local typed=${COMP_LINE:0:COMP_POINT}
   typed=${typed##*[[:space:]]}
   typed=${typed:-$1}
-  local kept=${typed%"${typed##*[$COMP_WORDBREAKS]}"} found
-  kept=${kept%@}
+  local prefix=${typed%"${typed##*[$COMP_WORDBREAKS]}"} found
+  prefix=${prefix%@}
   case $typed in
     *@*) found=$(_dvc_models_list @ "${typed%%@*}") ;;
     *'#'*) found=$(_dvc_models_list '#' "${typed%%'#'*}") ;;
     *) found=$(_dvc_models_list names) ;;
   esac
   while IFS= read -r found; do
-    printf '%s\n' "${found#"$kept"}"
+    printf '%s\n' "${found#"$prefix"}"
   done < <(compgen -W "$found" -- "$typed")
 }
 _dvc_models_compgen_versions() {
