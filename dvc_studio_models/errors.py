@@ -396,10 +396,17 @@ class VersionUnknownError(StudioModelsError):
 
     exit_code = 4
 
-    def __init__(self, ref: object, detail: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        ref: object,
+        detail: str,
+        *,
+        hint: str | None = None,
+        action: str = "determine the version of",
+    ) -> None:
         self.ref, self.detail = ref, detail
         hint = hint or "Run 'git fetch --tags'"
-        super().__init__(f"cannot determine the version of '{ref}': {detail}\n{hint}")
+        super().__init__(f"cannot {action} '{ref}': {detail}\n{hint}")
 
     @classmethod
     def outdated(cls, ref: object, remote: str | None) -> VersionUnknownError:
@@ -413,6 +420,7 @@ class VersionUnknownError(StudioModelsError):
         return cls(
             ref,
             "its stage is assigned to a commit that has no version",
+            action="pin",
             hint=f"Register one there with 'gto register {name} {commit}', or pull "
             "without '--lock'",
         )

@@ -153,11 +153,12 @@ def check_lockable(
 def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError:
     """Return the error that says why no version is known."""
     if registry is None:
-        why = "a pin needs the tags of its repo, and this is not a clone of it"
-        return VersionUnknownError(ref, why, hint="Lock it in a clone of that repo")
+        why = "its repo has the tags, and this is not a clone of it"
+        hint = "Lock it in a clone of that repo"
+        return VersionUnknownError(ref, why, hint=hint, action="pin")
     if registry.resolve(ref):
         return VersionUnknownError.outdated(ref, registry.remote)
-    return VersionUnknownError(ref, "this clone has no tag for it, and a pin needs one")
+    return VersionUnknownError(ref, "this clone has no tag for it", action="pin")
 
 
 def check_verified(

@@ -175,7 +175,7 @@ def test_a_stage_on_a_commit_without_a_version_is_pulled_and_not_locked(
     as_json = run_dvc("models", "pull", "churn#dev", "--json", cwd=clone, env=env)
 
     assert (locking.returncode, before) == (4, (False, False))
-    assert "its stage is assigned to a commit that has no version" in locking.stderr
+    assert "cannot pin 'churn#dev': its stage is assigned to a commit" in locking.stderr
     assert done.stdout.startswith(f"churn#dev ({commit[:7]}) from git@")
     (model,) = json.loads(as_json.stdout)["models"]
     assert (model["version"], model["commit"]) == (None, commit)
