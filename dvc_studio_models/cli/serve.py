@@ -12,7 +12,7 @@ from dvc.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import add_command, bounded_int
 from dvc_studio_models.errors import StudioConfigError, UsageError
-from dvc_studio_models.registry.urls import is_loopback_host
+from dvc_studio_models.registry.urls import is_loopback_host, is_valid_token
 from dvc_studio_models.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
             "'--no-auth' to serve only this machine's users"
         )
         raise StudioConfigError(msg)
-    if not all(map(_can_be_sent, tokens)):
+    if not all(map(is_valid_token, tokens)):
         where = f"'{token_file}'" if token_file else TOKEN_VARIABLE
         msg = (
             f"{where} contains a token that cannot be sent: use only printable ASCII "
@@ -101,10 +101,6 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
         )
         raise StudioConfigError(msg)
     return tokens
-
-
-def _can_be_sent(token: str) -> bool:
-    return token.isascii() and token.isprintable() and " " not in token
 
 
 def read_tokens(path: Path) -> dict[str, str]:

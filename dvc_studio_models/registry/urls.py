@@ -47,6 +47,11 @@ def is_loopback_host(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def is_valid_token(token: str) -> bool:
+    """Return whether a token can be sent in a header."""
+    return token.isascii() and token.isprintable() and " " not in token
+
+
 def strip_secrets(url: str) -> str:
     """Remove user name and password from a repo URL, but not the user of ssh."""
     if "://" not in url:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dvc_studio_models.errors import StudioConfigError, TokenMissingError, config_errors
+from dvc_studio_models.registry.urls import is_valid_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +139,7 @@ def _check_url(url: str) -> str:
 
 def _check_token(token: str | None) -> str | None:
     token = (token or "").strip()
-    if not (token.isascii() and token.isprintable()) or " " in token:
+    if token and not is_valid_token(token):
         msg = "Studio's token contains characters that cannot be sent; set it again"
         raise StudioConfigError(msg)
     return token or None

@@ -137,12 +137,12 @@ class _Transfer:
         stop_all(self._workers, self._storage)
         with self._lock:  # a thread may still run
             active, ready = list(self._active), list(self._ready)
-        kept = sum(download.stop() for download in active)
-        kept += sum(file.release() for file in ready)
-        if kept:
+        kept_bytes = sum(download.stop() for download in active)
+        kept_bytes += sum(file.release() for file in ready)
+        if kept_bytes:
             logger.warning(
                 "kept %s of partial downloads; the next pull will resume from there",
-                format_bytes(kept),
+                format_bytes(kept_bytes),
             )
 
     # Called on threads of the pool

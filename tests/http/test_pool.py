@@ -1,4 +1,4 @@
-"""Connections are made as requests makes them, and end when they must."""
+"""Connections are made as requests makes them, and can be ended."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_what_fails_in_an_answer_is_told_as_requests_does(
 
 
 class Getting:
-    """A GET in a thread of its own, which ends in an error."""
+    """A GET on a thread of its own; records its error."""
 
     def __init__(self, pools: ConnectionPools, url: str) -> None:
         self.error: Exception | None = None

@@ -1,4 +1,4 @@
-"""Whatever storage says, down to the bytes of HTTP: the right content, or an error."""
+"""Whatever bytes storage sends, the result is the right content or an error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def whole(content: bytes = CONTENT, *headers: str) -> bytes:
 def part(
     head: str, *, content: bytes = CONTENT, range_: str | None = None, more: str = ""
 ) -> bytes:
-    """Answer a 206, or the whole where no range is asked for."""
+    """Send a 206, or a 200 if no range is requested."""
     asked = asked_range(head)
     if asked is None:
         return whole(content)
@@ -53,7 +53,7 @@ def part(
 
 
 def chunks(extension: str = "", trailer: str = "") -> bytes:
-    """Send the whole in chunks."""
+    """Send the whole body in chunks."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     size = f"{len(CONTENT):x}{extension}\r\n".encode()
     return head + size + CONTENT + f"\r\n0\r\n{trailer}\r\n".encode()
@@ -352,7 +352,7 @@ def test_whatever_storage_answers_the_bytes_are_right_or_there_are_none(
 
 
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
-    """A fetch in a process of its own tells the most that it took."""
+    """Download in a process of its own, which prints its peak memory."""
     code = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How we speak HTTP: what goes over the wire, what may be tried again, what is said."""
+"""Sessions: the bytes that they send, their credentials, and their errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SECRET = "PLANTED_SECRET_SIGNATURE"
 
 
 def send(session: requests.Session, url: str) -> requests.Response:
-    """Send ``url`` as it is, as a signed link has to be."""
+    """Send ``url`` unchanged, as signed URLs must be."""
     request = session.prepare_request(requests.Request("GET", url))
     request.url = url
     settings = session.merge_environment_settings(url, {}, False, None, None)
@@ -59,7 +59,7 @@ def session() -> Iterator[requests.Session]:
 def proxy(
     file_server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., FileServer]:
-    """Let a server be the proxy of all hosts."""
+    """Make a server the proxy of all hosts."""
 
     def set_proxy(userinfo: str = "", *, scheme: str = "http") -> FileServer:
         url = f"{scheme}://{userinfo}127.0.0.1:{file_server.port}"
@@ -129,7 +129,7 @@ def test_connections_are_kept(
 
 def test_connections_of_another_kind_keep_their_kind() -> None:
     class Connection(HTTPConnection):
-        """Stands for a SOCKS proxy's."""
+        """Stands for the connection of a SOCKS proxy."""
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Connection

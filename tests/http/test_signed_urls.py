@@ -1,4 +1,4 @@
-"""Links are renewed in time, once for all, and never by the user's own clock."""
+"""URLs are renewed in time, once for all files, and by the clock of storage."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Pull:
-    """One file, asked for again and again while time goes by."""
+    """The URL of one file, requested repeatedly while time passes."""
 
     def __init__(self, server: FileServer, style: str, life_s: float) -> None:
         server.objects[OBJECT] = bytes(100)
@@ -66,7 +66,7 @@ def style(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=[0, -5 * 3600, 5 * 3600], ids=["right", "behind", "ahead"])
 def server(request: pytest.FixtureRequest) -> Iterator[FileServer]:
-    """Its clock differs from ours by hours; who of the two is wrong is no matter."""
+    """A clock that differs from ours by hours."""
     with FileServer(clock_offset_s=request.param) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Requests to storage say what they must; answers are believed where they fit."""
+"""Requests to storage, and the checks of its responses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WHOLE = RangeRequest("model.bin", 0, None)
 
 @pytest.fixture
 def storage(file_server: FileServer) -> Iterator[Storage]:
-    """Reaches CONTENT on the file server, with a signed link."""
+    """Storage with CONTENT on the file server, behind a signed URL."""
     file_server.objects["/bucket/model.bin"] = CONTENT
     file_server.behaviour = Behaviour(etag='"etag"')
     with_url = connect(file_server.sign("/bucket/model.bin"))
@@ -207,7 +207,7 @@ def test_nothing_of_a_query_is_logged(
 def through_proxy(
     file_server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], Storage]]:
-    """Take the file server for the proxy, which answers for any host."""
+    """Make the file server the proxy of all hosts."""
     monkeypatch.setenv("HTTP_PROXY", f"http://me:word@127.0.0.1:{file_server.port}")
     monkeypatch.setenv("NO_PROXY", "direct.example")
     monkeypatch.delenv("no_proxy", raising=False)

@@ -1,4 +1,4 @@
-"""What Studio may answer, and what becomes of it; over real HTTP and TLS."""
+"""Replies of Studio, over real HTTP and TLS, and what the client makes of them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Asked:
-    """A client of a server, whose pauses are recorded and not waited for."""
+    """A client whose pauses are recorded instead of waited for."""
 
     def __init__(self, server: StudioServer, token: str = PLANTED_TOKEN) -> None:
         self.pauses: list[float] = []
@@ -94,7 +94,7 @@ def body(
 
 
 def refused(asked: Asked, behaviour: Behaviour, server: StudioServer) -> StudioError:
-    """Give the error that an answer leads to, which must hold no secret."""
+    """Return the error for a reply; it must contain no secret."""
     server.behaviour = behaviour
     with pytest.raises(StudioError) as caught:
         asked.files()
@@ -857,7 +857,7 @@ def test_a_redirect_to_https_of_the_same_host_is_another_origin(
 def proxied(
     studio: StudioServer, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], None]:
-    """Let the server be the proxy of all hosts."""
+    """Make the server the proxy of all hosts."""
 
     def proxied(scheme: str) -> None:
         for name in ("NO_PROXY", "no_proxy"):
@@ -931,7 +931,7 @@ aTqHhAg=
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as Studio, and counts."""
+    """Responds as Studio does, and counts requests."""
 
     def do_GET(self) -> None:
         self.server.count += 1  # type: ignore[attr-defined]
@@ -942,7 +942,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class TlsStudio(ThreadingHTTPServer):

@@ -1,4 +1,4 @@
-"""Whatever storage does, the right bytes come, or a clear error and nothing else."""
+"""Whatever storage does, a download ends with the right bytes or a clear error."""
 
 from __future__ import annotations
 
@@ -574,7 +574,7 @@ def test_a_folder_that_vanishes_is_made_again(fetcher: Fetcher) -> None:
 
 
 class Told:
-    """A progress that remembers."""
+    """A progress that records all updates."""
 
     def __init__(self) -> None:
         self.states: list[tuple[int, int | None]] = []
@@ -612,7 +612,7 @@ def test_the_total_is_not_known_before_every_size_is(fetcher: Fetcher) -> None:
 
 
 class Interrupting(Told):
-    """Ctrl-C, once so many bytes are there."""
+    """Raises Ctrl-C when so many bytes have arrived."""
 
     def __init__(self, after: int) -> None:
         super().__init__()

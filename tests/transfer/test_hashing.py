@@ -1,4 +1,4 @@
-"""A hash taken beside the download is that of the file, and the verdict follows it."""
+"""The hash computed during a download is that of the file, and is what counts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_bytes_that_come_in_any_order_are_read_from_the_part(part: Part) -> None
 
 
 class Clock:
-    """Stands still until it is told."""
+    """A clock that moves only when it is set."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -152,7 +152,7 @@ def test_a_part_that_was_cut_short_is_told(part: Part) -> None:
 def test_threads_that_write_leave_no_byte_unhashed(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Each thread does as a download does; one of them must find the hash."""
+    """Each thread writes as a download does; one of them must return the hash."""
     part = PartStore(tmp_path_factory.mktemp("parts")).create(None)
     part.describe(len(CONTENT), None)
     prefix = PrefixHash(part)

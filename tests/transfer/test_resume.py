@@ -1,4 +1,4 @@
-"""What a pull has fetched, the next one has: after any end, and beside others."""
+"""A pull resumes the parts of the one before, however it ended, also in parallel."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def pulling(
     jobs: int = JOBS,
     range_bytes: int = RANGE,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Fetch files in a process of its own."""
+    """Download files in a process of its own."""
     specs = [(f.path, f.url, f.digest.value) for f in files if f.digest]
     request = json.dumps([str(fetcher.folder), jobs, range_bytes, *specs])
     process = subprocess.Popen(
@@ -85,7 +85,7 @@ def pulling(
 
 
 def finish(fetcher: Fetcher, files: Sequence[ModelFile]) -> int:
-    """Fetch what is missing, check all, and tell how many bytes that took."""
+    """Download the missing bytes, check all, and return how many bytes were sent."""
     fetcher.server.forget()
     (done,) = fetcher.fetch(files, jobs=JOBS).values()
     assert done.part.path.read_bytes() == CONTENT
@@ -125,7 +125,7 @@ def test_a_download_that_is_killed_again_and_again_ends(fetcher: Fetcher) -> Non
 
 
 def kill_at(fetcher: Fetcher, files: Sequence[ModelFile], point: int) -> None:
-    """Let a process fetch until so many bytes are on disk, and no further."""
+    """Let a process download until so many bytes are on disk."""
     with pulling(fetcher, files) as process:
         wait_until(lambda: arrived(fetcher) > point, timeout_s=60)
         process.kill()
@@ -152,7 +152,7 @@ def test_a_signal_ends_a_download_at_once_and_loses_nothing(
 
 
 def arrived(fetcher: Fetcher) -> int:
-    """Count the bytes that the record of the one part tells of."""
+    """Return how many bytes the record of the only part lists."""
     spans = []
     for record in fetcher.folder.glob("*.ranges"):
         lines = record.read_text().split("\n")[1:-1]
@@ -199,7 +199,7 @@ def test_what_an_earlier_pull_left_counts_as_done(fetcher: Fetcher) -> None:
 
 
 def leave_half(fetcher: Fetcher) -> list[ModelFile]:
-    """Begin a download, and end it in the middle."""
+    """Start a download, and stop it in the middle."""
     files = fetcher.publish(CONTENT)
     fetcher.server.behaviour = STALLED
 
@@ -366,7 +366,7 @@ def test_many_pulls_at_once_share_what_one_left_without_harm(
 
 
 def test_a_part_that_another_pull_takes_away_is_begun_again(fetcher: Fetcher) -> None:
-    """As can be where a host is taken for dead that only slept."""
+    """This can happen if a host that was suspended is taken for dead."""
     files = fetcher.publish(CONTENT)
 
     def choose(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""How many ranges are asked for at a time: as many as the hash can use."""
+"""As many ranges are requested at a time as the hash can use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes for dry runs: one byte of each file, and nothing lost where storage fails."""
+"""Sizes for dry runs take one byte of each file; failures of storage are ignored."""
 
 from __future__ import annotations
 

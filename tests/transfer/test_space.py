@@ -1,4 +1,4 @@
-"""Sums over files whose sizes become known one by one."""
+"""Totals of files whose sizes become known one by one."""
 
 from __future__ import annotations
 
