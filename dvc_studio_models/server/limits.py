@@ -15,7 +15,8 @@ import struct
 import termios
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -139,11 +140,20 @@ def _unread_bytes(transport: asyncio.Transport) -> int:
     return transport.get_write_buffer_size() + queued
 
 
+class _Work(NamedTuple):
+    """What a thread runs next."""
+
+    call: SlowCall
+    future: Future[Any]
+    function: Callable[[], Any]
+
+
 class SlowCalls:
     """Runs the calls for one repo that may be slow, each in a thread of its own.
 
-    The threads do not keep the process from ending. Whatever hangs, there are never
-    more of them than the limits allow.
+    Threads are reused, as starting one takes as long as a whole request. They do not
+    keep the process from ending, and there are never more than the limit, whatever
+    hangs.
     """
 
     def __init__(
@@ -152,6 +162,7 @@ class SlowCalls:
         seconds: float = ANSWER_S,
         most: int = MAX_PER_REPO,
         most_waiting: int = MAX_WAITING_FOR_REMOTES,
+        idle_s: float = IDLE_S,
     ) -> None:
         """Start no thread yet.
 
@@ -159,8 +170,12 @@ class SlowCalls:
             seconds: The longest that a client waits.
             most: Calls at once, and objects sent at once.
             most_waiting: Calls at once that wait for DVC remotes.
+            idle_s: How long a thread waits for the next call, in seconds.
         """
         self._seconds = seconds
+        self._idle_s = idle_s
+        self._idle: list[SimpleQueue[_Work]] = []
+        """The queue of each thread that waits for work."""
         self._slots = threading.BoundedSemaphore(most)
         self._remote_slots = threading.BoundedSemaphore(most_waiting)
         self.downloads = threading.BoundedSemaphore(most)
@@ -186,12 +201,8 @@ class SlowCalls:
         call = SlowCall(self._remote_slots, waits_for_remote=reads_remote)
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
-        # Python waits at its end for threads that are not daemons.
-        thread = threading.Thread(
-            target=self._work, args=(call, future, function), daemon=True
-        )
         try:
-            thread.start()
+            self._start(_Work(call, future, function))
         except RuntimeError:  # the system allows no more threads
             self._slots.release()
             raise GitBusyError from None
@@ -204,15 +215,38 @@ class SlowCalls:
             waiting.cancel()
         raise timeout_error(self._seconds, call)
 
-    def _work(
-        self, call: SlowCall, future: Future[Result], function: Callable[[], Result]
-    ) -> None:
-        current_call.set(call)
+    def _start(self, work: _Work) -> None:
         try:
-            result = function()
-        except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
+            queue = self._idle.pop()
+        except IndexError:
+            queue = SimpleQueue()
+            # Python waits at its end for threads that are not daemons.
+            threading.Thread(target=self._run_all, args=(queue,), daemon=True).start()
+        queue.put(work)
+
+    def _run_all(self, queue: SimpleQueue[_Work]) -> None:
+        """Run what comes, until there is nothing to run for a while."""
+        while True:
+            try:
+                work = queue.get(timeout=self._idle_s)
+            except Empty:
+                try:
+                    self._idle.remove(queue)
+                except ValueError:  # work is about to come
+                    continue
+                return
+            current_call.set(work.call)
+            try:
+                result, error = work.function(), None
+            except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
+                result, error = None, exc
+            future = work.future
+            del work
+            # First, so that the place is free for whoever waits for the result.
+            self._idle.append(queue)
             self._slots.release()
-            future.set_exception(exc)
-        else:
-            self._slots.release()
-            future.set_result(result)
+            if error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del future, result, error

@@ -489,6 +489,18 @@ def test_an_error_frees_its_place() -> None:
     asyncio.run(play())
 
 
+def test_threads_are_reused_and_end_when_they_are_idle() -> None:
+    slow_calls = SlowCalls(idle_s=0.2)
+
+    async def play() -> set[threading.Thread]:
+        return {await slow_calls.run(threading.current_thread) for _ in range(100)}
+
+    (thread,) = asyncio.run(play())
+    thread.join(TIMEOUT_S)
+
+    assert not thread.is_alive()
+
+
 # -- ten thousand malformed requests
 
 EXAMPLES = 500
