@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from projects import git
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    import pytest
 
 TAGGER = "Ada <ada@example.com>"
 
@@ -77,28 +74,3 @@ def write_ref(repo: Path, name: str, content: str) -> None:
     path = repo / ".git" / "refs" / "tags" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{content}\n")
-
-
-def stand_before_git(folder: Path, patch: pytest.MonkeyPatch, script: str) -> None:
-    """Put a shell script called ``git`` first on PATH.
-
-    Args:
-        folder: Folder for the script; it is created.
-        patch: The test's ``monkeypatch``.
-        script: Runs the real Git as ``$GIT``.
-    """
-    folder.mkdir()
-    real = shutil.which("git")
-    path = folder / "git"
-    path.write_text(f"#!/bin/sh\nGIT={real}\n{script}\n")
-    path.chmod(0o755)
-    patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-
-def count_git(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Log the arguments of every ``git`` call; return the log file."""
-    log = folder / "calls"
-    script = f'echo "$*" >> \'{log}\'\nexec "$GIT" "$@"'
-    stand_before_git(folder, patch, script)
-    log.touch()
-    return log

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from environments import DVC
 from projects import TOKEN, Project, copy_project, git
-from tagging import stand_before_git
+from spies import replace_git
 
 from dvc_studio_models.registry.git.process import FETCH_S
 
@@ -60,7 +60,7 @@ def hang(
 ) -> None:
     """Make some calls of Git hang; ``calls`` is a shell pattern."""
     count = "" if calls == EVERY_CALL else '[ $(wc -l < "$CALLS") -gt 1 ] &&'
-    stand_before_git(
+    replace_git(
         folder / "bin",
         patch,
         f"PIDS='{pids}'\nCALLS='{folder}/calls'\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from projects import git
-from tagging import stand_before_git
+from spies import replace_git
 
 from dvc_studio_models.errors import UnreadableRepoError
 from dvc_studio_models.registry.git import process as git_process
@@ -50,7 +50,7 @@ HANGS = {
 
 
 def script_of(folder: Path, patch: pytest.MonkeyPatch, body: str) -> str:
-    stand_before_git(folder / "bin", patch, body.format(pids=folder / "pids"))
+    replace_git(folder / "bin", patch, body.format(pids=folder / "pids"))
     return str(folder / "bin" / "git")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import gto.api
 import pytest
 from projects import Project, copy_project, git
-from tagging import NewTag, count_git, import_tags, write_ref, write_tag
+from spies import SpyGit
+from tagging import NewTag, import_tags, write_ref, write_tag
 
 from dvc_studio_models.errors import UnreadableRepoError, VersionUnknownError
 from dvc_studio_models.model import ModelRef, ModelVersion
@@ -346,16 +347,16 @@ def test_ten_thousand_tags_take_as_many_calls_of_git_as_three(
     names = [f"churn@v1.{n}.0" for n in range(5000)]
     names += [f"churn#prod#{n}" for n in range(5000)]
     import_tags(history.repo, (NewTag(name, commit) for name in names[:3]))
-    log = count_git(tmp_path / "bin", monkeypatch)
+    spy = SpyGit.install(tmp_path / "spy", monkeypatch)
     read(history)
-    few = len(log.read_text().splitlines())
+    few = spy.count()
     import_tags(history.repo, (NewTag(name, commit) for name in names))
-    log.write_text("")
+    spy.clear()
 
     registry = read(history)
 
     assert [len(model.versions) for model in registry.models] == [5000]
-    assert len(log.read_text().splitlines()) == few <= 7
+    assert spy.count() == few <= 7
 
 
 # -- tags that do not count

@@ -619,7 +619,7 @@ def test_a_signal_before_the_server_listens_ends_it(
 ) -> None:
     spy.hang("rev-parse")
     process = serve(named(mirror))
-    while not spy.asked():
+    while not spy.count():
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()

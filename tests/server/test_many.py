@@ -107,14 +107,14 @@ def test_the_start_and_the_first_answers_take_a_few_calls_of_git(
     mirror: Path, spy: SpyGit
 ) -> None:
     with serving(f"acme/models={mirror}") as url:
-        at_start = spy.asked()
-        spy.forget()
+        at_start = spy.count()
+        spy.clear()
         replies = ask_at_once(url, ["churn"] * CLIENTS)
 
     assert len(git(mirror, "tag").splitlines()) == VERSIONS + OTHERS
     assert at_start <= 13
     assert shown(replies) == {(200, f"b0/{VERSIONS - 1:030d}")}
-    assert spy.asked() == 0  # nothing has changed
+    assert spy.count() == 0  # nothing has changed
 
 
 def test_clients_right_after_a_new_tag_share_its_count(
@@ -123,16 +123,16 @@ def test_clients_right_after_a_new_tag_share_its_count(
     with serving(f"acme/models={mirror}") as url:
         before = shown([ask(url)])
         git(mirror, "tag", "-a", "-m", "x", "churn@v2.0.0", "churn@v1.7.0^{commit}")
-        spy.forget()
+        spy.clear()
         spy.delay(SLOW_S)
         replies = ask_at_once(url, ["churn"] * CLIENTS)
         spy.delay(0)
 
     assert before == {(200, f"b0/{VERSIONS - 1:030d}")}
     assert shown(replies) == {(200, f"b0/{7:030d}")}
-    assert spy.asked("for-each-ref") <= READS
-    assert spy.asked("rev-parse") <= READS  # whose config counts
-    assert spy.asked("cat-file") <= READS  # kinds and tags; the record; the config
+    assert spy.count("for-each-ref") <= READS
+    assert spy.count("rev-parse") <= READS  # whose config counts
+    assert spy.count("cat-file") <= READS  # kinds and tags; the record; the config
 
 
 def test_clients_that_ask_for_several_models_share_all_but_the_models(
@@ -141,12 +141,12 @@ def test_clients_that_ask_for_several_models_share_all_but_the_models(
     names = [f"m{number % MODELS}" for number in range(CLIENTS)]
     with serving(f"acme/models={mirror}") as url:
         git(mirror, "tag", "-a", "-m", "x", "churn@v2.0.0")
-        spy.forget()
+        spy.clear()
         spy.delay(SLOW_S)
         replies = ask_at_once(url, names)
         spy.delay(0)
 
     assert {reply.status_code for reply in replies} == {200}
-    assert spy.asked("for-each-ref") <= READS
-    assert spy.asked("rev-parse") <= READS
-    assert spy.asked("cat-file") <= READS + MODELS
+    assert spy.count("for-each-ref") <= READS
+    assert spy.count("rev-parse") <= READS
+    assert spy.count("cat-file") <= READS + MODELS
