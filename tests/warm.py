@@ -1,10 +1,10 @@
-"""Runs ``dvc`` in 0.2 s instead of 1 s: as children of a process that has it loaded.
+"""Runs ``dvc`` in 0.1 s instead of 0.3 s: in children of a process that has it loaded.
 
 Nothing is patched. A child has the arguments, environment, folder, umask and standard
-streams of its order, calls what the script ``dvc`` calls, and ends as Python ends. Two
-things differ from a new process: the streams are files, not pipes, and all modules of
-``SHARED`` are there from the start. ``Warm.can_run`` refuses an environment that
-differs in what Python or a library reads only when it is loaded.
+streams of its order, and calls what the script ``dvc`` calls. It differs from a new
+process in three things: its streams are files, not pipes; the modules of ``SHARED`` are
+loaded; and Python ends without clearing its modules. ``Warm.can_run`` returns False for
+an environment that differs in what Python or a library reads only when it is loaded.
 
 The process reads orders from a socket: for each one byte, and as open files the order
 as JSON, the three streams, and a socket for the answer, which is the number of the
@@ -13,6 +13,7 @@ child's process and, when it has ended, its exit code, a line each.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -26,6 +27,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,10 +279,21 @@ def read_git_settings_again() -> None:
 
 
 def _dvc(argv: list[str]) -> int:
+    """Run ``dvc``, and end as Python does, but without clearing the modules."""
     from dvc.cli import main
 
     sys.argv = [str(DVC), *argv]
-    return int(main())
+    try:
+        code = main()
+    except SystemExit as ending:  # as argparse ends after help
+        code = ending.code
+    if not isinstance(code, int):
+        return code
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from dvc.repo import Repo
 from environments import DVC
 from projects import (
     ORIGIN_URL,
@@ -31,7 +33,6 @@ from terminals import heed_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from conftest import RunDvc
 
@@ -82,20 +83,33 @@ class Zoo:
         return self.project.clone(to)
 
 
-@pytest.fixture
-def zoo(tmp_path: Path, run_dvc: RunDvc) -> Zoo:
-    source = init_project(tmp_path / "zoo")
-    config = source.repo / ".dvc/config"
-    config.write_text(config.read_text().replace("../../storage", f"{source.storage}"))
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The source, but for its commit and for the places of its storages."""
+    source = init_project(tmp_path_factory.mktemp("built") / "zoo")
     write(source.repo, {**ZOO, "plain.txt": b"kept in Git\n"})
     track(source.repo, "base.bin", "bert")
     inner = source.repo / "inner"
     inner.mkdir()
-    assert run_dvc("init", "--subdir", cwd=inner).returncode == 0
-    storage = source.root / "inner-storage"
-    run_dvc("remote", "add", "-d", "inner", storage, cwd=inner)
+    Repo.init(str(inner), subdir=True).close()
+    config = "[core]\n    remote = inner\n['remote \"inner\"']\n    url = {}\n"
+    (inner / ".dvc/config").write_text(config.format("../../../inner-storage"))
     write(inner, {"model.bin": INNER})
     track(inner, "model.bin")
+    return source
+
+
+@pytest.fixture
+def zoo(built: Project, tmp_path: Path, run_dvc: RunDvc) -> Zoo:
+    source = Project(tmp_path / "zoo")
+    shutil.copytree(built.root, source.root, symlinks=True)
+    for folder, storage in (
+        (source.repo, "../../storage"),
+        (source.repo / "inner", "../../../inner-storage"),
+    ):
+        config = folder / ".dvc/config"
+        absolute = str(source.root / Path(storage).name)
+        config.write_text(config.read_text().replace(storage, absolute))
     commit_all(source, "Train")
     return Zoo(source, init_project(tmp_path / "project"), run_dvc)
 

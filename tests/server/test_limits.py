@@ -564,6 +564,7 @@ def send_malformed(
                 assert isinstance(body["detail"], str)
 
 
+@pytest.mark.slow
 def test_ten_thousand_malformed_requests_are_answered_properly(
     server: str, caplog: pytest.LogCaptureFixture
 ) -> None:
