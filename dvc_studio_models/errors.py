@@ -402,11 +402,11 @@ class VersionUnknownError(StudioModelsError):
         detail: str,
         *,
         hint: str | None = None,
-        action: str = "determine the version of",
+        problem: str = "cannot determine the version of",
     ) -> None:
         self.ref, self.detail = ref, detail
         hint = hint or "Run 'git fetch --tags'"
-        super().__init__(f"cannot {action} '{ref}': {detail}\n{hint}")
+        super().__init__(f"{problem} '{ref}': {detail}\n{hint}")
 
     @classmethod
     def outdated(cls, ref: object, remote: str | None) -> VersionUnknownError:
@@ -420,7 +420,7 @@ class VersionUnknownError(StudioModelsError):
         return cls(
             ref,
             "its stage is assigned to a commit that has no version",
-            action="pin",
+            problem="cannot pin",
             hint=f"Register one there with 'gto register {name} {commit}', or pull "
             "without '--lock'",
         )

@@ -155,10 +155,12 @@ def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError
     if registry is None:
         why = "its repo has the tags, and this is not a clone of it"
         hint = "Lock it in a clone of that repo"
-        return VersionUnknownError(ref, why, hint=hint, action="pin")
+        return VersionUnknownError(ref, why, hint=hint, problem="cannot pin")
     if registry.resolve(ref):
         return VersionUnknownError.outdated(ref, registry.remote)
-    return VersionUnknownError(ref, "this clone has no tag for it", action="pin")
+    return VersionUnknownError(
+        ref, "this clone has no tag for it", problem="cannot pin"
+    )
 
 
 def check_verified(
