@@ -41,7 +41,7 @@ def repo(tmp_path: Path) -> Path:
 def url_by_tool(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Path], str]:
-    """Tell a clone's URL by Git, or by scmrepo, which has the say without Git."""
+    """Return a clone's URL, read by Git or, without it, by scmrepo."""
 
     def url_by_tool(folder: Path) -> str:
         if request.param == "scmrepo":

@@ -188,7 +188,7 @@ def tag_names(draw: st.DrawFn) -> str:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[str, int, int, str, str]]:
-    """Give tags: name, number of the commit, time, zone, and what kind it is."""
+    """Generate tags: name, number of the commit, time, zone and kind."""
     each = st.tuples(
         tag_names(),
         st.integers(0, COMMITS - 1),
@@ -224,7 +224,7 @@ def _nest(repo: Path, name: str, date: str) -> None:
 
 
 def check(ours: dict[str, RegisteredModel], tags: Sequence[GitTag]) -> None:
-    """Compare what we count with what GTO counts."""
+    """Compare our models with GTO's."""
     by_gto = count_by_gto(tags)
     for name in {*ours, *by_gto.models} - by_gto.undecided:
         assert ours.get(name) == by_gto.models.get(name)

@@ -1,4 +1,4 @@
-"""Whatever state a repository is in, what is read of it is what ``git`` says."""
+"""Repositories in any state are read as ``git`` reads them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ALLOW = ("-c", "protocol.file.allow=always")
 
 @functools.cache
 def upstream(folder: Path, *init: str) -> Path:
-    """Make what all clones are of: some commits on main, a file that changes."""
+    """Make the origin of all clones: some commits on main, a file that changes."""
     repo = folder / f"upstream{len(init)}" / "repo"
     repo.mkdir(parents=True)
     git(repo, "init", "--quiet", "--initial-branch", "main", *init)
@@ -173,7 +173,7 @@ STEPS = st.one_of(
 
 
 def take(step: tuple[str | int, ...], repo: Path, here: Path) -> None:
-    """Do what a user, a CI job or a maintainer may do, upstream or in the clone."""
+    """Run a command of a user, a CI job or a maintainer, upstream or in the clone."""
     what, *args = step
     if what in {"fetch", "prune"}:
         how = {
@@ -210,7 +210,7 @@ def ask(here: Path, *args: str) -> bytes:
 
 
 def peeled(here: Path) -> dict[str, str]:
-    """Give the commits of all tags."""
+    """Return the commits of all tags."""
     names = ask(here, "for-each-ref", "--format=%(refname)", "refs/tags")
     refs = names.decode().split()
     if not refs:
@@ -227,7 +227,7 @@ def shown(here: Path, commit: str, path: str) -> bytes | None:
 
 
 def compare(reader: GitReader, here: Path) -> None:
-    """Compare all that can be read with what Git says; ours is first, not to profit."""
+    """Compare everything that we read with Git, which runs after us."""
     tags = dict(reader.tags())
     registry = read_registry(reader)
     ours = {v.version: v.commit for m in registry.models for v in m.versions}
@@ -323,7 +323,7 @@ def find_program(here: Path) -> GitReader:
 
 
 def library_readers(here: Path) -> list[GitReader]:
-    """Open without git; nothing where what is there is refused."""
+    """Open without git; None where that is refused."""
     with contextlib.suppress(UnreadableRepoError):
         return [LibraryReader.find(here)]
     return []

@@ -59,12 +59,12 @@ def annotate(project: Project, path: str) -> None:
 
 
 def git_file(repo: Path, path: str) -> GitFile:
-    """Give what is recorded of a file that is Git's alone, and is not read."""
+    """Return the record of a file that only Git tracks, and that is not read."""
     return GitFile(path, git(repo, "rev-parse", f"main:{path}").strip())
 
 
 def file_record(path: str, digest: Digest | None, size: int | None) -> RecordedModel:
-    """Give the record of a model that is one file of the root's project."""
+    """Return the record of a model that is one file of the root's project."""
     return RecordedModel(path, outputs=(RecordedOutput(path, digest, size),))
 
 

@@ -438,7 +438,7 @@ def test_a_lightweight_tag_that_cannot_change_the_answer_is_not_named(
 
 
 def odd_tags(repo: Path, commit: str) -> dict[str, list[str | bytes]]:
-    """Give tags that Git may hold and nobody can count, by what is wrong with them."""
+    """Return tags that Git accepts and GTO does not, by what is wrong with them."""
     blob = git(repo, "hash-object", "-w", "--stdin").strip()
     tree = git(repo, "rev-parse", "main^{tree}").strip()
     head = [f"object {commit}", "type commit", "tag x@v2.0.0"]

@@ -1,4 +1,4 @@
-"""One commit's files through DVC's own file system: what ``git ls-tree`` lists."""
+"""One commit's files in DVC's file system are those of ``git ls-tree``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Tree = dict[bytes, tuple[int, bytes]]
 
 @st.composite
 def trees(draw: st.DrawFn) -> Tree:
-    """Give files by their paths: mode and content."""
+    """Generate files: mode and content by path."""
     modes = st.sampled_from([FILE, FILE, PROGRAM, LINK, MODULE])
     paths = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
     drawn = draw(
@@ -158,7 +158,7 @@ def test_a_folder_is_read_only_when_somebody_looks_into_it(repo: Path) -> None:
     revs = [rev, f"{rev}^{{tree}}", f"{rev}:in", f"{rev}:in/deep", f"{rev}:in/deep/a"]
     named = git(repo, "rev-parse", *revs).split()
     assert asked[:5] == named
-    assert set(asked[5:]) == {named[-1]}  # contents are not kept
+    assert set(asked[5:]) == {named[-1]}  # contents are not cached
 
 
 def test_what_is_not_there_raises_as_in_dvc(repo: Path) -> None:

@@ -50,7 +50,7 @@ def md5_of(content: bytes) -> str:
 
 
 def annotate(project: Project, path: str, tag: str = "m@v1.0.0") -> None:
-    """Make ``m``, which lies at ``path``, the only model, and register it."""
+    """Register ``m``, the only model, at ``path``."""
     annotation = f"artifacts:\n  m:\n    path: {path}\n"
     write(project.repo, {"dvc.yaml": annotation.encode()})
     commit_all(project, "Annotate")

@@ -107,7 +107,7 @@ def test_a_new_tag_is_seen_at_once_however_often_was_asked_before(
 def test_a_new_tag_is_seen_when_all_has_been_quiet(
     project: Project, own_server: str
 ) -> None:
-    age(project.repo)  # now answers are kept
+    age(project.repo)  # now answers are cached
     for query in ({"stage": "prod"}, {"stage": "prod"}, {}):
         links(own_server, "churn", **query)
 

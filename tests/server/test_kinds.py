@@ -1,4 +1,4 @@
-"""What DVC did not push as a file of its own: served, or told as what it is."""
+"""Models that DVC did not push as one file are served, or the reply says why not."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ask(url: str, name: str = "m", **query: str) -> requests.Response:
 
 
 def register(project: Project, path: str, tag: str = "m@v1.0.0") -> None:
-    """Commit all, and register what lies at a path as a version of a model."""
+    """Commit all, and register a path as a version of a model."""
     name = tag.partition("@")[0]
     models = f"artifacts:\n  {name}:\n    path: {path}\n"
     (project.repo / "dvc.yaml").write_text(models)
@@ -74,15 +74,15 @@ def contents(reply: requests.Response) -> dict[str, bytes]:
 
 
 def refused(project: Project, **options: bool) -> str:
-    """Give why the repo has no files of the model, which is the repo's own matter."""
+    """Return the reason in the reply that the repo has no files of the model."""
     with serving(project.repo, **options) as url:
         reply = ask(url)
     assert reply.status_code == 404, reply.text
     commit = project.commit("HEAD")[:7]
-    told = f"cannot determine the files of 'm' v1.0.0 (commit {commit})"
+    prefix = f"cannot determine the files of 'm' v1.0.0 (commit {commit})"
     detail = reply.json()["detail"]
-    assert detail.startswith(f"{told}: ")
-    return detail.removeprefix(f"{told}: ")
+    assert detail.startswith(f"{prefix}: ")
+    return detail.removeprefix(f"{prefix}: ")
 
 
 def run_told(reason: str, clone: Path) -> None:
@@ -101,7 +101,7 @@ def run_told(reason: str, clone: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-# -- kept in Git
+# -- stored in Git
 
 
 @pytest.mark.parametrize("how", ["plain", "cache: false"])

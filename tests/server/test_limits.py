@@ -1,4 +1,4 @@
-"""What clients and remotes can do to the server: nothing that others would notice."""
+"""Slow, greedy and malformed clients, and silent remotes, do not disturb others."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_client_that_asks_its_second_question_slowly_is_hung_up_on(
 
 @pytest.fixture
 def large_object(project: Project) -> Project:
-    """Make the object of churn far larger than what sockets hold."""
+    """Make the object of churn far larger than the buffers of sockets."""
     (file,) = (
         path
         for path in project.storage.rglob("*")
@@ -359,7 +359,7 @@ def ask_or_none(url: str) -> int | None:
 
 @pytest.fixture
 def silent_remote() -> Iterator[str]:
-    """A server that accepts connections, and says nothing."""
+    """A server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -375,7 +375,7 @@ def test_a_silent_remote_keeps_nobody_waiting(
     waiting: list[tuple[int, str]] = []
 
     with serving(project.repo, slow_calls=slow_calls) as url:
-        ask(url)  # is kept from now on; it lies in no listing
+        ask(url)  # cached from now on; it is not in a listing
 
         def wait() -> None:
             reply = ask(url, "bert")

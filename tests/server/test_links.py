@@ -1,4 +1,4 @@
-"""Links to stores whose service knows signed links, made without asking any service.
+"""Links to stores whose service accepts signed links, made without such a service.
 
 That the services accept them is shown by ``e2e/test_stores.py``.
 """
@@ -64,7 +64,7 @@ AZURE = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _collect_garbage() -> Iterator[None]:
-    """Let no other module's tests meet what was left here."""
+    """Remove what other tests could find."""
     yield
     gc.collect()
 
@@ -278,7 +278,7 @@ def request(url: str, name: str) -> tuple[int, Any]:
 
 
 def ask(project: Project, *lines: str, name: str = "churn") -> tuple[int, Any]:
-    """Serve the project from a remote with these settings, and ask for a model."""
+    """Serve the project from a remote with these settings, and request a model."""
     with opened(project, *lines) as url:
         return request(url, name)
 
@@ -412,7 +412,7 @@ def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        monkeypatch.setenv("AWS_ENDPOINT_URL", host)  # asked for the bucket's region
+        monkeypatch.setenv("AWS_ENDPOINT_URL", host)  # for the bucket's region
         slow_calls = functools.partial(SlowCalls, seconds=1)
         with opened(project, "url = s3://b/f", *keys, slow_calls=slow_calls) as url:
             status, answer = request(url, "churn")
@@ -498,7 +498,7 @@ def test_files_of_one_model_may_lie_on_several_remotes(project: Project) -> None
 
 
 def record_version(project: Project, remote: str) -> None:
-    """Let DVC's file of churn say which version a remote gave the object."""
+    """Record in DVC's file of churn the version of the object on a remote."""
     file = project.repo / "models/churn.pkl.dvc"
     cloud = f"  cloud:\n    {remote}:\n      etag: abc\n      version_id: V/1+x\n"
     file.write_text(f"{file.read_text().rstrip()}\n{cloud}")

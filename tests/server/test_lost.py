@@ -1,4 +1,4 @@
-"""What the server answers while its copy of a repo lacks something, and after that."""
+"""A server whose copy of a repo lacks objects, and gets them back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A repo with many versions, and many clients at once: what is read is read for all."""
+"""Many clients at once share the reads of a repo with many versions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ TIMEOUT_S = 60
 VERSIONS = 5000
 OTHERS = 4998  # two tags stay for the tests
 CLIENTS = 100
-SLOW_S = 0.5  # in which all clients have asked
+SLOW_S = 0.5  # for all clients to send their requests
 MODELS = 20
-READS = CLIENTS // 10  # one at a time, shared by all who wait; more arrive meanwhile
+READS = (
+    CLIENTS // 10
+)  # one at a time, each for all that wait; more clients arrive meanwhile
 
 
 def history() -> Iterator[str]:
@@ -99,7 +101,7 @@ def ask_at_once(url: str, names: list[str]) -> list[requests.Response]:
 
 
 def shown(replies: list[requests.Response]) -> set[tuple[int, str]]:
-    """Give status and object of each answer."""
+    """Return status and object of each reply."""
     return {(r.status_code, r.text.partition("/files/md5/")[2][:33]) for r in replies}
 
 

@@ -1,4 +1,4 @@
-"""Links to objects of local folders, and what they lead to."""
+"""Signed links to the objects of local folders."""
 
 from __future__ import annotations
 
