@@ -62,7 +62,9 @@ def test_files_come_with_the_users_own_credentials(
     [
         pytest.param(Behaviour(status=401), "HTTP", id="refused"),
         pytest.param(Behaviour(status=404), "was it pushed", id="missing"),
-        pytest.param(Behaviour(wrong_bytes=True), "another hash", id="wrong bytes"),
+        pytest.param(
+            Behaviour(wrong_bytes=True), "is different there", id="wrong bytes"
+        ),
     ],
 )
 @pytest.mark.parametrize("model", ["churn", "bert"])
