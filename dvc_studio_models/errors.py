@@ -1,10 +1,9 @@
 """Every error that users can meet: its facts, its message, its exit code. No I/O.
 
 Each class takes facts and builds the message; no other module writes error messages for
-users. A second line, if any, starts with what to do next. A model or a hash is any
-object that prints as one (``ModelRef``, ``Digest``), since ``model`` imports this
-module. DVC prints the causes of an exception, so code that uses HTTP raises
-``from None``: a cause would contain the signed URL.
+users. A second line, if any, starts with what to do next. DVC prints the causes of an
+exception, so code that uses HTTP raises ``from None``: a cause would contain the signed
+URL. ``model`` imports this module, so its values are described here by protocols.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import contextlib
 import re
 import shlex
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dvc.exceptions import DvcException
 
@@ -37,6 +36,34 @@ def fetch_from(command: str, remote: str | None) -> str:
     if remote is None:
         return command
     return command.replace("git fetch", f"git fetch {shlex.quote(remote)}", 1)
+
+
+class Ref(Protocol):
+    """A :class:`~dvc_studio_models.model.ModelRef`; it prints as the user types it."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def version(self) -> str | None:
+        """The version that is requested."""
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that is requested."""
+
+
+class Hash(Protocol):
+    """A :class:`~dvc_studio_models.model.Digest`; it prints as algorithm and value."""
+
+    @property
+    def algorithm(self) -> str:
+        """The name of the algorithm."""
+
+    @property
+    def value(self) -> str:
+        """The hash in hexadecimal digits."""
 
 
 def _as_lines(items: Iterable[str]) -> str:
@@ -125,8 +152,8 @@ class LockMismatchError(StudioModelsError):
 
     def __init__(
         self,
-        ref: object,
-        differences: Iterable[tuple[str, object | None, object | None]],
+        ref: Ref,
+        differences: Iterable[tuple[str, Hash | None, Hash | None]],
         *,
         lock: str | None = None,
     ) -> None:
@@ -258,7 +285,7 @@ class NotStoredError(StudioModelsError):
 
     exit_code = 4
 
-    def __init__(self, ref: object, reason: str, hint: str | None = None) -> None:
+    def __init__(self, ref: Ref, reason: str, hint: str | None = None) -> None:
         self.ref, self.reason = ref, reason
         super().__init__(f"'{ref}' cannot be pulled: {reason}")
         if hint:
@@ -386,7 +413,7 @@ class ModelNotFoundError(StudioError):
 
     exit_code = 4
 
-    def __init__(self, ref: object, repo_url: str, detail: str) -> None:
+    def __init__(self, ref: Ref, repo_url: str, detail: str) -> None:
         self.ref, self.repo_url, self.detail = ref, repo_url, detail
         super().__init__(f"'{ref}' not found in '{repo_url}': {detail}")
 
@@ -398,7 +425,7 @@ class VersionUnknownError(StudioModelsError):
 
     def __init__(
         self,
-        ref: object,
+        ref: Ref,
         detail: str,
         *,
         hint: str | None = None,
@@ -409,24 +436,24 @@ class VersionUnknownError(StudioModelsError):
         super().__init__(f"{problem} '{ref}': {detail}\n{hint}")
 
     @classmethod
-    def outdated(cls, ref: object, remote: str | None) -> VersionUnknownError:
+    def outdated(cls, ref: Ref, remote: str | None) -> VersionUnknownError:
         """Return the error for tags that differ from what Studio serves."""
         why = "what Studio serves differs from the version in the local tags"
         return cls(ref, why, hint=f"Run '{fetch_from(REFRESH_TAGS, remote)}'")
 
     @classmethod
-    def unregistered(cls, ref: object, name: str, commit: str) -> VersionUnknownError:
+    def unregistered(cls, ref: Ref, commit: str) -> VersionUnknownError:
         """Return the error for a stage whose commit has no version to lock."""
         return cls(
             ref,
             "its stage is assigned to a commit that has no version",
             problem="cannot pin",
-            hint=f"Register one there with 'gto register {name} {commit}', or pull "
+            hint=f"Register one there with 'gto register {ref.name} {commit}', or pull "
             "without '--lock'",
         )
 
     @classmethod
-    def unread(cls, ref: object, tags: Sequence[str]) -> VersionUnknownError:
+    def unread(cls, ref: Ref, tags: Sequence[str]) -> VersionUnknownError:
         """Return the error for tags of this model that Git cannot read."""
         return cls(
             ref,
@@ -436,7 +463,7 @@ class VersionUnknownError(StudioModelsError):
         )
 
     @classmethod
-    def lightweight(cls, ref: object, tags: Sequence[str]) -> VersionUnknownError:
+    def lightweight(cls, ref: Ref, tags: Sequence[str]) -> VersionUnknownError:
         """Return the error for tags of this model that are lightweight."""
         some = "tag" if len(tags) == 1 else "tags"
         return cls(
@@ -555,7 +582,7 @@ class IntegrityError(StudioModelsError):
         self,
         path: str,
         *,
-        expected: object,
+        expected: Hash | str,
         actual: str,
         source: str,
         hint: str | None = None,
@@ -574,7 +601,7 @@ class ModelMovedError(StudioModelsError):
 
     exit_code = 6
 
-    def __init__(self, ref: object) -> None:
+    def __init__(self, ref: Ref) -> None:
         self.ref = ref
         super().__init__(
             f"'{ref}' moved to another version during the pull\n"

@@ -141,9 +141,7 @@ def check_lockable(
         if not version:
             raise _unknown(model.ref, registry)
         if not version.registered:
-            raise VersionUnknownError.unregistered(
-                model.ref, model.ref.name, version.commit
-            )
+            raise VersionUnknownError.unregistered(model.ref, version.commit)
     if not path.parent.is_dir():
         raise LocalDiskError(path, "no such folder")
     if path.exists():
