@@ -67,11 +67,11 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
             return code
 
     def _run(self) -> int:
-        from dvc_studio_models.store.project import named_user
+        from dvc_studio_models.store.project import ensure_user_name
 
         _escape_unencodable_output()
         _respect_no_color()
-        with _exit_on_sigterm(), _rare_garbage_collection(), named_user():
+        with _exit_on_sigterm(), _rare_garbage_collection(), ensure_user_name():
             os.chdir(self.args.cd)
             code = int(self.run())
             flush_stdout()

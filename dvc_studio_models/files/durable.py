@@ -1,4 +1,4 @@
-"""What survives a power cut: copies, flushes, and how many of them at a time."""
+"""Copies, and flushes (fsync) after which content survives a power cut."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # ENOTSUP is EOPNOT
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file's content; of a large one the disk writes what is there meanwhile.
+    """Copy a file's content. The disk starts to write a large one during the copy.
 
     Raises:
-        OSError: The file system refuses, or there is something at ``target``.
+        OSError: The file system refuses, or ``target`` exists.
     """
     with (
         source.open("rb", buffering=0) as old,
@@ -47,14 +47,14 @@ def copy(source: Path, target: Path) -> None:
 
 
 def copy_piece(old: int, new: int, start: int, stop: int) -> None:
-    """Copy bytes between two open files, within the kernel where it can.
+    """Copy bytes between two open files, inside the kernel if possible.
 
     Raises:
-        OSError: The file system refuses, or the bytes are not there.
+        OSError: The file system refuses, or the source is too short.
     """
     while start < stop:
-        count = 0  # as some file systems answer that cannot do it
-        with contextlib.suppress(OSError, AttributeError):  # others, and other systems
+        count = 0  # some file systems return this, and not an error
+        with contextlib.suppress(OSError, AttributeError):
             count = os.copy_file_range(old, new, stop - start, start, start)
         if not count:
             data = os.pread(old, min(_BUFFER_BYTES, stop - start), start)
@@ -65,16 +65,16 @@ def copy_piece(old: int, new: int, start: int, stop: int) -> None:
 
 
 def copy_uncached(source: Path, target: Path, start: int, stop: int) -> None:
-    """Copy bytes that nobody reads soon, past the system's memory where it lets us.
+    """Copy bytes that nobody reads soon, without the page cache if possible.
 
     Args:
         source: At least ``stop`` bytes long.
-        target: Exists; written at the same offset, and not flushed.
-        start: A multiple of 4096, as is what a call before has copied up to.
-        stop: Where to end.
+        target: An existing file; written at the same offset, and not flushed.
+        start: Offset of the first byte, a multiple of 4096.
+        stop: Offset after the last byte.
 
     Raises:
-        OSError: The file system refuses, or the bytes are not there.
+        OSError: The file system refuses, or the source is too short.
     """
     with source.open("rb", buffering=0) as old:
         start = _copy_directly(old.fileno(), target, start, stop)
@@ -84,10 +84,10 @@ def copy_uncached(source: Path, target: Path, start: int, stop: int) -> None:
 
 
 def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
-    """Copy whole blocks from memory to the disk; tell how far that went."""
+    """Copy whole blocks with direct I/O. Return the offset that was reached."""
     try:
         new = os.open(target, os.O_WRONLY | os.O_DIRECT)
-    except (OSError, AttributeError):  # neither this file system nor this system can
+    except (OSError, AttributeError):  # the file system or the operating system cannot
         return start
     try:
         with mmap.mmap(-1, _BUFFER_BYTES) as buffer, memoryview(buffer) as view:
@@ -97,7 +97,7 @@ def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
                 if not count:
                     break
                 start += count
-    except OSError:  # larger blocks than ours; a full disk will say so again
+    except OSError:  # it needs larger blocks; a full disk raises again
         pass
     finally:
         os.close(new)
@@ -105,7 +105,7 @@ def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
 
 
 def make_executable(file: Path | str, folder: int | None = None) -> None:
-    """Let the owner run a file, or what a link in its place leads to, as DVC does.
+    """Let the owner execute a file, or the target of a link, as DVC does.
 
     Args:
         file: A path, or a name in ``folder``.
@@ -120,10 +120,10 @@ def make_executable(file: Path | str, folder: int | None = None) -> None:
 
 
 def fsync_files(files: Iterable[Path]) -> None:
-    """Let the content of files survive a power cut.
+    """Flush the content of files, several at a time.
 
     Raises:
-        OSError: The disk refused, or was full all along.
+        OSError: The disk refuses, or has become full.
     """
     parallel_map(_fsync_file, files)
 
@@ -137,13 +137,12 @@ def _fsync_file(path: Path) -> None:
 
 
 def fsync_open(descriptor: int) -> None:
-    """Let what is in an open file or folder survive a power cut, where it can be asked.
+    """Flush an open file or folder. Do nothing if the file system cannot do it.
 
-    Some file systems of clusters cannot flush at all, or no folders. DVC flushes
-    nothing, so that no more is asked of them than by DVC.
+    Some cluster file systems cannot flush at all, or cannot flush folders.
 
     Raises:
-        OSError: The disk refused, or was full all along.
+        OSError: The disk refuses, or has become full.
     """
     try:
         os.fsync(descriptor)

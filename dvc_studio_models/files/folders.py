@@ -1,8 +1,8 @@
 """Folders below a root, opened one by one without following a link.
 
-The only way to the user's files for whoever writes. A folder that is open stays the
-folder that was checked, whatever its name means by now; so nothing can slip in between
-check and use. The root itself may be a link: it is the user's own word.
+All writes to the user's files go through here. An open folder stays the one that was
+checked, even if its name is given to another one afterwards. The root itself may be a
+link, since the user named it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What was at a name, as far as it tells whether it is still the same."""
+    """What identifies the content of a path: equal if nobody has changed it."""
 
     inode: int
     mtime_ns: int
@@ -34,12 +34,12 @@ class FileStamp:
 
     @classmethod
     def of(cls, found: os.stat_result) -> FileStamp:
-        """Take it from what the file system says of a file."""
+        """Make the stamp of a file from its status."""
         return cls(found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def stat_target(name: str | Path, folder: int | None = None) -> FileStamp | None:
-    """Tell what is at a name; None if nothing. Follows no link."""
+    """Return the stamp of a path, or None if nothing exists there. Follow no link."""
     try:
         found = os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def stat_target(name: str | Path, folder: int | None = None) -> FileStamp | None
 
 
 def nearest_existing(folder: Path) -> Path:
-    """Find the deepest folder of a path that is there: itself, or one above it."""
+    """Return the deepest existing folder of a path: itself, or a parent."""
     return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
 
 
@@ -66,16 +66,16 @@ class SafeFolders:
 
     @contextlib.contextmanager
     def open(self, folder: str, *, made: list[str] | None = None) -> Iterator[int]:
-        """Open a folder for as long as the context lasts.
+        """Open a folder until the context ends.
 
         Args:
             folder: Relative to the root, ``""`` for the root itself.
-            made: Gets the folders that were missing and had to be made, the outermost
-                first. None makes none.
+            made: Missing folders are made and added to this list, the outermost first.
+                With None, no folder is made.
 
         Raises:
-            FileNotFoundError: It is not there, and none is made.
-            UnsafePathError: It, or one above it, is a link or no folder.
+            FileNotFoundError: The folder does not exist, and ``made`` is None.
+            UnsafePathError: It or a parent is a link, or not a folder.
         """
         here, walked = os.dup(self._root), ""
         try:
@@ -92,7 +92,7 @@ class SafeFolders:
         """Remove an empty folder.
 
         Raises:
-            OSError: It is not empty, or must stay for another reason.
+            OSError: It is not empty, or the file system refuses.
         """
         parent, name = posixpath.split(folder)
         with self.open(parent) as opened:
@@ -105,23 +105,23 @@ def _enter(parent: int, name: str, walked: str, made: list[str] | None) -> int:
     except FileNotFoundError:
         if made is None:
             raise
-    with contextlib.suppress(FileExistsError):  # another pull was faster
+    with contextlib.suppress(FileExistsError):  # another pull made it
         os.mkdir(name, dir_fd=parent)
         made.append(walked)
     return open_folder(name, parent=parent, known_as=walked)
 
 
 def open_folder(name: str, *, parent: int | None = None, known_as: str) -> int:
-    """Open one folder; the last part of its path is no link.
+    """Open one folder, but not through a link in the last part of its path.
 
     Args:
-        name: Of the folder.
-        parent: The open folder that it is in; None takes ``name`` as a path.
-        known_as: What an error calls it.
+        name: Its name in ``parent``, or its path if that is None.
+        parent: The open folder that contains it.
+        known_as: Its name for an error.
 
     Raises:
         UnsafePathError: It is a symlink or not a folder.
-        OSError: It is not there, or the file system refused.
+        OSError: It does not exist, or the file system refuses.
     """
     try:
         return os.open(name, FOLDER, dir_fd=parent)

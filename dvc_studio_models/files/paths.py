@@ -1,10 +1,9 @@
-"""Which of the paths that a server names may be written. No I/O.
+"""Rules for the paths that a server may name. No I/O.
 
-Rules, not a list: relative, of normal components only, nothing that Linux, macOS or
-Windows would resolve elsewhere, nothing that steers Git, DVC or CI. Git is the judge:
-what it refuses to put into a tree with ``core.protectNTFS`` and ``core.protectHFS``, we
-refuse (``verify_path`` in Git's ``read-cache.c``). Never normalises: a path is taken as
-it is, or not at all.
+A path must be relative and have normal components only. No system may resolve it to
+another place, and it must not configure Git, DVC or CI. Every path is refused that Git
+refuses with ``core.protectNTFS`` and ``core.protectHFS`` (``verify_path`` in its
+``read-cache.c``). Paths are never normalised: they are used as they are, or refused.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4095
 HIDDEN = ".dvc-models"
-"""Folder of our own, for files on their way; the only one in a folder of the user's."""
+"""Name of the folder for temporary files that is made in the user's folders."""
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, lone surrogate, line, paragraph
-_PRIVATE = {".git", ".dvc", HIDDEN}
-_STEERING = {
+_OWN_FOLDERS = {".git", ".dvc", HIDDEN}
+_CONFIG_FILES = {
     # Git and what reads the same way
     ".gitattributes",
     ".gitignore",
@@ -49,15 +48,14 @@ _STEERING = {
     "bitbucket-pipelines.yml",
     "jenkinsfile",
 }
-# What HFS+ and case-insensitive ext4 leave out when they compare names (Unicode's
-# Default_Ignorable_Code_Point; Git knows those of HFS+, ``next_hfs_char`` in utf8.c).
+# HFS+ and case-insensitive ext4 ignore these when they compare names (Unicode's
+# Default_Ignorable_Code_Point; Git has those of HFS+, ``next_hfs_char`` in utf8.c).
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# ``C:x`` is refused everywhere. ``a:b`` is a name like any other where there are no
-# drives, and where there are, the colon is refused.
+# ``C:x`` is refused on every system; ``a:b`` only on Windows, with all colons.
 _DRIVE = re.compile("[C-Zc-z]:")
 _WINDOWS_DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d) *(?:\..*)?"
@@ -65,11 +63,11 @@ _WINDOWS_DEVICE = re.compile(
 
 
 def path_problem(path: str, *, windows: bool = sys.platform == "win32") -> str | None:
-    """Say why ``path`` must not be written, or None.
+    """Return why ``path`` must not be written, or None.
 
     Args:
         path: As the server names it, with ``/``.
-        windows: Whether names that are merely impossible there are refused too.
+        windows: Whether to refuse names that are only impossible on Windows, too.
     """
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         return f"it is longer than {MAX_PATH_BYTES} bytes"
@@ -88,23 +86,23 @@ def path_problem(path: str, *, windows: bool = sys.platform == "win32") -> str |
 def _name_problem(name: str, *, windows: bool) -> str | None:
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"a name in it is longer than {MAX_NAME_BYTES} bytes"
-    plain = _plain(name)
+    plain = _canonical(name)
     if not plain:
         return "it has a component that is empty, or only dots and spaces"
-    if plain in _PRIVATE:
+    if plain in _OWN_FOLDERS:
         return f"it leads into '{plain}'"
-    if plain in _STEERING or plain.endswith(".dvc") or _SHORT_NAME.fullmatch(plain):
+    if plain in _CONFIG_FILES or plain.endswith(".dvc") or _SHORT_NAME.fullmatch(plain):
         return "it is a file that configures Git, DVC or CI"
     if windows and _is_impossible_on_windows(name, plain):
         return "Windows does not allow this name"
     return None
 
 
-def _plain(name: str) -> str:
-    """Reduce a name to what the least exact of all file systems takes it for.
+def _canonical(name: str) -> str:
+    """Reduce a name as the file systems do that ignore the most differences.
 
-    NTFS ends it at a colon, where a stream's name begins, and drops dots and spaces at
-    its end: ``.git::$INDEX_ALLOCATION`` and ``.git .`` are the folder ``.git``.
+    NTFS ends a name at a colon, where the name of a stream begins, and drops dots and
+    spaces at its end: ``.git::$INDEX_ALLOCATION`` and ``.git .`` are ``.git``.
     """
     seen = fold(unicodedata.normalize("NFKC", name))
     stem = seen.partition(":")[0] or seen
@@ -120,14 +118,14 @@ def _is_impossible_on_windows(name: str, plain: str) -> bool:
 
 
 def _short_names() -> Iterator[str]:
-    """Make patterns of the short names that NTFS may have given to names above.
+    """Yield patterns of the short names that NTFS may have given to the names above.
 
     Six letters, a number up to 4, three letters of the extension: ``.github`` is
     ``GITHUB~1``, ``dvc.yaml`` is ``DVC~1.YAM``. After that a hash: ``.gitmodules`` is
     ``GI7EBA~1``, with less of the hash as the number grows (``is_ntfs_dot_generic`` in
     Git's path.c, where these three hashes are from).
     """
-    for name in _PRIVATE | _STEERING:
+    for name in _OWN_FOLDERS | _CONFIG_FILES:
         stem, _, extension = name.lstrip(".").partition(".")
         dotted = re.escape(f".{extension[:3]}") if extension else ""
         yield f"{re.escape(stem[:6])}~[1-4]{dotted}"
@@ -140,12 +138,12 @@ _SHORT_NAME = re.compile("|".join(_short_names()))
 
 
 def clashes(paths: Iterable[str], *, folding: bool) -> Iterator[tuple[str, str]]:
-    """Find paths that cannot all exist, each with the reason.
+    """Yield paths that cannot all exist, each with the reason.
 
     Args:
-        paths: Each safe by itself.
-        folding: Whether the file system takes names for equal that differ only in case
-            or in Unicode form.
+        paths: Each one safe on its own.
+        folding: Whether names are the same to the file system if they differ only in
+            case or in Unicode form.
     """
     by_key: dict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -163,6 +161,6 @@ def clashes(paths: Iterable[str], *, folding: bool) -> Iterator[tuple[str, str]]
 
 
 def fold(path: str) -> str:
-    """Map names that a case-insensitive, normalising file system takes for one."""
+    """Map a path so that equal results mean one path if case and form are ignored."""
     visible = unicodedata.normalize("NFD", _IGNORABLE.sub("", path))
     return unicodedata.normalize("NFC", visible.casefold())

@@ -1,9 +1,9 @@
-"""What earlier pulls placed: so that it may be replaced, and removed when it is gone.
+"""Receipts: which files earlier pulls placed, so that later ones may replace them.
 
 Owns one folder of small JSON files, one for each model and root. A receipt proves that
-a file's content came from Studio and can come again. One that cannot be read, or that
-no pull can have written, counts as absent: then a pull asks for ``--force`` where it
-need not have.
+the content of a file came from a source and can be pulled again. One that cannot be
+read, or that no pull can have written, is ignored: then a pull may need ``--force``
+where it would not have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What one pull of one model left in the workspace."""
+    """The files that one pull of one model left in the workspace."""
 
     model: str
     """The name, without version or stage."""
@@ -37,14 +37,14 @@ class Receipt:
     commit: str | None
     files: Mapping[str, Digest]
     selector: str = ""
-    """What it was asked by, see :attr:`ModelRef.selector`."""
+    """As in :attr:`ModelRef.selector`."""
 
     objects: Mapping[str, str] = field(default_factory=dict)
     """Path to the object that it came from, see ``object_version_id``."""
 
 
 class Receipts:
-    """The folder of receipts; None as the folder keeps none."""
+    """The folder of receipts. With None as the folder, none are kept."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -57,10 +57,10 @@ class Receipts:
         return [receipt for receipt in read if receipt and receipt.root == str(root)]
 
     def save(self, receipt: Receipt) -> None:
-        """Keep a receipt, in place of the model's last one.
+        """Save a receipt. It replaces the previous one of the model.
 
         Raises:
-            LocalDiskError: The file system refused.
+            LocalDiskError: The file system refuses.
         """
         if self._folder is None:
             return
@@ -93,7 +93,7 @@ def _read(path: Path) -> Receipt | None:
 
 
 def _is_ours(receipt: Receipt, path: Path) -> bool:
-    """Whether a pull can have written it: its paths may be removed one day."""
+    """Check that a pull can have written it, since its paths may be removed later."""
     texts = (receipt.model, receipt.root, receipt.version or "", receipt.commit or "")
     return (
         all(isinstance(text, str) for text in texts)

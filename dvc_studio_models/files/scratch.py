@@ -1,6 +1,7 @@
-"""Folders of our own, for files on their way to their names.
+"""Temporary files and folders, which Git does not show.
 
-Git does not show them, and what killed pulls left in them is swept.
+Their names say which process owns them, so that the next pull can remove those that a
+killed pull left behind.
 """
 
 from __future__ import annotations
@@ -21,30 +22,30 @@ from dvc_studio_models.files.owner import is_dead, owner_id
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-STALE_AFTER_S = 24 * 3600.0  # for what was left by a machine that is not this one
+STALE_AFTER_S = 24 * 3600.0  # if this host cannot tell whether the owner runs
 TEMPORARY = "placing-"
-"""How the names of files and folders begin that go when placing ends."""
+"""How the names of temporary files and folders begin."""
 
 _IGNORE = ".gitignore"
 _IGNORE_EVERYTHING = b"*\n"
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, unless it is there, and be sure that it is one.
+    """Make a folder if it does not exist, and check that it is one.
 
     Raises:
         LocalDiskError: It cannot be made.
-        UnsafePathError: A link or a file is in its place.
+        UnsafePathError: There is a link or a file at its path.
     """
     os.close(_open_made(folder))
 
 
 def make_hidden_folder(folder: Path) -> None:
-    """Make a folder that Git does not show.
+    """Make a folder that Git does not show, if it does not exist.
 
     Raises:
         LocalDiskError: It cannot be made.
-        UnsafePathError: A link or a file is in its place.
+        UnsafePathError: There is a link or a file at its path.
     """
     opened = _open_made(folder)
     try:
@@ -63,19 +64,19 @@ def _open_made(folder: Path) -> int:
 
 
 def hide_from_git(folder: int) -> None:
-    """Tell Git to ignore an open folder, itself included."""
+    """Write a ``.gitignore`` into an open folder that ignores all in it and itself."""
     try:
         _link_ignore(folder)
     except FileExistsError:
         pass
-    except (OSError, AttributeError):  # neither this system nor this file system has it
+    except (OSError, AttributeError):  # the file system or the system has no such files
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         with os.fdopen(os.open(_IGNORE, flags, 0o666, dir_fd=folder), "wb") as file:
             file.write(_IGNORE_EVERYTHING)
 
 
 def _link_ignore(folder: int) -> None:
-    """Give the file its name after its content, or Git shows it for a moment."""
+    """Name the file after it is written, or Git would show it for a moment."""
     unnamed = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=folder)
     try:
         os.write(unnamed, _IGNORE_EVERYTHING)
@@ -87,12 +88,12 @@ def _link_ignore(folder: int) -> None:
 def remove_hidden(
     name: str | Path, *, parent: int | None = None, ours: Container[str] = ()
 ) -> None:
-    """Remove a folder that :func:`hide_from_git` hid, unless somebody else uses it.
+    """Remove a folder that :func:`hide_from_git` hid, unless another pull uses it.
 
     Args:
-        name: Of the folder.
-        parent: The open folder that it is in; None takes ``name`` as a path.
-        ours: Files in it that wait no longer; those of killed pulls go too.
+        name: Its name in ``parent``, or its path if that is None.
+        parent: The open folder that contains it.
+        ours: Files in it to remove; those of killed pulls are removed, too.
     """
     with contextlib.suppress(OSError):
         folder = os.open(name, FOLDER, dir_fd=parent)
@@ -115,7 +116,7 @@ def _names(folder: int) -> list[str]:
 
 
 def sweep(home: Path) -> None:
-    """Remove what killed pulls left in ``home``, if it is there."""
+    """Remove temporary files that killed pulls left in ``home``, if that exists."""
     with contextlib.suppress(OSError):
         os.close(os.open(home, FOLDER))  # no link is followed
         for left in filter(is_stale, home.glob(f"{TEMPORARY}*")):
@@ -127,14 +128,14 @@ def sweep(home: Path) -> None:
 
 @contextlib.contextmanager
 def temporary_folder(home: Path) -> Iterator[Path]:
-    """Lend an empty folder.
+    """Make an empty folder, and remove it when the context ends.
 
     Args:
-        home: Where it is made; hidden.
+        home: The folder to make it in; made, and hidden from Git.
 
     Raises:
         LocalDiskError: It cannot be made.
-        UnsafePathError: A link or a file is in the place of ``home``.
+        UnsafePathError: There is a link or a file at ``home``.
     """
     make_hidden_folder(home)
     folder = home / temporary_name()
@@ -147,15 +148,15 @@ def temporary_folder(home: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str, *, flushed: bool = False) -> None:
-    """Write a file in one step, for readers at the same time; nothing else is left.
+    """Write a file in one step: others read the old content or the new.
 
     Args:
-        path: Of the file; what is there is replaced.
-        text: Its content.
-        flushed: Whether the content is to survive a power cut.
+        path: The file; replaced if it exists.
+        text: Its new content.
+        flushed: Whether the content must survive a power cut.
 
     Raises:
-        OSError: The file system refused; what was there still is.
+        OSError: The file system refuses; the file is as it was.
     """
     new = path.with_name(temporary_name())
     try:
@@ -169,15 +170,15 @@ def write_atomically(path: Path, text: str, *, flushed: bool = False) -> None:
 
 
 def temporary_name() -> str:
-    """Make a name that nobody else has, and that tells whose it is."""
+    """Return a name that is not in use, and says which process owns it."""
     return f"{TEMPORARY}{secrets.token_hex(8)}-{owner_id()}"
 
 
 def is_stale(path: str | Path, *, folder: int | None = None) -> bool:
-    """Whether a file or folder with such a name is nobody's any more.
+    """Check whether the owner of a temporary file or folder has ended.
 
     Args:
-        path: A path, or a name in ``folder``.
+        path: Its path, or its name in ``folder``.
         folder: An open folder.
     """
     _, _, owner = Path(path).name.removeprefix(TEMPORARY).partition("-")

@@ -1,7 +1,7 @@
-"""Signals that come while something is at work that must not be cut short.
+"""Signals that arrive during work that must not be interrupted.
 
-A signal that Python code answers, as Ctrl-C, may raise an exception between any two
-steps. While they are put off, it waits until somebody asks for it.
+A signal with a handler in Python, as Ctrl-C, may raise an exception between any two
+steps. While signals are deferred, their handlers run only when they are called for.
 """
 
 from __future__ import annotations
@@ -17,37 +17,39 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[Callable[[], None]]:
-    """Put signals off for as long as the context lasts, and answer them after it.
+    """Defer signals until the context ends, and call their handlers then.
 
-    Gives a function that answers those that have come so far. What ends the process
-    without asking Python is not put off. In other threads than the main one there is
-    nothing to put off: Python answers no signal there.
+    Signals that end the process without a handler are not deferred. Outside the main
+    thread nothing is deferred, since Python runs no handlers there.
+
+    Yields:
+        A function that calls the handlers of the signals that have arrived so far.
     """
-    answers: dict[int, Any] = {}
-    came: dict[int, FrameType | None] = {}
+    handlers: dict[int, Any] = {}
+    arrived: dict[int, FrameType | None] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
-        came[number] = frame
+        arrived[number] = frame
 
-    def answer() -> None:
-        if came:
-            number, frame = came.popitem()
+    def call_handlers() -> None:
+        if arrived:
+            number, frame = arrived.popitem()
             try:
-                answers[number](number, frame)
+                handlers[number](number, frame)
             finally:
-                answer()
+                call_handlers()
 
     try:
         with contextlib.suppress(ValueError):  # only the main thread may
-            for each in filter(_is_answered, signal.valid_signals()):
-                answers[each] = signal.signal(each, note)
-        yield answer
+            for each in filter(_has_handler, signal.valid_signals()):
+                handlers[each] = signal.signal(each, note)
+        yield call_handlers
     finally:
-        for number, before in answers.items():
+        for number, before in handlers.items():
             signal.signal(number, before)
-        answer()
+        call_handlers()
 
 
-def _is_answered(number: int) -> bool:
-    """Whether Python code answers a signal; the system does others."""
+def _has_handler(number: int) -> bool:
+    """Return whether a signal has a handler in Python."""
     return callable(signal.getsignal(number))

@@ -1,10 +1,9 @@
-"""Giving verified files their names, and taking that back.
+"""Changes to targets that succeed together or are rolled back.
 
-Each target is its old content or its new, never torn and never without a name: a new
-file is linked to a free name, or renamed over what is there. What was there keeps a
-second name until the end. Whatever is found that was not there when the plan was made
-is somebody's work, and stays; in a roll-back too. An interrupt is let through between
-steps only, and not at all in a roll-back.
+At any time a target has its old content or its new content: a new file is linked to a
+free name, or renamed over the old file. The old file keeps a second name until the end.
+A file that nobody expected is somebody's work, and is never changed, not even in a
+roll-back. Signals are handled only between two steps, and not during a roll-back.
 """
 
 from __future__ import annotations
@@ -46,33 +45,33 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class TempPath:
-    """Where a file lies that is on its way."""
+    """The place of a temporary file."""
 
     name: str
     near: str | None
-    """The hidden folder beside the target; None for the scratch folder."""
+    """The folder whose hidden folder contains it; None for the scratch folder."""
 
 
 @dataclass
 class _Change:
-    """One target: what was done, or is about to be."""
+    """One target, and the change that was made or is about to be."""
 
     path: str
     before: FileStamp | None
-    """What was there."""
+    """The file that was there."""
 
     old: TempPath | None
-    """The second name of it; None if nothing was there."""
+    """The second name of that file; None if there was none."""
 
     ours: FileStamp | None
-    """What is there since; None after a removal."""
+    """The file that is there now; None after a removal."""
 
     source: Path | None = None
-    """Where that came from; None if it is a copy."""
+    """Where that file was before; None if it is a copy."""
 
 
 class Transaction:
-    """One run of changes to a tree, all of which can be taken back."""
+    """Changes to the files below a root, all of which can be undone."""
 
     def __init__(
         self, tree: SafeFolders, scratch: Path, check_signals: Callable[[], None]
@@ -82,8 +81,8 @@ class Transaction:
         Args:
             tree: The folders of the targets.
             scratch: An empty folder.
-            check_signals: Answers signals that have come. Called only where all that
-                was done is noted.
+            check_signals: Calls the handlers of signals that have arrived. It is
+                called only when every change so far has been recorded.
         """
         self._tree = tree
         self._scratch = scratch
@@ -94,18 +93,18 @@ class Transaction:
         self._other_file_systems: dict[tuple[Path, str], bool] = {}
 
     def put(self, path: str, new: Path, before: FileStamp | None) -> None:
-        """Give a file its name.
+        """Place a file at a target.
 
         Args:
             path: Of the target.
             new: The file. It is moved, or copied to another file system; a roll-back
                 moves it back.
-            before: What was at the target when the plan was made.
+            before: The stamp of the target when the plan was made.
 
         Raises:
-            TargetChangedError: Something else is there now.
+            TargetChangedError: The target has changed.
             UnsafePathError: A parent is a symlink or not a folder.
-            OSError: The file system refused.
+            OSError: The file system refuses.
         """
         self._check_signals()
         parent = posixpath.dirname(path)
@@ -118,20 +117,20 @@ class Transaction:
             self._changes.append(change)
             if near is None:
                 change.source = new
-                _name(os.fspath(new), None, path, folder, free=before is None)
+                _move_to_target(os.fspath(new), None, path, folder, free=before is None)
                 return
             with self._at(self._temp_path(near)) as (copy, at):
                 self._copy(os.fspath(new), None, copy, at)
                 change.ours = stat_target(copy, at)
-                _name(copy, at, path, folder, free=before is None)
+                _move_to_target(copy, at, path, folder, free=before is None)
 
     def remove(self, path: str, before: FileStamp | None) -> None:
-        """Take a file away.
+        """Remove a file.
 
         Raises:
-            TargetChangedError: Something else is there than there was.
+            TargetChangedError: The target has changed.
             UnsafePathError: A parent is a symlink or not a folder.
-            OSError: The file system refused.
+            OSError: The file system refuses.
         """
         self._check_signals()
         parent, name = posixpath.split(path)
@@ -143,14 +142,14 @@ class Transaction:
             os.unlink(name, dir_fd=folder)
 
     def fsync(self) -> None:
-        """Let the new names survive a power cut."""
+        """Flush the folders, so that the new names survive a power cut."""
         folders = {posixpath.dirname(folder) for folder in self._made}
         folders.update(posixpath.dirname(change.path) for change in self._changes)
         parallel_map(self._fsync_folder, folders)
         self._check_signals()
 
     def roll_back(self) -> None:
-        """Bring back what was there, the last change first."""
+        """Undo all changes, the last one first."""
         for change in reversed(self._changes):
             try:
                 self._undo(change)
@@ -162,7 +161,7 @@ class Transaction:
                 self._tree.remove(folder)
 
     def clean(self) -> None:
-        """Remove what was made beside targets for the time of the transaction."""
+        """Remove the temporary files that were made beside targets."""
         for parent, names in self._near.items():
             with (
                 contextlib.suppress(OSError, UnsafePathError),
@@ -175,7 +174,7 @@ class Transaction:
     def _back_up(
         self, path: str, folder: int, near: str | None, before: FileStamp | None
     ) -> TempPath | None:
-        """Give what is at a target a second name, if it is what it was."""
+        """Give the file at a target a second name, unless it has changed."""
         if before is None:
             return None
         name = posixpath.basename(path)
@@ -184,7 +183,7 @@ class Transaction:
             try:
                 _link(name, folder, aside, at)
                 kept = stat_target(aside, at)
-            except OSError:  # it is gone, or no hard link may be made of it
+            except OSError:  # it does not exist, or cannot be hard-linked
                 kept = stat_target(name, folder)
                 if kept == before:
                     self._copy(name, folder, aside, at)
@@ -196,7 +195,7 @@ class Transaction:
         parent, name = posixpath.split(change.path)
         with self._tree.open(parent) as folder:
             here = stat_target(name, folder)
-            if here == change.before:  # it was not done yet
+            if here == change.before:  # the change was not made
                 return
             if here != change.ours:
                 raise TargetChangedError([change.path])
@@ -210,17 +209,17 @@ class Transaction:
                 with contextlib.suppress(OSError):  # then it is downloaded again
                     _link(name, folder, os.fspath(change.source), None)
             with self._at(change.old) as (old, at):
-                _name(old, at, change.path, folder, free=here is None)
+                _move_to_target(old, at, change.path, folder, free=here is None)
 
     def _give_up(self, change: _Change) -> None:
-        """Leave a target as it is, and what was there where its owner finds it."""
+        """Leave a target as it is, and keep the old file where the user finds it."""
         if change.old is None:
             logger.warning(
                 "cannot remove '%s', which this pull has placed", change.path
             )
             return
         try:
-            kept = self._keep(change.old)
+            kept = self._keep_backup(change.old)
         except (OSError, UnsafePathError):
             message = "cannot restore '%s'; its previous content is lost"
             logger.warning(message, change.path)
@@ -228,8 +227,8 @@ class Transaction:
             message = "cannot restore '%s'; its previous content is in '%s'"
             logger.warning(message, change.path, kept)
 
-    def _keep(self, temp: TempPath) -> str:
-        """Spare what could not be brought back, and tell where it is."""
+    def _keep_backup(self, temp: TempPath) -> str:
+        """Keep a file that could not be restored, and return its path."""
         name = temp.name.replace(TEMPORARY, "kept-")
         if temp.near is None:
             kept = self._scratch.with_name(name)
@@ -261,10 +260,10 @@ class Transaction:
                 os.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
                 fsync_open(made)
 
-    # Where files are on their way
+    # Temporary files
 
     def _is_other_file_system(self, home: Path, path: str, folder: int) -> bool:
-        """Check whether files of ``home`` cannot be renamed into an open folder."""
+        """Return whether no file of ``home`` can be renamed into an open folder."""
         if (home, path) not in self._other_file_systems:
             self._other_file_systems[home, path] = _is_on_another_mount(home, folder)
         return self._other_file_systems[home, path]
@@ -277,7 +276,7 @@ class Transaction:
 
     @contextlib.contextmanager
     def _at(self, temp: TempPath) -> Iterator[tuple[str, int | None]]:
-        """Give the name of such a file, and the open folder that it is relative to."""
+        """Yield the name of a temporary file, and the open folder that it is in."""
         if temp.near is None:
             yield os.fspath(self._scratch / temp.name), None
             return
@@ -290,7 +289,7 @@ def _is_on_another_mount(home: Path, folder: int) -> bool:
     if home.stat().st_dev != os.fstat(folder).st_dev:
         return True
     nothing = secrets.token_hex(8)
-    try:  # of two mounts of one file system only such a call can tell
+    try:  # two mounts may be of one file system, with one device number
         os.rename(home / nothing, nothing, dst_dir_fd=folder)
     except OSError as error:
         return error.errno == errno.EXDEV
@@ -301,15 +300,17 @@ def _link(name: str, folder: int | None, new: str, at: int | None) -> None:
     os.link(name, new, src_dir_fd=folder, dst_dir_fd=at, follow_symlinks=False)
 
 
-def _name(new: str, at: int | None, path: str, folder: int, *, free: bool) -> None:
-    """Give a file the name of a target.
+def _move_to_target(
+    new: str, at: int | None, path: str, folder: int, *, free: bool
+) -> None:
+    """Link or rename a file to a target.
 
     Args:
-        new: The file.
-        at: The open folder that it is relative to, if any.
-        path: Of the target.
+        new: The file: a path, or a name in ``at``.
+        at: An open folder.
+        path: The path of the target.
         folder: The open folder of the target.
-        free: Whether the name is to be free; else what is there is replaced.
+        free: Whether nothing may exist there; otherwise it is replaced.
     """
     name = posixpath.basename(path)
     if free:
@@ -317,7 +318,7 @@ def _name(new: str, at: int | None, path: str, folder: int, *, free: bool) -> No
             _link(new, at, name, folder)
         except FileExistsError:
             raise TargetChangedError([path]) from None
-        except OSError:  # the name is free, but no hard link may be made of it
+        except OSError:  # the name is free, but no hard link can be made
             pass
         else:
             os.unlink(new, dir_fd=at)

@@ -1,9 +1,8 @@
-"""The user's files: what is there, and putting new ones in their place.
+"""The user's files: looking at targets, and placing new files there.
 
-Owns every write below the root. Promises that nothing outside the root and nothing that
-another hand put there meanwhile is touched, and that a failure leaves the workspace as
-it was. How one target is changed and taken back is ``placing``'s, how folders are
-opened ``tree``'s.
+Owns every write below the root. Promises that nothing outside the root is touched, that
+no file is touched that somebody else has changed meanwhile, and that a failure leaves
+the workspace as it was. ``transaction`` changes one target, ``folders`` opens folders.
 """
 
 from __future__ import annotations
@@ -42,21 +41,21 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 
 class Workspace:
-    """The tree below one root: the Git root, or the folder given with ``--out``."""
+    """The files below one root: the Git root, or the folder given with ``--out``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def check(self, paths: Sequence[str], *, source: str | None = None) -> None:
-        """Refuse even one path that must not be written.
+        """Check that every target may be written.
 
         Args:
-            paths: Of the targets.
-            source: Who names them, for the error.
+            paths: The targets.
+            source: Where they come from, for the error.
 
         Raises:
-            UnsafePathError: All bad paths, each with its reason.
-            LocalDiskError: A folder cannot be looked into.
+            UnsafePathError: Some may not, each with its reason.
+            LocalDiskError: A folder cannot be read.
         """
         bad = {path: why for path in paths if (why := path_problem(path))}
         safe = [path for path in paths if path not in bad]
@@ -66,14 +65,14 @@ class Workspace:
             raise UnsafePathError(bad.items(), source=source)
 
     def stat_target(self, path: str) -> FileStamp | None:
-        """Tell what is at a target; see :meth:`stat_targets`."""
+        """Return the stamp of one target; see :meth:`stat_targets`."""
         return self.stat_targets([path])[path]
 
     def stat_targets(self, paths: Iterable[str]) -> dict[str, FileStamp | None]:
-        """Tell what is at targets; None if nothing is, or only behind a link.
+        """Return the stamps of targets: None if nothing exists, or only behind a link.
 
         Raises:
-            LocalDiskError: A folder cannot be looked into.
+            LocalDiskError: A folder cannot be read.
         """
         seen: dict[str, FileStamp | None] = dict.fromkeys(paths)
         for folder, inside in _by_folder(seen).items():
@@ -90,7 +89,7 @@ class Workspace:
         return seen
 
     def sweep(self, paths: Iterable[str]) -> None:
-        """Remove what killed pulls left beside targets."""
+        """Remove temporary files that killed pulls left beside targets."""
         with contextlib.suppress(OSError), SafeFolders(self.root) as tree:
             for folder in {posixpath.dirname(path) for path in paths}:
                 with (
@@ -109,20 +108,21 @@ class Workspace:
         executable: Container[str] = (),
         now: Mapping[str, FileStamp | None] | None = None,
     ) -> None:
-        """Put files in their places and remove others: all of it, or nothing.
+        """Place files and remove others: all of them, or none.
 
         Args:
-            staged: Target to the file, flushed, that is to have its name; it is moved.
-            remove: Files to remove; folders that they leave empty go too.
-            seen: What was at each target when the plan was made.
-            backups: An empty folder, for what is replaced until the end.
-            executable: Targets that their owner may run, see :meth:`make_executable`.
-            now: What is at each target, where that was just looked at.
+            staged: Target to the flushed file that is moved there. If one cannot be
+                placed, all others are moved back.
+            remove: Files to remove, together with folders that they leave empty.
+            seen: The stamp of each target when the plan was made.
+            backups: An empty folder, which keeps the old files until the end.
+            executable: Targets to make executable, see :meth:`make_executable`.
+            now: The stamp of each target now, if the caller has just read it.
 
         Raises:
-            TargetChangedError: A target changed since the plan was made.
-            UnsafePathError: A parent is a link, or is no folder.
-            LocalDiskError: The file system refused.
+            TargetChangedError: A target has changed since the plan was made.
+            UnsafePathError: A parent is a symlink or not a folder.
+            LocalDiskError: The file system refuses.
         """
         now = self.stat_targets(seen) if now is None else now
         changed = [path for path in seen if now[path] != seen[path]]
@@ -145,7 +145,7 @@ class Workspace:
             _prune(tree, remove)
 
     def make_executable(self, paths: Iterable[str]) -> None:
-        """Let the owner run files, as DVC does; warn where that is refused."""
+        """Let the owner execute files, as DVC does. Warn if that is refused."""
         for path in paths:
             parent, name = posixpath.split(path)
             with (
@@ -192,15 +192,15 @@ class Workspace:
             return next((stat_target(a) == stat_target(b) for a, b in others), True)
 
     def _obstacles(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Find targets that cannot be written here, each with the reason."""
+        """Yield targets that cannot be written, each with the reason."""
         long = {path: why for path in paths if (why := self._too_long(path))}
         yield from long.items()
         short = [path for path in paths if path not in long]
         for folder, inside in _by_folder(short).items():
-            yield from self._in_the_way(folder, inside)
+            yield from self._non_files(folder, inside)
 
     def _too_long(self, path: str) -> str | None:
-        limit = os.pathconf("/", "PC_PATH_MAX") - 1  # a byte ends it
+        limit = os.pathconf("/", "PC_PATH_MAX") - 1  # the last byte is a terminator
         try:
             length = len(os.fsencode(self.root / path))
         except UnicodeEncodeError:
@@ -211,15 +211,15 @@ class Workspace:
             else None
         )
 
-    def _in_the_way(
+    def _non_files(
         self, folder: str, paths: Iterable[str]
     ) -> Iterator[tuple[str, str]]:
-        """Find what is no file at targets in one folder, or that this is no folder."""
+        """Yield targets in one folder that exist but are no files, with reasons."""
         with disk_errors(self.root / folder, action="read"):
             try:
                 with SafeFolders(self.root) as tree, tree.open(folder) as opened:
                     for path in paths:
-                        if kind := _what_is_no_file(posixpath.basename(path), opened):
+                        if kind := _describe_non_file(posixpath.basename(path), opened):
                             yield path, f"{kind} exists at this path"
             except FileNotFoundError:
                 pass
@@ -230,7 +230,7 @@ class Workspace:
 
 @contextlib.contextmanager
 def _warning_of_mode(path: str) -> Iterator[None]:
-    """Go on, as DVC does, where a file cannot be made executable, and say so."""
+    """Warn, as DVC does, if a file cannot be made executable."""
     try:
         yield
     except UnsafePathError as error:
@@ -240,14 +240,14 @@ def _warning_of_mode(path: str) -> Iterator[None]:
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Group paths by their folders, which need not be opened for each."""
+    """Group paths by folder, so that each folder is opened once."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(posixpath.dirname(path), []).append(path)
     return groups
 
 
-def _what_is_no_file(name: str, folder: int) -> str | None:
+def _describe_non_file(name: str, folder: int) -> str | None:
     try:
         mode = os.lstat(name, dir_fd=folder).st_mode
     except FileNotFoundError:
@@ -258,7 +258,7 @@ def _what_is_no_file(name: str, folder: int) -> str | None:
 
 
 def _prune(tree: SafeFolders, removed: Iterable[str]) -> None:
-    """Remove the folders that removed files left empty."""
+    """Remove the folders that the removal of files left empty."""
     for path in removed:
         folder = posixpath.dirname(path)
         with contextlib.suppress(OSError, UnsafePathError):  # not empty

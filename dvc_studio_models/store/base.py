@@ -145,7 +145,7 @@ class PlainStore:
         """
         from dvc_data.hashfile.hash import file_md5
 
-        with reading(path):
+        with reading_file(path):
             return Digest(algorithm, file_md5(os.fspath(path), name=algorithm))
 
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
@@ -204,7 +204,7 @@ def sweep_parts(folder: Path, store: Store) -> None:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading_file(path: Path) -> Iterator[None]:
     """Let only files be read within, and tell what the file system refuses.
 
     Raises:

@@ -1,7 +1,6 @@
-"""The DVC cache, its links and the state database.
+"""The store of a DVC project: its cache, its links and its state database.
 
-Owns all that is DVC's on disk, through DVC's own parts: :class:`DvcStore` is the store
-of a DVC project. Which objects of the cache count is ``objects``'s to say.
+``objects`` checks the objects of the cache.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ from dvc_studio_models.store.objects import (
 )
 from dvc_studio_models.store.project import (
     RECEIPTS,
+    check_writable,
     open_project,
     own_folder,
     project_around,
-    refuse_read_only,
 )
 from dvc_studio_models.store.trees import build_tree, parse_tree
 
@@ -64,19 +63,19 @@ def open_store(
     config: Any = None,
     read_only: bool = False,
 ) -> Store:
-    """Open the store for files that are to lie in ``folder``.
+    """Open the store for files below ``folder``.
 
     Args:
-        folder: The deepest folder that holds all of them; need not exist.
-        root: Nothing above it counts.
-        use_cache: Whether downloaded files are kept in the DVC cache.
-        wait_for_lock: Whether to wait for another DVC process without end.
+        folder: The deepest folder that contains all of them; it need not exist.
+        root: The search for a DVC project ends here.
+        use_cache: Whether to keep downloaded files in the DVC cache.
+        wait_for_lock: Whether to wait for other DVC processes without a limit.
         config: Of some DVC project, see :func:`project.open_project`.
         read_only: Whether nothing may change on disk.
 
     Raises:
         StudioConfigError: DVC cannot read the project's config.
-        LocalDiskError: The file system refused.
+        LocalDiskError: The file system refuses.
     """
     project = project_around(folder, root)
     if project is None:
@@ -102,7 +101,7 @@ class DvcStore:
         config: Any = None,
         read_only: bool = False,
     ) -> None:
-        # DVC finds its databases by the real path, and what is in them too.
+        # DVC's databases, and the paths in them, are found by the real path.
         real = os.path.realpath(root)
         waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
         self._repo: Any = open_project(
@@ -116,14 +115,14 @@ class DvcStore:
 
     @property
     def repo(self) -> Any:
-        """DVC's own object of the project, for rooms that talk to hosts."""
+        """DVC's own object of the project."""
         return self._repo
 
     @property
     def parts(self) -> Path:
-        """In the cache folder beside ``files/``; without cache in the project's own.
+        """In the cache folder beside ``files/``; without the cache, in ``.dvc/tmp``.
 
-        Made as DVC makes folders of its cache: a shared one is for the whole group.
+        It is made as DVC makes folders of its cache, which a group may share.
         """
         if not self._use_cache:
             return self._own / PARTS
@@ -132,19 +131,19 @@ class DvcStore:
         with self._objects.writing():
             cache.makedirs(os.fspath(folder))
             for needed in (folder, nearest_existing(Path(cache.path))):
-                refuse_read_only(needed)
+                check_writable(needed)
         return folder
 
     @property
     def receipts(self) -> Path | None:
-        """In the project's own folder, which Git ignores."""
+        """In ``.dvc/tmp``, which Git ignores."""
         return self._own / RECEIPTS
 
     @functools.cached_property
     def needs_second_copy(self) -> bool:
-        """Whether cache and workspace lie where nothing but a copy can be made.
+        """Whether the cache and the workspace can share no file by a link.
 
-        Not where a file system lies between them: then a part cannot be moved either.
+        False if they are on different file systems: then a part cannot be moved either.
         """
         links = link_types(self._repo.cache.local)
         if not self._use_cache or set(links) - {"reflink"}:
@@ -152,17 +151,19 @@ class DvcStore:
         make_hidden_folder(self._own)
         here, there = self._own.stat(), self.parts.stat()
         if (here.st_dev, here.st_gid) != (there.st_dev, there.st_gid):
-            return False  # a file would not be the user's as others are
+            return (
+                False  # the file would have another group than the user's other files
+            )
         return not (links and can_reflink(self._own))
 
     def sweep(self) -> None:
-        """Remove it from the cache folder and from the project's own."""
+        """Remove them from the cache folder and from ``.dvc/tmp``."""
         sweep(self._own)
         for folder in (Path(self._objects.folder), self._own):
             sweep_parts(folder / PARTS, self)
 
     def size_of(self, digest: Digest) -> int | None:
-        """Tell the size of an object whose content has its hash."""
+        """Return the size of an object whose content has its hash."""
         return self._objects.size_of(digest)
 
     def has_object(self, digest: Digest) -> bool:
@@ -170,22 +171,22 @@ class DvcStore:
         return Path(self._objects.path_of(digest)).exists()
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
-        """Hash through DVC's state, which remembers by inode, mtime and size.
+        """Hash a file, or take the hash from DVC's state.
 
         Raises:
-            FileNotFoundError: There is no file.
+            FileNotFoundError: There is no such file.
             LocalDiskError: It cannot be read.
         """
         return Digest(algorithm, self._objects.hash_of(_key(path), algorithm))
 
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
-        """Link parts into the cache as its objects.
+        """Link parts into the cache as objects.
 
-        They are flushed first: DVC takes a read-only object for whole, also after a
-        power cut that tore it.
+        They are flushed first: DVC trusts a read-only object, even if a power cut has
+        damaged it.
 
         Raises:
-            LocalDiskError: The file system refused.
+            LocalDiskError: The file system refuses.
         """
         if self._use_cache:
             with self._objects.writing():
@@ -201,9 +202,9 @@ class DvcStore:
         """Link from the cache with the project's ``cache.type``.
 
         Raises:
-            LocalDiskError: The file system refused, or an object is gone.
+            LocalDiskError: The file system refuses, or an object has been removed.
         """
-        self._objects.refuse_gone(set(cached.values()))
+        self._objects.check_present(set(cached.values()))
         linked: dict[str, Path] = {}
         for group in by_algorithm((digest, path) for path, digest in cached.items()):
             made = {path: folder / temporary_name() for _, path in group}
@@ -228,11 +229,11 @@ class DvcStore:
     def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
         """Save the hashes to DVC's state, so that ``dvc status`` need not hash.
 
-        What was staged is known by its inode, mtime and size. Anything else is hashed,
-        unless the state knows it: it may have been edited since.
+        A file whose stamp is that of a staged file has the expected content. Any other
+        file may have been edited since, so it is hashed unless the state has its hash.
 
         Raises:
-            LocalDiskError: The file system refused.
+            LocalDiskError: The file system refuses.
         """
         from dvc_objects.fs import localfs
 
@@ -247,10 +248,10 @@ class DvcStore:
         self._objects.save_hashes(known)
 
     def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
-        """Save the ``.dir`` object that DVC wants for a directory.
+        """Save the ``.dir`` object that DVC needs for a directory.
 
         Raises:
-            LocalDiskError: The file system refused.
+            LocalDiskError: The file system refuses.
         """
         from dvc_data.hashfile.db import add_update_tree
 
@@ -261,7 +262,7 @@ class DvcStore:
                 add_update_tree(self._objects.odb(digest.algorithm), tree)
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
-        """Read a ``.dir`` object of the cache."""
+        """Read a ``.dir`` object from the cache."""
         if self.size_of(digest) is None:
             return None
         return parse_tree(Path(self._objects.path_of(digest)).read_bytes(), digest)
@@ -271,24 +272,24 @@ class DvcStore:
         remote: DvcRemote,
         files: Mapping[str, Digest],
         *,
-        tell: Callable[[int], None],
+        report: Callable[[int], None],
         jobs: int,
     ) -> None:
-        """Bring contents from a remote into the cache.
+        """Download contents from a remote into the cache.
 
         Args:
-            remote: Of this project.
+            remote: A remote of this project.
             files: Path, for messages, to digest.
-            tell: Told of all bytes so far, from this thread.
-            jobs: The most connections at a time.
+            report: Called with the number of bytes so far, from this thread.
+            jobs: The maximum number of connections.
 
         Raises:
-            DvcRemoteError: The remote did not deliver what was asked for.
-            LocalDiskError: The disk is full, or refuses to be written.
+            DvcRemoteError: The remote does not deliver some of them.
+            LocalDiskError: The disk is full, or cannot be written.
         """
         with self._objects.writing(needed=True):
             for folder in {self._objects.odb(d.algorithm).path for d in files.values()}:
-                refuse_read_only(nearest_existing(Path(folder)))
+                check_writable(nearest_existing(Path(folder)))
             damaged = {
                 path
                 for path, digest in files.items()
@@ -302,14 +303,14 @@ class DvcStore:
         for group in groups:
             wanted = {path: digest for digest, path in group}
 
-            def report(count: int, before: int = before) -> None:
-                tell(before + count)
+            def report_all(count: int, before: int = before) -> None:
+                report(before + count)
 
             if damaged.isdisjoint(wanted):
                 odb = self._objects.odb(group[0][0].algorithm)
-                remote.fetch(wanted, odb, tell=report, jobs=jobs)
+                remote.fetch(wanted, odb, report=report_all, jobs=jobs)
             else:
-                self._replace(remote, wanted, tell=report, jobs=jobs)
+                self._replace(remote, wanted, report=report_all, jobs=jobs)
             lacking = [path for path in wanted if self.size_of(wanted[path]) is None]
             if lacking:
                 reason = "its hash is different there"
@@ -321,17 +322,17 @@ class DvcStore:
         remote: DvcRemote,
         files: Mapping[str, Digest],
         *,
-        tell: Callable[[int], None],
+        report: Callable[[int], None],
         jobs: int,
     ) -> None:
-        """Replace damaged objects of one algorithm when their content has arrived.
+        """Replace damaged objects of one algorithm after their content has arrived.
 
-        DVC itself would remove them first; see :meth:`fetch` for the arguments.
+        DVC itself would remove them before. See :meth:`fetch` for the arguments.
         """
         digests = set(files.values())
         with temporary_folder(self._own) as folder:
             odb = self._objects.temporary_odb(folder, next(iter(digests)).algorithm)
-            remote.fetch(files, odb, tell=tell, jobs=jobs)
+            remote.fetch(files, odb, report=report, jobs=jobs)
             fetched = [
                 (digest, Path(odb.oid_to_path(digest.value))) for digest in digests
             ]
@@ -343,8 +344,8 @@ class DvcStore:
 
         Raises:
             LocalDiskError: It cannot be written.
-            LockHeldError: Another process has it.
-            LockUnsupportedError: The file system has no such locks.
+            LockHeldError: Another process holds it.
+            LockUnsupportedError: The file system has no locks.
         """
         with (
             hold_lock(self._repo, waits=self._waits),
@@ -358,5 +359,5 @@ class DvcStore:
 
 
 def _key(path: Path) -> str:
-    """Name a file of the workspace as DVC does, which works in the real folder."""
+    """Return the path by which DVC's state knows a file."""
     return f"{os.path.realpath(path.parent)}{os.sep}{path.name}"

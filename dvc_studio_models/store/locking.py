@@ -1,7 +1,7 @@
-"""DVC's own lock of a project: taking it, and telling why it cannot be had.
+"""DVC's own lock of a project.
 
-DVC takes whatever its lock file's file system says for "held by another process". Some
-file systems of clusters have no such locks at all: who waits for one waits for ever.
+DVC reports every error of the file system as "held by another process". Some cluster
+file systems have no such locks at all, so that waiting for one would never end.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def hold_lock(repo: Any, *, waits: bool) -> Iterator[None]:
-    """Hold the lock of a DVC project for as long as the context lasts.
+    """Hold the lock of a DVC project until the context ends.
 
     Args:
         repo: DVC's own object.
-        waits: Whether it waits without end.
+        waits: Whether to wait without a limit.
 
     Raises:
-        LockHeldError: Another process has it.
-        LockUnsupportedError: The file system has no such locks.
+        LockHeldError: Another process holds it.
+        LockUnsupportedError: The file system has no locks.
         LocalDiskError: The lock file cannot be written.
     """
     from dvc.lock import Lock, LockError
@@ -53,7 +53,7 @@ def hold_lock(repo: Any, *, waits: bool) -> Iterator[None]:
 
 
 def _refuse_unsupported(path: Path) -> None:
-    """Ask the file system for a lock that hinders nobody for long.
+    """Check that the file system has locks, by taking a shared one for a moment.
 
     Raises:
         LockUnsupportedError: It has none.
@@ -68,7 +68,7 @@ def _refuse_unsupported(path: Path) -> None:
         pass
     except OSError as error:
         if not os.fstat(opened).st_size:
-            # Nobody's; DVC's other kind of lock would take it for held for a while.
+            # DVC's other kind of lock would take an empty file for a held lock.
             path.unlink(missing_ok=True)
         reason = (error.strerror or str(error)).lower()
         raise LockUnsupportedError(path, reason) from None

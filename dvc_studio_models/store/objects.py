@@ -28,7 +28,7 @@ from dvc_studio_models.files.durable import copy
 from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.model import MD5_DOS2UNIX
-from dvc_studio_models.store.base import reading
+from dvc_studio_models.store.base import reading_file
 from dvc_studio_models.store.project import REFUSALS, refused_path
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Objects:
             return None
         return found.st_size
 
-    def refuse_gone(self, digests: Iterable[Digest]) -> None:
+    def check_present(self, digests: Iterable[Digest]) -> None:
         """Check that all are there.
 
         Raises:
@@ -184,7 +184,7 @@ class Objects:
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs import localfs
 
-        with reading(Path(path)), database_errors(self._repo):
+        with reading_file(Path(path)), database_errors(self._repo):
             # Before it is read: what it becomes meanwhile is not taken for known.
             info = localfs.info(path)
             _, known = self._repo.state.get(path, localfs, info)
@@ -234,7 +234,9 @@ def database_errors(repo: Any) -> Iterator[None]:
         raise SiteCacheError(repo.site_cache_dir, str(error)) from None
 
 
-def by_algorithm(pairs: Iterable[tuple[Digest, T]]) -> list[list[tuple[Digest, T]]]:
+def by_algorithm(
+    pairs: Iterable[tuple[Digest, T]],
+) -> list[list[tuple[Digest, T]]]:
     """Group by the cache that a digest belongs to."""
     groups: dict[str, list[tuple[Digest, T]]] = defaultdict(list)
     for digest, value in pairs:

@@ -102,7 +102,7 @@ def open_project(
     kind: type[Repo] = Repo
     if config is not None and config.dvc_dir == os.fspath(Path(root, ".dvc")):
         kind = type("ConfiguredRepo", (Repo,), {"config": config})
-    with config_errors(), named_user():
+    with config_errors(), ensure_user_name():
         try:
             if read_only:
                 kind = _read_only(kind)
@@ -198,7 +198,7 @@ def open_project_to_read(root: Path | str, **options: Any) -> Any:
 
 
 @contextlib.contextmanager
-def named_user() -> Iterator[None]:
+def ensure_user_name() -> Iterator[None]:
     """Give a user whom the password file does not know a name, which DVC asks for."""
     try:
         getpass.getuser()
@@ -222,7 +222,7 @@ def refused_path(error: OSError, default: Path | str) -> Path:
     return path
 
 
-def refuse_read_only(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Check that files can be made in a folder, as far as its mode tells.
 
     Raises:

@@ -1,8 +1,8 @@
 """The user's own DVC remote: contents by their hashes, with the user's credentials.
 
-Owns the talking to a remote, all of it through DVC: its config, its file systems, its
-way of adding to a cache. Each cloud's library fails in its own way; here it becomes an
-error of ours, with a reason and without an address, which may hold a password.
+Owns all access to a remote, through DVC's config, file systems and caches. The errors
+of each cloud's library are translated to ours, with a reason, but without a URL, which
+may contain a password.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-NOT_THERE = "it is not there; was it pushed with 'dvc push'?"
+NOT_ON_REMOTE = "it is not there; was it pushed with 'dvc push'?"
 
 _MD5_LETTERS = 32  # what follows them marks a directory
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
@@ -37,16 +37,16 @@ class DvcRemote:
     """One remote of a DVC project."""
 
     def __init__(self, repo: Any, name: str | None, path: str) -> None:
-        """Find it in DVC's config.
+        """Find the remote in DVC's config.
 
         Args:
-            repo: DVC's own object; stays the caller's.
-            name: None for the project's default one.
-            path: Of what it keeps, for messages.
+            repo: DVC's own object of the project, which the caller closes.
+            name: None for the project's default remote.
+            path: A path whose content it stores, for messages.
 
         Raises:
-            RemoteConfigError: There is none, or not the package for its kind, or it
-                keeps no files by their hashes.
+            RemoteConfigError: There is no such remote, the package for its kind is not
+                installed, or it does not store files by their hashes.
         """
         self._repo = repo
         self.name = name or repo.config["core"].get("remote") or ""
@@ -67,13 +67,13 @@ class DvcRemote:
             path: The directory, for messages.
 
         Raises:
-            DvcRemoteError: It is not there, is damaged, or the remote does not answer.
+            DvcRemoteError: It does not exist, is damaged, or cannot be read.
         """
         odb = self._odb(digest)
         try:
             raw: bytes = odb.fs.cat_file(odb.oid_to_path(digest.value))
         except Exception as error:  # noqa: BLE001 - each cloud has its own
-            raise DvcRemoteError(self.name, [(path, reason_of(error))]) from None
+            raise DvcRemoteError(self.name, [(path, describe_error(error))]) from None
         actual = hashlib.md5(raw, usedforsecurity=False).hexdigest()
         if actual != digest.value[:_MD5_LETTERS]:
             reason = "the hash of its file list is different there"
@@ -85,20 +85,20 @@ class DvcRemote:
         files: Mapping[str, Digest],
         odb: Any,
         *,
-        tell: Callable[[int], None],
+        report: Callable[[int], None],
         jobs: int,
     ) -> None:
-        """Bring contents into a cache; DVC keeps only those with the right hash.
+        """Download contents into a cache. DVC keeps only those with the right hash.
 
         Args:
             files: Path, for messages, to digest; all of one algorithm.
             odb: The cache.
-            tell: Told of all bytes so far, from this thread.
-            jobs: The most connections at a time.
+            report: Called with the number of bytes so far, from this thread.
+            jobs: The maximum number of connections.
 
         Raises:
-            DvcRemoteError: The remote did not deliver.
-            LocalDiskError: The disk is full, or refuses to be written.
+            DvcRemoteError: The remote does not deliver some of them.
+            LocalDiskError: The disk is full, or cannot be written.
         """
         paths = {digest.value: path for path, digest in files.items()}
         failed: dict[str, BaseException] = {}
@@ -106,7 +106,7 @@ class DvcRemote:
         count = ByteCounter()
 
         def work() -> None:
-            with disk_errors(odb.path):  # what fails at the remote is in ``failed``
+            with disk_errors(odb.path):  # failures of the remote are in ``failed``
                 try:
                     odb.add(
                         [source.oid_to_path(value) for value in paths],
@@ -121,12 +121,14 @@ class DvcRemote:
                     if not failed:
                         raise
 
-        run_in_background(work, count, tell)
+        run_in_background(work, count, report)
         with disk_errors(odb.path):
             for error in failed.values():
                 if _is_of_disk(error, odb.path):
                     raise error
-        problems = [(paths[value], reason_of(error)) for value, error in failed.items()]
+        problems = [
+            (paths[value], describe_error(error)) for value, error in failed.items()
+        ]
         if problems:
             raise DvcRemoteError(self.name, problems)
 
@@ -153,31 +155,31 @@ class DvcRemote:
 
 
 def configured_remotes(repo: Any, names: Iterable[str | None]) -> list[str]:
-    """Name the remotes of outputs; none unless DVC's config has them all."""
+    """Return the remotes of outputs, or none unless DVC's config has them all."""
     default = repo.config["core"].get("remote")
     wanted = {name or default for name in names}
     return sorted(wanted) if wanted <= set(repo.config["remote"]) else []
 
 
 def is_folder(repo: Any, name: str | None) -> bool:
-    """Whether a remote is a folder of this machine, by DVC's config."""
+    """Return whether DVC's config says that a remote is a local folder."""
     config = repo.config
     remote = config["remote"].get(name or config["core"].get("remote"), {})
     return bool(remote.get("url")) and "://" not in remote["url"]
 
 
 def _is_of_disk(error: BaseException, folder: str) -> bool:
-    """Whether it is the disk of the cache that failed, and not the remote."""
+    """Return whether the disk of the cache failed, and not the remote."""
     if not isinstance(error, OSError):
         return False
     inside = Path(str(error.filename)).is_relative_to(folder)
     return inside or error.errno in _DISK_ERRNOS
 
 
-def reason_of(error: BaseException) -> str:
-    """Say why, in no words of the library's: they may hold an address with secrets."""
+def describe_error(error: BaseException) -> str:
+    """Return why it failed, without the library's text, which may contain secrets."""
     if isinstance(error, FileNotFoundError):
-        return NOT_THERE
+        return NOT_ON_REMOTE
     if isinstance(error, PermissionError):
         return "its credentials do not allow reading it"
     if isinstance(error, (ConnectionError, TimeoutError)):

@@ -1,4 +1,4 @@
-"""A directory as DVC records it: the list of its files, and the hash of that list."""
+"""Directories as DVC records them: a list of files, and the hash of that list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def build_tree(files: Mapping[str, Digest]) -> Any:
-    """Make DVC's own object of a directory's files, by their paths within it."""
+    """Build DVC's own object of a directory from its files' relative paths."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
@@ -25,10 +25,10 @@ def build_tree(files: Mapping[str, Digest]) -> Any:
 
 
 def parse_tree(raw: bytes, digest: Digest) -> dict[str, Digest]:
-    """Read a ``.dir`` object: path relative to the directory, and digest, of its files.
+    """Read a ``.dir`` object: relative path to digest, for each file.
 
     Raises:
-        IntegrityError: It is none, though it has its hash.
+        IntegrityError: It is not a list of files, although its hash is right.
     """
     from dvc_data.hashfile.tree import Tree
 
@@ -45,10 +45,10 @@ def parse_tree(raw: bytes, digest: Digest) -> dict[str, Digest]:
 
 
 def tree_digest(files: Mapping[str, Digest]) -> Digest:
-    """Rebuild the ``.dir`` hash of a directory from its files' hashes.
+    """Compute the ``.dir`` hash of a directory from the hashes of its files.
 
     Args:
-        files: Path relative to the directory, and digest, of every file in it.
+        files: Relative path to digest, for every file in it.
     """
     algorithms: Iterable[str] = {digest.algorithm for digest in files.values()}
     algorithm = MD5_DOS2UNIX if MD5_DOS2UNIX in algorithms else MD5

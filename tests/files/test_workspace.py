@@ -417,6 +417,24 @@ def test_a_link_is_seen_as_itself(bench: Bench, outside: Path) -> None:
 # Placing
 
 
+def test_targets_that_were_just_looked_at_are_not_looked_at_again(
+    bench: Bench,
+) -> None:
+    bench.write("m/file")
+    seen = bench.workspace.stat_targets(["m/file"])
+
+    with pytest.raises(TargetChangedError):
+        bench.workspace.place(
+            bench.stage("m/file"),
+            remove=[],
+            seen=seen,
+            backups=bench.scratch,
+            now={"m/file": None},
+        )
+
+    assert (bench.root / "m/file").read_bytes() == OLD
+
+
 def test_files_get_their_names_and_folders(bench: Bench) -> None:
     staged = bench.stage("a", "m/b", "m/n/o/c")
 

@@ -24,7 +24,7 @@ from dvc_studio_models.errors import ImportSourceError, StudioModelsError, disk_
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.store.parts import PartStore, key_of
-from dvc_studio_models.store.remote import reason_of
+from dvc_studio_models.store.remote import describe_error
 from dvc_studio_models.store.trees import tree_digest
 
 if TYPE_CHECKING:
@@ -350,4 +350,4 @@ def _why(error: BaseException) -> str:
         return "it is not a Git repository that DVC can read"
     if isinstance(error, ConfigError):
         return "its DVC config has no usable remote"
-    return reason_of(error)
+    return describe_error(error)

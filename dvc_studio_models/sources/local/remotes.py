@@ -14,7 +14,7 @@ from dvc_studio_models.sources.local.imports import SourceRepo
 from dvc_studio_models.sources.local.listings import read_remote_listing
 from dvc_studio_models.store.part import DownloadedFile
 from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.store.remote import NOT_THERE, DvcRemote, configured_remotes
+from dvc_studio_models.store.remote import NOT_ON_REMOTE, DvcRemote, configured_remotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -147,7 +147,7 @@ class Remotes:
         """Fetch from a DVC remote into the cache."""
         digests = {path: file.digest for path, file in wanted.items() if file.digest}
         with self._explained():
-            self._store.fetch(remote, digests, tell=tell, jobs=jobs)
+            self._store.fetch(remote, digests, report=tell, jobs=jobs)
         return [
             DownloadedFile(
                 wanted[path], digest, self._store.size_of(digest) or 0, "git"
@@ -168,7 +168,7 @@ class Remotes:
 
     def _explain(self, path: str, reason: str) -> str:
         output = self._output_of(path)
-        if reason == NOT_THERE and output and not output.is_pushed:
+        if reason == NOT_ON_REMOTE and output and not output.is_pushed:
             return "it is not there; DVC does not push it because of 'push: false'"
         return reason
 
