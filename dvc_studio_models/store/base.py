@@ -1,8 +1,8 @@
-"""Where contents come from and go to: what the flow asks of it, and the plain one.
+"""The interface of a store, and the store without a cache.
 
-A *store* tells which contents are at hand, takes verified parts in, and makes files of
-them that are ready to get their names. :class:`PlainStore` keeps nothing; the one with
-DVC's cache is ``cache``'s.
+A *store* returns which contents it has, adds verified parts, and makes files of them
+that can be moved to their targets. :class:`PlainStore` has no cache; the store of a DVC
+project is in ``dvc``.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ PARTS = "parts"
 
 
 class Store(Protocol):
-    """Where contents come from and go to."""
+    """Where verified contents are kept, and files for targets are made."""
 
     @property
     def parts(self) -> Path:
-        """Folder for parts, made and out of Git's sight."""
+        """The folder for parts. It is made, and hidden from Git."""
 
     @property
     def receipts(self) -> Path | None:
-        """Folder for receipts, None where none are kept."""
+        """The folder for receipts, or None if none are kept."""
 
     @property
     def needs_second_copy(self) -> bool:
-        """Whether a content is in the cache and in the workspace as two files."""
+        """Whether the cache needs a copy of its own of each content."""
 
     def sweep(self) -> None:
-        """Remove what killed pulls left and no pull needs."""
+        """Remove files that killed pulls left and that no pull needs."""
 
     def size_of(self, digest: Digest) -> int | None:
-        """Tell the size of a content in the cache, None if it is not there, whole."""
+        """Return the size of a content in bytes, or None if the cache lacks it."""
 
     def has_object(self, digest: Digest) -> bool:
         """Whether the cache has an object of that name; its content is not read."""
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
-        """Hash a file of the workspace, or remember its hash.
+        """Return the hash of a file of the workspace.
 
         Raises:
-            FileNotFoundError: There is no file: nothing, a link to nothing or to a
-                folder, a device.
+            FileNotFoundError: It does not exist, or is a broken link, a folder or a
+                device.
             LocalDiskError: It cannot be read.
         """
 
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
-        """Take verified parts into the cache."""
+        """Add verified parts to the cache."""
 
     def stage(
         self,
@@ -76,29 +76,32 @@ class Store(Protocol):
         parts: Mapping[str, Path],
         folder: Path,
     ) -> dict[str, Path]:
-        """Make a file in ``folder`` for every target, from the cache or from a part.
+        """Return a flushed file for every target: from the cache, or a part.
 
-        Their content survives a power cut.
+        Args:
+            cached: Target to a content of the cache.
+            parts: Target to a part, which stays where it is.
+            folder: Where files are made.
         """
 
     def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
-        """Note the hashes of files that were placed."""
+        """Save the hashes of files that were placed."""
 
     def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
-        """Take the list of a directory's files into the cache, if its hash fits."""
+        """Add the list of a directory's files to the cache, if its hash is right."""
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
-        """Read the list of a directory's files from the cache, None if it lacks it."""
+        """Return the files of a directory, or None if the cache lacks their list."""
 
     def lock(self) -> contextlib.AbstractContextManager[Path]:
-        """Hold the project's lock; lend a scratch folder in the root's file system."""
+        """Hold the project's lock, and make a scratch folder below the root."""
 
     def close(self) -> None:
-        """Release what is open, and leave nothing behind that is not for later."""
+        """Close databases, and remove files that no later pull needs."""
 
 
 class PlainStore:
-    """No cache: parts lie in a hidden folder of the root until they are placed."""
+    """A store without a cache: parts are in a hidden folder of the root."""
 
     def __init__(self, root: Path) -> None:
         self._own = root / HIDDEN
@@ -114,7 +117,7 @@ class PlainStore:
 
     @property
     def receipts(self) -> Path | None:
-        """None are kept: nothing of ours stays in a folder that is not DVC's."""
+        """None are kept: a folder that is not DVC's gets no files but the model."""
         return None
 
     @property
@@ -123,24 +126,24 @@ class PlainStore:
         return False
 
     def sweep(self) -> None:
-        """Remove what lies in the hidden folder, if there is one."""
+        """Remove such files from the hidden folder, if there is one."""
         self._may_remove = True
         sweep(self._own)
         sweep_parts(self._own / PARTS, self)
 
     def size_of(self, digest: Digest) -> int | None:  # noqa: ARG002 - there is no cache
-        """Find nothing."""
+        """Return None: there is no cache."""
         return None
 
     def has_object(self, digest: Digest) -> bool:  # noqa: ARG002 - there is no cache
-        """Find nothing."""
+        """Return None: there is no cache."""
         return False
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
         """Hash the file.
 
         Raises:
-            FileNotFoundError: There is no file.
+            FileNotFoundError: There is no such file.
             LocalDiskError: It cannot be read.
         """
         from dvc_data.hashfile.hash import file_md5
@@ -157,7 +160,7 @@ class PlainStore:
         parts: Mapping[str, Path],
         folder: Path,
     ) -> dict[str, Path]:
-        """Take the parts themselves."""
+        """Return the parts themselves."""
         return stage_parts(parts, folder)
 
     def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
@@ -167,20 +170,20 @@ class PlainStore:
         """Do nothing: there is no cache."""
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:  # noqa: ARG002
-        """Find nothing."""
+        """Return None: there is no cache."""
         return None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:
-        """Lend a scratch folder; there is no DVC command to keep out."""
+        """Make a scratch folder. There is no lock, since DVC does not work here."""
         self._make()
         with temporary_folder(self._own) as folder:
             yield folder
 
     def close(self) -> None:
-        """Remove the hidden folder, unless something in it is for later, or another's.
+        """Remove the hidden folder, unless it contains parts or another pull uses it.
 
-        The folders that were made for it go too, where no file came into them.
+        Folders that were made for it are removed, too, if they are empty.
         """
         if not self._may_remove:
             return
@@ -198,18 +201,18 @@ class PlainStore:
 
 
 def sweep_parts(folder: Path, store: Store) -> None:
-    """Remove parts that nobody will finish, or that a store has the content of."""
+    """Remove parts that nobody will finish, or whose content a store has."""
     if folder.is_dir():
         PartStore(folder).sweep(lambda digest: store.size_of(digest) is not None)
 
 
 @contextlib.contextmanager
 def reading_file(path: Path) -> Iterator[None]:
-    """Let only files be read within, and tell what the file system refuses.
+    """Check that a path is a file, and translate errors of reading it.
 
     Raises:
-        FileNotFoundError: There is no file: nothing, a link to nothing or to a folder,
-            a device that would never end.
+        FileNotFoundError: It does not exist, or is a broken link, a folder or a device,
+            which might never end.
         LocalDiskError: It cannot be read.
     """
     with disk_errors(path, action="read"):
@@ -230,7 +233,7 @@ def stage_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
         folder: Where copies are made.
 
     Raises:
-        LocalDiskError: The file system refused.
+        LocalDiskError: The file system refuses.
     """
     left = Counter(parts.values())
     staged = {}

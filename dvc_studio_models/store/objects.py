@@ -1,9 +1,9 @@
-"""The objects of a DVC cache, and the hashes that DVC's state knows.
+"""The objects of a DVC cache, and the hashes in DVC's state.
 
-Owns the reading, adding and removing of objects, through DVC's own parts. An object
-counts only while its content has the hash that it is named after; DVC's state remembers
-that, so that each is read once. One that is damaged stays as it is until its right
-content is at hand: it may be all there is of somebody's edit through a link.
+Owns the reading, adding, linking and removing of objects, through DVC's own code. An
+object is used only if its content has the hash in its name. DVC's state keeps hashes,
+so that each object is read once. A damaged object is kept until its right content has
+arrived: it may be the only copy of an edit that was made through a link.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 
     Info = Mapping[str, object]
 
-_MD5_LETTERS = 32  # what follows them marks a directory
+_MD5_LETTERS = 32  # the suffix of a directory follows them
 
 T = TypeVar("T")
 
 
 class Objects:
-    """The objects of one DVC project, in its cache and in that of DVC 2's hashes."""
+    """The objects of one DVC project, in its cache and in the cache of DVC 2."""
 
     def __init__(self, repo: Any) -> None:
-        """Look at the cache of a project.
+        """Use the cache of a project.
 
         Args:
-            repo: DVC's own object; stays the caller's.
+            repo: DVC's own object of the project, which the caller closes.
         """
         self._repo = repo
         self._whole: dict[str, FileStamp] = {}
@@ -67,12 +67,12 @@ class Objects:
         return cache.legacy if algorithm == MD5_DOS2UNIX else cache.local
 
     def path_of(self, digest: Digest) -> str:
-        """Tell where an object lies, if it is there."""
+        """Return the path of an object, which need not exist."""
         path: str = self.odb(digest.algorithm).oid_to_path(digest.value)
         return path
 
     def size_of(self, digest: Digest) -> int | None:
-        """Tell the size of an object whose content has its hash, in bytes."""
+        """Return the size in bytes of an object whose content has its hash."""
         path = self.path_of(digest)
         try:
             found = os.stat(path)  # noqa: PTH116 - of thousands of files
@@ -86,10 +86,10 @@ class Objects:
         return found.st_size
 
     def check_present(self, digests: Iterable[Digest]) -> None:
-        """Check that all are there.
+        """Check that objects exist.
 
         Raises:
-            LocalDiskError: One is not.
+            LocalDiskError: One does not.
         """
         for digest in digests:
             if self.size_of(digest) is None:
@@ -99,7 +99,7 @@ class Objects:
                 raise LocalDiskError(self.path_of(digest), reason, action="read")
 
     def is_damaged(self, digest: Digest) -> bool:
-        """Check whether the content of an object has another hash than its name.
+        """Return whether the content of an object has another hash than its name.
 
         Raises:
             LocalDiskError: It cannot be read.
@@ -108,10 +108,10 @@ class Objects:
         try:
             return self.hash_of(path, digest.algorithm) != _hash(digest)
         except FileNotFoundError:
-            return Path(path).is_symlink()  # to nothing
+            return Path(path).is_symlink()  # a broken one
 
     def drop_damaged(self, digest: Digest) -> None:
-        """Remove a damaged object. Its right content must be at hand.
+        """Remove an object if it is damaged. Call it only when the content has arrived.
 
         Raises:
             LocalDiskError: It cannot be read.
@@ -120,7 +120,7 @@ class Objects:
             Path(self.path_of(digest)).unlink(missing_ok=True)
 
     def temporary_odb(self, folder: Path, algorithm: str) -> Any:
-        """Make an object of DVC's for a cache in a folder of ours."""
+        """Make a cache of DVC's in a temporary folder."""
         from dvc_data.hashfile.db.local import LocalHashFileDB
         from dvc_objects.fs import localfs
 
@@ -129,8 +129,8 @@ class Objects:
     def add(self, parts: Sequence[tuple[Digest, Path]]) -> None:
         """Link verified, flushed parts into the cache.
 
-        DVC, which then finds them there, would try a reflink first, and empty for it
-        what another pull has put there since it looked (``dvc_objects.fs.system``).
+        DVC finds them there afterwards. On its own it would try a reflink first, and
+        for that truncate an object that another pull has just added.
         """
         from dvc_objects.fs import localfs
         from dvc_objects.fs.generic import transfer
@@ -146,14 +146,14 @@ class Objects:
             transfer(localfs, sources, odb.fs, targets, links=["hardlink", "copy"])
             odb.add(sources, localfs, [digest.value for digest, _ in group])
             for digest, part in group:
-                self._know_linked(self.path_of(digest), part)
+                self._trust_linked(self.path_of(digest), part)
 
     @contextlib.contextmanager
     def writing(self, *, needed: bool = False) -> Iterator[None]:
-        """Tell what refuses to be written of the cache, and of DVC's databases.
+        """Translate errors of writing to the cache and to DVC's databases.
 
         Args:
-            needed: Whether nothing goes without the cache.
+            needed: Whether the cache cannot be done without.
         """
         with database_errors(self._repo):
             try:
@@ -171,13 +171,13 @@ class Objects:
         return stamp.inode in self._flushed
 
     def hash_of(self, path: str, algorithm: str) -> str:
-        """Hash a file through DVC's state, which remembers by inode, mtime and size.
+        """Return the hash of a file: from DVC's state if it has the file's stamp.
 
         Returns:
-            The hash in hex, without what marks a directory.
+            The hash in hex, without the suffix of a directory.
 
         Raises:
-            FileNotFoundError: There is no file.
+            FileNotFoundError: There is no such file.
             LocalDiskError: It cannot be read.
         """
         from dvc_data.hashfile.hash import file_md5
@@ -185,7 +185,7 @@ class Objects:
         from dvc_objects.fs import localfs
 
         with reading_file(Path(path)), database_errors(self._repo):
-            # Before it is read: what it becomes meanwhile is not taken for known.
+            # Before the file is read, which may change during that.
             info = localfs.info(path)
             _, known = self._repo.state.get(path, localfs, info)
             if known and known.name == algorithm:
@@ -195,10 +195,10 @@ class Objects:
         return value
 
     def save_hashes(self, known: Iterable[tuple[str, Digest, Info]]) -> None:
-        """Tell DVC's state the hashes of files: path, digest, what the file is.
+        """Save hashes of files to DVC's state: path, digest, and status of each file.
 
         Raises:
-            LocalDiskError: The file system refused.
+            LocalDiskError: The file system refuses.
         """
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs import localfs
@@ -215,8 +215,8 @@ class Objects:
             for path, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
                 state.save(path, localfs, hash_info, info)
 
-    def _know_linked(self, path: str, part: Path) -> None:
-        """Take an object for whole that is a verified, flushed part's very file."""
+    def _trust_linked(self, path: str, part: Path) -> None:
+        """Trust an object without reading it if it is a link to a verified part."""
         found = os.stat(path)  # noqa: PTH116 - of thousands of files
         if found.st_ino == os.stat(part).st_ino:  # noqa: PTH116
             self._whole[path] = FileStamp.of(found)
@@ -225,7 +225,7 @@ class Objects:
 
 @contextlib.contextmanager
 def database_errors(repo: Any) -> Iterator[None]:
-    """Tell what the file system refuses a project's databases, which are SQLite's."""
+    """Translate errors of a project's databases, which SQLite raises."""
     import sqlite3
 
     try:
@@ -237,7 +237,7 @@ def database_errors(repo: Any) -> Iterator[None]:
 def by_algorithm(
     pairs: Iterable[tuple[Digest, T]],
 ) -> list[list[tuple[Digest, T]]]:
-    """Group by the cache that a digest belongs to."""
+    """Group pairs by the algorithm of their digest, which each has its own cache."""
     groups: dict[str, list[tuple[Digest, T]]] = defaultdict(list)
     for digest, value in pairs:
         groups[digest.algorithm].append((digest, value))
@@ -245,12 +245,12 @@ def by_algorithm(
 
 
 def _hash(digest: Digest) -> str:
-    """Give the hash alone, without what marks a directory."""
+    """Return the hash without the suffix of a directory."""
     return digest.value[:_MD5_LETTERS]
 
 
 def link_types(odb: Any) -> list[str]:
-    """Tell which links are tried before copies are made."""
+    """Return the types of links that are tried before a copy is made."""
     return list(itertools.takewhile(lambda link: link != "copy", odb.cache_types))
 
 
@@ -280,14 +280,14 @@ def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def _error_of(odb: Any, error: OSError) -> CacheLinkError:
-    """Make the error of what DVC says when all types of links have failed."""
+    """Make our error from the one that DVC raises if all types of links fail."""
     last = error.__cause__ if isinstance(error.__cause__, OSError) else error
     reason = (last.strerror or str(last)).lower()
     return CacheLinkError(odb.path, odb.cache_types, reason)
 
 
 def can_reflink(folder: Path) -> bool:
-    """Try whether the file system of a folder of ours makes copies that share bytes.
+    """Return whether the file system of a folder supports reflinks. It is tried out.
 
     Raises:
         LocalDiskError: It cannot be written.

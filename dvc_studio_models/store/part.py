@@ -1,7 +1,7 @@
-"""One part file: bytes at their offsets, and a record of which of them are there.
+"""One part file: bytes at their offsets, and a record of the ranges that arrived.
 
-The record is a hint for the next pull, which believes it as far as it can be read; the
-hash of the whole decides. How parts are named and claimed is ``parts``'s.
+The record is a hint for the next pull, which uses as much of it as it can read; the
+hash of the whole file decides. ``parts`` names and claims parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, ModelFile
 
 RECORD = "ranges"
-_RECORD_FROM_BYTES = 1 << 20  # less is fetched again sooner than it is recorded
+_RECORD_FROM_BYTES = 1 << 20  # to download less again is faster than to record it
 
 
 class Ranges:
@@ -34,7 +34,7 @@ class Ranges:
         self._stops: list[int] = []
 
     def add(self, start: int, stop: int) -> None:
-        """Put ``start`` to ``stop`` (exclusive) into the set."""
+        """Add the offsets from ``start`` to ``stop`` (exclusive)."""
         first = bisect.bisect_left(self._stops, start)
         last = bisect.bisect_right(self._starts, stop)
         if first < last:
@@ -48,12 +48,12 @@ class Ranges:
 
     @property
     def contiguous_bytes(self) -> int:
-        """How many bytes from the start on are there without a gap."""
+        """The number of bytes from offset 0 to the first gap."""
         return self._stops[0] if self._starts and self._starts[0] == 0 else 0
 
     @property
     def total(self) -> int:
-        """How many bytes are there."""
+        """The number of bytes in the set."""
         return sum(self._stops) - sum(self._starts)
 
     def missing(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -69,26 +69,26 @@ class Ranges:
 
 
 class Folder(Protocol):
-    """Where parts lie, and who counts those that are ours."""
+    """The folder of parts, which knows those that this process owns."""
 
     def make_folder(self) -> None:
-        """Make the folder, where it is not there."""
+        """Make the folder if it does not exist."""
 
-    def forget(self, part: Part) -> None:
-        """Count a part no longer as ours."""
+    def disown(self, part: Part) -> None:
+        """Stop owning a part."""
 
 
 class Part:
-    """One claimed part. Ranges may be written from several threads at once."""
+    """One claimed part. Several threads may write ranges at the same time."""
 
     def __init__(self, store: Folder, home: Path, *, resumable: bool = True) -> None:
         self.size: int | None = None
-        """In bytes, once storage has told it."""
+        """In bytes; None until storage has reported it."""
         self.etag: str | None = None
         self.resumed = 0
-        """How many bytes in it come from an earlier pull."""
+        """The number of bytes from an earlier pull."""
         self.path = home.with_name(f"{home.name}.{owner_id()}")
-        """Where the bytes are, once there are any."""
+        """The file, which exists once there are bytes."""
         self._home = home
         self._resumable = resumable
         self._store = store
@@ -96,51 +96,51 @@ class Part:
         self._recorded = False
         self._has_record = False
         self._ranges = Ranges()
-        self._left = False
+        self._disowned = False
         self._lock = threading.Lock()
         self._writing = threading.Lock()
 
     @property
     def contiguous_bytes(self) -> int:
-        """How many bytes from the start on have arrived without a gap."""
+        """The number of bytes that have arrived from offset 0 to the first gap."""
         with self._lock:
             return self._ranges.contiguous_bytes
 
     @property
     def received(self) -> int:
-        """How many bytes have arrived."""
+        """The number of bytes that have arrived."""
         with self._lock:
             return self._ranges.total
 
     @property
     def complete(self) -> bool:
-        """Whether every byte of a known size has arrived."""
+        """Whether the size is known and every byte has arrived."""
         return self.size is not None and self.contiguous_bytes >= self.size
 
     @property
     def is_owned(self) -> bool:
-        """Whether it is ours still, neither removed nor left for the next pull."""
-        return not self._left
+        """Whether this process owns it: it is neither removed nor released."""
+        return not self._disowned
 
     def missing(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Return the gaps of a span, as far as the file is known to reach."""
+        """Return the gaps of a span, up to the end of the file if that is known."""
         if self.size is None:
             return [(start, stop)]
         with self._lock:
             return list(self._ranges.missing(start, min(stop, self.size)))
 
     def describe(self, size: int, etag: str | None) -> None:
-        """Take down what storage says of the whole file."""
+        """Set the size and the ETag that storage reports for the whole file."""
         self.size, self.etag = size, etag
 
     def open(self) -> BinaryIO:
         """Open the bytes for writing at any offset.
 
         Raises:
-            OSError: The file system refuses, or somebody took the part away.
+            OSError: The file system refuses, or somebody has removed the part.
         """
         with self._lock:
-            if self._left:  # nobody would remove a file made now
+            if self._disowned:  # nobody would remove a new file
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             descriptor = self._open()
         return os.fdopen(descriptor, "wb", buffering=0)
@@ -151,43 +151,45 @@ class Part:
         flags = os.O_WRONLY | os.O_CREAT
         try:
             return os.open(self.path, flags, 0o666)
-        except FileNotFoundError:  # the folder is gone, or was never there
+        except FileNotFoundError:  # the folder does not exist
             self._store.make_folder()
             return os.open(self.path, flags, 0o666)
 
     def write(self, file: BinaryIO, position: int, data: bytes | memoryview) -> int:
-        """Put bytes at their place.
+        """Write bytes at their offset.
 
-        What has arrived without a gap stays as it is, since it may have been hashed:
-        of a body that is sent again only the rest is written.
+        Bytes before the first gap are not written again, since they may have been
+        hashed.
 
         Returns:
-            From which position on.
+            The offset of the first byte that was written.
         """
         start = max(position, min(self.contiguous_bytes, position + len(data)))
         stop = position + len(data)
-        with self._writing:  # file systems let one write at a time; others would spin
+        with (
+            self._writing
+        ):  # file systems write one at a time; others would spin
             _write_all(file.fileno(), memoryview(data)[start - position :], start)
         with self._lock:
             self._ranges.add(start, stop)
-            if not self._left and (self.size or 0) >= _RECORD_FROM_BYTES:
+            if not self._disowned and (self.size or 0) >= _RECORD_FROM_BYTES:
                 self._note(start, stop)
         return start
 
     def _note(self, start: int, stop: int) -> None:
-        """Keep in the record that these bytes arrived; the caller holds the lock."""
+        """Add a range to the record. The caller holds the lock."""
         line = f"{start} {stop}\n"
         if self._record is None:
             self._has_record = True
             self._record = record_of(self._home).open("ab", buffering=0)
-            # The last line of an earlier pull may be torn.
+            # The last line of an earlier pull may be incomplete.
             before = "" if self._recorded else f"{self.size} {self.etag or ''}"
             line = f"{before}\n{line}"
             self._recorded = True
         self._record.write(line.encode("ascii"))
 
     def load_record(self) -> None:
-        """Believe the record of an earlier pull, as far as it can be read."""
+        """Load the record of an earlier pull, as much of it as can be read."""
         self._has_record = True
         try:
             text = record_of(self._home).read_text("ascii", errors="replace")
@@ -198,7 +200,7 @@ class Part:
         except (OSError, ValueError):
             return
         on_disk = self.path.stat().st_size
-        for line in lines[:-1]:  # the last is empty, or torn
+        for line in lines[:-1]:  # the last one is empty or incomplete
             with contextlib.suppress(ValueError):
                 start, stop = map(_natural, line.split(" "))
                 if start < stop <= min(self.size or 0, on_disk):
@@ -209,49 +211,49 @@ class Part:
             os.truncate(self.path, self.size or 0)
 
     def close(self) -> None:
-        """Close the record, which is opened again where more bytes come."""
+        """Close the record. It is opened again if more bytes arrive."""
         with self._lock:
             if self._record is not None:
                 self._record.close()
                 self._record = None
 
     def release(self) -> int:
-        """Leave the part for the next pull; one that was let go of stays as it is.
+        """Keep the part for the next pull, if this process still owns it.
 
         Returns:
-            How many bytes are kept.
+            The number of bytes that are kept.
         """
         if self.size is None or not (self._resumable and self.received):
             self.discard()
             return 0
         with self._lock, contextlib.suppress(OSError):  # a full disk
-            if not (self._recorded or self._left):
+            if not (self._recorded or self._disowned):
                 for start, stop in self._ranges:
                     self._note(start, stop)
-        if not self._let_go():
+        if not self._disown():
             return 0
         try:
             self.path.rename(self._home)
-        except OSError:  # somebody took it, or moved it to its place
+        except OSError:  # it was removed, or moved to its target
             remove(record_of(self._home))
             return 0
         return self.received
 
     def discard(self) -> None:
         """Remove the part with its bytes."""
-        if self._let_go():
+        if self._disown():
             remove(self.path)
             if self._has_record:
                 remove(record_of(self._home))
 
-    def _let_go(self) -> bool:
-        """Take down that the part is ours no longer; False if that is known."""
+    def _disown(self) -> bool:
+        """Stop owning the part. Return False if it was not owned."""
         with self._lock:
-            if self._left:
+            if self._disowned:
                 return False
-            self._left = True
+            self._disowned = True
         self.close()
-        self._store.forget(self)
+        self._store.disown(self)
         return True
 
 
@@ -281,18 +283,18 @@ class DownloadedFile:
 
 
 def record_of(home: Path) -> Path:
-    """Name the record of a part."""
+    """Return the path of the record of a part."""
     return home.with_name(f"{home.name}.{RECORD}")
 
 
 def remove(path: Path) -> None:
-    """Remove a file, where there is one and it can be."""
+    """Remove a file if it exists. Ignore errors."""
     with contextlib.suppress(OSError):
         path.unlink()
 
 
 def _write_all(descriptor: int, data: memoryview, position: int) -> None:
-    """Write at a position: on a full disk the system may take less than it is given."""
+    """Write all bytes: on a nearly full disk the system may write fewer at a time."""
     while data:
         count = os.pwrite(descriptor, data, position)
         data, position = data[count:], position + count

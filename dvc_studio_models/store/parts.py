@@ -1,15 +1,15 @@
-"""Part files: unverified bytes on disk, kept for the next pull.
+"""Part files: unverified bytes on disk, which the next pull can resume.
 
-Owns one folder. A part is a file there, with a record beside it of the bytes that have
-arrived. The record is only a hint; the hash of the whole decides.
+Owns one folder. A part is a file in it, with a record of the bytes that have arrived.
+The record is only a hint; the hash of the whole file decides.
 
-    KEY.ID          what an earlier pull left of the content KEY
-    KEY.ID.OWNER    what a pull works at, see ``owner.owner_id``
-    KEY.ID.ranges   its record: size and ETag, then a line for each range
+    KEY.ID          an unfinished part of the content KEY, from an earlier pull
+    KEY.ID.OWNER    a part that a pull is writing, see ``owner.owner_id``
+    KEY.ID.ranges   its record: size and ETag, then one line for each range
 
-A part is claimed by renaming it to a name that nobody else has: one winner, no file
-lock (on NFS and Lustre locks may succeed for everybody). When it is left unfinished it
-is renamed back; a part whose owner died is claimed the same way.
+A part is claimed by renaming it to a unique name, so that only one pull succeeds. File
+locks are not used: on NFS and Lustre everybody may get them. An unfinished part is
+renamed back. A part whose owner has died is claimed in the same way.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STALE_AFTER_S = 14 * 24 * 3600
-ABANDONED_AFTER_S = 600  # a live owner touches its parts far more often, on any host
+ABANDONED_AFTER_S = 600  # a running owner touches its parts far more often
 TOUCH_EVERY_S = 60.0
 _NO_KEY = "nohash"
 _OF_DVC_2 = "-dos2unix"
 
 
 def key_of(digest: Digest) -> str:
-    """Tell what the parts of a content are filed under."""
+    """Return the key of the parts of a content."""
     return digest.value + (_OF_DVC_2 if digest.algorithm == MD5_DOS2UNIX else "")
 
 
 def digest_of(key: str) -> Digest | None:
-    """Tell the content that a key is of, None where it is none."""
+    """Return the content of a key, or None if it is not a hash."""
     value = key.removesuffix(_OF_DVC_2)
     with contextlib.suppress(ValueError):
         return Digest(MD5 if value == key else MD5_DOS2UNIX, value)
@@ -54,21 +54,21 @@ def digest_of(key: str) -> Digest | None:
 
 @dataclass(frozen=True)
 class _Leftover:
-    """A part as it lies in the folder."""
+    """A part in the folder that this process does not own."""
 
     path: Path
     home: Path
     owner: str
-    """Empty where nobody works at it."""
+    """Empty if no pull claims it."""
 
     age_s: float
-    """How long nothing was written to it."""
+    """The time since the last write, in seconds."""
 
     allocated_bytes: int
-    """How much of the disk it takes."""
+    """The space that it takes on the disk."""
 
     links: int
-    """How many names the file has."""
+    """The number of names (hard links) of the file."""
 
     @property
     def key(self) -> str:
@@ -95,17 +95,17 @@ class PartStore:
     ) -> None:
         self.folder = folder
         self.second_copy = second_copy
-        """Whether contents are to lie on the disk twice in the end."""
+        """Whether the cache needs a copy of its own of each content."""
         self._claimed: set[Part] = set()
         self._clock = clock
         self._touched = clock()
         self._lock = threading.Lock()
 
     def claim(self, key: str) -> Part:
-        """Take over what an earlier pull left of a content, or start anew."""
+        """Claim the part of a content from an earlier pull, or create one."""
         for left in self._claimable.get(key, ()):
             part = Part(self, left.home)
-            with contextlib.suppress(OSError):  # another pull was faster
+            with contextlib.suppress(OSError):  # another pull has claimed it
                 left.path.rename(part.path)
                 part.load_record()
                 if part.resumed:
@@ -114,16 +114,16 @@ class PartStore:
         return self.create(key)
 
     def create(self, key: str | None) -> Part:
-        """Start a part from nothing; no file is made before there are bytes.
+        """Create an empty part. Its file is made when there are bytes.
 
         Args:
-            key: None where no later pull could tell whether it wants the bytes.
+            key: None if no later pull could recognise the content.
         """
         home = self.folder / f"{key or _NO_KEY}.{secrets.token_hex(4)}"
         return self._take(Part(self, home, resumable=key is not None))
 
     def allocated_bytes(self, key: str) -> int:
-        """Tell how much of the disk a part of ``key`` takes already."""
+        """Return the space on the disk that a part of ``key`` already takes."""
         left = self._claimable.get(key)
         return left[0].allocated_bytes if left else 0
 
@@ -131,7 +131,8 @@ class PartStore:
         """Remove parts that nobody will finish.
 
         Args:
-            is_at_hand: Tells of a content whether another pull needs no part of it.
+            is_at_hand: Returns whether a content is in the cache, so that no pull needs
+                a part of it.
         """
         leftovers, records = self._list()
         for left in leftovers:
@@ -141,13 +142,13 @@ class PartStore:
             if needless or left.age_s > STALE_AFTER_S:
                 left.remove()
         orphans = records - {left.home for left in leftovers}
-        if orphans:  # a part may have been renamed during the first look
+        if orphans:  # a part may have been renamed during the listing
             orphans -= {left.home for left in self._list()[0]}
         for home in orphans:
             remove(record_of(home))
 
     def keep_alive(self) -> None:
-        """Show pulls on other hosts, now and then, that the parts have an owner."""
+        """Touch the parts from time to time, so that no other host takes them."""
         if self._clock() - self._touched < TOUCH_EVERY_S:
             return
         self._touched = self._clock()
@@ -158,17 +159,17 @@ class PartStore:
                 os.utime(part.path)
 
     def free_bytes(self) -> int:
-        """Tell how much the file system of the parts still takes."""
+        """Return the free space of the file system of the parts."""
         self.make_folder()
         return shutil.disk_usage(self.folder).free
 
     def make_folder(self) -> None:
-        """Make the folder, where it is not there."""
+        """Make the folder if it does not exist."""
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def forget(self, part: Part) -> None:
-        """Count a part no longer as ours."""
+    def disown(self, part: Part) -> None:
+        """Stop owning a part."""
         with self._lock:
             self._claimed.discard(part)
 
@@ -179,20 +180,20 @@ class PartStore:
 
     @functools.cached_property
     def _claimable(self) -> Mapping[str, list[_Leftover]]:
-        """What can be claimed, the largest first.
+        """The parts that can be claimed, the largest first.
 
-        Listed once: a listing for each file adds up.
+        Listed once, since a listing for each file would be slow.
         """
         found: dict[str, list[_Leftover]] = {}
         largest_first = sorted(self._list()[0], key=lambda left: -left.allocated_bytes)
         for left in largest_first:
-            # A pull that was killed while it placed the part leaves a second name.
+            # With a second name it is a file of the user's by now: its pull was killed.
             if left.is_abandoned and left.links == 1:
                 found.setdefault(left.key, []).append(left)
         return found
 
     def _now(self) -> float:
-        """Tell the time by the clock that dates the files: a file server's own."""
+        """Return the time of the clock that dates the files, as a file server's."""
         try:
             os.utime(self.folder)
         except PermissionError:

@@ -1,7 +1,7 @@
-"""DVC's own object for a project, opened wherever the file system allows it.
+"""Opening a DVC project, and the paths of our files in it.
 
-DVC asks for the user's name, and writes databases into its *site cache*, a folder that
-users of a machine may share. A container may have neither; what is refused is named.
+DVC needs the user's name, and writes databases to its *site cache*, a folder that the
+users of a machine may share. A container may have neither. Errors name what is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""What a file system says that will not be written, however much space it has."""
+"""Errors of a file system that must not be written, even if it has space."""
 
 _SITE_CACHE = "DVC_SITE_CACHE_DIR"
 _HASHES = Path("hashes", "local")
@@ -81,23 +81,23 @@ def open_project(
     """Open a DVC project.
 
     Args:
-        root: Of the project.
-        config: DVC's own object of a config, which is used if it is of this project:
-            DVC would parse the same files once more.
+        root: The root of the project.
+        config: A parsed config of DVC's. It is used if it is of this project, so that
+            DVC does not parse the files again.
         read_only: Whether nothing may change on disk, see :func:`_read_only`.
-        options: Of DVC's own object.
+        options: Arguments of DVC's own class.
 
     Raises:
         StudioConfigError: DVC cannot read the project's config.
         SiteCacheError: DVC's site cache cannot be written.
-        LocalDiskError: The file system refused.
+        LocalDiskError: The file system refuses.
     """
     import sqlite3
 
     from dvc.repo import Repo
     from scmrepo.noscm import NoSCM
 
-    # DVC is not to open Git itself, which it does through libgit2.
+    # DVC must not open Git itself, which it does with libgit2.
     scm = NoSCM(os.fspath(root))
     kind: type[Repo] = Repo
     if config is not None and config.dvc_dir == os.fspath(Path(root, ".dvc")):
@@ -123,10 +123,10 @@ def open_project(
 
 
 def _read_only(kind: Any) -> Any:
-    """Make a class of DVC projects that write to a temporary folder alone.
+    """Make a class of DVC projects that write only to a temporary folder.
 
-    DVC writes to its databases even when it only reads. So it works on a copy of the
-    hashes that it knows; those that it adds are lost.
+    DVC writes to its databases even when it only reads. So it gets a copy of its
+    database of hashes. Hashes that it adds are lost.
     """
     from dvc.dirs import site_cache_dir
 
@@ -136,7 +136,7 @@ def _read_only(kind: Any) -> Any:
     class ReadOnlyRepo(kind):  # type: ignore[misc]  # DVC is untyped
         @cached_property
         def _has_databases(self) -> bool:
-            """Without these files DVC would make them to find its databases."""
+            """Whether DVC can find its databases without making files for that."""
             configured = self.config["core"].get("site_cache_dir")
             repos = Path(site_cache_dir(configured), "repo")
             return Path(self.dvc_dir, "tmp", "btime").is_file() and repos.is_dir()
@@ -160,7 +160,7 @@ def _read_only(kind: Any) -> Any:
 
 
 def _copy_hashes(source: Path, target: Path) -> None:
-    """Copy DVC's database of hashes, unless it changes just then."""
+    """Copy DVC's database of hashes, unless it changes during the copy."""
     import sqlite3
 
     folder = target / _HASHES
@@ -177,9 +177,9 @@ def _copy_hashes(source: Path, target: Path) -> None:
 
 
 def open_project_to_read(root: Path | str, **options: Any) -> Any:
-    """Open a DVC project; where DVC's site cache cannot be written, without it.
+    """Open a DVC project, without DVC's site cache if that cannot be written.
 
-    Then DVC hashes files anew: what it knows of them is in the site cache.
+    Then DVC hashes all files again, since their hashes are in the site cache.
 
     Raises:
         StudioConfigError, LocalDiskError: See :func:`open_project`.
@@ -189,7 +189,7 @@ def open_project_to_read(root: Path | str, **options: Any) -> Any:
     except SiteCacheError as refused:
         try:
             spare = tempfile.TemporaryDirectory()
-        except OSError:  # nor is there any other folder
+        except OSError:  # no other folder can be written either
             raise refused from None
         with _environ(_SITE_CACHE, spare.name):
             project = open_project(root, **options)
@@ -199,7 +199,7 @@ def open_project_to_read(root: Path | str, **options: Any) -> Any:
 
 @contextlib.contextmanager
 def ensure_user_name() -> Iterator[None]:
-    """Give a user whom the password file does not know a name, which DVC asks for."""
+    """Set a user name if the password file has none, since DVC needs one."""
     try:
         getpass.getuser()
     except (KeyError, OSError):  # the latter from Python 3.13 on
@@ -210,11 +210,11 @@ def ensure_user_name() -> Iterator[None]:
 
 
 def refused_path(error: OSError, default: Path | str) -> Path:
-    """Tell what refused: a file, or the deepest folder that is there to hold it.
+    """Return the path that was refused: a file, or its deepest existing folder.
 
     Args:
-        error: What the file system said.
-        default: Where it names no path.
+        error: The error of the file system.
+        default: The path if the error names none.
     """
     path = Path(_named(error) or default)
     while not os.path.lexists(path) and path != path.parent:
@@ -223,23 +223,23 @@ def refused_path(error: OSError, default: Path | str) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Check that files can be made in a folder, as far as its mode tells.
+    """Check that the mode of a folder allows to make files in it.
 
     Raises:
-        PermissionError: They cannot.
+        PermissionError: It does not.
     """
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _named(error: OSError) -> str | None:
-    """Give the path that an error names; of two that of the target."""
+    """Return the path that an error names; of two paths, the target."""
     named = error.filename2 or error.filename
     return os.fsdecode(named) if isinstance(named, (str, bytes)) else None
 
 
 def _is_of_site_cache(error: OSError, root: Path | str) -> bool:
-    """Whether an error is of DVC's site cache, or of a folder that it is to lie in."""
+    """Return whether an error is about DVC's site cache or a parent of it."""
     named = Path(_named(error) or root)
     site_cache = Path(_site_cache_of(root))
     return named.is_relative_to(site_cache) or site_cache.is_relative_to(named)
@@ -247,7 +247,7 @@ def _is_of_site_cache(error: OSError, root: Path | str) -> bool:
 
 @contextlib.contextmanager
 def _environ(name: str, value: str) -> Iterator[None]:
-    """Set a variable of the environment for as long as the context lasts."""
+    """Set an environment variable until the context ends."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -260,12 +260,12 @@ def _environ(name: str, value: str) -> Iterator[None]:
 
 
 def _site_cache_of(root: Path | str) -> str:
-    """Tell where DVC has its site cache."""
+    """Return the path of DVC's site cache."""
     from dvc.config import Config
     from dvc.dirs import site_cache_dir
 
     try:
         configured = Config(os.fspath(Path(root, ".dvc")))["core"].get("site_cache_dir")
-    except OSError:  # it is the config that cannot be read
+    except OSError:  # the config cannot be read
         configured = None
     return str(os.environ.get(_SITE_CACHE) or configured or site_cache_dir())

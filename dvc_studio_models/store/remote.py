@@ -29,7 +29,7 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 NOT_ON_REMOTE = "it is not there; was it pushed with 'dvc push'?"
 
-_MD5_LETTERS = 32  # what follows them marks a directory
+_MD5_LETTERS = 32  # the suffix of a directory follows them
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE}
 
 
