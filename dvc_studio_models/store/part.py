@@ -166,9 +166,7 @@ class Part:
         """
         start = max(position, min(self.contiguous_bytes, position + len(data)))
         stop = position + len(data)
-        with (
-            self._writing
-        ):  # file systems write one at a time; others would spin
+        with self._writing:  # file systems write one at a time; others would spin
             _write_all(file.fileno(), memoryview(data)[start - position :], start)
         with self._lock:
             self._ranges.add(start, stop)

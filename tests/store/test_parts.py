@@ -114,9 +114,7 @@ def test_files_are_made_as_the_user_wants_them(store: PartStore) -> None:
     assert part.path.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_released_part_is_not_opened_again(
-    store: PartStore, folder: Path
-) -> None:
+def test_a_released_part_is_not_opened_again(store: PartStore, folder: Path) -> None:
     part = store.create(KEY)
     part.discard()
 
