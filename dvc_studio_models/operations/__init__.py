@@ -1,1 +1,10 @@
-"""The order of things: pull, status, list, lock. No I/O of its own."""
+"""The order of steps of each command, and what is decided between them.
+
+``pull`` reads from top to bottom: ``prepare`` has its steps before the first byte,
+``targets`` looks at the workspace, ``plan`` decides, ``place`` changes something,
+``report`` returns the result; ``lock`` is what ``--lock`` and ``--locked`` mean.
+``status`` and ``inventory`` compare and list. Promises that a pull which fails leaves
+the workspace as it was. Other packages do all input and output.
+"""
+
+__all__ = ["inventory", "pull", "status"]
