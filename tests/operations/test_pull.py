@@ -148,6 +148,19 @@ def test_a_pull_opens_and_reads_each_thing_once(
     assert calls == {"clone": 1, "targets": 2}
 
 
+@pytest.mark.parametrize("source", ["studio", "remote"])
+def test_a_dry_run_leaves_no_file_of_ours(
+    clone: Path, studio: StudioServer, file_server: FileServer, source: str
+) -> None:
+    settings = offer(studio, file_server)
+
+    pull("churn", "bert", folder=clone, source=source, dry_run=True, **settings)
+
+    assert not (clone / ".dvc/tmp/models").exists()
+    assert not (clone / ".dvc/cache").exists()
+    assert not (clone / "models/churn.pkl").exists()
+
+
 # -- a commit that cannot be read
 
 
