@@ -41,7 +41,7 @@ class CmdModelsList(CmdModels):
         from dvc_studio_models.operations.inventory import Inventory
 
         with contextlib.closing(Inventory(Path.cwd())) as inventory:
-            models = inventory.entries()
+            models = inventory.list_models()
         if self.args.json:
             self.print_json([_to_json(model) for model in models])
         elif models:

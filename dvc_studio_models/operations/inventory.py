@@ -1,9 +1,9 @@
-"""What the clone has got: its models, and which version of each lies in the workspace.
+"""The models of the clone, and which version of each is in the workspace.
 
-Joins what is on disk: GTO tags, the ``dvc.yaml`` files of the working tree, receipts.
-Asks no network, and changes nothing. What lies in the workspace is told by its content,
-as DVC hashes it; a receipt only decides between versions of one content, and where Git
-recorded no hash.
+Reads GTO tags, the ``dvc.yaml`` files of the working tree, and receipts. Uses no
+network, and changes nothing. The version is determined from the content, as DVC hashes
+it; a receipt decides only between versions of the same content, and where Git recorded
+no hash.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _DVC_DIR = ".dvc"
 
 @dataclass(frozen=True)
 class WorkspaceState:
-    """What lies where a model belongs."""
+    """The content at the path of a model."""
 
     state: str
     """``registered``: the content of ``version``; ``partial``: as much of it as was
@@ -65,23 +65,23 @@ class WorkspaceState:
     recorded hash to compare it with, or parts of several versions; ``absent``."""
 
     version: str | None = None
-    """As in the tags; a commit, where a stage lies on one without a version."""
+    """As in the tags; a commit, if a stage is assigned to one without a version."""
 
 
 @dataclass(frozen=True)
 class ListedModel:
-    """One model, as far as the clone knows it."""
+    """One model, as ``dvc models list`` shows it."""
 
     name: str
-    """As Studio spells it: ``churn`` or ``dir:churn``."""
+    """As in Studio: ``churn`` or ``dir:churn``."""
 
     path: str | None
-    """Where it lies, or would: relative to the Git root. None if nothing tells."""
+    """Of its file or folder, relative to the Git root; None if not known."""
 
     workspace: WorkspaceState
     latest: str | None = None
     stages: Mapping[str, str] = field(default_factory=dict)
-    """Stage -> version, or commit where none is registered there."""
+    """Stage to version, or to commit if that has no version."""
 
     versions: tuple[str, ...] = ()
     """Greatest SemVer first."""
@@ -102,13 +102,13 @@ class Inventory:
         self._unreadable: set[str] = set()
 
     def close(self) -> None:
-        """Release what is open."""
+        """Close DVC's databases, and save what was read of commits."""
         if "_registry" in vars(self):
             self._registry.close()
         for project in self._projects.values():
             project.close()
 
-    def entries(self) -> list[ListedModel]:
+    def list_models(self) -> list[ListedModel]:
         """List the models by name: registered, annotated, or pulled."""
         annotated = self._annotated()
         receipts = {receipt.model: receipt for receipt in self.receipts()}
@@ -123,14 +123,14 @@ class Inventory:
         ]
 
     def registered(self) -> tuple[RegisteredModel, ...]:
-        """List what the local tags know, with a warning if they may be incomplete."""
+        """List the models of the local tags; warn if these may be incomplete."""
         if tags := self._registry.tags.all_ignored_tags():
             names = format_names("lightweight Git tags, which GTO does not read", tags)
             logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
         return self._registry.models
 
     def receipts(self) -> list[Receipt]:
-        """List what pulls have left in this working tree, by the models' names."""
+        """List the receipts of this working tree, by the models' names."""
         found = {
             receipt.model: receipt
             for root in self._scanned[1]
@@ -152,12 +152,12 @@ class Inventory:
             versions,
         )
 
-    # What lies there
+    # The workspace
 
     def _look(
         self, model: RegisteredModel, annotated: str | None, receipt: Receipt | None
     ) -> tuple[str | None, WorkspaceState]:
-        """Tell where the model lies, and what of it."""
+        """Return the path of a model, and the state of its content there."""
         path = annotated or self._recorded_path(model)
         placed = receipt and receipt.files and os.path.commonpath(receipt.files)
         places = [place for place in (path, placed) if place]
@@ -179,7 +179,7 @@ class Inventory:
         return there, WorkspaceState(MODIFIED if hashes else PRESENT)
 
     def _judge_part(self, model: RegisteredModel, receipt: Receipt) -> str:
-        """Tell what files are that a pull placed, and that are no whole version."""
+        """Return the state of pulled files that are not a whole version."""
         pulled = (v for v in model.versions if v.version == receipt.version)
         record = next((self._record(model.name, version) for version in pulled), None)
         if record is None or record.digest is None:
@@ -190,7 +190,7 @@ class Inventory:
         return PARTIAL if there == placed else MODIFIED
 
     def _record(self, name: str, version: ModelVersion) -> RecordedModel | None:
-        """Read what a version is; one that cannot be read is passed over, and named."""
+        """Read what Git recorded of a version; None, with a warning, if it cannot."""
         try:
             return self._registry.read_record(name, version)
         except (RecordUnreadableError, UnreadableRepoError) as error:
@@ -211,7 +211,7 @@ class Inventory:
             return target.exists()
 
     def _holds_all(self, record: RecordedModel) -> bool | None:
-        """Whether the workspace has that content; None where no hash tells."""
+        """Whether the workspace has that content; None if no hash was recorded."""
         verdicts = [self._holds_output(record, output) for output in record.outputs]
         verdicts += [
             self._holds_text(file.path, file.digest)
@@ -240,7 +240,7 @@ class Inventory:
         return bool(found) and all(found)
 
     def _holds_file(self, path: str, digest: Digest, size: int | None) -> bool:
-        """Whether a file or folder is there, without hashing what cannot be it."""
+        """Whether a file or folder has this hash; not read if its size differs."""
         target = self._clone.root / path
         if target.is_file():
             sizes = {None, target.stat().st_size}
@@ -251,12 +251,12 @@ class Inventory:
         return self._digest(path, digest.algorithm) == digest
 
     def _holds_text(self, path: str, digest: Digest) -> bool:
-        """Whether a file is there that Git keeps, whatever its line ends."""
+        """Whether a file that Git stores is there, with any line ends."""
         target = self._clone.root / path
         return target.is_file() and is_same_text(target, digest)
 
     def _holds_blob(self, file: GitFile) -> bool:
-        """Whether a file is there as Git keeps it."""
+        """Whether a file is there exactly as Git stores it."""
         target = self._clone.root / file.path
         if not target.is_file():
             return False
@@ -278,7 +278,7 @@ class Inventory:
     def _project_of(self, path: str) -> LocalProject:
         return self._project((self._clone.root / path).parent)
 
-    # Where to look
+    # Places
 
     @cached_property
     def _registry(self) -> GitRegistry:
@@ -291,7 +291,7 @@ class Inventory:
         return next(filter(None, caches), None)
 
     def _project(self, folder: Path) -> LocalProject:
-        """Find the DVC project around a folder, as a pull into it would."""
+        """Open the DVC project around a folder, as a pull would."""
         root = self._clone.root
         found = project_around(folder, root) or root
         if found not in self._projects:
@@ -299,7 +299,7 @@ class Inventory:
         return self._projects[found]
 
     def _annotated(self) -> dict[str, str | None]:
-        """Read the models of all ``dvc.yaml`` files: name -> path."""
+        """Read the models of all ``dvc.yaml`` files: name to path."""
         found: dict[str, str | None] = {}
         for dvc_yaml in self._scanned[0]:
             folder = dvc_yaml.parent.relative_to(self._clone.root).as_posix()
@@ -325,7 +325,7 @@ class Inventory:
 def _likeliest_first(
     model: RegisteredModel, receipt: Receipt | None
 ) -> Iterator[ModelVersion]:
-    """Give what was pulled, then the versions, then what only stages have."""
+    """Yield the pulled version, then the other versions, then commits of stages."""
     every = dict.fromkeys([*model.versions, *model.stages.values()])
     pulled = receipt.commit if receipt else None
     return iter(sorted(every, key=lambda version: version.commit != pulled))

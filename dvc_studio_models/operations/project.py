@@ -1,8 +1,8 @@
-"""One DVC project of the working tree: what it annotates, and what its files hold.
+"""One DVC project of the working tree: its annotated models, and hashes of its files.
 
-Reads as DVC reads, through DVC's state, and changes nothing.
+Reads through DVC and its state, and changes nothing.
 """
-# ruff: noqa: TID251 - the working tree is read as DVC reads it
+# ruff: noqa: TID251 - DVC reads the working tree
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 
 class LocalProject:
-    """A DVC project of the clone, or the clone itself where DVC has none."""
+    """A DVC project of the clone, or the clone itself if it has none."""
 
     def __init__(self, root: Path, git_root: Path) -> None:
         """Read the receipts.
 
-        A project whose config DVC cannot read counts as none, with a warning.
+        A project whose config DVC cannot read is ignored, with a warning.
 
         Args:
             root: Of the DVC project.
@@ -69,7 +69,7 @@ class LocalProject:
         return open_project_to_read(self._root, uninitialized=True)
 
     def annotated(self, dvc_yaml: Path) -> Iterator[tuple[str, object]]:
-        """Give the models of one ``dvc.yaml`` with their paths as they stand there."""
+        """Yield the models of one ``dvc.yaml``, with their paths as written there."""
         from dvc.dvcfile import load_file
         from dvc.exceptions import DvcException
 
@@ -85,7 +85,7 @@ class LocalProject:
                 yield name, artifact.get("path")
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
-        """Read what is in a folder from the cache, None if it does not know."""
+        """List the files in a folder, from the cache; None if it lacks the list."""
         if not (self._repo and self._repo.cache.local):
             return None
         objects = Objects(self._repo)
@@ -118,7 +118,7 @@ class LocalProject:
         return digest_of(content.hash_info)
 
     def _odb(self, algorithm: str) -> Any:
-        """Give the cache, which is not written to; without one a stand-in."""
+        """Return the cache, to read from; an empty one if there is none."""
         from dvc_data.hashfile.db import HashFileDB
         from dvc_objects.fs import MemoryFileSystem
 

@@ -1,4 +1,4 @@
-"""Whether hashes are those that a commit recorded for a model. No I/O of its own."""
+"""Comparing hashes with those that a commit recorded for a model. No I/O of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
 
     ReadListing = Callable[[RecordedOutput], Listing | None]
-    """Returns what is in a folder; None where nobody at hand knows."""
+    """Returns the files in a folder; None if they cannot be listed."""
 
 
 def is_recorded(
@@ -34,8 +34,8 @@ def is_recorded(
         read_listing: For a model that is part of a folder.
 
     Returns:
-        None where it cannot be told: a hash is not known, was never recorded, or is in
-        a listing that nobody has. Files that Git keeps may be missing.
+        None if a hash is not known yet, was never recorded, or is in a listing that
+        cannot be read. Files that Git stores may be missing.
     """
     left = dict(digests)
     verdicts = []

@@ -1,8 +1,6 @@
-"""What Studio says of a model of this repo, and whether Git agrees.
+"""A model as a source resolved it: its repo, its files, and the pin that it must match.
 
-Owns the questions that come before any plan: which repo this is, what Studio serves,
-what the local tags recorded. Promises that an explicit version whose hash in Git
-differs is refused before the first byte.
+Also the identity of a file's object in storage, for URLs that contain no hash.
 """
 
 from __future__ import annotations
@@ -46,28 +44,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _OBJECT_VERSIONS = {"versionid", "generation", "snapshot"}
-"""How S3 and Azure, Google, and Azure again name the version of an object."""
+"""Query parameters for the version of an object, of S3, Azure and Google."""
 
 
 Difference = tuple[str, Digest | None, Digest | None]
-"""A path, its hash in the lock file, and the one that is served; None for no file."""
+"""Path, hash in the lock file, hash that is served; None where there is no file."""
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """What Studio and the local tags say of one model."""
+    """A model's files, its version, and what has verified them so far."""
 
     ref: ModelRef
     files: tuple[ModelFile, ...]
     version: ModelVersion | None = None
     record: RecordedModel | None = None
-    """Set where Git vouches for the content."""
+    """What Git recorded; set only if the content matches it."""
 
     locked: bool = False
-    """Whether a lock file vouches for the content, see :func:`verify_with_lock`."""
+    """Whether the content matches a lock file, see :func:`verify_with_lock`."""
 
     unverified: tuple[ModelVersion, RecordedModel] | None = None
-    """What Git knows where the links tell no hashes, see
+    """Version and record to compare with after the download, see
     :func:`verify_downloads_with_git`."""
 
     @property
@@ -79,10 +77,10 @@ class ResolvedModel:
 def infer_repo_url(
     clone: Clone | None, settings: Settings, options: PullOptions
 ) -> str:
-    """Tell which repo this is, as Studio knows it, by the first rule that applies.
+    """Return the URL of this repo as registered in Studio, by the first rule that fits.
 
     Raises:
-        GitRemoteError: No rule does, or the remote is a folder that Studio cannot know.
+        GitRemoteError: No rule fits, or the remote is a folder of this machine.
     """
     if options.repo is not None:
         return strip_secrets(options.repo)
@@ -105,11 +103,11 @@ def _infer_outside_git(settings: Settings, options: PullOptions) -> str:
 
 
 def connect(settings: Settings) -> StudioClient:
-    """Make the client that the settings allow.
+    """Return a client for Studio.
 
     Raises:
-        StudioOfflineError: They forbid it.
-        TokenMissingError: They hold no token.
+        StudioOfflineError: The settings forbid to contact Studio.
+        TokenMissingError: The settings have no token.
     """
     if settings.offline:
         raise StudioOfflineError
@@ -117,54 +115,52 @@ def connect(settings: Settings) -> StudioClient:
 
 
 def verify_with_lock(
-    answer: ResolvedModel, pin: Pin, *, lock: str | None = None
+    model: ResolvedModel, pin: Pin, *, lock: str | None = None
 ) -> ResolvedModel:
-    """Refuse what differs from what is locked.
-
-    Where a link tells no hash, the download is held to the locked one.
+    """Return a model with the hashes of its pin, which the download must match.
 
     Args:
-        answer: Of the source.
-        pin: What is locked.
-        lock: The lock file, as the user names it; None for the default one.
+        model: As the source resolved it.
+        pin: Of the model.
+        lock: The lock file, as the user named it; None for the default one.
 
     Raises:
         LockMismatchError: Paths or hashes differ; all of them are named.
     """
-    answer = _with_locked_git_files(answer, pin)
-    if differences := differences_of(answer, pin):
+    model = _with_pinned_git_files(model, pin)
+    if differences := differences_of(model, pin):
         raise LockMismatchError(pin.pinned, differences, lock=lock)
     locked = {file.path: file for file in pin.files}
     files = tuple(
         replace(file, digest=locked[file.path].digest, size=locked[file.path].size)
-        for file in answer.files
+        for file in model.files
     )
-    return replace(answer, files=files, version=pin.version, locked=True)
+    return replace(model, files=files, version=pin.version, locked=True)
 
 
-def _with_locked_git_files(answer: ResolvedModel, pin: Pin) -> ResolvedModel:
-    """Add what the pin says that Git keeps, which no source serves."""
-    have = {file.path for file in answer.files}
+def _with_pinned_git_files(model: ResolvedModel, pin: Pin) -> ResolvedModel:
+    """Add the pinned files that Git stores, which no source serves."""
+    have = {file.path for file in model.files}
     added = [
         ModelFile(file.path, "", file.digest, file.size, git_oid=file.git_oid)
         for file in pin.files
         if file.git_oid and file.path not in have
     ]
-    return replace(answer, files=(*answer.files, *added))
+    return replace(model, files=(*model.files, *added))
 
 
-def differences_of(answer: ResolvedModel, pin: Pin) -> list[Difference]:
-    """Find where an answer is not what is locked.
+def differences_of(model: ResolvedModel, pin: Pin) -> list[Difference]:
+    """Return the files of a model that differ from its pin.
 
-    A link without a hash may be what is locked, as may what Git keeps.
+    A URL without a hash may have the pinned content, as may a file that Git stores.
     """
-    paths = set(answer.paths)
+    paths = set(model.paths)
     wanted = {
         file.path: file.digest
         for file in pin.files
         if not file.git_oid or file.path in paths
     }
-    served = {file.path: file.digest or wanted.get(file.path) for file in answer.files}
+    served = {file.path: file.digest or wanted.get(file.path) for file in model.files}
     return [
         (path, wanted.get(path), served.get(path))
         for path in sorted({*wanted, *served})
@@ -173,16 +169,19 @@ def differences_of(answer: ResolvedModel, pin: Pin) -> list[Difference]:
 
 
 def make_renewal(
-    client: StudioClient, repo_url: str, answers: Sequence[ResolvedModel]
+    client: StudioClient, repo_url: str, models: Sequence[ResolvedModel]
 ) -> Callable[[], dict[str, str]]:
-    """Make the function that asks for new links, and insists on the same content."""
+    """Return a function that asks Studio for new URLs of the same content.
+
+    It raises ModelMovedError if the content has changed.
+    """
 
     def renew() -> dict[str, str]:
         urls: dict[str, str] = {}
-        for answer in answers:
-            files = client.files(repo_url, answer.ref)
-            if _contents(files) != _contents(answer.files):
-                raise ModelMovedError(answer.ref)
+        for model in models:
+            files = client.files(repo_url, model.ref)
+            if _contents(files) != _contents(model.files):
+                raise ModelMovedError(model.ref)
             urls.update((file.path, file.url) for file in files)
         return urls
 
@@ -190,19 +189,21 @@ def make_renewal(
 
 
 def _contents(files: Iterable[ModelFile]) -> dict[str, object]:
-    return {file.path: Digest.from_url(file.url) or _place(file.url) for file in files}
+    return {
+        file.path: Digest.from_url(file.url) or _object_of(file.url) for file in files
+    }
 
 
 def object_version_id(url: str) -> str | None:
-    """Name the very object that a link without a hash is of.
+    """Return an identifier of the object version that a URL without a hash points to.
 
     Returns:
-        A hash of where it is and of its version in storage, which has one content for
-        ever; None where the link tells no version, or tells the content's hash itself.
+        A hash of host, path and version, whose content never changes; None if the URL
+        has no version, or contains the content's own hash.
     """
     if Digest.from_url(url):
         return None
-    place = _place(url)
+    place = _object_of(url)
     versions = [value for _, value in place[1]]
     # S3 calls what was put while versions were off "null", and may replace it.
     if not versions or "null" in versions:
@@ -211,8 +212,8 @@ def object_version_id(url: str) -> str | None:
     return hashlib.sha256(repr((host, place)).encode()).hexdigest()
 
 
-def _place(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Tell which object, in which version, a link without a hash is of."""
+def _object_of(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the path and the version parameters of a URL without a hash."""
     parts = urlsplit(url)
     named = ((name.lower(), value) for name, value in parse_qsl(parts.query))
     return parts.path, tuple(pair for pair in named if pair[0] in _OBJECT_VERSIONS)

@@ -1,7 +1,7 @@
-"""Settings: argument > environment > DVC's config > default.
+"""Settings: arguments override the environment, which overrides DVC's config.
 
-Owns the reading of the environment and of DVC's config (all four levels, through DVC).
-Promises settings that were checked: a usable base URL, a token that fits a header.
+DVC reads its own config, at all four levels. The settings are checked: the base URL is
+usable, and the token fits a header.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_URL = "https://studio.datachain.ai"
-"""Hosted Studio, as DVC >= 3.59 knows it (``dvc.utils.studio``)."""
+"""Hosted Studio, the default of DVC >= 3.59 (``dvc.utils.studio``)."""
 
 _BOOLEANS = {
     **dict.fromkeys(("1", "y", "yes", "true"), True),
@@ -29,7 +29,7 @@ _BOOLEANS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user has set about Studio and about the repo."""
+    """The user's settings of Studio and of the repo."""
 
     url: str
     """Base URL of Studio, with its path prefix, without a slash at the end."""
@@ -37,10 +37,10 @@ class Settings:
     token: str | None = field(repr=False)
     offline: bool
     repo_url: str | None = field(repr=False)
-    """``studio.repo_url``: the repo as Studio knows it. May hold a password."""
+    """``studio.repo_url``: the repo as registered in Studio. May contain a password."""
 
     git_remote: str | None = field(repr=False)
-    """``exp.git_remote``: a remote's name or a URL, which may hold a password."""
+    """``exp.git_remote``: a remote's name or a URL, which may contain a password."""
 
     dvc_config: Any = field(default=None, repr=False, compare=False)
     """DVC's own object of the config that all of this was read from."""
@@ -63,11 +63,11 @@ def load_settings(
     url: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Read the settings that hold in ``folder``.
+    """Read the settings of a folder.
 
     Args:
-        folder: Where to look for the DVC project whose config counts.
-        token: Wins over the environment and the config.
+        folder: In the DVC project whose config is read, if in any.
+        token: Overrides the environment and the config.
         url: The same, for Studio's base URL.
         environ: Defaults to the process's environment.
 
@@ -146,9 +146,9 @@ def _check_token(token: str | None) -> str | None:
 
 
 def _to_bool(text: str) -> bool:
-    """Read the variable as DVC does, through ``dvc_studio_client``, where it is clear.
+    """Read a boolean as DVC does, through ``dvc_studio_client``, if it is clear.
 
-    To that ``only`` and ``2021`` are true as well, for a ``y`` and a ``1`` in them.
+    There ``only`` and ``2021`` are true as well, because they contain a y and a 1.
     """
     try:
         return _BOOLEANS[text.lower()]

@@ -62,7 +62,7 @@ def clone(project: Project, tmp_path: Path) -> Path:
 
 def entries(folder: Path) -> dict[str, ListedModel]:
     with contextlib.closing(Inventory(folder)) as inventory:
-        return {entry.name: entry for entry in inventory.entries()}
+        return {entry.name: entry for entry in inventory.list_models()}
 
 
 def holding(folder: Path, name: str) -> WorkspaceState:

@@ -1,4 +1,4 @@
-"""Brings the files of a model that Git keeps itself, out of the clone."""
+"""Reading the files of a model that Git itself stores, from the clone."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 def deliver_git_files(
     files: Sequence[ModelFile], registry: GitRegistry | None, store: Store
 ) -> Iterator[list[DownloadedFile]]:
-    """Write files from Git to parts, each with the hash that it is to have.
+    """Write files from Git to parts, and check their hashes.
 
     Args:
         files: Each with its ``git_oid`` and its digest.
         registry: Of the clone; None where there is none.
-        store: Where parts are kept.
+        store: Of the DVC project, with the folder of parts.
 
     Raises:
-        GitFileMissingError: The clone does not have one.
+        GitFileMissingError: The clone lacks a file.
         IntegrityError: Git has other content than a lock file says.
         LocalDiskError: The file system refused.
     """

@@ -1,9 +1,9 @@
-"""Brings what ``dvc import`` brought, from the repo and the commit that it came from.
+"""Fetching files of a ``dvc import`` from the repo and commit that they come from.
 
-Owns the talking to such a repo, through DVC's own ``DVCFileSystem``, as ``dvc pull``
-does it. A committed file names the repo's URL: one that would run a program is refused,
-and so are settings that name files in which programs can be named. What arrives counts
-only with the hash that this repo's Git recorded.
+Reads such a repo through DVC's own ``DVCFileSystem``, as ``dvc pull`` does. A committed
+file names the repo's URL: one that would run a program is refused, and so are settings
+that name files in which programs can be named. Content counts only with the hash that
+this repo's Git recorded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.part import Part
 
 SILENT_S = 300.0
-"""For how long, in seconds, a source repo may send nothing; to clone one takes time."""
+"""How long a source repo may send nothing, in seconds; to clone one takes time."""
 
 _SCHEMES = {"file", "git", "git+ssh", "http", "https", "ssh"}
 _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")  # Git would run git-remote-NAME
@@ -67,10 +67,10 @@ class SourceRepo:
         self._place = _place_of(origin.url, folders)
 
     def read_listing(self, output: RecordedOutput) -> Listing:
-        """Tell what is in a folder, as it was imported.
+        """List the files in a folder, as it was imported.
 
         Raises:
-            ImportSourceError: The repo does not tell, or has another content.
+            ImportSourceError: The repo failed, or has different content.
         """
         assert output.digest  # noqa: S101 - only what has a hash has a listing
         algorithm = output.digest.algorithm
@@ -86,9 +86,8 @@ class SourceRepo:
         with self._errors(output.path):
             run_in_background(work, ByteCounter(), lambda _: None, silent_s=SILENT_S)
         if not found or tree_digest(found) != output.digest:
-            self._refuse(
-                {output.path: "its files there are not those that were imported"}
-            )
+            why = "its files there are not those that were imported"
+            self._refuse({output.path: why})
         return found
 
     def fetch(
@@ -100,17 +99,17 @@ class SourceRepo:
         tell: Callable[[int], None],
         jobs: int,
     ) -> dict[str, Part]:
-        """Bring contents to parts, verified.
+        """Fetch contents into parts, and verify them.
 
         Args:
             files: Path to digest, of files of ``output``.
             output: What was imported.
-            store: Where parts are kept.
-            tell: Told of all bytes so far, from this thread.
+            store: Folder of parts.
+            tell: Called from this thread with the bytes so far.
             jobs: The most files at a time.
 
         Raises:
-            ImportSourceError: The repo did not deliver, or has another content.
+            ImportSourceError: The repo did not deliver, or has different content.
             LocalDiskError: The disk is full, or refuses to be written.
         """
         parts = {path: store.create(key_of(files[path])) for path in files}
@@ -144,7 +143,7 @@ class SourceRepo:
     def _try(
         self, source: str, part: Part, digest: Digest, count: ByteCounter
     ) -> str | None:
-        """Copy a file to a part, and tell why it failed if it did."""
+        """Copy a file to a part; return the reason if that failed."""
         try:
             is_right = self._copy(source, part, digest, count)
         except (InterruptedError, StudioModelsError):
@@ -156,7 +155,7 @@ class SourceRepo:
     def _copy(
         self, source: str, part: Part, digest: Digest, count: ByteCounter
     ) -> bool:
-        """Copy a file to a part, and tell whether it has its hash."""
+        """Copy a file to a part, and return whether its hash is right."""
         from dvc_data.hashfile.hash import fobj_md5
 
         with self._fs.open(source, "rb") as stream:
@@ -175,15 +174,11 @@ class SourceRepo:
         return Digest(algorithm, known or file_md5(path, self._fs, name=algorithm))
 
     def _open(self) -> None:
-        """Reach the repo, and look at what it says of its DVC remotes.
-
-        Raises:
-            _RefusedError: It names files in which programs can be named.
-        """
+        """Open the repo, and refuse DVC remotes in its config that name programs."""
         _refuse_files(_committed(self._fs.repo))
 
     def _path_of(self, output: RecordedOutput, path: str) -> str:
-        """Name a file as the source repo does."""
+        """Return a file's path in the source repo."""
         assert self._origin.path is not None  # noqa: S101 - it is of a repo
         inner = path[len(output.path) + 1 :]
         return posixpath.normpath(posixpath.join(self._origin.path, inner)).lstrip("/")
@@ -214,7 +209,7 @@ class SourceRepo:
 
     @contextlib.contextmanager
     def _errors(self, path: str) -> Iterator[None]:
-        """Say why the repo failed, in no words of the library's, and no address."""
+        """Raise an error with the reason, without the library's words and addresses."""
         try:
             with _quiet():
                 yield
@@ -243,7 +238,7 @@ class _Tee:
 
 @contextlib.contextmanager
 def _discarding(parts: Iterable[Part]) -> Iterator[None]:
-    """Remove parts where not all of them came."""
+    """Remove the parts if not all of them arrive."""
     try:
         yield
     except BaseException:
@@ -253,11 +248,11 @@ def _discarding(parts: Iterable[Part]) -> Iterator[None]:
 
 
 class _RefusedError(Exception):
-    """What would be used could run a program."""
+    """A setting could run a program."""
 
 
 def _why_refused(url: str) -> str | None:
-    """Say why a repo is not contacted, None where it may be."""
+    """Return why a repo must not be contacted; None if it may be."""
     parts = urlsplit(url)
     if _HELPER.match(url) or (parts.scheme not in _SCHEMES and "://" in url):
         return "its address is not of type file, git, http or ssh, and is refused"
@@ -268,7 +263,7 @@ def _why_refused(url: str) -> str | None:
 
 
 def _place_of(url: str, folders: Sequence[Path]) -> str:
-    """Make a relative path absolute, where one of the folders has it."""
+    """Make a relative path absolute, if one of the folders has it."""
     if "://" in url or posixpath.isabs(url):
         return url
     found = (folder / url for folder in folders if (folder / url).exists())
@@ -276,7 +271,7 @@ def _place_of(url: str, folders: Sequence[Path]) -> str:
 
 
 def _refuse_files(config: Mapping[str, Any]) -> None:
-    """Refuse settings of DVC remotes that no repo may choose for its readers."""
+    """Refuse settings of DVC remotes with which a repo could run programs."""
     for name, remote in config.get("remote", {}).items():
         if named := _NAMES_A_FILE.intersection(remote):
             msg = f"its DVC remote '{name}' sets '{min(named)}', which is refused"
@@ -284,7 +279,7 @@ def _refuse_files(config: Mapping[str, Any]) -> None:
 
 
 def _committed(repo: Any) -> Mapping[str, Any]:
-    """Read the config that a repo's commit has, without this machine's."""
+    """Read the config in a repo's commit, without this machine's."""
     return repo.config.read("repo") if repo.dvc_dir else {}
 
 
@@ -300,7 +295,7 @@ def _open_inner(*args: Any, **kwargs: Any) -> Any:
 def _run_all(
     tasks: Sequence[Callable[[], None]], count: ByteCounter, jobs: int
 ) -> None:
-    """Run tasks on threads, until all are done or nobody waits any more."""
+    """Run tasks on threads, until all are done or the caller has given up."""
     workers = Workers(jobs)
     left = [len(tasks)]
     lock = threading.Lock()
@@ -323,7 +318,7 @@ def _run_all(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Let DVC tell no addresses: with ``-v`` it would, with passwords in them."""
+    """Silence DVC, which with ``-v`` logs addresses with passwords."""
     loggers = [logging.getLogger(name) for name in _SPEAK_OF_URLS]
     before = [each.level for each in loggers]
     for each in loggers:
@@ -336,7 +331,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _why(error: BaseException) -> str:
-    """Say why a source repo failed."""
+    """Return why a source repo failed."""
     from dvc.config import ConfigError
     from dvc.scm import CloneError, RevError, SCMError
 

@@ -1,4 +1,4 @@
-"""What is in a folder that DVC tracks: from the cache, else from the DVC remote."""
+"""Listing the files in a folder that DVC tracks: from the cache, or the DVC remote."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 
 def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing:
-    """Make the function that reads what is in a folder, None where nobody can.
+    """Return a function that lists the files in a folder; None if it cannot.
 
-    Beside Studio, a DVC remote is a second opinion: one that is a folder is read, and
-    one in a cloud only for a pin, since most users of Studio have no access to it.
+    With Studio as the source, a DVC remote that is a local folder is read too. One in a
+    cloud is read only for a pin, because most users of Studio have no access to it.
 
     Args:
         store: Of the DVC project.
-        kind: Which source is asked, one of :data:`model.SOURCES`.
+        kind: Of the source, one of :data:`model.SOURCES`.
         options: Whether a pin is wanted.
     """
 
@@ -53,7 +53,7 @@ def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing
 def read_remote_listing(
     store: DvcStore, output: RecordedOutput, *, save: bool
 ) -> Listing:
-    """Read from the DVC remote what is in a folder.
+    """List the files in a folder, from the DVC remote.
 
     Args:
         store: Of the DVC project.
