@@ -600,7 +600,8 @@ def test_an_inventory_loads_no_second_reader_of_git(clone: Path, package: str) -
     code = (
         "import sys, pathlib;"
         "from dvc_studio_models.operations.inventory import Inventory;"
-        f"Inventory(pathlib.Path.cwd()).entries(); print({package!r} in sys.modules)"
+        "Inventory(pathlib.Path.cwd()).list_models();"
+        f"print({package!r} in sys.modules)"
     )
     command = [sys.executable, "-c", code]
     said = subprocess.check_output(command, cwd=clone, text=True)
