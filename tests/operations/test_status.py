@@ -48,5 +48,5 @@ def test_tags_are_read_once_however_many_pins_are_outdated(
     result = compare([], PullOptions(**settings))
 
     assert [model.outdated for model in result.models] == [True, True]
-    assert git.asked("refs/tags") == 1
-    assert git.asked("rev-parse") == 1
+    assert git.count("refs/tags") == 1
+    assert git.count("rev-parse") == 1
