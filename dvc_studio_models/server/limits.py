@@ -245,7 +245,7 @@ class SlowCalls:
             # First, so that the place is free for whoever waits for the result.
             self._idle.append(queue)
             self._slots.release()
-            if error:
+            if error is not None:
                 future.set_exception(error)
             else:
                 future.set_result(result)

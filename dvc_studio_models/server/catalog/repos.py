@@ -84,11 +84,6 @@ class ServedRepo:
     label: str
     """Its name in replies to clients: never a path of this machine."""
 
-    @property
-    def path(self) -> Path:
-        """Absolute: the working tree's root, or the bare repo."""
-        return self.reader.root or self.reader.common_dir
-
 
 class Catalog:
     """The served repos, by all their URLs.
