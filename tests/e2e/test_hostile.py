@@ -390,7 +390,7 @@ LINKS: dict[str, tuple[object, str]] = {
     "relative": ("a/b", "not of the form"),
     "no scheme": ("//h/a", "not of the form"),
     "no host": ("https:///a", "not of the form"),
-    "bad port": ("https://h:99999/a", "cannot be read"),
+    "bad port": ("https://h:99999/a", "cannot be parsed"),
     "space": ("https://h/a b", "characters that URLs cannot have"),
     "CR LF": ("https://h/a\r\nX: y", "characters that URLs cannot have"),
     "backslash": ("http://127.0.0.1\\@h/a", "characters that URLs cannot have"),
