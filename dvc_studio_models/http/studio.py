@@ -21,6 +21,7 @@ from dvc_studio_models.background import ByteCounter, run_in_background
 from dvc_studio_models.errors import (
     ModelNotFoundError,
     StudioAuthError,
+    StudioError,
     StudioFailedError,
     StudioRedirectError,
     StudioResponseError,
@@ -176,16 +177,19 @@ class StudioClient:
             return response, response.headers["Location"] if is_redirect else None
 
         url = f"{self.url}{ENDPOINT}?{urlencode(query)}"
+        failure: StudioError  # raised outside: its context may contain the token
         try:
             response, _ = follow_redirects(url, send, same_origin=True)
         except RedirectRejected as error:
             where = self._redact(error.target or "an unreadable URL")
-            raise StudioRedirectError(self.url, where) from None
+            failure = StudioRedirectError(self.url, where)
         except TooManyRedirects as error:
-            raise StudioResponseError(self.url, str(error)) from None
-        with response:
-            body = self._read_body(response)
-            return _Reply(response.status_code, response.headers, body)
+            failure = StudioResponseError(self.url, str(error))
+        else:
+            with response:
+                body = self._read_body(response)
+                return _Reply(response.status_code, response.headers, body)
+        raise failure
 
     def _read_body(self, response: requests.Response) -> bytes:
         body = bytearray()
