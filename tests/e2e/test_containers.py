@@ -36,7 +36,7 @@ SITE_HINT = (
     "core.site_cache_dir', to a folder of your own"
 )
 CACHE_HINT = (
-    "It is of the DVC cache: pull with '--no-cache', or use another one: "
+    "It is in the DVC cache: pull with '--no-cache', or use another one: "
     "'dvc cache dir --local DIR'"
 )
 
