@@ -96,7 +96,7 @@ class SourceRepo:
         output: RecordedOutput,
         store: PartStore,
         *,
-        tell: Callable[[int], None],
+        report: Callable[[int], None],
         jobs: int,
     ) -> dict[str, Part]:
         """Fetch contents into parts, and verify them.
@@ -105,7 +105,7 @@ class SourceRepo:
             files: Path to digest, of files of ``output``.
             output: What was imported.
             store: Folder of parts.
-            tell: Called from this thread with the bytes so far.
+            report: Called from this thread with the bytes so far.
             jobs: The most files at a time.
 
         Raises:
@@ -127,7 +127,7 @@ class SourceRepo:
 
         with _discarding(parts.values()):
             with self._errors(next(iter(files))):
-                run_in_background(work, count, tell, silent_s=SILENT_S)
+                run_in_background(work, count, report, silent_s=SILENT_S)
             self._refuse(problems)
         return parts
 

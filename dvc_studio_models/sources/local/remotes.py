@@ -98,13 +98,13 @@ class Remotes:
         before = 0
         for remote, wanted in self._by_remote(files):
 
-            def tell(count: int, before: int = before) -> None:
+            def report(count: int, before: int = before) -> None:
                 progress.update(before + count, total)
 
             if isinstance(remote, DvcRemote):
-                batch = self._fetch_remote(remote, wanted, tell, jobs)
+                batch = self._fetch_remote(remote, wanted, report, jobs)
             else:
-                batch = self._fetch_import(remote, wanted, tell, jobs)
+                batch = self._fetch_import(remote, wanted, report, jobs)
             before += sum(downloaded.size for downloaded in batch)
             yield batch
 
@@ -141,13 +141,13 @@ class Remotes:
         self,
         remote: DvcRemote,
         wanted: Mapping[str, ModelFile],
-        tell: Callable[[int], None],
+        report: Callable[[int], None],
         jobs: int,
     ) -> list[DownloadedFile]:
         """Fetch from a DVC remote into the cache."""
         digests = {path: file.digest for path, file in wanted.items() if file.digest}
         with self._explained():
-            self._store.fetch(remote, digests, report=tell, jobs=jobs)
+            self._store.fetch(remote, digests, report=report, jobs=jobs)
         return [
             DownloadedFile(
                 wanted[path], digest, self._store.size_of(digest) or 0, "git"
@@ -176,14 +176,14 @@ class Remotes:
         self,
         output: RecordedOutput,
         wanted: Mapping[str, ModelFile],
-        tell: Callable[[int], None],
+        report: Callable[[int], None],
         jobs: int,
     ) -> list[DownloadedFile]:
         """Fetch from the repo of an import into parts."""
         digests = {path: file.digest for path, file in wanted.items() if file.digest}
         store = PartStore(self._store.parts)
         source = self._source_of(output)
-        parts = source.fetch(digests, output, store, tell=tell, jobs=jobs)
+        parts = source.fetch(digests, output, store, report=report, jobs=jobs)
         return [
             DownloadedFile(wanted[path], digests[path], part.size or 0, "git", part)
             for path, part in parts.items()
