@@ -1122,6 +1122,23 @@ def test_what_was_there_comes_back_on_another_file_system(far: Bench) -> None:
     assert snapshot(far.root) == before
 
 
+def test_what_was_there_comes_back_when_only_the_backups_are_elsewhere(
+    far: Bench,
+) -> None:
+    far.write("m/file")
+    before = snapshot(far.root)
+    with tempfile.TemporaryDirectory(dir=far.root.parent) as folder:
+        staged = {f"m/{name}": Path(folder, name) for name in ("file", "fails")}
+        for part in staged.values():
+            part.write_bytes(NEW)
+
+        with pytest.raises(LocalDiskError):
+            far.place(failing(staged))
+
+        assert staged["m/file"].read_bytes() == NEW
+    assert snapshot(far.root) == before
+
+
 def test_a_leftover_comes_back_on_another_file_system(far: Bench) -> None:
     gone, other = far.write("m/gone"), far.write("m/other")
     before = snapshot(far.root)["m/gone"]
