@@ -29,10 +29,7 @@ ENTRIES = {
     "plugin": {"cli"},
     **dict.fromkeys(GROUND, GROUND),
 }
-CUT = {
-    "transfer/engine.py": {"cli"},
-    "transfer/space.py": {"cli"},
-}
+CUT = {}
 """What is still to be cut."""
 LIBRARIES = {
     "requests": {"http"},

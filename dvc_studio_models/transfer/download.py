@@ -127,14 +127,11 @@ class Download:
         self._attempt.mirror.stop()
         return self._attempt.part.release()
 
-    # Requests
-
     def _fetch_first(self, attempt: Attempt) -> None:
         """Fetch the first missing range; its response shows which others there are."""
         start, stop = next(iter(attempt.part.missing(0, _END)), (0, 0))
-        self._fetch_range(
-            attempt, start, min(stop, start + self._context.tuning.first_bytes)
-        )
+        first_bytes = self._context.tuning.first_bytes
+        self._fetch_range(attempt, start, min(stop, start + first_bytes))
 
     def _fetch_range(self, attempt: Attempt, start: int, stop: int) -> None:
         """Fetch a range, with as many requests as it takes."""
@@ -146,7 +143,9 @@ class Download:
                 try:
                     self._request(attempt, *gap)
                 except LinkRejected as rejected:
-                    self._renew(rejected)
+                    with self._lock:
+                        self._recovery.link_rejected(rejected)
+                    self._context.storage.signed_urls.renew(rejected.generation)
                 except Retry as retry:
                     self._wait(attempt, budget, retry)
             if attempt.in_background:
@@ -158,27 +157,19 @@ class Download:
         stop = _END if self._recovery.whole else stop
         return next(iter(attempt.part.missing(start, stop)), None)
 
-    def _refill(self, attempt: Attempt) -> bool:
-        """Request the ranges that are due; return whether the attempt is current."""
-        self._queue_due(attempt)
-        return self._is_current(attempt)
-
     def _is_current(self, attempt: Attempt) -> bool:
         """Whether its result is still wanted."""
         return self._attempt is attempt and not self._context.workers.ended
 
     def _request(self, attempt: Attempt, start: int, stop: int) -> None:
         """Send one request and write the body."""
+        part, recovery = attempt.part, self._recovery
+        end = None if recovery.whole else stop
         request = RangeRequest(
-            self.file.path,
-            start,
-            None if self._recovery.whole else stop,
-            attempt.part.size,
-            attempt.part.etag,
-            self._recovery.decode,
+            self.file.path, start, end, part.size, part.etag, recovery.decode
         )
         with self._context.storage.ask(request) as response:
-            if not attempt.size_confirmed or attempt.part.size is None:
+            if not attempt.size_confirmed or part.size is None:
                 self._on_first_response(attempt, response, stop)
             self._receive(attempt, response)
 
@@ -272,24 +263,15 @@ class Download:
         self._record_size(size, missing=size)
         attempt.part.describe(size, response.etag)
 
-    # After a request
-
     def _wait(self, attempt: Attempt, budget: RetryBudget, retry: Retry) -> None:
         """Pause before the next try, while the budget lasts."""
         if not self._is_current(attempt):
             return
         tries = budget.spend(attempt.part.received, retry)
         pause_s = self._context.tuning.backoff_s(tries, retry.headers)
-        logger.warning(
-            "'%s': %s; trying again in %.1f s", self.file.path, retry, pause_s
-        )
+        path = self.file.path
+        logger.warning("'%s': %s; trying again in %.1f s", path, retry, pause_s)
         self._context.workers.pause(pause_s)
-
-    def _renew(self, rejected: LinkRejected) -> None:
-        """Request new links, unless storage rejected new ones already."""
-        with self._lock:
-            self._recovery.link_rejected(rejected)
-        self._context.storage.signed_urls.renew(rejected.generation)
 
     @contextlib.contextmanager
     def _guarded(self, attempt: Attempt) -> Iterator[None]:
@@ -324,18 +306,22 @@ class Download:
         fetch = functools.partial(self._fetch_first, new)
         self._context.workers.add([fetch], first=True)
 
-    # Hash and verify
-
     def _hash_in_background(self, attempt: Attempt) -> None:
         """Hash a large file as it arrives, so that no connection waits for it."""
         with self._guarded(attempt):
-            while self._refill(attempt) and not attempt.verified:
+            while self._is_current(attempt) and not attempt.verified:
+                self._queue_due(attempt)
                 attempt.wait()
                 self._verify(attempt)
 
     def _verify(self, attempt: Attempt) -> None:
         """Hash what has arrived; pass the part on if it is complete and right."""
-        md5 = attempt.hash.catch_up(is_given_up=lambda: not self._refill(attempt))
+
+        def is_given_up() -> bool:
+            self._queue_due(attempt)  # the hash may have caught up
+            return not self._is_current(attempt)
+
+        md5 = attempt.hash.catch_up(is_given_up=is_given_up)
         with self._lock:
             if md5 is None or attempt.verified or not self._is_current(attempt):
                 return
