@@ -182,12 +182,12 @@ class Transaction:
         with self._at(temp) as (aside, at):
             try:
                 _link(name, folder, aside, at)
-                kept = stat_target(aside, at)
+                found = stat_target(aside, at)
             except OSError:  # it does not exist, or cannot be hard-linked
-                kept = stat_target(name, folder)
-                if kept == before:
+                found = stat_target(name, folder)
+                if found == before:
                     self._copy(name, folder, aside, at)
-        if kept != before:
+        if found != before:
             raise TargetChangedError([path])
         return temp
 
@@ -219,21 +219,21 @@ class Transaction:
             )
             return
         try:
-            kept = self._keep_backup(change.old)
+            backup = self._keep_backup(change.old)
         except (OSError, UnsafePathError):
             message = "cannot restore '%s'; its previous content is lost"
             logger.warning(message, change.path)
         else:
             message = "cannot restore '%s'; its previous content is in '%s'"
-            logger.warning(message, change.path, kept)
+            logger.warning(message, change.path, backup)
 
     def _keep_backup(self, temp: TempPath) -> str:
         """Keep a file that could not be restored, and return its path."""
         name = temp.name.replace(TEMPORARY, "kept-")
         if temp.near is None:
-            kept = self._scratch.with_name(name)
-            (self._scratch / temp.name).rename(kept)
-            return os.fspath(kept)
+            target = self._scratch.with_name(name)
+            (self._scratch / temp.name).rename(target)
+            return os.fspath(target)
         with self._at(temp) as (old, at):
             os.rename(old, name, src_dir_fd=at, dst_dir_fd=at)
         return posixpath.join(temp.near, HIDDEN, name)
