@@ -10,7 +10,8 @@
     files/        the local file system, safely: paths, folders, placing, receipts
     server/       the self-hosted API: catalog/ (repos -> files), links/ (files -> URLs)
     errors        every failure that a user can meet
-    model         values
+    model         values: names, versions, files, options, results
+    background    threads: a bounded pool, and work that cannot be interrupted
     plugin        how the command is added to dvc; __main__ is dvc-models without it
 
 Imports follow the arrows of ``tests/test_layers.py``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ ENTRIES = {
 }
 CUT = {}
 """What is still to be cut."""
+CALLED_BY_DVC = {"add_parser"}
 LIBRARIES = {
     "requests": {"http"},
     "urllib3": {"http"},
@@ -122,3 +124,94 @@ def test_the_map_names_every_package() -> None:
     text = dvc_studio_models.__doc__ or ""
 
     assert {name for name in ARROWS if f"\n    {name}/ " not in text} == set()
+
+
+# Faces
+
+
+def face(package: str) -> set[str]:
+    """Return the modules that a package offers to the others."""
+    tree = ast.parse((PACKAGE / package / "__init__.py").read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and _names(node) == ["__all__"]:
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def _names(node: ast.Assign) -> list[str]:
+    return [target.id for target in node.targets if isinstance(target, ast.Name)]
+
+
+def used_of(package: str) -> set[tuple[str, ...]]:
+    """Return what the modules outside of a package import from it."""
+    return {
+        name[1:]
+        for path in modules()
+        if package_of(path) != package
+        for name in ours(path)
+        if name[0] == package
+    }
+
+
+@pytest.mark.parametrize("package", sorted(ARROWS))
+def test_a_package_offers_exactly_what_the_others_use(package: str) -> None:
+    offered = face(package)
+    used = used_of(package)
+
+    taken = {next(n for n in _dotted(name) if n in offered | {""}) for name in used}
+    assert taken - {""} == offered - CALLED_BY_DVC
+    assert {".".join(name) for name in used if not _is_offered(name, offered)} == set()
+
+
+def _dotted(name: tuple[str, ...]) -> list[str]:
+    return [".".join(name[:count]) for count in range(len(name), -1, -1)]
+
+
+def _is_offered(name: tuple[str, ...], offered: set[str]) -> bool:
+    is_public = not any(part.startswith("_") for part in name)
+    return is_public and any(each in offered for each in _dotted(name))
+
+
+def test_every_package_says_what_it_owns() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), path
+
+
+# Circles and sizes
+
+
+def module_name(path: Path) -> str:
+    inner = path.relative_to(PACKAGE).with_suffix("")
+    return ".".join(inner.parts).removesuffix(".__init__")
+
+
+def graph() -> dict[str, set[str]]:
+    """Return for each module the modules it imports, for type checkers too."""
+    names = {module_name(path): path for path in modules()}
+    return {
+        module: {
+            known
+            for name in ours(path)
+            if (known := next((n for n in _dotted(name) if n in names), None))
+            if known != module
+        }
+        for module, path in names.items()
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    sorter = graphlib.TopologicalSorter(graph())
+
+    sorter.prepare()  # raises CycleError, which names the modules
+
+
+def test_folders_and_modules_are_small() -> None:
+    top = {path for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert len(top) <= 9 + len(ARROWS)
+
+    for folder in {path.parent for path in modules()} - {PACKAGE, PACKAGE / "cli"}:
+        assert len(set(folder.glob("*.py")) - {folder / "__init__.py"}) <= 10, folder
+
+    lines = {path: path.read_text("utf-8").count("\n") for path in modules()}
+    long = {module_name(path) for path, count in lines.items() if count > 350}
+    assert long <= {"errors", "model"}  # lists of values

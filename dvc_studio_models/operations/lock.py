@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dvc_studio_models.model import ModelRef, PullOptions
-    from dvc_studio_models.operations.prepare import ProjectPull
+    from dvc_studio_models.operations.plan import ProjectPull
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel

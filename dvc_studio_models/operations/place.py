@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import Digest, PullOptions
-    from dvc_studio_models.operations.prepare import PreparedPull, ProjectPull
+    from dvc_studio_models.operations.plan import PreparedPull, ProjectPull
     from dvc_studio_models.operations.report import Report
     from dvc_studio_models.operations.targets import Stamps
     from dvc_studio_models.sources.resolve import ResolvedModel
@@ -74,6 +74,13 @@ def _add(project: ProjectPull, batch: Sequence[DownloadedFile]) -> None:
     for digest, part in parts:
         if project.store.size_of(digest) is not None:
             part.discard()
+
+
+def sweep(prepared: PreparedPull) -> None:
+    """Remove what killed pulls left."""
+    for project in prepared.projects:
+        project.store.sweep()
+    prepared.workspace.sweep(path for model in prepared.models for path in model.paths)
 
 
 def release_parts(prepared: PreparedPull) -> None:

@@ -1,4 +1,4 @@
-"""Which files of a model are wanted, and what each of them needs. No I/O.
+"""The values of a pull, which files it wants, and what each of them needs. No I/O.
 
 Decides from values alone: the files that the source lists, the targets in the
 workspace, the sizes of cached objects. So every case can be tested without a disk.
@@ -10,7 +10,7 @@ Globs are those of ``.dvcignore`` and ``.gitignore``, read by the same library:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NothingSelectedError, UsageError
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from pathspec import GitIgnoreSpec
 
+    from dvc_studio_models.files.receipts import Receipt, Receipts
+    from dvc_studio_models.files.workspace import FileStamp, Workspace
     from dvc_studio_models.model import Digest, ModelFile
+    from dvc_studio_models.registry.git_registry import GitRegistry
+    from dvc_studio_models.sources.base import Source
+    from dvc_studio_models.sources.comparison import ReadListing
+    from dvc_studio_models.sources.context import PullContext
+    from dvc_studio_models.sources.resolve import ResolvedModel
+    from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.part import DownloadedFile
 
 UNCHANGED = "unchanged"
 LINK = "link"
@@ -68,6 +77,68 @@ class Plan:
     def steps_to(self, *actions: str) -> list[Step]:
         """Return the steps with one of these actions."""
         return [step for step in self.steps if step.action in actions]
+
+
+@dataclass(frozen=True)
+class ProjectPull:
+    """The models of a pull that lie in one DVC project, or in none."""
+
+    models: list[ResolvedModel]
+    store: Store
+    receipts: Receipts
+    earlier: list[Receipt]
+    """What earlier pulls left, when the plan was made."""
+
+    read_listing: ReadListing
+    plans: list[Plan] = field(default_factory=list)
+    """Of the models, in their order."""
+
+    downloads: dict[str, DownloadedFile] = field(default_factory=dict)
+    """By path, each content once; filled while files arrive."""
+
+    def to_download(self) -> list[ModelFile]:
+        """Return the files to download, each content once."""
+        return downloads_of(self.plans)
+
+
+@dataclass(frozen=True)
+class PreparedPull:
+    """What is known of a pull, after one of the steps before the first byte."""
+
+    context: PullContext
+    source: Source
+    workspace: Workspace
+    projects: list[ProjectPull]
+    names: list[str]
+    """Of the models, in the order in which the user gave them."""
+
+    registry: GitRegistry | None
+    """Of the models' clone; None where no clone of their repo is at hand."""
+
+    stamps: Mapping[str, FileStamp | None] = field(default_factory=dict)
+    """What was at each target when the plan was made."""
+
+    @property
+    def models(self) -> list[ResolvedModel]:
+        """All models, in the user's order."""
+        models = [model for project in self.projects for model in project.models]
+        return sorted(models, key=lambda model: self.names.index(model.ref.name))
+
+    def change_models(
+        self, change: Callable[[ResolvedModel, ProjectPull], ResolvedModel]
+    ) -> PreparedPull:
+        """Return the same pull with every model changed."""
+        projects = [
+            replace(
+                project, models=[change(model, project) for model in project.models]
+            )
+            for project in self.projects
+        ]
+        return replace(self, projects=projects)
+
+    def to_download(self) -> list[ModelFile]:
+        """Return the files to download, each content once a project."""
+        return [file for project in self.projects for file in project.to_download()]
 
 
 def downloads_of(plans: Iterable[Plan]) -> list[ModelFile]:

@@ -1,12 +1,12 @@
 """The steps of a pull before the first byte: resolve, compare with lock and Git, plan.
 
-Changes nothing in the workspace. Most steps return a :class:`PreparedPull`.
+Changes nothing in the workspace. Most steps return a :class:`plan.PreparedPull`.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ from dvc_studio_models.files.receipts import Receipts
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import STUDIO, ModelRef
 from dvc_studio_models.operations.plan import (
-    Plan,
+    PreparedPull,
+    ProjectPull,
     check_globs,
-    downloads_of,
     select_files,
 )
 from dvc_studio_models.operations.targets import check_targets
@@ -30,85 +30,12 @@ from dvc_studio_models.sources.settings import load_settings
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from dvc_studio_models.files.receipts import Receipt
-    from dvc_studio_models.files.workspace import FileStamp
     from dvc_studio_models.model import ModelFile, Pin, PullOptions
-    from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.base import Source
-    from dvc_studio_models.sources.comparison import ReadListing
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.part import DownloadedFile
-
-
-@dataclass(frozen=True)
-class ProjectPull:
-    """The models of a pull that lie in one DVC project, or in none."""
-
-    models: list[ResolvedModel]
-    store: Store
-    receipts: Receipts
-    earlier: list[Receipt]
-    """What earlier pulls left, when the plan was made."""
-
-    read_listing: ReadListing
-    plans: list[Plan] = field(default_factory=list)
-    """Of the models, in their order."""
-
-    downloads: dict[str, DownloadedFile] = field(default_factory=dict)
-    """By path, each content once; filled while files arrive."""
-
-    def to_download(self) -> list[ModelFile]:
-        """Return the files to download, each content once."""
-        return downloads_of(self.plans)
-
-
-@dataclass(frozen=True)
-class PreparedPull:
-    """What is known of a pull, after one of the steps before the first byte."""
-
-    context: PullContext
-    source: Source
-    workspace: Workspace
-    projects: list[ProjectPull]
-    names: list[str]
-    """Of the models, in the order in which the user gave them."""
-
-    registry: GitRegistry | None
-    """Of the models' clone; None where no clone of their repo is at hand."""
-
-    stamps: Mapping[str, FileStamp | None] = field(default_factory=dict)
-    """What was at each target when the plan was made."""
-
-    @property
-    def models(self) -> list[ResolvedModel]:
-        """All models, in the user's order."""
-        models = [model for project in self.projects for model in project.models]
-        return sorted(models, key=lambda model: self.names.index(model.ref.name))
-
-    def change_models(
-        self, change: Callable[[ResolvedModel, ProjectPull], ResolvedModel]
-    ) -> PreparedPull:
-        """Return the same pull with every model changed."""
-        projects = [
-            replace(
-                project, models=[change(model, project) for model in project.models]
-            )
-            for project in self.projects
-        ]
-        return replace(self, projects=projects)
-
-    def to_download(self) -> list[ModelFile]:
-        """Return the files to download, each content once a project."""
-        return [file for project in self.projects for file in project.to_download()]
-
-    def sweep(self) -> None:
-        """Remove what killed pulls left."""
-        for project in self.projects:
-            project.store.sweep()
-        self.workspace.sweep(path for model in self.models for path in model.paths)
 
 
 def open_context(options: PullOptions) -> PullContext:

@@ -31,7 +31,12 @@ from dvc_studio_models.operations.lock import (
     choose_models,
     lock_path,
 )
-from dvc_studio_models.operations.place import download, place, release_parts
+from dvc_studio_models.operations.place import (
+    download,
+    place,
+    release_parts,
+    sweep,
+)
 from dvc_studio_models.operations.plan import CONFLICT
 from dvc_studio_models.operations.report import (
     build_result,
@@ -46,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dvc_studio_models.model import Pin, PullResult
-    from dvc_studio_models.operations.prepare import PreparedPull
+    from dvc_studio_models.operations.plan import PreparedPull
     from dvc_studio_models.sources.base import Source
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
@@ -160,7 +165,7 @@ def pull_models(
             sizes = source.expected_sizes(prepared.to_download(), options)
             return build_result(prepared, began=began, sizes=sizes)
         _refuse_conflicts(prepared)
-        prepared.sweep()
+        sweep(prepared)
         stack.callback(release_parts, prepared)
         download(prepared, report or _ignore, jobs=options.jobs)
         if not options.is_partial:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.operations.plan import Plan, Step
-    from dvc_studio_models.operations.prepare import PreparedPull
+    from dvc_studio_models.operations.plan import Plan, PreparedPull, Step
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.part import DownloadedFile
 

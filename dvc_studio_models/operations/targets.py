@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.files.workspace import FileStamp, Workspace
     from dvc_studio_models.model import PullOptions
-    from dvc_studio_models.operations.prepare import PreparedPull, ProjectPull
+    from dvc_studio_models.operations.plan import PreparedPull, ProjectPull
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store

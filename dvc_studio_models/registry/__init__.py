@@ -13,6 +13,7 @@ __all__ = [
     "clone",
     "commands",
     "counting",
+    "git.open",
     "git.reader",
     "git.tree",
     "git_registry",

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import GitRemoteError, NotGitRepoError
-from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.urls import (
     is_local,
     is_same_repo,

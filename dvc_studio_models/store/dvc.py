@@ -11,10 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import (
-    DvcRemoteError,
-    disk_errors,
-)
+from dvc_studio_models.errors import DvcRemoteError, disk_errors
 from dvc_studio_models.files.durable import fsync_files
 from dvc_studio_models.files.folders import FileStamp, nearest_existing, stat_target
 from dvc_studio_models.files.scratch import (
@@ -24,12 +21,7 @@ from dvc_studio_models.files.scratch import (
     temporary_name,
 )
 from dvc_studio_models.model import Digest
-from dvc_studio_models.store.base import (
-    PARTS,
-    PlainStore,
-    stage_parts,
-    sweep_parts,
-)
+from dvc_studio_models.store.base import PARTS, PlainStore, stage_parts, sweep_parts
 from dvc_studio_models.store.locking import hold_lock
 from dvc_studio_models.store.objects import (
     Objects,
@@ -103,10 +95,8 @@ class DvcStore:
     ) -> None:
         # DVC's databases, and the paths in them, are found by the real path.
         real = os.path.realpath(root)
-        waiting = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        self._repo: Any = open_project(
-            real, config=config, read_only=read_only, **waiting
-        )
+        wait = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
+        self._repo: Any = open_project(real, config=config, read_only=read_only, **wait)
         self._objects = Objects(self._repo)
         self._use_cache = use_cache
         self._waits = wait_for_lock
@@ -151,9 +141,7 @@ class DvcStore:
         make_hidden_folder(self._own)
         here, there = self._own.stat(), self.parts.stat()
         if (here.st_dev, here.st_gid) != (there.st_dev, there.st_gid):
-            return (
-                False  # the file would have another group than the user's other files
-            )
+            return False  # another group than that of the user's other files
         return not (links and can_reflink(self._own))
 
     def sweep(self) -> None:
@@ -241,8 +229,7 @@ class DvcStore:
         for path, digest in placed.items():
             with contextlib.suppress(FileNotFoundError):
                 if stat_target(path) in self._staged:
-                    info = localfs.info(_key(path))
-                    known.append((_key(path), digest, info))
+                    known.append((_key(path), digest, localfs.info(_key(path))))
                 else:
                     self.digest_of(path, digest.algorithm)
         self._objects.save_hashes(known)

@@ -20,7 +20,7 @@ import pytest
 from environments import DVC
 from projects import Project, copy_project, git
 
-from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.tags import read_registry
 
 if TYPE_CHECKING:

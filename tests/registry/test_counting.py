@@ -29,7 +29,7 @@ from dvc_studio_models.registry.counting import (
     count,
     semver_key,
 )
-from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.tags import parse_tag, read_registry
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from spies import replace_git
 
 from dvc_studio_models.errors import UnreadableRepoError
 from dvc_studio_models.registry.git import process as git_process
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.git.process import RunningObjects, run, start, stop
-from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, open_reader
+from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

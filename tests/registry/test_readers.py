@@ -13,8 +13,9 @@ from projects import git, write
 
 from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
 from dvc_studio_models.registry.git.library import LibraryReader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.git.program import ProgramReader
-from dvc_studio_models.registry.git.reader import NO_OID, is_oid, open_reader
+from dvc_studio_models.registry.git.reader import NO_OID, is_oid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

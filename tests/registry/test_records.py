@@ -23,7 +23,7 @@ from projects import (
 
 from dvc_studio_models.errors import RecordUnreadableError, UnreadableRepoError
 from dvc_studio_models.model import Digest
-from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.recorded import GitFile, RecordedModel, RecordedOutput
 from dvc_studio_models.registry.records import RecordReader
 

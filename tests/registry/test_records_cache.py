@@ -11,7 +11,7 @@ import pytest
 from projects import Project, copy_project, git, write
 
 from dvc_studio_models.errors import RecordUnreadableError, UnreadableRepoError
-from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.records import CACHED_RECORDS, RecordReader
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from projects import git
 
 from dvc_studio_models.errors import UnreadableRepoError
-from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.git.tree import SUBMODULE, CommitTree, open_commit
 
 if TYPE_CHECKING:

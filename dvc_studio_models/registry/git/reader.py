@@ -1,14 +1,12 @@
-"""Opens a Git repository, to read refs, objects, config and index as ``git`` does.
+"""What a reader of a Git repository offers: refs, objects, config and index.
 
-Chooses the reader: the ``git`` program where it is installed, which knows all of Git's
-formats, else scmrepo. Every read has a time limit, ends on Ctrl-C, and runs no program
-that the repository's own config names.
+Every reader returns what ``git`` does. Each read has a time limit, ends on Ctrl-C, and
+runs no program that the repository's own config names.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -115,24 +113,3 @@ class GitReader(Protocol):
         Returns:
             Paths relative to the root, without those in other clones below it.
         """
-
-
-def open_reader(folder: Path, *, trusted: bool = False) -> GitReader:
-    """Open the repository that ``folder`` is in.
-
-    Args:
-        folder: Any folder of a working tree, or a bare repository.
-        trusted: Whether the folder may belong to another user, as a mirror that the
-            operator of a server names. Else Git decides (``safe.directory``).
-
-    Raises:
-        NotGitRepoError: There is none.
-        UnreadableRepoError: There is one, and Git refuses it.
-    """
-    if git := shutil.which("git"):
-        from dvc_studio_models.registry.git.program import ProgramReader
-
-        return ProgramReader.find(git, folder, trusted=trusted)
-    from dvc_studio_models.registry.git.library import LibraryReader
-
-    return LibraryReader.find(folder)

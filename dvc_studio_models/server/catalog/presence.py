@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.server.catalog.remotes import LOCAL
+from dvc_studio_models.server.catalog.remotes import LOCAL, raise_if_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,13 +45,3 @@ def _find_missing(
     if lost:
         raise_if_unreachable(store, algorithm, lost[0].digest.value)
     return lost
-
-
-def raise_if_unreachable(store: Store, algorithm: str, oid: str) -> None:
-    """Raise the error of an http server that seems to lack an object.
-
-    fsspec takes a server that is down, or refuses, for one that has no such file.
-    """
-    if store.protocol in {"http", "https"}:
-        path = store.objects(algorithm).oid_to_path(oid)
-        store.remote.fs.fs.exists(path, strict=True)

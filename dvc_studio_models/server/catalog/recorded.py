@@ -12,8 +12,8 @@ from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.registry.urls import strip_secrets
-from dvc_studio_models.server.catalog import presence
 from dvc_studio_models.server.catalog.errors import RemoteUnreadableError
+from dvc_studio_models.server.catalog.remotes import raise_if_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,7 @@ def _listing(store: Store, output: RecordedOutput) -> Listing:
             tree = Tree.load(odb, HashInfo(digest.algorithm, digest.value))
             return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
         except FileNotFoundError:
-            presence.raise_if_unreachable(store, digest.algorithm, digest.value)
+            raise_if_unreachable(store, digest.algorithm, digest.value)
             reason = (
                 f"the file list of '{path}' is not on the DVC remote; was it pushed?"
             )

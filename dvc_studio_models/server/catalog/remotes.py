@@ -188,3 +188,13 @@ def is_folder_gone(store: Store) -> bool:
 def _needs_password(url: str, settings: Mapping[str, Any]) -> bool:
     """Whether an http remote has one, in a header or in its URL."""
     return bool(settings.get("auth")) or "@" in urlsplit(url).netloc
+
+
+def raise_if_unreachable(store: Store, algorithm: str, oid: str) -> None:
+    """Raise the error of an http server that seems to lack an object.
+
+    fsspec takes a server that is down, or refuses, for one that has no such file.
+    """
+    if store.protocol in {"http", "https"}:
+        path = store.objects(algorithm).oid_to_path(oid)
+        store.remote.fs.fs.exists(path, strict=True)

@@ -22,7 +22,7 @@ from dvc_studio_models.errors import (
     StudioModelsError,
     UsageError,
 )
-from dvc_studio_models.registry.git.reader import open_reader
+from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.urls import LOCAL, identity
 from dvc_studio_models.server.catalog.errors import RepoNotOpenError, RepoNotServedError
 
