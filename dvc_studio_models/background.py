@@ -42,7 +42,7 @@ class Workers:
         """What a task raised; nothing runs any more."""
         self._limit = limit
         self._threads: list[threading.Thread] = []
-        self._hired = 0
+        self._started = 0
         self._idle = 0
         self._tasks: deque[Task] = deque()
         self._changed = threading.Condition()
@@ -70,7 +70,7 @@ class Workers:
                 self._tasks.extendleft(reversed(list(tasks)))
             else:
                 self._tasks.extend(tasks)
-            self._hire(len(self._tasks) - self._idle)
+            self._start_threads(len(self._tasks) - self._idle)
             self._changed.notify_all()
 
     def add_unlimited(self, task: Task) -> bool:
@@ -84,7 +84,7 @@ class Workers:
             return not self.ended and self._start(functools.partial(self._run, task))
 
     def pause(self, seconds: float) -> None:
-        """Let a task wait, unless all ends before."""
+        """Wait, or return earlier if the pool ends."""
         self._ended.wait(seconds)
 
     def end(self, error: BaseException | None = None) -> None:
@@ -102,14 +102,14 @@ class Workers:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _hire(self, count: int) -> None:
-        for _ in range(min(count, self._limit - self._hired)):
+    def _start_threads(self, count: int) -> None:
+        for _ in range(min(count, self._limit - self._started)):
             if not self._start(self._work):
-                if not self._hired:
+                if not self._started:
                     raise ThreadLimitError
-                self._limit = self._hired
+                self._limit = self._started
                 return
-            self._hired += 1
+            self._started += 1
             self._idle += 1  # until it takes a task
 
     def _start(self, target: Task) -> bool:

@@ -229,7 +229,7 @@ class Transaction:
 
     def _keep_backup(self, temp: TempPath) -> str:
         """Keep a file that could not be restored, and return its path."""
-        name = temp.name.replace(TEMPORARY, "kept-")
+        name = temp.name.replace(TEMPORARY, "backup-")
         if temp.near is None:
             target = self._scratch.with_name(name)
             (self._scratch / temp.name).rename(target)

@@ -800,9 +800,9 @@ def test_whose_parent_became_a_link_is_not_rolled_back_through_it(
     with pytest.raises(UnsafePathError):
         bench.place(Between(bench.stage("m/precious", "m/b"), swap))
 
-    (kept,) = bench.scratch.parent.glob("kept-*")
-    assert kept.read_bytes() == b"my own\n"
-    assert f"cannot restore 'm/precious'; its previous content is in '{kept}'" in (
+    (backup,) = bench.scratch.parent.glob("backup-*")
+    assert backup.read_bytes() == b"my own\n"
+    assert f"cannot restore 'm/precious'; its previous content is in '{backup}'" in (
         caplog.text
     )
     assert snapshot(outside) == before
@@ -867,7 +867,7 @@ def test_a_target_whose_turn_did_not_come_is_left_alone(
         bench.place(failing(bench.stage("m/file", "m/last")))
 
     assert snapshot(bench.root) == before
-    assert list(bench.scratch.parent.glob("kept-*")) == []
+    assert list(bench.scratch.parent.glob("backup-*")) == []
     assert caplog.text == ""
 
 
@@ -977,10 +977,10 @@ def test_what_somebody_wrote_since_is_not_taken_back(
     with pytest.raises(LocalDiskError):
         bench.place(Between(staged, act))
 
-    (kept,) = bench.scratch.parent.glob("kept-*")
+    (backup,) = bench.scratch.parent.glob("backup-*")
     assert target.read_bytes() == b"somebody's own work\n"
-    assert kept.read_bytes() == OLD
-    assert str(kept) in caplog.text
+    assert backup.read_bytes() == OLD
+    assert str(backup) in caplog.text
 
 
 def test_a_new_file_that_somebody_rewrote_since_stays(
@@ -1210,10 +1210,10 @@ def test_what_cannot_come_back_on_another_file_system_is_kept_there(
     with pytest.raises(LocalDiskError):
         far.place(Between(staged, act))
 
-    (kept,) = (target.parent / ".dvc-models").glob("kept-*")
-    assert kept.read_bytes() == OLD
+    (backup,) = (target.parent / ".dvc-models").glob("backup-*")
+    assert backup.read_bytes() == OLD
     assert (
-        f"its previous content is in '{folder}.dvc-models/{kept.name}'" in caplog.text
+        f"its previous content is in '{folder}.dvc-models/{backup.name}'" in caplog.text
     )
 
 
