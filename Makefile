@@ -17,19 +17,19 @@ help:  ## list the targets
 demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve it, pull from it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
-test: $(VENV)/.installed-tests  ## run all tests but the slow ones (some 5 minutes)
+test: $(VENV)/.installed-tests  ## run all tests but the slow ones
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.installed-tests  ## run those: every kill, real stores, packaging, docs
+test-slow: $(VENV)/.installed-tests  ## run the slow tests: every kill, real stores, packaging, docs
 	KILL_ALL=1 $(PYTEST) -m slow $(PYTEST_ARGS)
 
 test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
 	@bash tests/e2e/install_stores.sh
 
-reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md (20 minutes)
+reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md
 	KILL_ALL=1 $(PYTEST) -q -m reliability -p reliability --reliability docs/reliability.md $(PYTEST_ARGS)
 
-mutants: $(VENV)/.installed-tests  ## does a test notice when a guard is missing?
+mutants: $(VENV)/.installed-tests  ## check that a test fails without each guard; writes tests/mutants.txt
 	$(BIN)/python tests/mutate_guards.py
 
 check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
@@ -38,13 +38,13 @@ check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
 	$(BIN)/codespell
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-serve  ## measure against peers, minutes long; writes benchmarks/RESULTS.md
+bench: $(VENV)/.installed-serve  ## measure against other tools; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks
 
 picture: $(VENV)/.installed-picture  ## draw docs/pull.svg from a real run of the demo
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/record.py docs/pull.svg
 
-bench-serve: $(VENV)/.installed-tests  ## measure the server, two minutes long; writes benchmarks/SERVE.md
+bench-serve: $(VENV)/.installed-tests  ## measure the server; writes benchmarks/SERVE.md
 	@$(BIN)/python -m benchmarks.serve
 
 clean:  ## remove the environment and what tests leave

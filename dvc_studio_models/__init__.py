@@ -1,20 +1,20 @@
 """Pull registered models through DVC Studio, verified, to their paths in the repo.
 
-    cli/          argv <-> text, JSON, bars, completion: one module a command
-    operations/   the order of things: pull, status, list, lock; no I/O of their own
+    cli/          arguments, text, JSON, bars, completion: one module per command
+    operations/   the steps of pull, status, list and lock; no I/O of their own
     sources/      where a model's files come from: Studio, or the clone by itself
-    registry/     what the clone's Git says: URL, GTO tags, DVC files at a commit
+    registry/     what Git records: URL, GTO tags, DVC files at a commit, pins
     transfer/     signed URLs -> verified files: threads, ranges, retries, hashing
-    http/         every byte of HTTP that the client speaks: Studio, storage, sockets
+    http/         all HTTP of the client: Studio, storage, connections
     store/        DVC's cache, state and remotes; part files
-    files/        the local file system, safely: paths, folders, placing, receipts
+    files/        safe changes of local files: paths, folders, transactions, receipts
     server/       the self-hosted API: catalog/ (repos -> files), links/ (files -> URLs)
-    errors        every failure that a user can meet
+    errors        every error that users can see
     model         values: names, versions, files, options, results
     background    threads: a bounded pool, and work that cannot be interrupted
     plugin        how the command is added to dvc; __main__ is dvc-models without it
 
-Imports follow the arrows of ``tests/test_layers.py``.
+``tests/test_layers.py`` checks which package may import which.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["download_urls", "pull"]
 
 
 def __getattr__(name: str) -> object:
-    """Load the interface when it is used: ``dvc --help`` needs none of it."""
+    """Import the Python API on first use, so that ``dvc --help`` stays fast."""
     if name in __all__:
         from dvc_studio_models.operations import pull as operation
 

@@ -1,7 +1,7 @@
-"""The values that travel between the packages: frozen, typed, no I/O.
+"""Values shared by all packages: frozen, typed, no I/O.
 
-A *model* is what Studio lists; a *file* is one file of it; a *digest* is an algorithm
-and its hex value.
+A *model* is an artifact that Studio lists, a *file* is one of its files, and a *digest*
+is a hash with its algorithm.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 DEFAULT_JOBS = 16
 MAX_JOBS = 256
-"""Each has a thread, a socket and a file: 1024 open files are a usual limit."""
+"""Each job has a thread, a socket and a file, and 1024 open files are a usual limit."""
 STUDIO, REMOTE, CACHE = SOURCES = ("studio", "remote", "cache")
-"""Where models can come from: Studio, the user's own DVC remote, the DVC cache."""
+"""Where to pull from: Studio, the user's own DVC remote or the DVC cache."""
 
 MD5 = "md5"
 MD5_DOS2UNIX = "md5-dos2unix"
-"""How DVC 2 hashed text files: CRLF counts as LF (``dvc_data.hashfile.hash``)."""
+"""DVC 2's hash of text files, where CRLF counts as LF (``dvc_data.hashfile.hash``)."""
 
 NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
 FOLDER = r"[a-zA-Z0-9-_./]+"
@@ -35,14 +35,14 @@ SEMVER = (
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRERELEASE}(?:\.{_PRERELEASE})*)?"
     r"(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?"
 )
-"""What GTO accepts in tags (``gto.constants``): nothing else can be registered."""
+"""The versions that GTO accepts in tags (``gto.constants``)."""
 
 _REF = re.compile(
     rf"(?:(?P<folder>{FOLDER}):)?(?P<name>{NAME})"
     rf"(?:@(?P<version>latest|greatest|v?{SEMVER})|\#(?P<stage>{NAME}))?"
 )
 _TAG = re.compile(rf"(?:(?P<folder>{FOLDER})=)?(?P<rest>[^=]+?)(?:\#[0-9]+)?")
-"""What GTO calls a tag: ``dir=churn@v1.0.0#2``."""
+"""A tag of GTO, such as ``dir=churn@v1.0.0#2``."""
 
 _OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})\Z")
 _ALGORITHMS = {MD5, MD5_DOS2UNIX}
@@ -52,10 +52,10 @@ _DVC_YAML = "dvc.yaml"
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which model, and which of its versions; with no selector the latest."""
+    """A reference to a model and one of its versions; by default the latest."""
 
     name: str
-    """As Studio takes it: ``churn``, or ``dir:churn`` for ``dir/dvc.yaml``."""
+    """In Studio's form: ``churn``, or ``dir:churn`` for ``dir/dvc.yaml``."""
 
     version: str | None = None
     """With the leading ``v``, e.g. ``v1.2.0``."""
@@ -66,16 +66,17 @@ class ModelRef:
     def parse(
         cls, text: str, *, version: str | None = None, stage: str | None = None
     ) -> ModelRef:
-        """Read NAME as GTO and DVC spell it.
+        """Parse NAME in the form of GTO or DVC.
 
         Args:
             text: ``churn``, ``churn@v1.2.0``, ``churn@latest``, ``churn#prod``,
-                each optionally after ``dir:`` or ``dir/dvc.yaml:``.
-            version: Used where ``text`` selects nothing itself; ``latest`` is allowed.
+                each optionally with the prefix ``dir:`` or ``dir/dvc.yaml:``.
+            version: Used if ``text`` has no selector; ``latest`` is allowed.
             stage: The same for a stage.
 
         Raises:
-            UsageError: The text is no such name, or two selectors meet.
+            UsageError: The name, version or stage is not valid, or both a version
+                and a stage are given.
         """
         if version is not None and stage is not None:
             msg = "a version and a stage cannot be combined"
@@ -100,25 +101,25 @@ class ModelRef:
 
     @property
     def selector(self) -> str:
-        """Which version, as GTO spells it: ``@v1.2.0``, ``#prod``, empty for latest."""
+        """The selector in GTO's form: ``@v1.2.0``, ``#prod``, empty for latest."""
         if self.version:
             return f"@{self.version}"
         return f"#{self.stage}" if self.stage else ""
 
     @property
     def requested(self) -> dict[str, str]:
-        """The selector as JSON has it: one key, or none for latest."""
+        """The selector in JSON: one key, or none for latest."""
         selectors = {"version": self.version, "stage": self.stage}
         return {key: value for key, value in selectors.items() if value}
 
     @property
     def folder(self) -> str:
-        """Folder of the ``dvc.yaml`` that annotates it, ``""`` for the Git root."""
+        """The folder of the ``dvc.yaml`` that annotates it; ``""`` for the Git root."""
         return self.name.rpartition(":")[0]
 
 
 def _meant_by_tag(text: str) -> str | None:
-    """Spell what the name of a GTO tag is of; None where it is no such name."""
+    """Return the model name of a GTO tag; None if ``text`` is not a GTO tag."""
     match = _TAG.fullmatch(text)
     if match is None:
         return None
@@ -127,7 +128,7 @@ def _meant_by_tag(text: str) -> str | None:
 
 
 def _qualify(folder: str, name: str) -> str | None:
-    """Spell the name as Studio does; None if the folder lies outside the Git root."""
+    """Return Studio's form of the name; None if the folder is outside the Git root."""
     if folder == _DVC_YAML or folder.endswith(f"/{_DVC_YAML}"):
         folder = folder[: -len(_DVC_YAML)]
     folder = posixpath.normpath(folder)
@@ -137,7 +138,7 @@ def _qualify(folder: str, name: str) -> str | None:
 
 
 def _normal_version(version: str | None) -> str | None:
-    """Add the leading ``v``. An empty text is refused: it would mean the latest."""
+    """Add the leading ``v``; reject an empty text, which would select the latest."""
     if version in {None, "latest", "greatest"}:
         return None
     if not re.fullmatch(rf"v?{SEMVER}", str(version)):
@@ -155,17 +156,18 @@ def _check_stage(stage: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Digest:
-    """The hash that names a file's content in DVC, and its object's path in a cache.
+    """The hash by which DVC identifies a content, and its object's path in a cache.
 
     Raises:
-        TypeError, ValueError: It is none; a path made of it could lead anywhere.
+        TypeError, ValueError: It is not a valid hash; a path made from it would be
+            unsafe.
     """
 
     algorithm: str
     """``md5``, or ``md5-dos2unix`` for objects of DVC 2."""
 
     value: str
-    """Lower-case hex; of a directory with the suffix ``.dir``."""
+    """Lower-case hex; with the suffix ``.dir`` for a directory."""
 
     def __post_init__(self) -> None:
         if self.algorithm not in _ALGORITHMS or not _HASH.fullmatch(self.value):
@@ -179,19 +181,19 @@ class Digest:
     def object_path(self) -> str:
         """The path of the object in a cache or remote: ``files/md5/ab/cdef...``.
 
-        Objects of DVC 2 lie at its root: ``ab/cdef...``.
+        Objects of DVC 2 are at the root of the cache: ``ab/cdef...``.
         """
         folder = "files/md5/" if self.algorithm == MD5 else ""
         return f"{folder}{self.value[:2]}/{self.value[2:]}"
 
     @classmethod
     def from_url(cls, url: str) -> Digest | None:
-        """Read the hash from a DVC remote's URL, which ends in the object's id.
+        """Return the hash that ends the URL of an object on a DVC remote.
 
         Returns:
-            None where the path is not content addressed (cloud-versioned remotes).
+            None if the URL contains no hash (cloud-versioned remotes).
         """
-        # By hand, since a model may have thousands of files; urlsplit takes 3x as long.
+        # urlsplit takes three times as long, and a model may have thousands of files.
         path = url.partition("?")[0].partition("#")[0].partition("://")[2]
         match = _OBJECT_PATH.search(path, path.find("/"))
         if not match:
@@ -200,54 +202,54 @@ class Digest:
 
 
 def is_tree(digest: Digest | None) -> bool:
-    """Whether a digest is of the list of a directory's files."""
+    """Return whether a digest is the hash of a directory."""
     return digest is not None and digest.value.endswith(".dir")
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file of a model, as Studio's reply names it."""
+    """One file of a model, as listed by its source."""
 
     path: str
     """Relative to the Git root, with ``/``."""
 
     url: str = field(repr=False)
-    """Signed: a secret, never printed."""
+    """Signed, so it is a secret and never printed."""
 
     digest: Digest | None = None
-    """None where neither the URL nor Git tells."""
+    """None if neither the URL nor Git has it."""
 
     size: int | None = None
-    """In bytes, where Git or a lock file recorded it."""
+    """In bytes; None if neither Git nor a lock file has it."""
 
     remote: str | None = None
-    """The DVC remote that keeps it, by Git; None for the project's default."""
+    """The DVC remote that stores it, according to Git; None for the default one."""
 
     git_oid: str | None = None
-    """Of its content in Git, where Git keeps it itself and no storage does."""
+    """Git object id, for a file stored in Git instead of DVC."""
 
     is_executable: bool = False
-    """Whether DVC or Git recorded that it may be executed."""
+    """Whether DVC or Git recorded it as executable."""
 
     @property
     def content(self) -> Digest | str:
-        """What tells its content from others: the hash, or the path without one."""
+        """A key that identifies its content: the hash, else the path."""
         return self.digest or self.path
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """What a version or a stage means, as the local GTO tags know it."""
+    """A version, as resolved from local GTO tags."""
 
     version: str
-    """``v1.2.0``; where a stage lies on a commit without a version, the commit."""
+    """``v1.2.0``; or the commit, for a stage without a version."""
 
     commit: str
-    """Full id of the commit that the tag points at."""
+    """The full id of the tagged commit."""
 
     @property
     def registered(self) -> str | None:
-        """The version, None where no tag gives the commit one."""
+        """The version; None if no tag registers one for the commit."""
         return None if self.version == self.commit else self.version
 
 
@@ -268,84 +270,84 @@ class PinnedFile:
 
 @dataclass(frozen=True)
 class Pin:
-    """What a lock file says of one model."""
+    """A model's entry in a lock file."""
 
     ref: ModelRef
-    """What was asked for when it was pinned."""
+    """The reference that was pinned."""
 
     version: ModelVersion
     files: tuple[PinnedFile, ...]
 
     @property
     def pinned(self) -> ModelRef:
-        """The very version, whatever the stage is at now."""
+        """The pinned version, even if the stage has moved."""
         return ModelRef(self.ref.name, version=self.version.version)
 
 
 @dataclass(frozen=True)
 class PullOptions:
-    """How to pull; every field has the command's default."""
+    """The options of a pull, with the defaults of the command."""
 
     stage: str | None = None
-    """For every name without a selector of its own, as is ``version``."""
+    """Applies to names without their own selector, as does ``version``."""
 
     version: str | None = None
     """With or without the leading ``v``."""
 
     repo: str | None = field(default=None, repr=False)
-    """The repo as Studio knows it; None infers it from the Git remote. May hold a
-    password, as ``url`` may."""
+    """The repo's URL as registered in Studio; None infers it from the Git remote. May
+    contain a password, as may ``url``."""
 
     git_remote: str | None = None
-    """Which Git remote to infer it from."""
+    """The Git remote from which to infer the repo."""
 
     folder: str | os.PathLike[str] = "."
-    """Where to act: a folder of the clone."""
+    """The working folder: any folder of the clone."""
 
     out: str | os.PathLike[str] | None = None
-    """Place below this folder instead of the Git root."""
+    """Place files below this folder instead of the Git root."""
 
     include: Sequence[str] = ()
-    """Globs on repo-relative paths, as in ``.dvcignore``; none takes every file."""
+    """Globs on repo-relative paths, as in ``.dvcignore``; empty selects all files."""
 
     exclude: Sequence[str] = ()
-    """The same, for files not to pull."""
+    """Globs of files to leave out."""
 
     source: str | None = None
-    """One of :data:`SOURCES`; None is Studio, or the cache if settings say offline."""
+    """One of :data:`SOURCES`. None: Studio, or the cache if Studio is disabled."""
 
     lock: bool | str | os.PathLike[str] = False
-    """Pin what was pulled in this file, or, if True, in the Git root's."""
+    """Write pins to this lock file; True means ``models.lock`` at the Git root."""
 
     locked: bool | str | os.PathLike[str] = False
-    """Pull what this file pins, or, if True, the Git root's."""
+    """Pull what this lock file pins; True means ``models.lock`` at the Git root."""
 
     force: bool = False
-    """Replace content that would be lost."""
+    """Replace content that exists nowhere else."""
 
     cache: bool = True
-    """Keep a copy in the DVC cache."""
+    """Store the files in the DVC cache too."""
 
     dry_run: bool = False
-    """Only tell what would be done."""
+    """Change nothing, and return what would be done."""
 
     ask_sizes: bool = True
-    """In a dry run, ask storage for sizes that nothing else tells."""
+    """In a dry run, request from storage the sizes that are not known otherwise."""
 
     jobs: int = DEFAULT_JOBS
-    """The most connections at a time."""
+    """The maximum number of connections."""
 
     wait_for_lock: bool = False
-    """Wait without end for another DVC process."""
+    """Wait for DVC's lock without a time limit."""
 
     token: str | None = field(default=None, repr=False)
-    """For Studio; None takes it from the settings, as with ``url``."""
+    """Studio's token; None reads it from the settings, as for ``url``."""
 
     url: str | None = field(default=None, repr=False)
 
     @property
     def is_partial(self) -> bool:
-        """Whether the globs may leave files out."""
+        """Whether globs may leave files out."""
         return bool(self.include or self.exclude)
 
 
@@ -355,7 +357,7 @@ class FileResult:
 
     path: str
     size: int | None
-    """In bytes; None in a dry run that cannot know."""
+    """In bytes; None if a dry run could not find it out."""
 
     md5: str | None
     action: str
@@ -364,16 +366,16 @@ class FileResult:
 
     verified_by: str | None
     """``git``, ``lock``, ``url``, ``storage`` or ``size``; None for a removed file, and
-    in a dry run where only the download will tell."""
+    in a dry run if it is known only after the download."""
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """What was asked, what it is, and what happened to its files."""
+    """One model of a result: reference, version, files."""
 
     ref: ModelRef
     version: str | None
-    """None when the local tags cannot tell, or the stage's commit has none."""
+    """None if local tags do not show it, or the stage's commit has none."""
 
     commit: str | None
     files: tuple[FileResult, ...]
@@ -384,7 +386,7 @@ class PullResult:
     """The outcome of one pull."""
 
     repo: str
-    """The repo's URL as Studio knows it; of a clone without a remote its folder."""
+    """The repo's URL as registered in Studio; a clone's folder if it has no remote."""
 
     models: tuple[ModelResult, ...]
     bytes_downloaded: int
@@ -395,58 +397,58 @@ class PullResult:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """How the workspace stands to one model."""
+    """The status of one model in the workspace."""
 
     result: ModelResult
-    """What a pull would do; for a locked model, what ``pull --locked`` would."""
+    """What a pull would do; for a pinned model, ``pull --locked``."""
 
     pin: Pin | None = None
-    """What a lock file says of it."""
+    """Its entry in the lock file; None if it has none."""
 
     outdated: bool = False
-    """Whether what was asked for when it was pinned is another content now."""
+    """Whether the pinned reference now resolves to other content."""
 
     now: str | None = None
-    """The version that it is now, where the local tags can tell."""
+    """The version to which it now resolves; None if local tags do not show it."""
 
     @property
     def up_to_date(self) -> bool:
-        """Whether the workspace holds what it should: a pull would change nothing."""
+        """Whether the workspace is up to date: a pull would change nothing."""
         return all(file.action == "unchanged" for file in self.result.files)
 
 
 @dataclass(frozen=True)
 class StatusResult:
-    """How the workspace stands to models."""
+    """The status of all models."""
 
     repo: str | None
-    """See :attr:`PullResult.repo`; None where there is no model."""
+    """See :attr:`PullResult.repo`; None if there is no model."""
 
     models: tuple[ModelStatus, ...]
 
 
 class Progress(Protocol):
-    """Called by one thread while bytes arrive, as often as it likes."""
+    """Receives progress; called often, from one thread."""
 
     def update(self, done: int, total: int | None) -> None:
-        """Take the state: the bytes that are there, and how many there will be."""
+        """Show that ``done`` of ``total`` bytes are there; ``total`` may be unknown."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class SilentProgress:
     """Shows nothing."""
 
     def update(self, done: int, total: int | None) -> None:
-        """Ignore the state."""
+        """Do nothing."""
 
     def close(self) -> None:
         """Do nothing."""
 
 
 def format_bytes(count: float) -> str:
-    """Return a number of bytes as people read it: ``45.2 MiB``."""
+    """Return a number of bytes in a readable unit: ``45.2 MiB``."""
     if count < 1024:  # noqa: PLR2004 - the step between units
         return f"{count:.0f} B"
     for unit in ("KiB", "MiB", "GiB"):
