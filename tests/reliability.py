@@ -44,6 +44,8 @@ CHAPTERS = (
     "Installations",
     "Through `dvc`: pulling",
     "Through `dvc`: a cache without links",
+    "Through `dvc`: a placement that fails",
+    "Through `dvc`: dry runs",
     "Through `dvc`: hostile servers",
     "Through `dvc`: faults, signals, locks",
     "Through `dvc`: kills",

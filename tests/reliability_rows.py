@@ -63,7 +63,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row(
             "a path outside the model's own path, if the tag is known",
             _REFUSED,
-            r"outside_the_models_own",
+            r"files_elsewhere_is_refused",
         ),
         Row(
             "hidden folders, spaces, `:`, `~`, `$`, `%2e`, a leading `-`, 🙂",
@@ -106,6 +106,16 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "a failure while files are placed, on one or two file systems",
             "the previous files are restored",
             r"comes_back|takes_everything_back|nothing_is_lost|can_come_back",
+        ),
+        Row(
+            "without a cache, files that cannot be placed, or a kill while placing",
+            "the next pull downloads nothing again",
+            r"nothing_is_downloaded_again",
+        ),
+        Row(
+            "`--dry-run`, `--check`",
+            "nothing on disk changes",
+            r"nothing_changes_on_disk",
         ),
         Row(
             "a subfolder, a worktree, a root that is a link, a detached HEAD",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from conftest import RunDvc
     from servers import FileServer, StudioServer
 
+pytestmark = pytest.mark.reliability("Through `dvc`: dry runs")
+
 MODEL = {"models/a.bin": b"a" * 1000, "models/b.bin": b"b" * 1000}
 CLASHING = {"models/A.bin": b"A", "models/a.bin": b"a"}
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from conftest import RunDvc
     from servers import FileServer, StudioServer
 
+pytestmark = pytest.mark.reliability("Through `dvc`: a placement that fails")
+
 MODEL = {
     "models/a.bin": noise(2 << 20, 1),
     "models/b.bin": noise(2 << 20, 2),

@@ -511,6 +511,7 @@ def test_git_vouches_for_no_file_outside_the_models_own_path(
     assert verify(answer, clone) == answer
 
 
+@pytest.mark.reliability("Paths in a reply")
 def test_a_version_with_files_elsewhere_is_refused_with_all_of_them(
     clone: Clone,
 ) -> None:
