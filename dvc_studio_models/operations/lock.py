@@ -10,6 +10,8 @@ from dvc_studio_models.errors import (
     LockFileError,
     NotGitRepoError,
     NotLockedError,
+    RecordUnreadableError,
+    UnreadableRepoError,
     UsageError,
     VersionUnknownError,
 )
@@ -22,6 +24,7 @@ from dvc_studio_models.registry.lockfile import (
     read_pins,
     update_pins,
 )
+from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
     import os
@@ -154,7 +157,13 @@ def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError
         why = "its repo has the tags, and this is not a clone of it"
         hint = "Lock it in a clone of that repo"
         return VersionUnknownError(ref, why, hint=hint, problem="cannot pin")
-    if registry.resolve(ref):
+    if version := registry.resolve(ref):
+        try:
+            verification.read_record(ref, version, registry)
+        except (RecordUnreadableError, UnreadableRepoError) as error:
+            why, _, hint = str(error).partition("\n")
+            hint = hint or "Pull without '--lock'"
+            return VersionUnknownError(ref, why, hint=hint, problem="cannot pin")
         return VersionUnknownError.outdated(ref, registry.remote)
     return VersionUnknownError(
         ref, "this clone has no tag for it", problem="cannot pin"

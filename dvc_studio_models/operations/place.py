@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import TargetChangedError
 from dvc_studio_models.files.receipts import Receipt
 from dvc_studio_models.operations.lock import pin_models
-from dvc_studio_models.operations.plan import DOWNLOAD, LINK
+from dvc_studio_models.operations.plan import DOWNLOAD, LINK, link_arrived
 from dvc_studio_models.operations.report import (
     ProjectProgress,
     digests_of,
@@ -28,9 +28,10 @@ from dvc_studio_models.operations.targets import (
 from dvc_studio_models.registry.recorded import is_inside
 from dvc_studio_models.sources.local.git_files import deliver_git_files
 from dvc_studio_models.sources.resolve import object_version_id
+from dvc_studio_models.store.base import share_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dvc_studio_models.model import Digest, PullOptions
@@ -42,28 +43,55 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.part import DownloadedFile
 
 
-def download(prepared: PreparedPull, report: Report, *, jobs: int) -> None:
-    """Download what is missing, and add it to the caches as it is verified."""
-    waiting = [each for each in prepared.projects if each.to_download()]
+def download(prepared: PreparedPull, report: Report, *, jobs: int) -> PreparedPull:
+    """Download what is missing, and add it to the caches as it is verified.
+
+    Returns:
+        The pull; projects that share a cache link what another one has downloaded.
+    """
+    projects: list[ProjectPull] = []
     done = 0
-    for at, project in enumerate(waiting):
-        rest = [f.size for each in waiting[at + 1 :] for f in each.to_download()]
+    for at, planned in enumerate(prepared.projects):
+        later = prepared.projects[at + 1 :]
+        project = link_arrived(planned) if done else planned
+        projects.append(project)
+        rest = [file.size for each in later for file in each.to_download()]
         progress = ProjectProgress(report, done, rest)
-        with contextlib.closing(_deliver(prepared, project, progress, jobs)) as stream:
-            for batch in stream:
-                _add(project, batch)
+        for batches in _deliver(prepared, project, later, progress, jobs):
+            with contextlib.closing(batches):
+                for batch in batches:
+                    _add(project, batch)
         done += sum(each.size for each in project.downloads.values())
+    return replace(prepared, projects=projects)
 
 
 def _deliver(
-    prepared: PreparedPull, project: ProjectPull, progress: ProjectProgress, jobs: int
-) -> Generator[list[DownloadedFile]]:
+    prepared: PreparedPull,
+    project: ProjectPull,
+    later: Sequence[ProjectPull],
+    progress: ProjectProgress,
+    jobs: int,
+) -> Iterator[Generator[list[DownloadedFile]]]:
     """Take what Git stores from the clone, and everything else from the source."""
-    files = project.to_download()
-    in_git = [file for file in files if file.git_oid]
-    yield from deliver_git_files(in_git, prepared.registry, project.store)
+    files, store = project.to_download(), project.store
+    if in_git := [file for file in files if file.git_oid]:
+        yield deliver_git_files(in_git, prepared.registry, store)
     if others := [file for file in files if not file.git_oid]:
-        yield from prepared.source.deliver(others, project.store, progress, jobs=jobs)
+        reserved = _bytes_of(later, store)
+        source = prepared.source
+        yield source.deliver(others, store, progress, jobs=jobs, reserved=reserved)
+
+
+def _bytes_of(projects: Sequence[ProjectPull], store: Store) -> int:
+    """Return how many bytes projects will write to a store's disk, as far as known."""
+    sizes: dict[object, int] = {}
+    for project in projects:
+        files, other = project.to_download(), project.store
+        if files and share_disk(store, other):
+            for file in files:
+                size = (file.size or 0) * (2 if other.needs_second_copy else 1)
+                sizes[other.parts, file.content] = size
+    return sum(sizes.values())
 
 
 def _add(project: ProjectPull, batch: Sequence[DownloadedFile]) -> None:
@@ -74,13 +102,6 @@ def _add(project: ProjectPull, batch: Sequence[DownloadedFile]) -> None:
     for digest, part in parts:
         if project.store.size_of(digest) is not None:
             part.discard()
-
-
-def sweep(prepared: PreparedPull) -> None:
-    """Remove what killed pulls left."""
-    for project in prepared.projects:
-        project.store.sweep()
-    prepared.workspace.sweep(path for model in prepared.models for path in model.paths)
 
 
 def release_parts(prepared: PreparedPull) -> None:

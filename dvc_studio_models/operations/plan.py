@@ -185,6 +185,20 @@ def make_plan(
     return Plan(tuple(steps), tuple(leftovers))
 
 
+def link_arrived(project: ProjectPull) -> ProjectPull:
+    """Plan links for the contents that are in the project's cache by now."""
+
+    def link(step: Step) -> Step:
+        digest = step.file.digest if step.action == DOWNLOAD else None
+        if not digest or not project.store.has_object(digest):
+            return step
+        size = project.store.size_of(digest)
+        return step if size is None else replace(step, action=LINK, size=size)
+
+    plans = [replace(p, steps=tuple(map(link, p.steps))) for p in project.plans]
+    return replace(project, plans=plans)
+
+
 def check_globs(globs: Iterable[str]) -> None:
     """Refuse globs that cannot be parsed.
 

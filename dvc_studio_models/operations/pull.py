@@ -35,7 +35,6 @@ from dvc_studio_models.operations.place import (
     download,
     place,
     release_parts,
-    sweep,
 )
 from dvc_studio_models.operations.plan import CONFLICT
 from dvc_studio_models.operations.report import (
@@ -165,9 +164,9 @@ def pull_models(
             sizes = source.expected_sizes(prepared.to_download(), options)
             return build_result(prepared, began=began, sizes=sizes)
         _refuse_conflicts(prepared)
-        sweep(prepared)
+        _sweep(prepared)
         stack.callback(release_parts, prepared)
-        download(prepared, report or _ignore, jobs=options.jobs)
+        prepared = download(prepared, report or _ignore, jobs=options.jobs)
         if not options.is_partial:
             prepared = _verify_downloads_with_git(prepared)
         if lock_file:
@@ -309,6 +308,13 @@ def _refuse_conflicts(prepared: PreparedPull) -> None:
         if in_git and model.version:
             command = git_checkout(model.version.commit, in_git)
             raise GitFilesDifferError(model.ref.name, command, in_git)
+
+
+def _sweep(prepared: PreparedPull) -> None:
+    """Remove what killed pulls left."""
+    for project in prepared.projects:
+        project.store.sweep()
+    prepared.workspace.sweep(path for model in prepared.models for path in model.paths)
 
 
 def _verify_downloads_with_git(prepared: PreparedPull) -> PreparedPull:

@@ -70,6 +70,7 @@ class Source(Protocol):
         progress: Progress,
         *,
         jobs: int,
+        reserved: int = 0,
     ) -> Generator[list[DownloadedFile]]:
         """Bring contents into the store or to its parts, and yield them once verified.
 
@@ -78,6 +79,7 @@ class Source(Protocol):
             store: The store of that project.
             progress: Updated from this thread.
             jobs: The most connections at a time.
+            reserved: Bytes that are to stay free on the disk for what is written later.
 
         Raises:
             StudioModelsError: A content was not delivered.

@@ -83,11 +83,17 @@ class StudioSource:
         progress: Progress,
         *,
         jobs: int,
+        reserved: int = 0,
     ) -> Generator[list[DownloadedFile]]:
         """Download to parts, see ``transfer``."""
         parts = PartStore(store.parts, second_copy=store.needs_second_copy)
         return fetch(
-            files, store=parts, renew=self._renew(), progress=progress, jobs=jobs
+            files,
+            store=parts,
+            renew=self._renew(),
+            progress=progress,
+            jobs=jobs,
+            reserved=reserved,
         )
 
     def _renew(self) -> Callable[[], dict[str, str]]:

@@ -30,7 +30,7 @@ from dvc_studio_models.store.trees import tree_digest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dvc_studio_models.model import Digest, ModelVersion
+    from dvc_studio_models.model import Digest, ModelRef, ModelVersion
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.registry.recorded import (
         RecordedFile,
@@ -97,7 +97,7 @@ def _find_record(
     """
     try:
         version = model.version or registry.resolve(model.ref)
-        return version, _read_record(model, version, registry) if version else None
+        return version, read_record(model.ref, version, registry) if version else None
     except (RecordUnreadableError, UnreadableRepoError) as error:
         # A clone may lack objects, which says nothing against the content.
         if model.ref.version and not isinstance(error, ObjectMissingError):
@@ -108,14 +108,19 @@ def _find_record(
         return None
 
 
-def _read_record(
-    model: ResolvedModel, version: ModelVersion, registry: GitRegistry
+def read_record(
+    ref: ModelRef, version: ModelVersion, registry: GitRegistry
 ) -> RecordedModel | None:
-    name = model.ref.name
+    """Return what a version's commit records of a model, None if it has no record.
+
+    Raises:
+        RecordUnreadableError: DVC cannot read its files at that commit.
+        UnreadableRepoError: Git cannot read that commit.
+    """
     try:
-        return registry.read_record(name, version)
+        return registry.read_record(ref.name, version)
     except StudioConfigError as error:  # DVC's config at that commit
-        raise RecordUnreadableError(name, version.commit, str(error)) from None
+        raise RecordUnreadableError(ref.name, version.commit, str(error)) from None
 
 
 def _of_version(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import copy, fsync_files
+from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
     make_folder,
@@ -98,6 +99,18 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close databases, and remove files that no later pull needs."""
+
+
+def share_disk(store: Store, other: Store) -> bool:
+    """Whether the parts of two stores are on one file system.
+
+    Raises:
+        LocalDiskError: A folder of parts cannot be read.
+    """
+    here, there = store.parts, other.parts
+    with disk_errors(there, action="read"):
+        devices = {nearest_existing(parts).stat().st_dev for parts in (here, there)}
+    return len(devices) == 1
 
 
 class PlainStore:

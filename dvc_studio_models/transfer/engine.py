@@ -36,13 +36,14 @@ _TICK_S = 0.1
 _GRACE_S = 1.0  # for threads in a system call when the transfer stops
 
 
-def fetch(
+def fetch(  # noqa: PLR0913 - what one pull needs, all named
     files: Sequence[ModelFile],
     *,
     store: PartStore,
     renew: Callable[[], Mapping[str, str]],
     progress: Progress,
     jobs: int = DEFAULT_JOBS,
+    reserved: int = 0,
     tuning: Tuning | None = None,
 ) -> Generator[list[DownloadedFile]]:
     """Download files and yield them as they are verified, several at a time.
@@ -56,6 +57,7 @@ def fetch(
         renew: Requests new links of the same contents from Studio: path to URL.
         progress: Called from this thread only.
         jobs: The most connections at a time.
+        reserved: Bytes that are to stay free on the disk for what is written later.
         tuning: Sizes and limits of requests.
 
     Raises:
@@ -68,7 +70,7 @@ def fetch(
     signed_urls = SignedUrls(files, renew)
     transfer = _Transfer(signed_urls, store, tuning or Tuning(), jobs=jobs)
     try:
-        transfer.start(files)
+        transfer.start(files, reserved)
         yield from transfer.results(progress)
     finally:
         transfer.stop()
@@ -91,12 +93,16 @@ class _Transfer:
         self._verified = 0
         self._all_ready = threading.Event()
 
-    def start(self, files: Sequence[ModelFile]) -> None:
+    def start(self, files: Sequence[ModelFile], reserved: int) -> None:
         with disk_errors(self._store.folder):
             free = self._store.free_bytes()
         store, copied = self._store, self._store.second_copy
         self._space = SpaceBudget(
-            store.folder, free=free, files=len(files), copied=copied
+            store.folder,
+            free=free,
+            files=len(files),
+            copied=copied,
+            reserved=reserved,
         )
         context = TransferContext(
             store,

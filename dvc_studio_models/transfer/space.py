@@ -31,7 +31,13 @@ class SpaceBudget:
     """The bytes of all files, compared with the free space."""
 
     def __init__(
-        self, folder: Path, *, free: int, files: int, copied: bool = False
+        self,
+        folder: Path,
+        *,
+        free: int,
+        files: int,
+        copied: bool = False,
+        reserved: int = 0,
     ) -> None:
         """Start with files of unknown size.
 
@@ -40,10 +46,12 @@ class SpaceBudget:
             free: Free space of its file system, in bytes.
             files: How many there are.
             copied: Whether there are two copies of every file in the end.
+            reserved: How many bytes others will write to the disk afterwards.
         """
         self._folder = folder
         self._free = free
         self._copied = copied
+        self._reserved = reserved
         self._missing = 0
         self._total = 0
         self._unknown = files
@@ -67,6 +75,7 @@ class SpaceBudget:
             self._missing += missing - totals.missing
             totals.size, totals.missing = size, missing
             needed = self._missing + (self._total if self._copied else 0)
+            needed += self._reserved
         if needed > self._free:
             numbers = (
                 f"{format_bytes(needed)} to write, {format_bytes(self._free)} free"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from dvc.repo import Repo
-from projects import commit_all, init_project, lock_held, track, write
+from projects import commit_all, git, init_project, lock_held, track, write
 
 from dvc_studio_models import pull
-from dvc_studio_models.errors import LockHeldError, TargetExistsError
+from dvc_studio_models.errors import LocalDiskError, LockHeldError, TargetExistsError
 from dvc_studio_models.model import PullOptions
 from dvc_studio_models.operations.status import compare
 
@@ -127,6 +127,42 @@ def test_content_that_two_projects_share_is_in_both_caches(
     pull_both()
 
     assert cached(repo / "a") == cached(repo / "b") == {md5(b"same")}
+
+
+def test_content_that_two_projects_share_is_downloaded_once_into_a_shared_cache(
+    repo: Path,
+    studio: StudioServer,
+    file_server: FileServer,
+    pull_both: Callable[..., PullResult],
+) -> None:
+    shared = repo.parent / "shared"
+    for name in ("a", "b"):
+        with (repo / name / ".dvc/config.local").open("a") as config:
+            config.write(f"[cache]\n    dir = {shared}\n")
+        studio.serve(f"{name}:m", file_server.publish({f"{name}/m.bin": b"same"}))
+
+    result = pull_both()
+
+    actions = [model.files[0].action for model in result.models]
+    assert (actions, result.bytes_downloaded) == (["downloaded", "linked"], 4)
+    assert len(file_server.requests) == 1
+    assert (repo / "a/m.bin").read_bytes() == (repo / "b/m.bin").read_bytes() == b"same"
+
+
+def test_the_disk_must_have_room_for_the_models_of_all_projects(
+    repo: Path, file_server: FileServer, pull_both: Callable[..., PullResult]
+) -> None:
+    pointer = repo / "b/m.bin.dvc"
+    size = f"size: {len(content('b'))}"
+    pointer.write_text(pointer.read_text().replace(size, f"size: {1 << 50}"))
+    git(repo, "commit", "--quiet", "--all", "--message", "Grow")
+    git(repo, "tag", "--annotate", "--message", "x", "b=m@v2.0.0")
+
+    with pytest.raises(LocalDiskError, match=r"space \(2048\.0 TiB to write"):
+        pull_both()
+
+    assert file_server.requests == []
+    assert not (repo / "a/m.bin").exists()
 
 
 def test_content_that_one_project_has_is_linked_there_and_downloaded_for_the_other(

@@ -26,6 +26,7 @@ from dvc_studio_models.errors import (
     RecordUnreadableError,
     StudioConfigError,
     TokenMissingError,
+    VersionUnknownError,
 )
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.registry.clone import Clone
@@ -249,6 +250,28 @@ def test_a_locked_version_whose_commit_cannot_be_read_is_refused(
 
     assert commit[:7] in str(caught.value)
     assert not (clone / PATH).exists()
+
+
+@pytest.mark.parametrize("files", UNREADABLE)
+def test_a_model_whose_commit_cannot_be_read_is_not_pinned_for_that_reason(
+    project: Project,
+    tmp_path: Path,
+    studio: StudioServer,
+    file_server: FileServer,
+    files: dict[str, bytes],
+) -> None:
+    commit = damage(project, files, "churn@v3.0.0")
+    clone = project.clone(tmp_path / "clone")
+    git(clone, "checkout", "--quiet", "churn@v2.0.0")
+    settings = offer(studio, file_server)
+
+    with pytest.raises(VersionUnknownError) as caught:
+        pull("churn", folder=clone, lock=True, **settings)
+
+    message = str(caught.value)
+    assert "cannot pin 'churn'" in message
+    assert commit[:7] in message
+    assert "git fetch" not in message
 
 
 def test_a_partial_clone_that_cannot_fetch_is_pulled_into_with_a_warning(

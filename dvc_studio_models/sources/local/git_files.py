@@ -10,7 +10,7 @@ from dvc_studio_models.store.part import DownloadedFile
 from dvc_studio_models.store.parts import PartStore, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from dvc_studio_models.model import ModelFile
     from dvc_studio_models.registry.git_registry import GitRegistry
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def deliver_git_files(
     files: Sequence[ModelFile], registry: GitRegistry | None, store: Store
-) -> Iterator[list[DownloadedFile]]:
+) -> Generator[list[DownloadedFile]]:
     """Write files from Git to parts, and check their hashes.
 
     Args:

@@ -142,6 +142,7 @@ class LocalSource:
         progress: Progress,
         *,
         jobs: int,
+        reserved: int = 0,  # noqa: ARG002 - DVC writes, and looks at no free space
     ) -> Generator[list[DownloadedFile]]:
         """Fetch from the DVC remote into the cache, or from the repo of an import.
 
