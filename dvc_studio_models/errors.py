@@ -116,11 +116,14 @@ class LockFileError(StudioModelsError):
 
     exit_code = 251
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    def __init__(
+        self, path: Path | str, reason: str, *, is_missing: bool = False
+    ) -> None:
         self.path, self.reason = str(path), reason
+        remedy = "Restore it from Git, or delete it and create it again"
         super().__init__(
             f"cannot use the lock file '{path}': {reason}\n"
-            "Restore it from Git, or delete it and create it again with "
+            f"{'Create it' if is_missing else remedy} with "
             f"'dvc models pull NAME {_lock_option(path)}'"
         )
 

@@ -58,7 +58,7 @@ def read_pins(path: Path) -> dict[str, Pin]:
     """Read a lock file: model's name to pin, in the order of the names.
 
     Raises:
-        LockFileError: It cannot be read, or has another form than is written here.
+        LockFileError: It cannot be read or is invalid.
         UnsafePathError: It contains paths that must not be written.
     """
     models = _check(path, _parse(path, _read(path)))
@@ -105,7 +105,9 @@ def _read(path: Path) -> str:
             raise LockFileError(path, f"it is larger than {MAX_BYTES >> 20} MiB")
         return raw.decode()
     except OSError as error:
-        raise LockFileError(path, (error.strerror or str(error)).lower()) from None
+        reason = (error.strerror or str(error)).lower()
+        is_missing = isinstance(error, FileNotFoundError)
+        raise LockFileError(path, reason, is_missing=is_missing) from None
     except UnicodeDecodeError:
         raise LockFileError(path, "it is not UTF-8") from None
 

@@ -339,6 +339,8 @@ def test_a_lock_file_that_is_not_there_is_told(
 
     assert done.returncode == 251
     assert "models.lock': no such file or directory" in done.stderr
+    assert "Create it with 'dvc models pull NAME --lock'" in done.stderr
+    assert "Restore it" not in done.stderr
 
 
 @pytest.mark.parametrize(
