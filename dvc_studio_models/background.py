@@ -1,7 +1,7 @@
 """Threads: a bounded pool over one queue, and work that cannot be interrupted.
 
-The libraries of Git hosts and clouds stall for minutes and hear no Ctrl-C. They run on
-a thread, so that Ctrl-C works meanwhile, and nobody waits for a thread that stalls, not
+The libraries of Git hosts and clouds can block for minutes and ignore Ctrl-C. They run
+on a thread, so that Ctrl-C works meanwhile. Nothing waits for a thread that stalls, not
 even the end of the process.
 """
 
@@ -33,13 +33,13 @@ class Workers:
     """Runs tasks, which may add others."""
 
     def __init__(self, limit: int) -> None:
-        """Start no thread yet.
+        """Set the limit; :meth:`add` starts the threads.
 
         Args:
-            limit: The most threads; there are never more than there were tasks.
+            limit: The maximum number of threads; never more are started than tasks.
         """
         self.error: BaseException | None = None
-        """What a task raised; nothing runs any more."""
+        """The exception of a task, which ended the pool."""
         self._limit = limit
         self._threads: list[threading.Thread] = []
         self._started = 0
@@ -50,15 +50,15 @@ class Workers:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing to be done any more: tasks look, and return."""
+        """Whether the pool has ended; tasks check this and return."""
         return self._ended.is_set()
 
     def add(self, tasks: Iterable[Task], *, first: bool = False) -> None:
         """Queue tasks.
 
         Args:
-            tasks: To be started in their order.
-            first: Whether before all that wait.
+            tasks: Started in this order.
+            first: Whether to start them before all queued tasks.
 
         Raises:
             ThreadLimitError: The system refuses to start even one thread.
@@ -77,7 +77,7 @@ class Workers:
         """Run a task at once, on a thread of its own that the limit does not count.
 
         Returns:
-            Whether it runs: not after the end, and not if the system refuses to start
+            Whether it runs. False after the end, or if the system refuses to start
             a thread.
         """
         with self._changed:
@@ -88,7 +88,7 @@ class Workers:
         self._ended.wait(seconds)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Start no task any more; those that run are to look at ``ended``."""
+        """Start no more tasks; running tasks have to check ``ended``."""
         with self._changed:
             if not self.ended:
                 self.error = error
@@ -143,19 +143,19 @@ class Workers:
 
 
 class ByteCounter:
-    """Counts the bytes that arrive for one piece of work, from any thread."""
+    """Counts the bytes of a call of :func:`run_in_background`; thread-safe."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self.stopped = False
-        """Whether nobody waits for more."""
+        """Whether the caller has stopped waiting."""
         self._lock = threading.Lock()
 
     def add(self, count: int) -> None:
         """Count bytes that have arrived.
 
         Raises:
-            InterruptedError: Nobody waits for more.
+            InterruptedError: The caller has stopped waiting.
         """
         if self.stopped:
             raise InterruptedError
@@ -170,7 +170,7 @@ def run_in_background(
     *,
     silent_s: float = math.inf,
 ) -> None:
-    """Run ``work`` on a thread and wait for it, reporting bytes and hearing Ctrl-C.
+    """Run ``work`` on a thread and wait for it; report bytes, and react to Ctrl-C.
 
     Work that is interrupted while bytes arrive is waited for briefly, so that it can
     remove its temporary files. Work that stalls is left behind.
@@ -216,7 +216,7 @@ def parallel_map(act: Callable[[T], None], items: Iterable[T]) -> None:
     A disk writes its journal once for several files that are flushed at a time.
 
     Args:
-        act: Its first exception is raised here; no item is begun after it.
+        act: Its first exception is raised here; no further item is begun.
         items: In the order in which they are begun.
     """
     waiting = deque(items)

@@ -78,7 +78,7 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
             return code
 
     def print_json(self, value: object) -> None:
-        """Print the one document that ``--json`` promises."""
+        """Print the single JSON document."""
         self._has_printed_json = True
         write_json(value)
 

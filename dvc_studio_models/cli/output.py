@@ -1,4 +1,4 @@
-"""What commands print on stdout: one JSON document, or aligned text."""
+"""Prints results on stdout: one JSON document, or aligned text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MESSAGES: dict[type[BaseException], str] = {
     KeyboardInterrupt: "interrupted by the user",
     SystemExit: "terminated by SIGTERM",
 }
-"""Of exceptions that have no message of their own."""
+"""Messages for exceptions that have none."""
 
 
 class JsonAction(argparse._StoreTrueAction):

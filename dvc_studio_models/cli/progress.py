@@ -85,11 +85,11 @@ class LineProgress:
         return text
 
     def close(self) -> None:
-        """Do nothing: what was written stays."""
+        """Do nothing."""
 
 
 def make_progress(description: str, *, quiet: bool) -> Progress:
-    """Choose what fits the terminal that stderr is, or is not."""
+    """Return a bar if stderr is a terminal, else lines."""
     if quiet:
         return SilentProgress()
     if sys.stderr is not None and sys.stderr.isatty():

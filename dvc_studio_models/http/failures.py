@@ -1,4 +1,4 @@
-"""Failures of HTTP: which are worth another try, after how long, and in which words.
+"""Failures of HTTP: which to retry, after how long, and how to describe them.
 
 Promises that no text from here contains a URL's query or a character that controls a
 terminal.

@@ -45,10 +45,10 @@ class ConnectionPools:
     """Sends GET requests, from any number of threads."""
 
     def __init__(self, *, connections: int, idle_s: float) -> None:
-        """Open nothing yet.
+        """Store the limits; connections are opened by :meth:`get`.
 
         Args:
-            connections: How many are kept open to one host.
+            connections: The number that stays open to one host.
             idle_s: The longest time without a byte of the body, and the longest time
                 until the head of a response is complete, in seconds.
         """
@@ -103,7 +103,7 @@ class _Host:
 
     pool: HTTPConnectionPool
     prefix: str
-    """Goes before the target: empty, or the origin for a proxy."""
+    """The prefix of the target: empty, or the origin for a proxy."""
     headers: Mapping[str, str]
 
 
@@ -173,7 +173,7 @@ def _cut(sock: Any) -> None:
 
 
 class _TrackedConnection(_Connection):
-    """Mixed into urllib3's connections, be they plain, TLS or SOCKS."""
+    """Mixed into urllib3's connections, whether plain, TLS or SOCKS."""
 
     sockets: _OpenSockets
 

@@ -100,8 +100,8 @@ class _VerbatimAdapter(HTTPAdapter):
 class _HeadReader(io.RawIOBase):
     """Reads from a socket; the head of a response has to be complete in time.
 
-    A socket's own timeout starts again with each byte: one byte a second would keep us
-    waiting for ever.
+    A socket's own timeout starts again with each byte: a server that
+    sends one byte a second would never time out.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: Any) -> None:
@@ -144,7 +144,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connection:
-    """Mixed into urllib3's connections, be they plain, TLS or SOCKS."""
+    """Mixed into urllib3's connections, whether plain, TLS or SOCKS."""
 
     response_class = _Response
 

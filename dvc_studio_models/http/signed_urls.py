@@ -37,7 +37,7 @@ class SignedUrls:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with the URLs that Studio sent just now.
+        """Store the URLs that Studio has just sent.
 
         Args:
             files: With their URLs.

@@ -99,7 +99,7 @@ class StudioClient:
             StudioFailedError: Studio failed three times.
             StudioAuthError: The token was refused.
             ModelNotFoundError: Studio does not know the repo, model, version or stage.
-            StudioResponseError: The reply is not of the form that the API promises.
+            StudioResponseError: The reply does not have the documented form.
             StudioRedirectError: Studio redirects to another origin.
             ThreadLimitError: The system refuses to start a thread.
         """
@@ -210,7 +210,7 @@ class StudioClient:
         return StudioResponseError(self.url, self._sentence(reply))
 
     def _sentence(self, reply: _Reply) -> str:
-        """Describe a refusal: in Studio's own words, or that it was not Studio."""
+        """Describe a refusal: Studio's message, or that Studio did not send it."""
         detail = self._redact(_detail(reply.body))
         if not (detail or _is_json(reply) or _is_busy(reply.status)):
             detail = f"{_not_json(reply)}; check studio.url"

@@ -50,7 +50,7 @@ class RedirectRejected(Exception):  # noqa: N818 - a signal, never shown
 
 
 class TooManyRedirects(Exception):  # noqa: N818
-    """There was one redirect after another."""
+    """There were too many redirects."""
 
     def __init__(self) -> None:
         super().__init__(f"more than {MAX_REDIRECTS} redirects")

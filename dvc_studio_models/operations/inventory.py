@@ -57,7 +57,7 @@ _DVC_DIR = ".dvc"
 
 @dataclass(frozen=True)
 class WorkspaceState:
-    """The content at the path of a model."""
+    """The state of the content at a model's path."""
 
     state: str
     """``registered``: the content of ``version``; ``partial``: as much of it as was
@@ -157,7 +157,7 @@ class Inventory:
     def _look(
         self, model: RegisteredModel, annotated: str | None, receipt: Receipt | None
     ) -> tuple[str | None, WorkspaceState]:
-        """Return the path of a model, and the state of its content there."""
+        """Return the path of a model and the state of its content."""
         path = annotated or self._recorded_path(model)
         placed = receipt and receipt.files and os.path.commonpath(receipt.files)
         places = [place for place in (path, placed) if place]

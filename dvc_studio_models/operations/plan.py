@@ -1,4 +1,4 @@
-"""The values of a pull, which files it wants, and what each of them needs. No I/O.
+"""The values of a pull: the files to place, and the step for each of them. No I/O.
 
 Decides from values alone: the files that the source lists, the targets in the
 workspace, the sizes of cached objects. So every case can be tested without a disk.
@@ -52,17 +52,17 @@ class TargetState:
     """In bytes."""
 
     is_same_text: bool = False
-    """Whether it is what Git stores, but for the line ends that Git checks out."""
+    """Whether it equals the file in Git except for line endings."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one file needs."""
+    """The step for one file."""
 
     file: ModelFile
     action: str
     size: int | None
-    """Of the content that is to be there, in bytes; None where it is not known yet."""
+    """Of the expected content, in bytes; None if it is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class ProjectPull:
     store: Store
     receipts: Receipts
     earlier: list[Receipt]
-    """What earlier pulls left, when the plan was made."""
+    """Files left by earlier pulls, at the time of the plan."""
 
     read_listing: ReadListing
     plans: list[Plan] = field(default_factory=list)
@@ -103,7 +103,7 @@ class ProjectPull:
 
 @dataclass(frozen=True)
 class PreparedPull:
-    """What is known of a pull, after one of the steps before the first byte."""
+    """The state of a pull after one of the steps before the first byte."""
 
     context: PullContext
     source: Source
@@ -113,10 +113,10 @@ class PreparedPull:
     """Of the models, in the order in which the user gave them."""
 
     registry: GitRegistry | None
-    """Of the models' clone; None where no clone of their repo is at hand."""
+    """Of the models' clone; None if there is no clone of their repo."""
 
     stamps: Mapping[str, FileStamp | None] = field(default_factory=dict)
-    """What was at each target when the plan was made."""
+    """The content at each target when the plan was made."""
 
     @property
     def models(self) -> list[ResolvedModel]:
@@ -221,7 +221,7 @@ def select_files(
     Args:
         files: Of one model or of several.
         include: Globs on the paths relative to the Git root, checked; none takes all.
-        exclude: The same, and stronger.
+        exclude: The same; takes precedence over ``include``.
 
     Raises:
         NothingSelectedError: No file is left.

@@ -90,7 +90,7 @@ def resolve_models(
     options: PullOptions,
     stack: contextlib.ExitStack,
 ) -> tuple[Source, list[ResolvedModel]]:
-    """Open the source, and ask it for the files of models.
+    """Open the source, and resolve models to their files.
 
     Raises:
         UsageError: A glob is not valid.
@@ -117,7 +117,7 @@ def check_paths(
         models: With the source's files.
         workspace: Where they are to be placed.
         context: Finds the clone that may track a path.
-        source: Who names the paths, for the error.
+        source: The source of the paths, for the error.
         together: Whether all models are placed, so that no two may share a path.
 
     Raises:
@@ -129,7 +129,7 @@ def check_paths(
 
 
 def source_label(source: Source, pins: Mapping[str, Pin]) -> str:
-    """Say who names the files, in the words of an error."""
+    """Describe the source of the paths, for an error."""
     if source.kind == STUDIO:
         return "Studio's reply"
     return "the lock file" if pins else "Git"
@@ -224,7 +224,7 @@ def verify_with_git(prepared: PreparedPull, *, together: bool) -> PreparedPull:
 
 
 def filter_files(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
-    """Drop the files that the globs leave out, and models that are left without any.
+    """Remove the files that the globs leave out, and models without any file left.
 
     Raises:
         NothingSelectedError: No file is left.

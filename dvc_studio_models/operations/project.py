@@ -42,7 +42,7 @@ class LocalProject:
 
         Args:
             root: Of the DVC project.
-            git_root: Nothing above it counts.
+            git_root: The search ends here.
         """
         self.tag_cache: Path | None = None
         self.receipts: list[Receipt] = []

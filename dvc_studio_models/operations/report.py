@@ -1,4 +1,4 @@
-"""What is reported of a pull: its progress, and what happened to each file. No I/O."""
+"""Reports the progress and the result of a pull. No I/O."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
 def build_result(
     prepared: PreparedPull, *, began: float = 0, sizes: Sizes | None = None
 ) -> PullResult:
-    """Return what was done; in a dry run, where ``sizes`` are given, what would be.
+    """Return the result of a pull; with ``sizes``, of a dry run.
 
     Args:
         prepared: The pull, with what was downloaded.
         began: When, by the monotonic clock, in seconds.
-        sizes: Of contents whose size nothing else says.
+        sizes: In bytes, of contents whose size is not known otherwise.
     """
     results = {
         model.ref.name: _model_result(model, plan, project.downloads, sizes)
@@ -84,14 +84,14 @@ def _file_result(
 
 
 def _verified_by(file: ModelFile) -> str | None:
-    """Return what verifies a file without a download."""
+    """Return how a file is verified without a download."""
     if file.digest is None:
         return None
     return "url" if Digest.from_url(file.url) else "size"
 
 
 def _with_verifier(result: FileResult, model: ResolvedModel) -> FileResult:
-    """Say that Git or the lock file verified it, which counts more than storage."""
+    """Note that Git or the lock file verified it; this takes precedence."""
     if model.record:
         return replace(result, verified_by="git")
     return replace(result, verified_by="lock") if model.locked else result
@@ -100,7 +100,7 @@ def _with_verifier(result: FileResult, model: ResolvedModel) -> FileResult:
 def with_downloads(
     plan: Plan, downloads: Downloads
 ) -> Iterator[tuple[Step, DownloadedFile | None]]:
-    """Yield every step with what was downloaded for it."""
+    """Yield every step with its download, if any."""
     by_content = {each.file.content: each for each in downloads.values()}
     for step in plan.steps:
         downloaded = by_content.get(step.file.content)
@@ -115,24 +115,24 @@ def digests_of(model: ResolvedModel, downloads: Downloads) -> dict[str, Digest]:
 
 
 class ProjectProgress:
-    """The progress of one project, as part of that of all."""
+    """The progress of one project, added to that of the other projects."""
 
     def __init__(
         self, report: Report, before: int, after: Sequence[int | None]
     ) -> None:
-        """Report nothing yet.
+        """Store the sizes of the other projects.
 
         Args:
-            report: Called with the sums.
-            before: Bytes of the projects before.
-            after: Sizes in bytes of the files of the projects after.
+            report: Called with the total progress.
+            before: The bytes of the previous projects.
+            after: The sizes, in bytes, of the files of the following projects.
         """
         self._report = report
         self._before = before
         self._after = None if None in after else sum(size or 0 for size in after)
 
     def update(self, done: int, total: int | None) -> None:
-        """Report what is there of all projects."""
+        """Report the bytes of all projects."""
         if total is not None and self._after is not None:
             total = self._before + total + self._after
         else:

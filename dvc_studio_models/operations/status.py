@@ -150,7 +150,7 @@ def _with_now(
     source: Source,
     context: PullContext,
 ) -> ModelStatus:
-    """Add what the pinned stage, or the latest version, is now."""
+    """Add the version that the pinned reference selects now."""
     has_git_files = any(file.git_oid for file in pin.files)
     if source.clone and (has_git_files or differences_of(model, pin)):
         registry = context.open_registry([model.ref])

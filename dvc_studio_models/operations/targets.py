@@ -1,4 +1,4 @@
-"""What is at the targets when a pull is planned, and again when it changes them."""
+"""Reads the targets when a pull is planned, and again before it changes them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_targets(
         context: Finds the clone that may track them.
         workspace: Where the targets are.
         paths: Of the targets.
-        source: Who names them, for the error.
+        source: The source of the paths, for the error.
 
     Raises:
         UnsafePathError: All paths that are unsafe, or that Git tracks.
@@ -60,7 +60,7 @@ def tracked_paths(context: PullContext, root: Path, paths: Iterable[str]) -> lis
 
 
 def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
-    """Look at every target, and decide what each file needs."""
+    """Read every target, and decide the step for each file."""
     root = prepared.workspace.root
     files = [file for model in prepared.models for file in model.files]
     dropped = {} if options.is_partial else dropped_by(prepared)
@@ -120,7 +120,7 @@ def dropped_by(
 def inspect_target(
     file: ModelFile, root: Path, store: Store, placed: Mapping[str, Digest]
 ) -> TargetState:
-    """Hash the file at a target, and find out whether its content is elsewhere too.
+    """Hash the file at a target, and check whether its content is stored elsewhere.
 
     Args:
         file: The file that is to be there.

@@ -36,7 +36,7 @@ class GitRegistry:
         cache: Path | None = None,
         remote: str | None = None,
     ) -> None:
-        """Read nothing yet.
+        """Store the reader; tags and commits are read when needed.
 
         Args:
             reader: The repository.

@@ -64,7 +64,7 @@ class RecordReader:
     def __init__(
         self, reader: GitReader, *, cache: Path | None = None, contents: bool = True
     ) -> None:
-        """Read nothing yet.
+        """Load the cache; commits are read when needed.
 
         Args:
             reader: The repository.
@@ -91,7 +91,7 @@ class RecordReader:
             name: ``churn``, or ``dir:churn`` for ``dir/dvc.yaml``.
 
         Returns:
-            None where the commit annotates no such model.
+            None if the commit does not annotate this model.
 
         Raises:
             UnreadableRepoError: Git cannot read the commit.

@@ -60,7 +60,7 @@ class Registry:
     """By name."""
 
     lightweight: tuple[GtoTag, ...] = ()
-    """Tags that GTO ignores, as they are not annotated."""
+    """Tags that GTO ignores, because they are not annotated."""
 
     unreadable: tuple[GtoTag, ...] = ()
     """Tags that Git cannot read, or whose commit the clone lacks."""
@@ -281,6 +281,6 @@ def _is_named(data: bytes, tag: str) -> bool:
 
 
 def format_names(what: str, names: Sequence[str]) -> str:
-    """Write a list of names, and the number of those that are left out."""
+    """Format a list of names, shortened with the number of names left out."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"{what}: {', '.join(names[:LISTED]) or 'none'}{more}"

@@ -28,7 +28,7 @@ def is_url(text: str) -> bool:
 
 
 def is_local(url: str) -> bool:
-    """Whether Git takes ``url`` for a path of this machine."""
+    """Whether Git interprets ``url`` as a path on this machine."""
     if "://" in url:
         return url.lower().startswith("file:")
     return not _SCP_LIKE.match(url)

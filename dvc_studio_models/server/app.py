@@ -97,10 +97,10 @@ class StudioApi:
             self._serve(repo)
 
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
-        """Import and read now what would make the first answers slow.
+        """Import and read in advance, so that the first responses are fast.
 
         Args:
-            seconds: The longest wait; the rest is done while requests are answered.
+            seconds: The longest wait; the rest is done while requests are served.
         """
         thread = threading.Thread(target=self._warm_up, daemon=True)
         thread.start()
@@ -114,7 +114,7 @@ class StudioApi:
                 logger.exception("cannot read the repo '%s'", key)
 
     def _serve(self, repo: ServedRepo) -> _Served:
-        """Return what answers for a repo, which may have been opened just now."""
+        """Return the index and limits of a repo, created on first use."""
         with self._lock:
             if repo.key not in self._served:
                 index = ModelIndex(
@@ -189,7 +189,7 @@ class StudioApi:
     def _link_makers(
         self, files: Sequence[StoredFile], base_url: str
     ) -> Mapping[Store, MakeLink] | None:
-        """Return the link maker of each store, None if one needs its service first."""
+        """Return the link maker of each store; None if a service must be contacted."""
         makers: dict[Store, MakeLink] = {}
         for store in {file.store for file in files}:
             maker = self._signers[store.protocol].link_maker(
@@ -201,7 +201,7 @@ class StudioApi:
         return makers
 
     def _sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
-        """Sign links, with what the services of the stores have to say first."""
+        """Sign links, after contacting the stores' services if needed."""
         links: dict[str, str] = {}
         # All of one store at once: files come sorted by path, mostly from one store.
         for store, group in itertools.groupby(files, key=lambda file: file.store):

@@ -48,8 +48,8 @@ MAX_PER_REPO = MAX_CONNECTIONS * 3 // 4
 hangs leaves connections for the others."""
 
 MAX_WAITING_FOR_REMOTES = 64
-"""Requests for one repo that may wait for its DVC remotes at once. One that was given
-up counts until the remote has answered."""
+"""Requests for one repo that may wait for its DVC remotes at once. One that timed
+out counts until the remote has answered."""
 
 HEAD_BYTES = 1 << 16
 """The longest head of a request. A body is never needed, and never read."""
@@ -141,7 +141,7 @@ def _unread_bytes(transport: asyncio.Transport) -> int:
 
 
 class _Work(NamedTuple):
-    """What a thread runs next."""
+    """The next call for a thread."""
 
     call: SlowCall
     future: Future[Any]
@@ -164,10 +164,10 @@ class SlowCalls:
         most_waiting: int = MAX_WAITING_FOR_REMOTES,
         idle_s: float = IDLE_S,
     ) -> None:
-        """Start no thread yet.
+        """Set the limits; threads are started by :meth:`run`.
 
         Args:
-            seconds: The longest that a client waits.
+            seconds: The longest time that a client waits.
             most: Calls at once, and objects sent at once.
             most_waiting: Calls at once that wait for DVC remotes.
             idle_s: How long a thread waits for the next call, in seconds.
@@ -175,7 +175,7 @@ class SlowCalls:
         self._seconds = seconds
         self._idle_s = idle_s
         self._idle: list[SimpleQueue[_Work]] = []
-        """The queue of each thread that waits for work."""
+        """The queues of idle threads."""
         self._slots = threading.BoundedSemaphore(most)
         self._remote_slots = threading.BoundedSemaphore(most_waiting)
         self.downloads = threading.BoundedSemaphore(most)
@@ -184,11 +184,11 @@ class SlowCalls:
     async def run(
         self, function: Callable[[], Result], *, reads_remote: bool = False
     ) -> Result:
-        """Run ``function`` in a thread, which goes on after the client was answered.
+        """Run ``function`` in a thread, which continues after the client got a timeout.
 
         Args:
             function: What it raises is raised here.
-            reads_remote: Whether it does nothing but read from a DVC remote.
+            reads_remote: Whether it only reads from a DVC remote.
 
         Raises:
             BusyError: Too many calls wait for DVC remotes already.
@@ -225,7 +225,7 @@ class SlowCalls:
         queue.put(work)
 
     def _run_all(self, queue: SimpleQueue[_Work]) -> None:
-        """Run what comes, until there is nothing to run for a while."""
+        """Run queued calls until idle for ``idle_s``."""
         while True:
             try:
                 work = queue.get(timeout=self._idle_s)

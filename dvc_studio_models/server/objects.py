@@ -35,12 +35,12 @@ class ObjectResponse(FileResponse):
     def __init__(
         self, path: str, *, downloads: threading.BoundedSemaphore, **options: Any
     ) -> None:
-        """Send nothing yet.
+        """Store the path and the limit of downloads.
 
         Args:
             path: Of the object.
-            downloads: Those of its repo; a read that hangs keeps its place.
-            options: Those of Starlette.
+            downloads: The limit of its repo; a read that hangs still counts.
+            options: Passed to Starlette.
         """
         super().__init__(path, **options)
         self._downloads = downloads

@@ -1,4 +1,4 @@
-"""What one command works with, each opened once: clone, registry, stores."""
+"""The clone, registry and stores of a command, each opened once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing the source, and suggesting another one where Studio fails."""
+"""Opens the source of a pull, and suggests another one if Studio fails."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def suggest_alternatives(
     pins: Mapping[str, Pin],
     options: PullOptions,
 ) -> Iterator[None]:
-    """Add to an error of Studio's which other source may have the models.
+    """Add to an error of Studio's another source that may have the models.
 
     None is suggested if ``options`` forbid the cache or name another repo. If Studio
     does not know a model, the DVC remote is suggested only for imports, which Studio

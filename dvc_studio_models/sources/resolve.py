@@ -48,12 +48,12 @@ _OBJECT_VERSIONS = {"versionid", "generation", "snapshot"}
 
 
 Difference = tuple[str, Digest | None, Digest | None]
-"""Path, hash in the lock file, hash that is served; None where there is no file."""
+"""Path, hash in the lock file, served hash; None if a file is missing."""
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model's files, its version, and what has verified them so far."""
+    """A model's files, its version, and how they were verified so far."""
 
     ref: ModelRef
     files: tuple[ModelFile, ...]

@@ -155,7 +155,7 @@ class DvcRemote:
 
 
 def configured_remotes(repo: Any, names: Iterable[str | None]) -> list[str]:
-    """Return the remotes of outputs, or none unless DVC's config has them all."""
+    """Return the remotes of outputs, or an empty list if DVC's config lacks one."""
     default = repo.config["core"].get("remote")
     wanted = {name or default for name in names}
     return sorted(wanted) if wanted <= set(repo.config["remote"]) else []

@@ -118,7 +118,7 @@ def verify(
     etag: str | None,
     content_md5: str | None,
 ) -> str | None:
-    """Return by what a content is verified, or None if it is not as expected.
+    """Return how a content is verified; None if it is not the expected content.
 
     Args:
         expected: From the URL or from Git; takes precedence over storage's headers.

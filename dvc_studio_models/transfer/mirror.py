@@ -24,7 +24,7 @@ class PartMirror:
     """Flushes and copies one part, from any thread."""
 
     def __init__(self, part: Part, store: PartStore) -> None:
-        """Do nothing yet."""
+        """Store the part; :meth:`advance` flushes and copies it."""
         self._part = part
         self._store = store
         self._copy: Part | None = None

@@ -27,7 +27,7 @@ class LibraryReader:
     """One repository; see :class:`dvc_studio_models.registry.git.reader.GitReader`."""
 
     def __init__(self, repo: Any) -> None:
-        """Read nothing yet.
+        """Wrap an open repository.
 
         Args:
             repo: A ``Repo`` of dulwich, scmrepo's backend.

@@ -85,8 +85,8 @@ def run(
         command: The program and its arguments.
         cwd: Where it runs: the repository, or a folder of it.
         stdin: Its standard input.
-        codes: Its exit codes that are no failure.
-        protocols: Those by which it may fetch, separated by ``:``; None for none.
+        codes: The exit codes that count as success.
+        protocols: By which it may fetch, separated by ``:``; None for none.
         silent_s: The longest run, in seconds.
 
     Raises:
@@ -165,7 +165,7 @@ def stop(process: subprocess.Popen[bytes], *, is_done: bool = False) -> None:
 
 @atexit.register
 def _stop_all() -> None:
-    """Kill what threads of a server have left running, and let them start no more."""
+    """Kill the processes that are still running, and prevent new ones."""
     with _starting:
         _exiting.set()
         for process in list(_running):
@@ -184,7 +184,7 @@ class RunningObjects:
         silent_s: float,
         is_partial: bool,
     ) -> None:
-        """Read nothing yet.
+        """Store the running process and its limits.
 
         Args:
             process: With pipes for its input, output and errors.

@@ -52,7 +52,7 @@ class ProgramReader:
     def __init__(
         self, git: str, location: Sequence[str], *, root: Path | None, common_dir: Path
     ) -> None:
-        """Read nothing yet.
+        """Store where the repository is.
 
         Args:
             git: Path of the program.

@@ -51,7 +51,7 @@ class CommitTree:
     """The files of a commit, read one folder at a time, each once."""
 
     def __init__(self, objects: Objects, commit: str, *, where: str) -> None:
-        """Read nothing yet.
+        """Store the commit; folders are read when needed.
 
         Args:
             objects: Of the repository, open as long as this is used.

@@ -7,7 +7,7 @@ refs           whether tags or branches have changed
 configs        the DVC config of each project, as it is now
 remotes        name of a DVC remote -> where its objects are
 presence       whether objects are on their remote
-single_flight  work that is done once for all threads that need it
-waiting        how long a request waits, and for whom
-errors         every reply that is not a success
+single_flight  results computed once for all threads that need them
+waiting        how long a request waits, and for what
+errors         all error replies
 """

@@ -60,11 +60,11 @@ class Configs:
     """The configs of one repo, read again when they change."""
 
     def __init__(self, reader: GitReader, *, default: str | None) -> None:
-        """Read nothing yet.
+        """Store the reader and the default; configs are read when needed.
 
         Args:
             reader: The repo.
-            default: Name of the default remote; None for the one of each config.
+            default: Name of the default remote; None uses the one in each config.
         """
         self._reader = reader
         self._default = default

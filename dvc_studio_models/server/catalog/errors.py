@@ -1,4 +1,4 @@
-"""Every reply that is not a success: its facts, message and HTTP status. No I/O."""
+"""All error replies: their facts, messages and HTTP statuses. No I/O."""
 
 from __future__ import annotations
 

@@ -91,14 +91,14 @@ class ModelIndex:
         protocols: Collection[str],
         verify_s: float | None = None,
     ) -> None:
-        """Read nothing yet.
+        """Store the repo; tags and remotes are read when needed.
 
         Args:
             repo: The served repo.
             remote: Name of the DVC remote; None for the project's default.
             protocols: Kinds of remotes that can be signed.
-            verify_s: For how long, in seconds, an object that was found on its remote
-                is not looked for again; None to look for none.
+            verify_s: How long, in seconds, an object counts as present after it was
+                found on its remote; None skips this check.
         """
         self._repo = repo
         self._refs = RefsStamp(repo.reader.common_dir, root=repo.reader.root)

@@ -50,10 +50,10 @@ class RefsStamp:
         root: Path | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Look at nothing yet.
+        """Store the folders; :meth:`read` looks at the files.
 
         Args:
-            git_dir: The folder that has ``refs``, common to all working trees.
+            git_dir: The folder of ``refs``, common to all working trees.
             root: Of the working tree that is served; it may have a HEAD of its own.
             now_ns: The clock.
         """

@@ -51,7 +51,7 @@ class Store:
 
     name: str
     protocol: str
-    """As DVC calls it: ``local``, ``s3``, ..."""
+    """DVC's name for its kind: ``local``, ``s3``, ..."""
 
     remote: Remote = field(repr=False)
     """DVC's own object: the file system, and the path in it. Holds credentials."""
@@ -76,7 +76,7 @@ class Remotes:
     def __init__(
         self, repo: ServedRepo, *, default: str | None, protocols: Collection[str]
     ) -> None:
-        """Read nothing yet.
+        """Store the repo and the default; remotes are opened when needed.
 
         Args:
             repo: The served repo.
@@ -193,7 +193,7 @@ def _needs_password(url: str, settings: Mapping[str, Any]) -> bool:
 def raise_if_unreachable(store: Store, algorithm: str, oid: str) -> None:
     """Raise the error of an http server that seems to lack an object.
 
-    fsspec takes a server that is down, or refuses, for one that has no such file.
+    fsspec reports a missing file even if the server is down or refuses the request.
     """
     if store.protocol in {"http", "https"}:
         path = store.objects(algorithm).oid_to_path(oid)

@@ -1,4 +1,4 @@
-"""Work that many threads need at once is done by one of them, for all."""
+"""Results that several threads need at the same time, computed by one of them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class SingleFlightCache(Generic[Value]):
         size: Callable[[Value], int] = lambda _: 1,
         wait_s: float = ANSWER_S,
     ) -> None:
-        """Start empty.
+        """Create an empty cache.
 
         Args:
-            room: The largest sum of sizes; the newest value is stored however large.
+            room: The maximum sum of sizes; the newest value is always stored.
             size: Returns the size of a value.
             wait_s: The longest, in seconds, to wait for another thread's value.
         """
@@ -96,7 +96,7 @@ class SharedRead(Generic[Value]):
     """
 
     def __init__(self, read: Callable[[], Value], *, wait_s: float = ANSWER_S) -> None:
-        """Read nothing yet.
+        """Store ``read``; :meth:`get` calls it.
 
         Args:
             read: Called by one thread at a time.
@@ -109,7 +109,7 @@ class SharedRead(Generic[Value]):
         self._reads: SingleFlightCache[Value] = SingleFlightCache(1, wait_s=wait_s)
 
     def get(self) -> Value:
-        """Return the value as it is read from now on.
+        """Return a value whose reading starts after this call.
 
         Raises:
             GitSilentError: Another thread has been reading for too long.

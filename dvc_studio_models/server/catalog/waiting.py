@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.catalog.errors import RefusedError
 
 ANSWER_S = 25.0
-"""The longest that a request waits, in seconds: less than clients wait for a reply."""
+"""The longest time that a request waits, in seconds; clients wait longer."""
 
 
 @dataclass

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 SECRET_S = 10
-"""The longest, in seconds, to wait for the credentials of a machine in a cloud."""
+"""The longest wait, in seconds, for the credentials of a machine in a cloud."""
 
 _NO_SECRET = {
     *("NoCredentialsError", "PartialCredentialsError"),  # botocore's
@@ -49,7 +49,7 @@ _UNQUOTED = "!#$%&'()*+,/:;=?@[]~"  # stay as they are in a URL, quoted already 
 
 
 class PlainSigner:
-    """Unsigned links to stores that everybody may read."""
+    """Unsigned links to public stores."""
 
     def link_maker(self, store: Store, *, base_url: str, expires_s: int) -> MakeLink:
         """Return links that never expire, whatever ``expires_s`` is."""
@@ -69,10 +69,10 @@ class CloudSigner:
     """Links that fsspec signs."""
 
     def __init__(self, needs: str, like_fsspec: LikeFsspec | None = None) -> None:
-        """Sign nothing yet.
+        """Store how links are signed.
 
         Args:
-            needs: The credentials that signing needs, for errors.
+            needs: The credentials that signing needs, for error messages.
             like_fsspec: Signs other objects as fsspec signed one.
         """
         self._needs = needs
@@ -84,7 +84,7 @@ class CloudSigner:
     def link_maker(
         self, store: Store, *, base_url: str, expires_s: int
     ) -> MakeLink | None:
-        """Return how to make links, if fsspec has made this second's first one."""
+        """Return a function that makes links, if fsspec has made this second's."""
         del base_url
         makers = self._makers.get(store)
         return makers.peek(_now(expires_s)) if makers else None
@@ -129,14 +129,14 @@ class CloudSigner:
 
 
 def _now(expires_s: int) -> tuple[int, int]:
-    """Return the second and the life that links have in common."""
+    """Return the signing time and lifetime of a batch of links."""
     return int(time.time()), expires_s
 
 
 def _checked(
     like_fsspec: LikeFsspec, fs: Any, folder: str, name: str, link: str
 ) -> MakeLink | None:
-    """Return how to make links, if that makes the very link that fsspec made."""
+    """Return a function that makes links, if it reproduces fsspec's link."""
     try:
         make = like_fsspec(fs, folder, name, link)
         if make(name) == link:
@@ -205,7 +205,7 @@ def _like_s3_v2(root: str, path: str, query: str, secret: bytes) -> MakeLink:
 
 
 def like_azure(fs: Any, folder: str, name: str, link: str) -> MakeLink:
-    """Sign for Azure: one shared access signature a blob."""
+    """Sign for Azure, with one shared access signature per blob."""
     from azure.storage.blob import (  # type: ignore[import-not-found,unused-ignore]
         generate_blob_sas,
     )
@@ -253,4 +253,4 @@ SIGNERS: Mapping[str, Signer] = {
         "an access key ('access_key_id', or as configured for the AWS CLI)", like_s3
     ),
 }
-"""DVC's name for a kind of store -> who makes its links."""
+"""DVC's name for a kind of store -> the signer of its links."""

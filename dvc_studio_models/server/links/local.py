@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     """An object's path in its store -> a link to it."""
 
 KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
-"""Set to one secret for several processes behind one address; else random."""
+"""The signing key: the same for all processes behind one address; random if unset."""
 
 OBJECTS = "/objects"
 """The path under which the server sends the objects of local folders."""
@@ -41,12 +41,12 @@ class Signer(Protocol):
     def link_maker(
         self, store: Store, *, base_url: str, expires_s: int
     ) -> MakeLink | None:
-        """Return how to make links now, None if :meth:`sign` needs a service first."""
+        """Return a function that makes links; None if a service must be contacted."""
 
     def sign(
         self, store: Store, objects: Sequence[str], *, base_url: str, expires_s: int
     ) -> list[str]:
-        """Make a link to each of the objects; it may take long.
+        """Make a link to each of the objects; this may be slow.
 
         Args:
             store: Where they are.

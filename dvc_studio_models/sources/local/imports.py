@@ -49,12 +49,12 @@ class SourceRepo:
     """A repo that something was imported from, at the commit of the import."""
 
     def __init__(self, repo: Any, origin: Import, folders: Sequence[Path]) -> None:
-        """Contact nobody yet.
+        """Check the repo's address; the repo is opened when needed.
 
         Args:
-            repo: DVC's own object of the project that imports; stays the caller's.
+            repo: DVC's own object of the importing project, which the caller closes.
             origin: What DVC recorded.
-            folders: Where a relative path may start; the first that exists counts.
+            folders: Bases of a relative path; the first that contains it is used.
 
         Raises:
             ImportSourceError: A program would be run to reach it.
@@ -295,7 +295,7 @@ def _open_inner(*args: Any, **kwargs: Any) -> Any:
 def _run_all(
     tasks: Sequence[Callable[[], None]], count: ByteCounter, jobs: int
 ) -> None:
-    """Run tasks on threads, until all are done or the caller has given up."""
+    """Run tasks on threads, until all are done or the caller stops waiting."""
     workers = Workers(jobs)
     left = [len(tasks)]
     lock = threading.Lock()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Location:
-    """A model, and where its commit says that it is stored."""
+    """A model, and where it is stored according to its commit."""
 
     model: ResolvedModel
     """With its files if it is pinned; else with what Git recorded."""
@@ -35,7 +35,7 @@ class Location:
 
     @property
     def places(self) -> list[str]:
-        """The paths that it takes, also if its files are not listed yet."""
+        """The paths of the model, even if its files are not listed yet."""
         record = self.model.record
         return [record.path] if record else self.model.paths
 

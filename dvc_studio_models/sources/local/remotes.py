@@ -38,10 +38,10 @@ class Remotes:
         folder: Path,
         root: Path,
     ) -> None:
-        """Contact nobody yet.
+        """Store the models' locations; remotes are opened when needed.
 
         Args:
-            store: Of the project; stays the caller's.
+            store: Of the project; the caller closes it.
             locations: Of the models.
             folder: Of the user.
             root: Of the clone.
@@ -52,7 +52,7 @@ class Remotes:
         self._sources: dict[str, SourceRepo] = {}
 
     def describe(self) -> str | None:
-        """Name them all for a message; None if DVC's config lacks one."""
+        """Describe all of them for a message; None if DVC's config lacks one."""
         outputs = [output for each in self._locations for output in each.outputs]
         if outputs and all(output.is_of_another_repo for output in outputs):
             return "The repo that it is imported from"
