@@ -85,6 +85,6 @@ class GitRegistry:
         """Write the cache.
 
         Args:
-            save: Whether to; no if nothing may change on disk.
+            save: Whether to write it; False if nothing may change on disk.
         """
         self._records.close(save=save)

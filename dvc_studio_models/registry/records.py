@@ -120,7 +120,7 @@ class RecordReader:
         """Add what was read to the cache, which others may have written meanwhile.
 
         Args:
-            save: Whether to; no if nothing may change on disk.
+            save: Whether to write it; False if nothing may change on disk.
         """
         self._stack.close()
         if save and self._new and self._cache:

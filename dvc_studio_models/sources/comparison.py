@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
 
     ReadListing = Callable[[RecordedOutput], Listing | None]
-    """Returns the files in a folder; None if they cannot be listed."""
+    """A function that returns the files in a folder; None if they cannot be listed."""
 
 
 def is_recorded(

@@ -39,7 +39,7 @@ class RecoveryState:
         self._rejected: int | None = None  # generation of links, since the last byte
 
     def byte_received(self) -> None:
-        """Forget a rejected link: the current one works."""
+        """Clear the rejected link: the current one works."""
         self._rejected = None
 
     def link_rejected(self, rejected: LinkRejected) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 CONFIG_ERRORS = (ConfigError, Invalid, OSError)
-"""What DVC raises where it cannot read a config."""
+"""The exceptions of DVC if it cannot read a config."""
 
 DEFAULT_BRANCHES = ("main", "master", "trunk")
 """Tried in this order where HEAD names no commit."""

@@ -122,7 +122,7 @@ def _versioned_object(file: RecordedFile, store: Store, project: str) -> str:
 
 
 def why_not_stored(record: RecordedModel, version: ModelVersion) -> str | None:
-    """Return why no DVC remote of this repo has the files, None where one should."""
+    """Return why no DVC remote of this repo has the files; None if one should."""
     if not record.outputs:
         if not record.git_files:
             return f"'{record.path}' is not tracked by DVC"

@@ -198,7 +198,7 @@ class Catalog:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A repo and its names, the surest with the lowest rank."""
+    """A repo and its names; the most reliable name has the lowest rank."""
 
     reader: GitReader
     identities: list[tuple[int, Identity]]
@@ -253,7 +253,7 @@ def _open(path: str) -> GitReader:
 def _identities(
     reader: GitReader, name: str, path: str
 ) -> Iterator[tuple[int, Identity]]:
-    """List the names of the repo, the surest with the lowest rank.
+    """List the names of the repo; the most reliable one has the lowest rank.
 
     A fork may have its parent as second remote, so that name comes last.
     """
