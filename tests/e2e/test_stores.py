@@ -240,7 +240,7 @@ def test_a_directory_that_was_never_pushed_is_told(
     done = run_dvc("models", "pull", "gone", cwd=clone, env=kind.registry.environ)
 
     assert done.returncode == 4
-    assert "the listing of 'models/gone' is not on the DVC remote" in done.stderr
+    assert "the file list of 'models/gone' is not on the DVC remote" in done.stderr
 
 
 # -- a store that keeps every version of a file, at the file's own path
@@ -288,7 +288,7 @@ def test_a_version_that_git_does_not_know_of_is_told(
 
     assert done.returncode == 4
     assert (
-        "Git does not know which version 'models/late' has on the cloud-versioned DVC "
+        "Git does not record the version of 'models/late' on the cloud-versioned DVC "
         "remote 'store'; run 'dvc push', commit, and register that"
     ) in " ".join(done.stderr.split())
 

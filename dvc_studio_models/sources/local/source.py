@@ -117,9 +117,10 @@ class LocalSource:
         described = {self._remotes_of(project).describe() for project in projects}
         if None in described:
             return None
+        versions = "versions" if len(found) > 1 else "version"
         return (
-            f"{' and '.join(sorted(filter(None, described)))} may have {names}, the "
-            "version by local tags: use '--source remote'"
+            f"{' and '.join(sorted(filter(None, described)))} may have {names} "
+            f"({versions} from local tags): use '--source remote'"
         )
 
     def expected_sizes(
