@@ -33,6 +33,8 @@ CHAPTERS = (
     "Studio's replies",
     "HTTP sessions",
     "Connections",
+    "Failures in words, and pauses",
+    "URLs",
     "Storage's responses",
     "Storage's responses, byte by byte",
     "Faults of a download",

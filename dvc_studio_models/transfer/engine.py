@@ -93,7 +93,7 @@ class _Transfer:
         self._verified = 0
         self._all_ready = threading.Event()
 
-    def start(self, files: Sequence[ModelFile], reserved: int) -> None:
+    def start(self, files: Sequence[ModelFile], reserved: int = 0) -> None:
         with disk_errors(self._store.folder):
             free = self._store.free_bytes()
         store, copied = self._store, self._store.second_copy

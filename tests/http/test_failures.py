@@ -10,6 +10,8 @@ from servers import Behaviour, FileServer, http_date
 
 from dvc_studio_models.http.failures import backoff_s, sanitize, status_text
 
+pytestmark = pytest.mark.reliability("Failures in words, and pauses")
+
 
 @pytest.mark.parametrize(
     ("status", "expected"),

@@ -8,6 +8,8 @@ import pytest
 
 from dvc_studio_models.http.urls import is_metadata_host, redact_url
 
+pytestmark = pytest.mark.reliability("URLs")
+
 # -- what may be shown
 
 
