@@ -281,6 +281,7 @@ def test_the_tags_of_a_repository_are_counted_as_gto_counts_them(
 @given(tags=histories())
 @example(tags=SOME_HISTORIES[1])
 @example(tags=SOME_HISTORIES[2])
+@pytest.mark.slow
 def test_any_history_is_counted_as_gto_counts_it(
     tags: list[tuple[str, int, int, str, str]],
 ) -> None:

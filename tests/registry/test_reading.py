@@ -283,6 +283,7 @@ MOVED_WHEN_PACKED: list[tuple[str | int, ...]] = [
 ]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=5,
     deadline=None,

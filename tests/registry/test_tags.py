@@ -340,6 +340,7 @@ def test_a_deleted_tag_counts_no_more_packed_or_not(history: Project) -> None:
     assert read(history).models == ()
 
 
+@pytest.mark.slow
 def test_ten_thousand_tags_take_as_many_calls_of_git_as_three(
     history: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
