@@ -128,8 +128,6 @@ def _read_only(kind: Any) -> Any:
     DVC writes to its databases even when it only reads. So it gets a copy of its
     database of hashes. Hashes that it adds are lost.
     """
-    from dvc.dirs import site_cache_dir
-
     temporary = tempfile.TemporaryDirectory()
     site_cache = Path(temporary.name, "site-cache")
 
@@ -137,8 +135,7 @@ def _read_only(kind: Any) -> Any:
         @cached_property
         def _has_databases(self) -> bool:
             """Whether DVC can find its databases without making files for that."""
-            configured = self.config["core"].get("site_cache_dir")
-            repos = Path(site_cache_dir(configured), "repo")
+            repos = Path(_site_cache(self.config), "repo")
             return Path(self.dvc_dir, "tmp", "btime").is_file() and repos.is_dir()
 
         @property
@@ -260,12 +257,19 @@ def _environ(name: str, value: str) -> Iterator[None]:
 
 
 def _site_cache_of(root: Path | str) -> str:
-    """Return the path of DVC's site cache."""
+    """Return the path of DVC's site cache for a project."""
     from dvc.config import Config
-    from dvc.dirs import site_cache_dir
 
     try:
-        configured = Config(os.fspath(Path(root, ".dvc")))["core"].get("site_cache_dir")
+        config: Any = Config(os.fspath(Path(root, ".dvc")))
     except OSError:  # the config cannot be read
-        configured = None
+        config = {"core": {}}
+    return _site_cache(config)
+
+
+def _site_cache(config: Any) -> str:
+    """Return the path of DVC's site cache, by the environment or the parsed config."""
+    from dvc.dirs import site_cache_dir  # without arguments in older DVCs
+
+    configured = config["core"].get("site_cache_dir")
     return str(os.environ.get(_SITE_CACHE) or configured or site_cache_dir())
