@@ -207,7 +207,7 @@ class DvcStore:
         stamps = {new: FileStamp.of(new.lstat()) for new in staged.values()}
         with disk_errors(folder.parent):
             fsync_files(
-                new
+                os.path.realpath(new) if new.is_symlink() else new
                 for new in linked.values()
                 if not self._objects.is_flushed(stamps[new])
             )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from fetching import noise
@@ -19,12 +22,10 @@ from dvc_studio_models.files.durable import (
     copy,
     copy_piece,
     copy_uncached,
+    flush_file_system,
     fsync_open,
     make_executable,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.reliability("Copies and flushes")
 
@@ -175,6 +176,94 @@ def test_a_file_system_that_cannot_flush_is_no_error(
 
     assert "INJECTED" in (tmp_path / "calls").read_text()
     assert done.returncode == 0
+
+
+FLUSH = (
+    "import sys; from dvc_studio_models.files.durable import fsync_files; "
+    "fsync_files(sys.argv[1:])"
+)
+
+
+def many_files(*folders: Path) -> list[Path]:
+    """Make twenty files in the folders in turn."""
+    files = [folders[n % len(folders)] / f"file-{n}" for n in range(20)]
+    for file in files:
+        file.write_bytes(b"content")
+    return files
+
+
+def flushes(
+    tmp_path: Path, files: list[Path], *inject: str, prefix: tuple[str, ...] = ()
+) -> tuple[Counter[str], subprocess.CompletedProcess[str]]:
+    """Flush files in a process, and count its calls that succeed."""
+    need_program("strace")
+    log = tmp_path / "calls"
+    trace = ["-e", "trace=fsync,syncfs", *(f"--inject={each}" for each in inject)]
+    strace = ["strace", "-f", "-qq", "-o", log, *trace]
+    done = subprocess.run(
+        [*strace, *prefix, sys.executable, "-c", FLUSH, *files],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    succeeded = re.compile(r"\b(fsync|syncfs)\b.* = 0$", re.MULTILINE)
+    return Counter(succeeded.findall(log.read_text())), done
+
+
+def test_many_files_are_flushed_with_one_call(tmp_path: Path) -> None:
+    calls, done = flushes(tmp_path, many_files(tmp_path))
+
+    assert (done.returncode, calls) == (0, {"syncfs": 1})
+
+
+def test_many_files_of_two_file_systems_are_flushed_with_two_calls(
+    tmp_path: Path,
+) -> None:
+    with tempfile.TemporaryDirectory(dir=other_file_system(tmp_path)) as far:
+        calls, done = flushes(tmp_path, many_files(tmp_path, Path(far)))
+
+    assert (done.returncode, calls) == (0, {"syncfs": 2})
+
+
+def test_a_few_files_are_flushed_one_by_one(tmp_path: Path) -> None:
+    """Their flush does not wait for everything that others write."""
+    calls, done = flushes(tmp_path, many_files(tmp_path)[:8])
+
+    assert (done.returncode, calls) == (0, {"fsync": 8})
+
+
+def test_a_system_that_hides_errors_flushes_file_by_file(tmp_path: Path) -> None:
+    """Before Linux 5.8 the call for a whole file system reports none."""
+    need_program("setarch")
+    files = many_files(tmp_path)
+    calls, done = flushes(tmp_path, files, prefix=("setarch", "--uname-2.6"))
+
+    assert (done.returncode, calls) == (0, {"fsync": 20})
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "EIO", "ENOSPC"])
+def test_a_file_system_that_cannot_be_flushed_is_flushed_file_by_file(
+    tmp_path: Path, error: str
+) -> None:
+    """An error may be one of somebody else's files."""
+    calls, done = flushes(tmp_path, many_files(tmp_path), f"syncfs:error={error}")
+
+    assert (done.returncode, calls) == (0, {"fsync": 20})
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EDQUOT"])
+def test_a_disk_that_refuses_a_file_of_many_is_an_error(
+    tmp_path: Path, error: str
+) -> None:
+    refused = (f"syncfs:error={error}", f"fsync:error={error}:when=3")
+    _, done = flushes(tmp_path, many_files(tmp_path), *refused)
+
+    assert f"OSError: [Errno {getattr(errno, error)}]" in done.stderr
+
+
+def test_a_file_system_that_may_hide_errors_is_not_flushed_as_a_whole() -> None:
+    with Path("/proc/self/status").open() as file:
+        assert not flush_file_system(file.fileno())
 
 
 def test_the_owner_may_run_a_file_and_what_else_its_mode_says_stays(
