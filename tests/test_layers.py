@@ -36,6 +36,7 @@ CALLED_BY_DVC = {"add_parser"}
 LIBRARIES = {
     "requests": {"http"},
     "urllib3": {"http"},
+    "pycurl": {"http"},
     "scmrepo": {"registry", "store"},  # store/project: what DVC raises
     "pygit2": {"registry"},
     "dulwich": {"registry"},

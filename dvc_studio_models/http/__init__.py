@@ -4,6 +4,8 @@
     signed_urls   the current signed URL of each file
     storage       one request to storage
     response      its response: the requested bytes, or a signal
+    batch         many requests for small bodies, driven by one thread
+    curl/         libcurl: routes, handles, what was received
     pool          connections to storage
     session       sessions of requests, and their connections
     urls          which URLs may be requested, and where redirects may lead

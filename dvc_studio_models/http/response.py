@@ -12,20 +12,32 @@ import re
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import requests
 
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.http.failures import describe_error, is_permanent, status_text
+from dvc_studio_models.http.failures import (
+    RETRY_STATUSES,
+    describe_error,
+    is_permanent,
+    status_text,
+)
 from dvc_studio_models.http.pool import as_requests_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from urllib3 import BaseHTTPResponse
 
+OK, PARTIAL = 200, 206
+ERROR_BYTES = 4096  # of an error's body, enough to find its code
+_BAD_REQUEST, _NOT_FOUND, _CHANGED, _NO_SUCH_RANGE = 400, 404, 412, 416
+_REFUSED = {401, 403}
+_EXPIRED = re.compile(
+    rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
+)
 CHUNK_BYTES = 1 << 18  # larger: fewer writes, but a killed process loses more
 CHUNK_S = 0.5  # on a slow link, bytes are written and shown at least this often
 _DIGITS = "([0-9]{1,19})"  # Python refuses to parse numbers of thousands of digits
@@ -59,6 +71,13 @@ class NotEncoded(RestartNeeded):
     """The body is not encoded as its headers say; without decoding it may be right."""
 
 
+class TooLarge(RestartNeeded):
+    """The body is larger than the requested range."""
+
+    def __init__(self) -> None:
+        super().__init__("storage sent more than requested")
+
+
 @dataclass(frozen=True)
 class RangeRequest:
     """A request for bytes of a file, with what is known of the file so far."""
@@ -86,20 +105,102 @@ class ContentRange:
     """Of the whole file, in bytes."""
 
 
+class Head(Protocol):
+    """The head of a response."""
+
+    @property
+    def status(self) -> int: ...  # noqa: D102
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the head of a response says of its body."""
+
+    whole: bool
+    """Whether the body is the whole file, whatever was requested."""
+
+    etag: str | None
+    """Only a strong one."""
+
+    content_range: ContentRange
+    content_md5: str | None
+    """Of the whole file."""
+
+    is_encoded: bool
+
+
+def read_head(response: Head, request: RangeRequest) -> Description:
+    """Check the head of a 200 or 206.
+
+    Raises:
+        RestartNeeded: It does not match the request, or what was received before.
+    """
+    whole = response.status == OK
+    content_range = (_whole if whole else _range)(response, request)
+    # In a response to a range, Content-MD5 may be that of the range.
+    content_md5 = response.headers.get(
+        "Content-MD5" if whole else "x-ms-blob-content-md5"
+    )
+    etag, is_encoded = _strong_etag(response), _is_encoded(response)
+    return Description(whole, etag, content_range, content_md5, is_encoded)
+
+
+def check_status(
+    response: Head,
+    request: RangeRequest,
+    generation: int,
+    read_body: Callable[[], bytes],
+) -> None:
+    """Check that a status is 200 or 206.
+
+    Args:
+        response: Its head.
+        request: What it is the response to.
+        generation: Of the signed URL.
+        read_body: Returns the beginning of an error's body.
+
+    Raises:
+        Retry: Another try may succeed.
+        LinkRejected: The signed URL has to be renewed.
+        RestartNeeded: The object is another one, or storage has no such range.
+        DownloadError: Another try would fail too.
+    """
+    status = response.status
+    if status in {OK, PARTIAL}:
+        return
+    if status in RETRY_STATUSES:
+        why = f"storage answered {status_text(status)}"
+        raise Retry(why, response.headers)
+    if status == _CHANGED:
+        why = "the object changed in storage"
+        raise RestartNeeded(why)
+    if status == _NO_SUCH_RANGE and request.stop is not None:
+        why = "storage has no such range"
+        raise RestartNeeded(why)
+    if status in _REFUSED or (status == _BAD_REQUEST and _EXPIRED.search(read_body())):
+        raise LinkRejected(status, generation)
+    if status == _NOT_FOUND:
+        why = "it is not in storage; was it pushed with 'dvc push'?"
+        raise DownloadError(request.path, why)
+    raise DownloadError(request.path, f"storage answered {status_text(status)}")
+
+
 class StorageResponse:
     """A response whose head was checked, and its body."""
 
     def __init__(
         self, response: BaseHTTPResponse, request: RangeRequest, url: str
     ) -> None:
-        self.whole = response.status == requests.codes.ok
-        self.etag = _strong_etag(response)
-        self.content_range = (_whole if self.whole else _range)(response, request)
-        # In a response to a range, Content-MD5 may be that of the range.
-        name = "Content-MD5" if self.whole else "x-ms-blob-content-md5"
-        self.content_md5 = response.headers.get(name)
+        head = read_head(response, request)
+        self.whole = head.whole
+        self.etag = head.etag
+        self.content_range = head.content_range
+        self.content_md5 = head.content_md5
         self._response = response
-        self._decode = request.decode and _is_encoded(response)
+        self._decode = request.decode and head.is_encoded
         self._request = request
         self._url = url
 
@@ -150,7 +251,7 @@ def _buffer() -> memoryview:
     return buffer
 
 
-def _whole(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
+def _whole(response: Head, request: RangeRequest) -> ContentRange:
     """Read the head of a 200: the whole file."""
     if request.stop is not None and (request.start or request.size is not None):
         why = "storage does not support ranges"
@@ -162,7 +263,7 @@ def _whole(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
     return ContentRange(0, size, size)
 
 
-def _range(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
+def _range(response: Head, request: RangeRequest) -> ContentRange:
     """Read the head of a 206: the range, or its beginning."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match or request.stop is None or (_is_encoded(response) and request.decode):
@@ -178,9 +279,7 @@ def _range(response: BaseHTTPResponse, request: RangeRequest) -> ContentRange:
     return ContentRange(start, last + 1, size)
 
 
-def _check_same(
-    response: BaseHTTPResponse, request: RangeRequest, size: int | None
-) -> None:
+def _check_same(response: Head, request: RangeRequest, size: int | None) -> None:
     """Reject a response for a different object than before."""
     etag = _strong_etag(response)
     if (request.size is not None and size not in {None, request.size}) or (
@@ -207,15 +306,15 @@ def translate_errors(path: str, url: str) -> Iterator[None]:
         raise Retry(why) from None
 
 
-def _strong_etag(response: BaseHTTPResponse) -> str | None:
+def _strong_etag(response: Head) -> str | None:
     etag = response.headers.get("ETag", "")
     return etag if _STRONG_ETAG.fullmatch(etag) else None
 
 
-def _content_length(response: BaseHTTPResponse) -> int | None:
+def _content_length(response: Head) -> int | None:
     value = response.headers.get("Content-Length", "")
     return int(value) if _NUMBER.fullmatch(value) else None
 
 
-def _is_encoded(response: BaseHTTPResponse) -> bool:
+def _is_encoded(response: Head) -> bool:
     return response.headers.get("Content-Encoding", "identity") != "identity"

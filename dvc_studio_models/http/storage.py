@@ -12,21 +12,17 @@ How to go on after a signal is decided by ``transfer``.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import requests
-
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.http.failures import RETRY_STATUSES, backoff_s, status_text
+from dvc_studio_models.http.batch import StorageBatch
+from dvc_studio_models.http.failures import backoff_s
 from dvc_studio_models.http.pool import ConnectionPools
 from dvc_studio_models.http.response import (
-    LinkRejected,
-    RangeRequest,
-    RestartNeeded,
-    Retry,
+    ERROR_BYTES,
     StorageResponse,
+    check_status,
     translate_errors,
 )
 from dvc_studio_models.http.urls import (
@@ -40,12 +36,8 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
+    from dvc_studio_models.http.response import RangeRequest
     from dvc_studio_models.http.signed_urls import SignedUrls
-
-_ERROR_BYTES = 4096  # of an error's body, enough to find its code
-_EXPIRED = re.compile(
-    rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
-)
 
 
 @dataclass(frozen=True)
@@ -78,6 +70,7 @@ class Storage:
         self, signed_urls: SignedUrls, *, connections: int, idle_s: float
     ) -> None:
         self.signed_urls = signed_urls
+        self._idle_s = idle_s
         self._pools = ConnectionPools(connections=connections, idle_s=idle_s)
 
     def ask(self, request: RangeRequest) -> StorageResponse:
@@ -100,11 +93,20 @@ class Storage:
         try:
             self.signed_urls.observe_date(response.headers.get("Date"))
             with translate_errors(request.path, url):
-                _check_status(response, request, generation)
+                check_status(
+                    response,
+                    request,
+                    generation,
+                    lambda: response.read(ERROR_BYTES, decode_content=True),
+                )
             return StorageResponse(response, request, url)
         except BaseException:
             response.close()
             raise
+
+    def batch(self) -> StorageBatch:
+        """Return requests for small bodies, for one thread, which closes them."""
+        return StorageBatch(self.signed_urls, idle_s=self._idle_s)
 
     def stop(self) -> None:
         """End all requests, also those of other threads."""
@@ -131,29 +133,3 @@ class Storage:
         except TooManyRedirects as error:
             why = str(error)
         raise DownloadError(path, why)
-
-
-def _check_status(
-    response: BaseHTTPResponse, request: RangeRequest, generation: int
-) -> None:
-    """Raise a signal or an error for every status but 200 and 206."""
-    status, codes = response.status, requests.codes
-    if status in {codes.ok, codes.partial_content}:
-        return
-    if status in RETRY_STATUSES:
-        why = f"storage answered {status_text(status)}"
-        raise Retry(why, response.headers)
-    if status == codes.precondition_failed:
-        why = "the object changed in storage"
-        raise RestartNeeded(why)
-    if status == codes.requested_range_not_satisfiable and request.stop is not None:
-        why = "storage has no such range"
-        raise RestartNeeded(why)
-    body = response.read(_ERROR_BYTES, decode_content=True)
-    expired = status == codes.bad_request and _EXPIRED.search(body)
-    if status in {codes.unauthorized, codes.forbidden} or expired:
-        raise LinkRejected(status, generation)
-    if status == codes.not_found:
-        why = "it is not in storage; was it pushed with 'dvc push'?"
-        raise DownloadError(request.path, why)
-    raise DownloadError(request.path, f"storage answered {status_text(status)}")

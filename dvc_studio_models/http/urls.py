@@ -76,25 +76,33 @@ def follow_redirects(
         RedirectRejected: A redirect leads where it may not.
         TooManyRedirects: There are more than ``MAX_REDIRECTS``.
     """
-    origin = origin_of(url)
     for _ in range(MAX_REDIRECTS + 1):
         response, location = send(url)
         if location is None:
             return response, url
         response.close()
-        try:
-            target = urljoin(url, location)
-            allowed = (
-                origin_of(target) == origin
-                if same_origin
-                else _may_lead(url, target) and find_url_problem(target) is None
-            )
-        except ValueError:
-            raise RedirectRejected(None) from None
-        if not allowed:
-            raise RedirectRejected(redact_url(target))
-        url = target
+        url = redirect_target(url, location, same_origin=same_origin)
     raise TooManyRedirects
+
+
+def redirect_target(url: str, location: str, *, same_origin: bool = False) -> str:
+    """Return where the ``Location`` of a response leads, if it may lead there.
+
+    Raises:
+        RedirectRejected: It may not; the rules are those of :func:`follow_redirects`.
+    """
+    try:
+        target = urljoin(url, location)
+        allowed = (
+            origin_of(target) == origin_of(url)
+            if same_origin
+            else _may_lead(url, target) and find_url_problem(target) is None
+        )
+    except ValueError:
+        raise RedirectRejected(None) from None
+    if not allowed:
+        raise RedirectRejected(redact_url(target))
+    return target
 
 
 def _may_lead(url: str, target: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fetching import noise
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from dvc_studio_models.http.batch import Body, StorageBatch
+
 pytestmark = pytest.mark.reliability("Storage's responses")
 
 CONTENT = noise(1000)
@@ -51,7 +53,10 @@ WHOLE = RangeRequest("model.bin", 0, None)
 
 
 @pytest.fixture
-def storage(file_server: FileServer) -> Iterator[Storage]:
+def storage(
+    kind: None,  # noqa: ARG001 - chosen before
+    file_server: FileServer,
+) -> Iterator[Storage]:
     """Storage with CONTENT on the file server, behind a signed URL."""
     file_server.objects["/bucket/model.bin"] = CONTENT
     file_server.behaviour = Behaviour(etag='"etag"')
@@ -60,9 +65,60 @@ def storage(file_server: FileServer) -> Iterator[Storage]:
     with_url.close()
 
 
-def connect(url: str) -> Storage:
+class Batched(Storage):
+    """Sends each request through a batch, which stays open."""
+
+    _batch: StorageBatch | None = None
+
+    def ask(self, request: RangeRequest) -> Any:
+        self._batch = batch = self._batch or self.batch()
+        batch.add(request)
+        while not (done := batch.wait(10)):
+            assert batch.active == 1
+        ((of, result),) = done
+        assert (of, batch.active) == (request, 0)
+        if isinstance(result, Exception):
+            raise result
+        return BatchedResponse(result)
+
+    def close(self) -> None:
+        super().close()
+        if self._batch:
+            self._batch.close()
+
+
+class BatchedResponse:
+    """Shows a body as a response whose body is still to be read."""
+
+    def __init__(self, body: Body) -> None:
+        self.whole, self.etag, self.content_md5 = (
+            body.whole,
+            body.etag,
+            body.content_md5,
+        )
+        self.content_range = body.content_range
+        self.chunks = lambda: iter([body.data])
+
+    def __enter__(self) -> BatchedResponse:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+_kinds: list[type[Storage]] = [Storage]
+one_by_one = pytest.mark.parametrize("kind", [Storage], indirect=True)
+
+
+@pytest.fixture(params=[Storage, Batched], autouse=True)
+def kind(request: pytest.FixtureRequest) -> None:
+    """Send requests one by one, or through a batch."""
+    _kinds[:] = [request.param]
+
+
+def connect(url: str, *, idle_s: float = 10) -> Storage:
     links = SignedUrls([ModelFile("model.bin", url)], dict)
-    return Storage(links, connections=2, idle_s=10)
+    return _kinds[0](links, connections=2, idle_s=idle_s)
 
 
 def read(storage: Storage, range_request: RangeRequest) -> bytes:
@@ -189,6 +245,7 @@ def test_password_and_signature_show_nowhere(
     assert not [secret for secret in PLANTED_SECRETS if secret in shown]
 
 
+@one_by_one
 def test_nothing_of_a_query_is_logged(
     storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -359,6 +416,7 @@ def test_less_than_asked_for_is_an_answer(
         assert answer.content_range == ContentRange(0, 30, 1000)
 
 
+@one_by_one
 def test_a_200_to_the_first_range_is_the_whole(
     storage: Storage, file_server: FileServer
 ) -> None:
@@ -370,6 +428,7 @@ def test_a_200_to_the_first_range_is_the_whole(
         assert b"".join(answer.chunks()) == CONTENT
 
 
+@one_by_one
 def test_an_answer_without_a_length_ends_with_its_body(
     storage: Storage, file_server: FileServer
 ) -> None:
@@ -500,6 +559,7 @@ def test_what_cannot_succeed_is_final(
 # Bodies
 
 
+@one_by_one
 def test_a_body_comes_in_chunks_worth_a_write(file_server: FileServer) -> None:
     content = noise(5 * CHUNK_BYTES)
     file_server.objects["/a"] = content
@@ -513,6 +573,7 @@ def test_a_body_comes_in_chunks_worth_a_write(file_server: FileServer) -> None:
     assert min(sizes[:-1]) >= CHUNK_BYTES
 
 
+@one_by_one
 @pytest.mark.clock
 def test_a_slow_body_is_handed_on_now_and_then(file_server: FileServer) -> None:
     file_server.objects["/a"] = noise(100_000)
@@ -526,6 +587,7 @@ def test_a_slow_body_is_handed_on_now_and_then(file_server: FileServer) -> None:
     assert 2 <= len(chunks) <= 5
 
 
+@one_by_one
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_what_came_before_a_cut_is_handed_on(
@@ -540,6 +602,7 @@ def test_what_came_before_a_cut_is_handed_on(
     assert b"".join(got) == CONTENT[:600]
 
 
+@one_by_one
 def test_an_encoding_is_undone_or_left_as_it_is_wanted(
     storage: Storage, file_server: FileServer
 ) -> None:
@@ -549,6 +612,7 @@ def test_an_encoding_is_undone_or_left_as_it_is_wanted(
     assert read(storage, replace(WHOLE, decode=False))[:2] == b"\x1f\x8b"
 
 
+@one_by_one
 def test_a_body_that_is_not_encoded_as_it_says_is_thrown_away(
     storage: Storage, file_server: FileServer
 ) -> None:
@@ -570,6 +634,7 @@ def test_a_connection_is_used_again_after_its_answer_was_read(
     assert {request.connection for request in file_server.requests} == {1}
 
 
+@one_by_one
 def test_a_connection_is_not_used_again_in_the_middle_of_an_answer(
     storage: Storage, file_server: FileServer
 ) -> None:
