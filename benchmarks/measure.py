@@ -12,15 +12,19 @@ import os
 import resource
 import statistics
 import subprocess
+import sys
+import sysconfig
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("dvc_studio_models", "_dvc_studio_models_startup")
 LIMIT_S = 900.0  # a command that takes longer is killed
 _LAST_LINES = 15
 _POLL_S = 0.002
@@ -89,7 +93,7 @@ class Runner:
         self.env = dict(env)
         self._log = log
 
-    def run(self, command: Sequence[str], cwd: Path) -> Usage:
+    def run(self, command: Sequence[str | Path], cwd: Path) -> Usage:
         """Run a command to its end and measure it.
 
         Raises:
@@ -111,7 +115,13 @@ class Runner:
         peak = used.ru_maxrss * _KIB
         return Usage(seconds, used.ru_utime + used.ru_stime, peak)
 
-    def interrupt(self, command: Sequence[str], cwd: Path, *, at_bytes: int) -> None:
+    def output(self) -> str:
+        """Return what the last command printed to stdout and stderr."""
+        return self._log.read_text("utf-8", "replace")
+
+    def interrupt(
+        self, command: Sequence[str | Path], cwd: Path, *, at_bytes: int
+    ) -> None:
         """Run a command, and kill it when it has written ``at_bytes`` bytes to files.
 
         Raises:
@@ -125,7 +135,7 @@ class Runner:
 
     @contextlib.contextmanager
     def _started(
-        self, command: Sequence[str], cwd: Path
+        self, command: Sequence[str | Path], cwd: Path
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Start a command; kill it at the end of the block if it still runs."""
         with self._log.open("wb") as log:
@@ -140,9 +150,20 @@ class Runner:
                 process.wait()
 
     def _failure(self, command: Sequence[str], code: int) -> str:
-        lines = self._log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
-        shown = " ".join(command[:6])
+        lines = self.output().splitlines()[-_LAST_LINES:]
+        shown = " ".join(map(str, command[:6]))
         return "\n".join([f"'{shown}' ended with {code}", *lines])
+
+
+def _installed() -> set[Path]:
+    return {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+
+
+def compile_packages() -> None:
+    """Compile all packages of this environment, so that no tool's first run does it."""
+    folders = (*_installed(), *(ROOT / name for name in PACKAGES))
+    command = [sys.executable, "-m", "compileall", "-qq", "-j", "0", *folders]
+    subprocess.run(command, check=False)  # some packages have files for other Pythons
 
 
 def floor_bytes() -> int:

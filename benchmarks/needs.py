@@ -16,6 +16,7 @@ _PACKAGES = {
     "curl": "curl",
     "git": "git",
     "md5sum": "coreutils",
+    "strace": "strace",
 }
 
 

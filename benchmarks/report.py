@@ -17,7 +17,7 @@ from benchmarks.measure import floor_bytes
 from benchmarks.needs import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from benchmarks.measure import Runs
 
@@ -27,6 +27,7 @@ NOTES = "## Notes"
 _MB = 1_000_000
 _PROBE_BYTES = 500 * _MB
 _COLUMNS = ("CPU, s", "peak, MB", "runs")
+_TEXT_COLUMNS = {"client", "command", "files"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,13 @@ def goals_table(goals: Iterable[Goal]) -> str:
         outcome = "reached" if goal.reached else "**not reached**"
         lines.append(f"| {goal.case} | {goal.wanted} | {goal.measured} | {outcome} |")
     return "\n".join(lines) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; the columns after those of text are aligned to the right."""
+    marks = ["---" if name in _TEXT_COLUMNS else "--:" for name in head]
+    lines = [" | ".join(cells) for cells in (head, marks, *rows)]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def machine(programs: Iterable[str]) -> dict[str, str]:
