@@ -2,7 +2,8 @@
 
 Creates two environments that differ in one file, ``dvc-studio-models.pth``. Both use
 the packages of the environment that runs this script. The runs alternate, so that a
-slow moment of the machine affects both.
+slow moment of the machine affects both. The difference is the median of the differences
+of pairs of runs.
 
     python benchmarks/hook.py [RUNS]
 """
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 PTH = "dvc-studio-models.pth"
 COMMANDS = {
     "python -c pass": (["-c", "pass"], 10),
-    "dvc --version": (["-m", "dvc", "--version"], 1),
+    "dvc --version": (["-m", "dvc", "--version"], 3),
 }
 """Title -> arguments of Python, and a factor for RUNS."""
 
@@ -50,12 +51,19 @@ def measure(python: Path, args: list[str]) -> float:
     return (time.perf_counter() - begin) * 1e3
 
 
-def compare(pythons: list[Path], args: list[str], runs: int) -> list[float]:
-    """Return the median time of each interpreter, in milliseconds."""
-    for python in pythons:
-        measure(python, args)
-    rounds = [[measure(python, args) for python in pythons] for _ in range(runs)]
-    return [statistics.median(times) for times in zip(*rounds, strict=True)]
+def compare(
+    without: Path, with_hook: Path, args: list[str], runs: int
+) -> tuple[float, float, float]:
+    """Return the median times and the median of the differences, in milliseconds."""
+    pairs = []
+    for number in range(runs + 1):
+        first, second = (without, with_hook) if number % 2 else (with_hook, without)
+        times = {python: measure(python, args) for python in (first, second)}
+        pairs.append((times[without], times[with_hook]))
+    del pairs[0]  # it warmed up
+    differences = [after - before for before, after in pairs]
+    medians = [statistics.median(times) for times in zip(*pairs, strict=True)]
+    return medians[0], medians[1], statistics.median(differences)
 
 
 def main(runs: int = 40) -> None:
@@ -69,8 +77,7 @@ def main(runs: int = 40) -> None:
             for hook in (False, True)
         ]
         for name, (args, times) in COMMANDS.items():
-            without, with_hook = compare(pythons, args, runs * times)
-            difference = with_hook - without
+            without, with_hook, difference = compare(*pythons, args, runs * times)
             cells = f"{without:.2f} | {with_hook:.2f} | {difference:+.2f}"
             print(f"| `{name}` | {runs * times} | {cells} |")
 
