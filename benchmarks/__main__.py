@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
-from benchmarks.cases import CASES, LARGEST_BYTES, MIB, Bench, most_memory
-from benchmarks.measure import CommandError, Runner
+from benchmarks.cases import CASES, LARGEST_BYTES, Bench
+from benchmarks.cases.bench import MIB, most_memory
+from benchmarks.measure import CommandError, Runner, compile_packages
 from benchmarks.needs import require
 from benchmarks.report import (
     disk,
@@ -53,10 +54,10 @@ _INTRODUCTION = """\
 
 `make bench` measures this. It creates all files, starts all servers and runs the tools
 in turn, every other round in reverse order. Each run starts with an empty folder and an
-empty DVC cache. Times are medians of {rounds} rounds, or of the number in the column
-"runs". The page cache is not emptied, so nginx serves from memory. CPU and memory are
-those of the tool, without the servers. `<` marks a peak below the benchmark's own
-memory, which cannot be measured.
+empty DVC cache. All Python packages are compiled before. Times are medians of {rounds}
+rounds, or of the number in the column "runs". The page cache is not emptied, so nginx
+serves from memory. CPU and memory are those of the tool, without the servers. `<` marks
+a peak below the benchmark's own memory, which cannot be measured.
 """
 
 
@@ -70,12 +71,13 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     require()
+    compile_packages()
     with contextlib.ExitStack() as stack:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="dvc-models-bench-"))
         )
         _check_room(folder, chosen, scale)
-        facts = machine(("nginx", "curl", "aria2c", "md5sum"))
+        facts = machine(("nginx", "curl", "aria2c", "md5sum", "strace"))
         facts["disk"] = disk(folder)
         if scale != 1:
             facts["sizes and counts"] = f"{scale:g} times the numbers below"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,13 @@ PULL = "dvc models pull"
 PULL_LINKED = "dvc models pull, cache.type hardlink"
 GET = "dvc artifacts get"
 CURL = "curl"
+CURL_MANY = "curl --parallel --parallel-max 16"
+CURL_WIDE = "curl --parallel --parallel-max 64"
+CHECKOUT = "dvc checkout"
+BARE = "bare prototype"
 ARIA2C = "aria2c"
 CONNECTIONS = 16
+WIDE_CONNECTIONS = 64
 GET_CONNECTIONS = 4 * (os.cpu_count() or 1)  # the default of dvc_objects' file systems
 MD5SUM = "md5sum"
 LIST = "files.list"
@@ -91,13 +97,17 @@ def artifacts_get(work: Work, folder: Path) -> list[str]:
     return [DVC, "artifacts", "get", REPO_URL, MODEL]
 
 
-def curl(work: Work, folder: Path) -> list[str]:
-    """Download several files in parallel, each over one connection."""
-    folder.mkdir()
-    lines = [f"url = {url}\noutput = {path}\n" for path, url in work.urls.items()]
-    (folder / LIST).write_text("".join(lines), "utf-8")
-    parallel = ["--parallel", "--parallel-max", str(CONNECTIONS)]
-    return [CURL, "-sS", "--fail", "--create-dirs", *parallel, "-K", LIST]
+def curl(name: str, connections: int) -> Tool:
+    """Return a tool that downloads several files in parallel with curl."""
+
+    def prepare(work: Work, folder: Path) -> list[str]:
+        folder.mkdir()
+        lines = [f"url = {url}\noutput = {path}\n" for path, url in work.urls.items()]
+        (folder / LIST).write_text("".join(lines), "utf-8")
+        parallel = ["--parallel", "--parallel-max", str(connections)]
+        return ["curl", "-sS", "--fail", "--create-dirs", *parallel, "-K", LIST]
+
+    return Tool(name, prepare)
 
 
 def aria2c(*options: str) -> Tool:
@@ -113,6 +123,25 @@ def aria2c(*options: str) -> Tool:
     return Tool(" ".join([ARIA2C, *options]), prepare)
 
 
+def checkout(work: Work, folder: Path) -> list[str]:
+    """Copy from the folder that nginx serves, which is a DVC cache."""
+    work.project.clone(folder)
+    local = folder / ".dvc" / "config.local"
+    local.write_text(f"[cache]\n    dir = {work.project.objects}\n", "utf-8")
+    return [DVC, "checkout"]
+
+
+def bare(name: str, *options: str) -> Tool:
+    """Return a tool that runs :mod:`benchmarks.bare` with ``options``."""
+
+    def prepare(work: Work, folder: Path) -> list[str]:
+        work.project.clone(folder)
+        command = [sys.executable, "-m", "benchmarks.bare", REPO_URL, MODEL]
+        return [*command, *options]
+
+    return Tool(name, prepare, verifies=True)
+
+
 def md5sum(work: Work, folder: Path) -> list[str]:
     """Hash the files that nginx serves. No verified download can be faster."""
     folder.mkdir()
@@ -126,7 +155,13 @@ TOOL_PULL = Tool(PULL, pull, verifies=True)
 TOOL_PULL_LINKED = Tool(PULL_LINKED, pull_linked, verifies=True)
 TOOL_PULL_AS_GET = Tool(f"{PULL} --jobs {GET_CONNECTIONS}", pull_as_get, verifies=True)
 TOOL_GET = Tool(GET, artifacts_get)
-TOOL_CURL = Tool(CURL, curl)
+TOOL_CHECKOUT = Tool(CHECKOUT, checkout, verifies=True)
+TOOL_CURL = curl(CURL, CONNECTIONS)
+TOOL_CURL_MANY = curl(CURL_MANY, CONNECTIONS)
+TOOL_CURL_WIDE = curl(CURL_WIDE, WIDE_CONNECTIONS)
+TOOL_BARE = bare(BARE)
+TOOL_BARE_LINKED = bare(f"{BARE}, hard links", "--links")
+TOOL_BARE_WIDE = bare(BARE, "--connections", str(WIDE_CONNECTIONS))
 TOOL_MD5SUM = Tool(MD5SUM, md5sum, verifies=True)
 
 
