@@ -69,7 +69,7 @@ class Clone:
 
     def has_remote(self, url: str) -> bool:
         """Whether a remote of this clone is that repo, by any of its URLs."""
-        urls = map(self.reader.remote_url, self._remotes)
+        urls = map(self._url_of, self._remotes)
         return any(is_same_repo(each, url) for each in urls if each)
 
     def qualify(self, ref: ModelRef, folder: Path) -> ModelRef:
@@ -91,9 +91,9 @@ class Clone:
         """
         name = remote
         if name is None:
-            name = preferred or self._upstream() or _choose(self._remotes)
+            name = preferred or self._upstream or _choose(self._remotes)
         if name in self._remotes:
-            url = self.reader.remote_url(name)
+            url = self._url_of(name)
             # Where a remote has no URL, Git uses its name.
             if not url or f"remote.{name}.url" not in self._config:
                 raise GitRemoteError.without_url(name)
@@ -104,15 +104,30 @@ class Clone:
 
     def other_remote(self, name: str | None) -> str | None:
         """Return the name of a remote, unless ``git fetch`` uses it by default."""
-        default = self._upstream() or "origin"
+        default = self._upstream or "origin"
         if len(self._remotes) == 1:
             default = self._remotes[0]
         return name if name in self._remotes and name != default else None
 
     @cached_property
+    def _settings(self) -> list[tuple[str, str]]:
+        return self.reader.config()
+
+    @cached_property
     def _config(self) -> Mapping[str, str]:
         """Each setting's last value."""
-        return dict(self.reader.config())
+        return dict(self._settings)
+
+    def _url_of(self, name: str) -> str | None:
+        """Return the URL of a remote; Git is asked only if it may not be the setting's.
+
+        That is if there are several URLs, or if settings of ``url.*`` rewrite them.
+        """
+        urls = [value for key, value in self._settings if key == f"remote.{name}.url"]
+        is_rewritten = any(key.startswith("url.") for key in self._config)
+        if len(urls) != 1 or not urls[0] or is_rewritten:
+            return self.reader.remote_url(name)
+        return urls[0].partition("\n")[0] or None
 
     @cached_property
     def _remotes(self) -> list[str]:
@@ -124,8 +139,16 @@ class Clone:
         )
         return sorted(dict.fromkeys(names))
 
+    @cached_property
     def _upstream(self) -> str | None:
-        """Return the remote of the current branch: a name or a URL."""
+        """The remote of the current branch: a name or a URL."""
+        branches = [
+            value
+            for key, value in self._config.items()
+            if key.startswith("branch.") and key.endswith(".remote")
+        ]
+        if set(branches) <= {".", *self._remotes} and len(self._remotes) < 2:  # noqa: PLR2004
+            return next(iter(self._remotes), None)  # whatever the current branch is
         branch = self.reader.current_branch()
         remote = self._config.get(f"branch.{branch}.remote") if branch else None
         return None if remote == "." else remote

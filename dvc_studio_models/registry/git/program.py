@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _READS_OBJECTS = {"cat-file", "ls-files"}
 """Commands that may need missing objects: ``ls-files`` reads ``.gitignore`` files."""
 
+_USAGE = 129
+"""The exit code of Git for an unknown option."""
+
 _FETCH_PROTOCOLS = "file:git:http:https:ssh"
 _NAMES_A_PROGRAM = re.compile(
     r"core\.(?:alternaterefscommand|askpass|gitproxy|sshcommand)"
@@ -182,7 +185,16 @@ class ProgramReader:
 
     def config(self) -> list[tuple[str, str]]:
         """List the settings."""
-        return _parse_config(self._git_output("config", "-z", "--list"))
+        output = self._git_output(
+            *("config", "--show-scope", "-z", "--list"), codes={0, _USAGE}
+        )
+        if not output:  # Git before 2.26 knows no scopes
+            return _parse_config(self._git_output("config", "-z", "--list"))
+        words = os.fsdecode(output).split("\0")
+        scoped = list(zip(words[::2], words[1::2], strict=False))
+        own = {"local", "worktree"}
+        self._own_config = [_setting(entry) for scope, entry in scoped if scope in own]
+        return [_setting(entry) for _, entry in scoped]
 
     def remote_url(self, name: str) -> str | None:
         """Return a remote's URL."""
@@ -296,8 +308,12 @@ def _split(content: bytes) -> Iterator[GitObject | None]:
 
 
 def _parse_config(listed: bytes) -> list[tuple[str, str]]:
-    entries = (entry.partition("\n") for entry in os.fsdecode(listed).split("\0"))
-    return [(key, value) for key, _, value in entries if key]
+    return [_setting(entry) for entry in os.fsdecode(listed).split("\0") if entry]
+
+
+def _setting(entry: str) -> tuple[str, str]:
+    key, _, value = entry.partition("\n")
+    return key, value
 
 
 def _no_repo(folder: Path, err: bytes) -> NotGitRepoError | UnreadableRepoError:
