@@ -8,6 +8,7 @@ refuses with ``core.protectNTFS`` and ``core.protectHFS`` (``verify_path`` in it
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import unicodedata
@@ -22,7 +23,8 @@ MAX_PATH_BYTES = 4095
 HIDDEN = ".dvc-models"
 """Name of the folder for temporary files that is made in the user's folders."""
 
-_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, lone surrogate, line, paragraph
+# Control characters, ends of lines and paragraphs, lone surrogates: Cc, Zl, Zp, Cs
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _OWN_FOLDERS = {".git", ".dvc", HIDDEN}
 _CONFIG_FILES = {
     # Git and what reads the same way
@@ -62,6 +64,7 @@ _WINDOWS_DEVICE = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=1 << 15)  # a pull checks each path several times
 def path_problem(path: str, *, windows: bool = sys.platform == "win32") -> str | None:
     """Return why ``path`` must not be written, or None.
 
@@ -71,19 +74,20 @@ def path_problem(path: str, *, windows: bool = sys.platform == "win32") -> str |
     """
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         return f"it is longer than {MAX_PATH_BYTES} bytes"
-    if any(unicodedata.category(char) in _UNPRINTABLE for char in path):
+    if _UNPRINTABLE.search(path):
         return "it contains control characters or invalid Unicode"
     if path.startswith("/") or _DRIVE.match(path):
         return "it is absolute"
     if "\\" in path:
         return "it contains a backslash"
     for name in path.split("/"):
-        if problem := _name_problem(name, windows=windows):
+        if problem := _name_problem(name, windows):
             return problem
     return None
 
 
-def _name_problem(name: str, *, windows: bool) -> str | None:
+@functools.lru_cache(maxsize=1 << 10)  # many files share few folders
+def _name_problem(name: str, windows: bool) -> str | None:  # noqa: FBT001 - cached
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"a name in it is longer than {MAX_NAME_BYTES} bytes"
     plain = _canonical(name)

@@ -125,7 +125,8 @@ def find_url_problem(url: object) -> str | None:
     if not isinstance(url, str):
         return "its URL is not a string"
     # Programs differ in what a backslash means, and so in which host they see.
-    if not url.isascii() or not url.isprintable() or {" ", "\\"} & set(url):
+    is_plain = url.isascii() and url.isprintable()
+    if not is_plain or " " in url or "\\" in url:
         return "its URL contains characters that URLs cannot have"
     scheme, colon, rest = url.partition("://")
     return _find_origin_problem(scheme + colon + _PATH.split(rest, maxsplit=1)[0])

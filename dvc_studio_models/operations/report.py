@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import Digest, FileResult, ModelResult, PullResult
@@ -51,8 +50,9 @@ def build_result(
 def _model_result(
     model: ResolvedModel, plan: Plan, downloads: Downloads, sizes: Sizes | None
 ) -> ModelResult:
+    verifier = "git" if model.record else "lock" if model.locked else None
     by_path = {
-        step.file.path: _file_result(step, downloaded, sizes)
+        step.file.path: _file_result(step, downloaded, sizes, verifier)
         for step, downloaded in with_downloads(plan, downloads)
     }
     removed = "removed" if sizes is None else REMOVE
@@ -61,15 +61,26 @@ def _model_result(
         model.version.registered if model.version else None,
         model.version.commit if model.version else None,
         (
-            *(_with_verifier(by_path[path], model) for path in model.paths),
+            *(by_path[path] for path in model.paths),
             *(FileResult(path, None, None, removed, None) for path in plan.leftovers),
         ),
     )
 
 
 def _file_result(
-    step: Step, downloaded: DownloadedFile | None, sizes: Sizes | None
+    step: Step,
+    downloaded: DownloadedFile | None,
+    sizes: Sizes | None,
+    verifier: str | None,
 ) -> FileResult:
+    """Return the result of one file.
+
+    Args:
+        step: The step for it.
+        downloaded: Its download, if any.
+        sizes: See :func:`build_result`.
+        verifier: Git or the lock file, if it verified the model.
+    """
     size = step.size
     if sizes is not None and size is None:
         size = sizes.get(step.file.content)
@@ -79,22 +90,17 @@ def _file_result(
         downloaded.size if downloaded else size,
         digest.value if digest else None,
         step.action if sizes is not None else _DONE[step.action],
-        downloaded.verified_by if downloaded else _verified_by(step.file),
+        verifier or _verified_by(step.file, downloaded),
     )
 
 
-def _verified_by(file: ModelFile) -> str | None:
-    """Return how a file is verified without a download."""
+def _verified_by(file: ModelFile, downloaded: DownloadedFile | None) -> str | None:
+    """Return how a file is verified without Git and the lock file."""
+    if downloaded:
+        return downloaded.verified_by
     if file.digest is None:
         return None
     return "url" if Digest.from_url(file.url) else "size"
-
-
-def _with_verifier(result: FileResult, model: ResolvedModel) -> FileResult:
-    """Note that Git or the lock file verified it; this takes precedence."""
-    if model.record:
-        return replace(result, verified_by="git")
-    return replace(result, verified_by="lock") if model.locked else result
 
 
 def with_downloads(

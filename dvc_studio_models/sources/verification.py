@@ -277,8 +277,9 @@ def _fill_in(
     def filled(file: ModelFile) -> ModelFile:
         recorded = known.get(file.path)
         if recorded is None:
-            is_executable = file.is_executable or file.path in executable
-            return replace(file, is_executable=is_executable)
+            if file.is_executable or file.path not in executable:
+                return file
+            return replace(file, is_executable=True)
         return replace(
             file,
             digest=file.digest or recorded.digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -52,4 +53,8 @@ def tree_digest(files: Mapping[str, Digest]) -> Digest:
     """
     algorithms: Iterable[str] = {digest.algorithm for digest in files.values()}
     algorithm = MD5_DOS2UNIX if MD5_DOS2UNIX in algorithms else MD5
-    return Digest(algorithm, build_tree(files).hash_info.value)
+    # ``dvc_data.hashfile.tree.Tree.as_bytes``, without the import of it
+    entries = [{MD5: files[path].value, "relpath": path} for path in sorted(files)]
+    text = json.dumps(entries, sort_keys=True)
+    value = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    return Digest(algorithm, f"{value}.dir")
