@@ -88,7 +88,7 @@ class LocalProject:
         """List the files in a folder, from the cache; None if it lacks the list."""
         if not (self._repo and self._repo.cache.local):
             return None
-        objects = Objects(self._repo)
+        objects = Objects(lambda: self._repo)
         if objects.size_of(digest) is None:
             return None
         return parse_tree(Path(objects.path_of(digest)).read_bytes(), digest)
@@ -122,5 +122,5 @@ class LocalProject:
         from dvc_data.hashfile.db import HashFileDB
         from dvc_objects.fs import MemoryFileSystem
 
-        odb = self._repo and Objects(self._repo).odb(algorithm)
+        odb = self._repo and Objects(lambda: self._repo).odb(algorithm)
         return odb or HashFileDB(MemoryFileSystem(), "/none", hash_name=algorithm)

@@ -17,7 +17,6 @@ from dvc_studio_models.model import (
     PullOptions,
     StatusResult,
 )
-from dvc_studio_models.operations.inventory import Inventory
 from dvc_studio_models.operations.lock import lock_path
 from dvc_studio_models.operations.prepare import (
     open_context,
@@ -27,7 +26,6 @@ from dvc_studio_models.operations.prepare import (
 from dvc_studio_models.operations.pull import prepare_pull
 from dvc_studio_models.operations.report import build_result
 from dvc_studio_models.registry.lockfile import read_pins
-from dvc_studio_models.sources.local.source import LocalSource
 from dvc_studio_models.sources.resolve import differences_of
 from dvc_studio_models.sources.verification import verify_with_git
 
@@ -85,6 +83,8 @@ def _pulled_or_registered(
 
     If nothing is pinned and nothing was pulled, all registered models.
     """
+    from dvc_studio_models.operations.inventory import Inventory
+
     inventory = Inventory(context.folder, context.clone)
     with contextlib.closing(inventory):
         receipts = inventory.receipts()
@@ -113,6 +113,8 @@ def _compare(
     found: dict[str, ModelStatus] = {}
     repo = None
     if pins:
+        from dvc_studio_models.sources.local.source import LocalSource
+
         local = LocalSource(context, CACHE, PullOptions())
         stack.callback(local.close)
         models = local.resolve([pin.pinned for pin in pins.values()], pins)

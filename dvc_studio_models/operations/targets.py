@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.light import KnownFile
 
     Stamps = Mapping[str, FileStamp | None]
 
@@ -75,12 +76,20 @@ def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
         placed = {path: d for r in project.earlier for path, d in r.files.items()}
         gone = dropped.get(model.ref.name, {})
         left = find_leftovers(gone, stamps, root, project.store)
+        there = {
+            file.path: f"{root}/{file.path}"
+            for file in model.files
+            if stamps[file.path]
+        }
+        known = project.store.look_up(there.values())
         return make_plan(
             model.files,
             targets={
-                file.path: inspect_target(file, root, project.store, placed)
+                file.path: inspect_target(
+                    file, root, project.store, placed, known.get(there[file.path])
+                )
                 for file in model.files
-                if stamps[file.path]
+                if file.path in there
             },
             cached_size=project.store.size_of,
             leftovers=[path for path in left if path not in tracked],
@@ -118,7 +127,11 @@ def dropped_by(
 
 
 def inspect_target(
-    file: ModelFile, root: Path, store: Store, placed: Mapping[str, Digest]
+    file: ModelFile,
+    root: Path,
+    store: Store,
+    placed: Mapping[str, Digest],
+    known: KnownFile | None,
 ) -> TargetState:
     """Hash the file at a target, and check whether its content is stored elsewhere.
 
@@ -127,7 +140,14 @@ def inspect_target(
         root: Of the workspace.
         store: Of the file's DVC project.
         placed: Path to digest, of what earlier pulls placed.
+        known: What the store knows of it without reading it.
     """
+    if (
+        known
+        and file.digest
+        and known[:2] == (file.digest.algorithm, file.digest.value)
+    ):
+        return TargetState(file.digest, recoverable=True, size=known.size)
     target = root / file.path
     algorithm = file.digest.algorithm if file.digest else MD5
     try:

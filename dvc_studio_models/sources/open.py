@@ -18,7 +18,6 @@ from dvc_studio_models.errors import (
     UsageError,
 )
 from dvc_studio_models.model import CACHE, SOURCES, STUDIO
-from dvc_studio_models.sources.local.source import LocalSource
 from dvc_studio_models.sources.studio import StudioSource
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ def open_source(context: PullContext, options: PullOptions) -> Source:
     if not options.cache:
         msg = f"'--source {kind}' needs the DVC cache: leave out '--no-cache'"
         raise UsageError(msg)
+    from dvc_studio_models.sources.local.source import LocalSource
+
     return LocalSource(context, kind, options)
 
 
@@ -92,6 +93,8 @@ def _find_alternative(
 ) -> str | None:
     if not options.cache:
         return None
+    from dvc_studio_models.sources.local.source import LocalSource
+
     try:
         with contextlib.closing(LocalSource(context, CACHE, options)) as source:
             return source.suggest(refs, pins, imports_only=imports_only)

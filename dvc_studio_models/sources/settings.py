@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dvc_studio_models.errors import StudioConfigError, TokenMissingError, config_errors
 from dvc_studio_models.registry.urls import is_valid_token
+from dvc_studio_models.store.light import find_dvc_dir, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 DEFAULT_URL = "https://studio.datachain.ai"
 """Hosted Studio, the default of DVC >= 3.59 (``dvc.utils.studio``)."""
@@ -99,17 +100,10 @@ def load_settings(
 
 
 def _read_dvc_config(folder: Path) -> Mapping[str, Any]:
-    from dvc.config import Config
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        dvc_dir = Repo.find_dvc_dir(os.path.realpath(folder))
-    except NotDvcRepoError:
-        dvc_dir = None
+    dvc_dir = find_dvc_dir(Path(os.path.realpath(folder)))
     try:
         with config_errors():
-            config: Mapping[str, Any] = Config(dvc_dir=dvc_dir)
+            config: Mapping[str, Any] = read_config(dvc_dir)
     except OSError as error:
         msg = f"DVC cannot read its config '{error.filename}': {error.strerror}"
         raise StudioConfigError(msg) from None

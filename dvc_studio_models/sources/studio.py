@@ -11,9 +11,6 @@ from dvc_studio_models.sources.resolve import (
     infer_repo_url,
     make_renewal,
 )
-from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.transfer.engine import fetch
-from dvc_studio_models.transfer.sizes import ask_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -73,6 +70,8 @@ class StudioSource:
         unknown = [file for file in files if file.size is None]
         if not unknown or not options.ask_sizes:
             return {}
+        from dvc_studio_models.transfer.sizes import ask_sizes
+
         sizes = ask_sizes(unknown, renew=self._renew(), jobs=options.jobs)
         return {f.content: sizes[f.path] for f in unknown if f.path in sizes}
 
@@ -86,6 +85,9 @@ class StudioSource:
         reserved: int = 0,
     ) -> Generator[list[DownloadedFile]]:
         """Download to parts, see ``transfer``."""
+        from dvc_studio_models.store.parts import PartStore
+        from dvc_studio_models.transfer.engine import fetch
+
         parts = PartStore(store.parts, second_copy=store.needs_second_copy)
         return fetch(
             files,

@@ -8,6 +8,7 @@ that downloads are kept until they are in the cache or the workspace.
 __all__ = [
     "base",
     "dvc",
+    "light",
     "objects",
     "part",
     "parts",

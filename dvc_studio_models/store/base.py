@@ -29,8 +29,10 @@ from dvc_studio_models.model import Digest
 from dvc_studio_models.store.parts import PartStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from dvc_studio_models.store.light import KnownFile
 
 PARTS = "parts"
 
@@ -66,6 +68,14 @@ class Store(Protocol):
             FileNotFoundError: It does not exist, or is a broken link, a folder or a
                 device.
             LocalDiskError: It cannot be read.
+        """
+
+    def look_up(self, paths: Iterable[str]) -> dict[str, KnownFile]:
+        """Return the files whose hash is known without reading them, by path.
+
+        Args:
+            paths: Of files of the workspace. One that is not in the result may be
+                changed, missing or new.
         """
 
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
@@ -163,6 +173,10 @@ class PlainStore:
 
         with reading_file(path):
             return Digest(algorithm, file_md5(os.fspath(path), name=algorithm))
+
+    def look_up(self, paths: Iterable[str]) -> dict[str, KnownFile]:  # noqa: ARG002
+        """Return nothing: there is no state database."""
+        return {}
 
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Do nothing: there is no cache."""

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import DvcRemoteError, disk_errors
+from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import fsync_files
 from dvc_studio_models.files.folders import FileStamp, nearest_existing, stat_target
 from dvc_studio_models.files.scratch import (
@@ -22,6 +22,7 @@ from dvc_studio_models.files.scratch import (
 )
 from dvc_studio_models.model import Digest
 from dvc_studio_models.store.base import PARTS, PlainStore, stage_parts, sweep_parts
+from dvc_studio_models.store.light import KnownFile, look_up, state_key
 from dvc_studio_models.store.locking import hold_lock
 from dvc_studio_models.store.objects import (
     Objects,
@@ -32,15 +33,15 @@ from dvc_studio_models.store.objects import (
 )
 from dvc_studio_models.store.project import (
     RECEIPTS,
+    LazyProject,
     check_writable,
-    open_project,
     own_folder,
     project_around,
 )
 from dvc_studio_models.store.trees import build_tree, parse_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.remote import DvcRemote
@@ -96,8 +97,8 @@ class DvcStore:
         # DVC's databases, and the paths in them, are found by the real path.
         real = os.path.realpath(root)
         wait = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        self._repo: Any = open_project(real, config=config, read_only=read_only, **wait)
-        self._objects = Objects(self._repo)
+        self._project = LazyProject(real, config=config, read_only=read_only, **wait)
+        self._objects = Objects(lambda: self._project.repo)
         self._use_cache = use_cache
         self._waits = wait_for_lock
         self._own = own_folder(Path(real))
@@ -106,7 +107,7 @@ class DvcStore:
     @property
     def repo(self) -> Any:
         """DVC's own object of the project."""
-        return self._repo
+        return self._project.repo
 
     @property
     def parts(self) -> Path:
@@ -116,7 +117,7 @@ class DvcStore:
         """
         if not self._use_cache:
             return self._own / PARTS
-        cache = self._repo.cache.local
+        cache = self.repo.cache.local
         folder = Path(self._objects.folder) / PARTS
         with self._objects.writing():
             cache.makedirs(os.fspath(folder))
@@ -135,7 +136,7 @@ class DvcStore:
 
         False if they are on different file systems: then a part cannot be moved either.
         """
-        links = link_types(self._repo.cache.local)
+        links = link_types(self.repo.cache.local)
         if not self._use_cache or set(links) - {"reflink"}:
             return False
         make_hidden_folder(self._own)
@@ -147,7 +148,7 @@ class DvcStore:
     def sweep(self) -> None:
         """Remove them from the cache folder and from ``.dvc/tmp``."""
         sweep(self._own)
-        for folder in (Path(self._objects.folder), self._own):
+        for folder in (Path(self._project.cache_folder), self._own):
             sweep_parts(folder / PARTS, self)
 
     def size_of(self, digest: Digest) -> int | None:
@@ -165,7 +166,11 @@ class DvcStore:
             FileNotFoundError: There is no such file.
             LocalDiskError: It cannot be read.
         """
-        return Digest(algorithm, self._objects.hash_of(_key(path), algorithm))
+        return Digest(algorithm, self._objects.hash_of(state_key(path), algorithm))
+
+    def look_up(self, paths: Iterable[str]) -> dict[str, KnownFile]:
+        """Return the files whose hash DVC's state knows, in one query."""
+        return look_up(self._project.database, paths)
 
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
         """Link parts into the cache as objects.
@@ -229,7 +234,8 @@ class DvcStore:
         for path, digest in placed.items():
             with contextlib.suppress(FileNotFoundError):
                 if stat_target(path) in self._staged:
-                    known.append((_key(path), digest, localfs.info(_key(path))))
+                    key = state_key(path)
+                    known.append((key, digest, localfs.info(key)))
                 else:
                     self.digest_of(path, digest.algorithm)
         self._objects.save_hashes(known)
@@ -262,68 +268,9 @@ class DvcStore:
         report: Callable[[int], None],
         jobs: int,
     ) -> None:
-        """Download contents from a remote into the cache.
-
-        Args:
-            remote: A remote of this project.
-            files: Path, for messages, to digest.
-            report: Called with the number of bytes so far, from this thread.
-            jobs: The maximum number of connections.
-
-        Raises:
-            DvcRemoteError: The remote does not deliver some of them.
-            LocalDiskError: The disk is full, or cannot be written.
-        """
-        with self._objects.writing(needed=True):
-            for folder in {self._objects.odb(d.algorithm).path for d in files.values()}:
-                check_writable(nearest_existing(Path(folder)))
-            damaged = {
-                path
-                for path, digest in files.items()
-                if self._objects.is_damaged(digest)
-            }
-        groups = by_algorithm(
-            (digest, path) for path, digest in files.items() if path not in damaged
-        )
-        groups += by_algorithm((files[path], path) for path in damaged)
-        before = 0
-        for group in groups:
-            wanted = {path: digest for digest, path in group}
-
-            def report_all(count: int, before: int = before) -> None:
-                report(before + count)
-
-            if damaged.isdisjoint(wanted):
-                odb = self._objects.odb(group[0][0].algorithm)
-                remote.fetch(wanted, odb, report=report_all, jobs=jobs)
-            else:
-                self._replace(remote, wanted, report=report_all, jobs=jobs)
-            lacking = [path for path in wanted if self.size_of(wanted[path]) is None]
-            if lacking:
-                reason = "its hash is different there"
-                raise DvcRemoteError(remote.name, [(path, reason) for path in lacking])
-            before += sum(self.size_of(digest) or 0 for digest in wanted.values())
-
-    def _replace(
-        self,
-        remote: DvcRemote,
-        files: Mapping[str, Digest],
-        *,
-        report: Callable[[int], None],
-        jobs: int,
-    ) -> None:
-        """Replace damaged objects of one algorithm after their content has arrived.
-
-        DVC itself would remove them before. See :meth:`fetch` for the arguments.
-        """
-        digests = set(files.values())
-        with temporary_folder(self._own) as folder:
-            odb = self._objects.temporary_odb(folder, next(iter(digests)).algorithm)
-            remote.fetch(files, odb, report=report, jobs=jobs)
-            fetched = [
-                (digest, Path(odb.oid_to_path(digest.value))) for digest in digests
-            ]
-            self.add([(digest, path) for digest, path in fetched if path.exists()])
+        """Download contents into the cache, see :meth:`DvcRemote.fetch_into`."""
+        scratch = self._own
+        remote.fetch_into(self._objects, files, scratch, report=report, jobs=jobs)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:
@@ -335,16 +282,11 @@ class DvcStore:
             LockUnsupportedError: The file system has no locks.
         """
         with (
-            hold_lock(self._repo, waits=self._waits),
+            hold_lock(self.repo, waits=self._waits),
             temporary_folder(self._own) as folder,
         ):
             yield folder
 
     def close(self) -> None:
         """Close DVC's databases."""
-        self._repo.close()
-
-
-def _key(path: Path) -> str:
-    """Return the path by which DVC's state knows a file."""
-    return f"{os.path.realpath(path.parent)}{os.sep}{path.name}"
+        self._project.close()

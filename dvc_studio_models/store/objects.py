@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import itertools
 import os
 from collections import defaultdict
@@ -32,7 +33,7 @@ from dvc_studio_models.store.base import reading_file
 from dvc_studio_models.store.project import REFUSALS, refused_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import Digest
 
@@ -46,15 +47,19 @@ T = TypeVar("T")
 class Objects:
     """The objects of one DVC project, in its cache and in the cache of DVC 2."""
 
-    def __init__(self, repo: Any) -> None:
+    def __init__(self, open_repo: Callable[[], Any]) -> None:
         """Use the cache of a project.
 
         Args:
-            repo: DVC's own object of the project, which the caller closes.
+            open_repo: Returns DVC's own object of the project, which the caller closes.
         """
-        self._repo = repo
+        self._open_repo = open_repo
         self._whole: dict[str, FileStamp] = {}
         self._flushed: set[int] = set()
+
+    @functools.cached_property
+    def _repo(self) -> Any:
+        return self._open_repo()
 
     @property
     def folder(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import getpass
 import os
 import shutil
@@ -22,6 +23,13 @@ from dvc_studio_models.errors import (
     SiteCacheError,
     StudioConfigError,
     config_errors,
+    disk_errors,
+)
+from dvc_studio_models.store.light import (
+    DATABASE,
+    find_project,
+    find_site_cache,
+    read_config,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +39,6 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors of a file system that must not be written, even if it has space."""
 
 _SITE_CACHE = "DVC_SITE_CACHE_DIR"
-_HASHES = Path("hashes", "local")
 
 TAG_CACHE = "registry.json"
 RECEIPTS = "receipts"
@@ -122,6 +129,57 @@ def open_project(
             raise refused(refused_path(error, root), reason) from None
 
 
+class LazyProject:
+    """A DVC project, which DVC opens when more than its hashes is needed.
+
+    It is opened at once if DVC has never opened it before, or if nothing may change on
+    disk: then DVC makes a copy of its database.
+    """
+
+    def __init__(
+        self, root: str, *, config: Any, read_only: bool, **options: Any
+    ) -> None:
+        """Find the project, see :func:`open_project` for the arguments.
+
+        Raises:
+            StudioConfigError: DVC cannot read the project's config.
+            SiteCacheError, LocalDiskError: See :func:`open_project`.
+        """
+        self._open = functools.partial(
+            open_project, root, config=config, read_only=read_only, **options
+        )
+        self._found = None
+        if not read_only:
+            with config_errors(), ensure_user_name(), disk_errors(root, action="read"):
+                self._found = find_project(root, config)
+        if self._found is None:
+            _ = self.repo
+
+    @cached_property
+    def repo(self) -> Any:
+        """DVC's own object of the project."""
+        return self._open()
+
+    @property
+    def cache_folder(self) -> str:
+        """The folder of the cache."""
+        if self._found:
+            return self._found.cache_folder
+        return str(self.repo.cache.local_cache_dir)
+
+    @property
+    def database(self) -> Path:
+        """DVC's database of hashes, which may not exist."""
+        if self._found:
+            return self._found.database
+        return Path(self.repo.site_cache_dir, DATABASE)
+
+    def close(self) -> None:
+        """Close DVC's databases."""
+        if "repo" in vars(self):
+            self.repo.close()
+
+
 def _read_only(kind: Any) -> Any:
     """Make a class of DVC projects that write only to a temporary folder.
 
@@ -135,7 +193,7 @@ def _read_only(kind: Any) -> Any:
         @cached_property
         def _has_databases(self) -> bool:
             """Whether DVC can find its databases without making files for that."""
-            repos = Path(_site_cache(self.config), "repo")
+            repos = Path(find_site_cache(self.config), "repo")
             return Path(self.dvc_dir, "tmp", "btime").is_file() and repos.is_dir()
 
         @property
@@ -160,12 +218,12 @@ def _copy_hashes(source: Path, target: Path) -> None:
     """Copy DVC's database of hashes, unless it changes during the copy."""
     import sqlite3
 
-    folder = target / _HASHES
+    folder = target / DATABASE.parent
     folder.mkdir(parents=True)
     try:
-        for file in (source / _HASHES).glob("cache.db*"):
+        for file in (source / DATABASE.parent).glob(f"{DATABASE.name}*"):
             shutil.copyfile(file, folder / file.name)
-        with contextlib.closing(sqlite3.connect(folder / "cache.db")) as copy:
+        with contextlib.closing(sqlite3.connect(folder / DATABASE.name)) as copy:
             is_whole = copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
     except (OSError, sqlite3.Error):
         is_whole = False
@@ -258,18 +316,8 @@ def _environ(name: str, value: str) -> Iterator[None]:
 
 def _site_cache_of(root: Path | str) -> str:
     """Return the path of DVC's site cache for a project."""
-    from dvc.config import Config
-
     try:
-        config: Any = Config(os.fspath(Path(root, ".dvc")))
+        config: Any = read_config(os.fspath(Path(root, ".dvc")))
     except OSError:  # the config cannot be read
         config = {"core": {}}
-    return _site_cache(config)
-
-
-def _site_cache(config: Any) -> str:
-    """Return the path of DVC's site cache, by the environment or the parsed config."""
-    from dvc.dirs import site_cache_dir  # without arguments in older DVCs
-
-    configured = config["core"].get("site_cache_dir")
-    return str(os.environ.get(_SITE_CACHE) or configured or site_cache_dir())
+    return find_site_cache(config)

@@ -18,12 +18,18 @@ from fsspec import Callback
 
 from dvc_studio_models.background import ByteCounter, run_in_background
 from dvc_studio_models.errors import DvcRemoteError, RemoteConfigError, disk_errors
+from dvc_studio_models.files.durable import fsync_files
+from dvc_studio_models.files.folders import nearest_existing
+from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.model import MD5_DOS2UNIX
+from dvc_studio_models.store.objects import by_algorithm
+from dvc_studio_models.store.project import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dvc_studio_models.model import Digest
+    from dvc_studio_models.store.objects import Objects
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -131,6 +137,77 @@ class DvcRemote:
         ]
         if problems:
             raise DvcRemoteError(self.name, problems)
+
+    def fetch_into(
+        self,
+        objects: Objects,
+        files: Mapping[str, Digest],
+        scratch: Path,
+        *,
+        report: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Download contents into the cache of the project.
+
+        Args:
+            objects: The cache.
+            files: Path, for messages, to digest.
+            scratch: A folder of this package in the project.
+            report: Called with the number of bytes so far, from this thread.
+            jobs: The maximum number of connections.
+
+        Raises:
+            DvcRemoteError: The remote does not deliver some of them.
+            LocalDiskError: The disk is full, or cannot be written.
+        """
+        with objects.writing(needed=True):
+            for folder in {objects.odb(d.algorithm).path for d in files.values()}:
+                check_writable(nearest_existing(Path(folder)))
+            damaged = {p for p, digest in files.items() if objects.is_damaged(digest)}
+        groups = by_algorithm(
+            (digest, path) for path, digest in files.items() if path not in damaged
+        )
+        groups += by_algorithm((files[path], path) for path in damaged)
+        before = 0
+        for group in groups:
+            wanted = {path: digest for digest, path in group}
+
+            def report_all(count: int, before: int = before) -> None:
+                report(before + count)
+
+            if damaged.isdisjoint(wanted):
+                odb = objects.odb(group[0][0].algorithm)
+                self.fetch(wanted, odb, report=report_all, jobs=jobs)
+            else:
+                self._replace(objects, wanted, scratch, report=report_all, jobs=jobs)
+            sizes = {path: objects.size_of(digest) for path, digest in wanted.items()}
+            if lacking := [path for path, size in sizes.items() if size is None]:
+                reason = "its hash is different there"
+                raise DvcRemoteError(self.name, [(path, reason) for path in lacking])
+            before += sum(size or 0 for size in sizes.values())
+
+    def _replace(
+        self,
+        objects: Objects,
+        files: Mapping[str, Digest],
+        scratch: Path,
+        *,
+        report: Callable[[int], None],
+        jobs: int,
+    ) -> None:
+        """Replace damaged objects of one algorithm after their content has arrived.
+
+        DVC itself would remove them before. See :meth:`fetch_into` for the arguments.
+        """
+        digests = set(files.values())
+        with temporary_folder(scratch) as folder:
+            odb = objects.temporary_odb(folder, next(iter(digests)).algorithm)
+            self.fetch(files, odb, report=report, jobs=jobs)
+            paths = [(d, Path(odb.oid_to_path(d.value))) for d in digests]
+            fetched = [(digest, path) for digest, path in paths if path.exists()]
+            with objects.writing():
+                fsync_files(path for _, path in fetched)
+                objects.add(fetched)
 
     def _odb(self, digest: Digest) -> Any:
         is_old = digest.algorithm == MD5_DOS2UNIX
