@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import sys
+import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvc_studio_models.files.paths import clashes, path_problem
+from dvc_studio_models.files.paths import _UNPRINTABLE, clashes, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -427,3 +429,20 @@ def test_many_deep_paths_are_compared_in_time() -> None:
     paths = [f"{deep}{number}" for number in range(2000)]
 
     assert list(clashes(paths, folding=False)) == []
+
+
+def test_exactly_unprintable_characters_are_refused() -> None:
+    bad = {"Cc", "Cs", "Zl", "Zp"}  # control, lone surrogate, line, paragraph
+    why = "it contains control characters or invalid Unicode"
+    refused = {
+        number
+        for number in range(sys.maxunicode + 1)
+        if _UNPRINTABLE.search(chr(number))
+    }
+
+    assert refused == {
+        number
+        for number in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(number)) in bad
+    }
+    assert {path_problem(f"a{chr(number)}b") for number in refused} == {why}

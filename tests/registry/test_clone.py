@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from projects import git, write
+from spies import SpyGit, replace_git
 
 from dvc_studio_models.errors import (
     GitRemoteError,
@@ -15,6 +18,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.clone import Clone
+from dvc_studio_models.registry.git.program import ProgramReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -697,3 +701,93 @@ def test_a_dvc_yaml_that_dvc_cannot_read_annotates_nothing(
     (folder / "dvc.yaml").write_bytes(content)
 
     assert qualified(monorepo, folder) == "churn#prod"
+
+
+# -- settings, read at once
+
+
+URLS = {
+    "one": ("origin", "url = a:b/c.git"),
+    "several": ("origin", "url = a:b/c.git\n\turl = d:e/f.git"),
+    "emptied": ("origin", "url = a:b/c.git\n\turl =\n\turl = d:e/f.git"),
+    "rewritten": ("origin", 'url = gh:o/r\n[url "https://x/"]\n\tinsteadOf = gh:'),
+    "of another case": ("Origin", "URL = a:b/c.git"),
+    "with a comment": ("origin", "url = 'a:b c' # no"),
+    "with a line break": ("origin", 'url = "a:b\\nc"'),
+    "for pushes too": ("origin", "url = a:b/c.git\n\tpushurl = d:e/f.git"),
+}
+
+
+@pytest.mark.parametrize(("name", "lines"), URLS.values(), ids=URLS)
+def test_the_url_of_a_remote_is_that_of_git(repo: Path, name: str, lines: str) -> None:
+    with (repo / ".git/config").open("a") as config:
+        config.write(f'[remote "{name}"]\n\t{lines}\n')
+
+    assert url_of(repo, remote=name) == get_url(repo, name).partition("\n")[0]
+
+
+def test_a_clone_with_one_remote_asks_git_only_for_the_settings(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_remotes(repo, origin=ORIGIN)
+    git(repo, "config", "branch.main.remote", "origin")
+    spy = SpyGit.install(tmp_path / "spy", monkeypatch)
+
+    clone = Clone.find(repo)
+
+    assert clone.remote_url(remote=None, preferred=None) == ORIGIN
+    assert clone.has_remote(ORIGIN)
+    assert clone.other_remote(None) is None
+    assert clone.tracked(["README.md"]) == ["README.md"]
+    assert (spy.count("config"), spy.count()) == (1, 3)
+
+
+@pytest.fixture
+def old_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git before 2.26."""
+    script = 'case "$*" in *--show-scope*) exit 129;; esac; exec "$GIT" "$@"'
+    replace_git(tmp_path / "old", monkeypatch, script)
+
+
+def configure_all_scopes(repo: Path, home: Path) -> None:
+    """Set a value everywhere, and include a file."""
+    with (home / ".gitconfig").open("a") as config:
+        config.write("[credential]\n\thelper = of-the-user\n")
+    git(repo, "config", "extensions.worktreeConfig", "true")
+    git(repo, "config", "--worktree", "core.askPass", "of-the-worktree")
+    write(home, {"included": b"[core]\n\tsshCommand = included\n"})
+    git(repo, "config", "include.path", str(home / "included"))
+    git(repo, "config", "remote.origin.promisor", "true")
+
+
+@pytest.mark.parametrize("reads_config", [True, False])
+def test_the_clones_own_settings_are_those_that_git_lists(
+    repo: Path, home: Path, reads_config: bool
+) -> None:
+    configure_all_scopes(repo, home)
+    reader = ProgramReader.find(str(shutil.which("git")), repo, trusted=False)
+
+    listed = reader.config() if reads_config else []
+
+    own = dict(reader._own_config)
+    assert own["core.askpass"] == "of-the-worktree"
+    assert own["core.sshcommand"] == "included"
+    assert "credential.helper" not in own
+    assert reader._is_partial
+    assert not listed or dict(listed) == {**own, **dict(listed)}
+    assert not listed or dict(listed)["credential.helper"] == "of-the-user"
+
+
+@pytest.mark.usefixtures("old_git")
+def test_an_old_git_lists_the_same(repo: Path, home: Path) -> None:
+    configure_all_scopes(repo, home)
+    git(repo, "config", "remote.origin.url", ORIGIN)
+    path = os.environ["PATH"].partition(os.pathsep)[2]
+    old, new = (
+        ProgramReader.find(str(shutil.which("git", path=at)), repo, trusted=False)
+        for at in (None, path)
+    )
+
+    assert old.config() == new.config()
+    assert dict(old._own_config) == dict(new._own_config)
+    assert url_of(repo) == ORIGIN
