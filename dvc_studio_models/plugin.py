@@ -8,6 +8,7 @@ own commands keep working.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import suppress
 from importlib.abc import Loader
@@ -51,10 +52,18 @@ def _metadata_with_commands() -> Iterator[Path]:
     ``metadata.entry_points()`` parses all lists, which takes 2 to 4 times as long.
     """
     for folder in sys.path:
-        for listing in sorted(Path(folder).glob("*-info/entry_points.txt")):
-            with suppress(OSError):
-                if GROUP.encode() in listing.read_bytes():
-                    yield listing.parent
+        names: list[str] = []
+        with suppress(OSError):
+            names = sorted(os.listdir(folder or os.curdir))  # noqa: PTH208 - each dvc
+        for name in names:
+            if name.endswith("-info") and _lists_commands(f"{folder or '.'}/{name}"):
+                yield Path(folder, name)
+
+
+def _lists_commands(metadata: str) -> bool:
+    with suppress(OSError), open(f"{metadata}/entry_points.txt", "rb") as listing:  # noqa: PTH123
+        return GROUP.encode() in listing.read()
+    return False
 
 
 def add_commands(parser: Any, entry_points: Iterable[EntryPoint]) -> None:

@@ -12,8 +12,6 @@ from dvc.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import add_command, bounded_int
 from dvc_studio_models.errors import StudioConfigError, UsageError
-from dvc_studio_models.registry.urls import is_loopback_host, is_valid_token
-from dvc_studio_models.server.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
@@ -41,6 +39,8 @@ class CmdModelsServe(CmdModels):
 
     def run(self) -> int:
         """Serve."""
+        from dvc_studio_models.server.settings import Settings
+
         args = self.args
         tokens = choose_tokens(args.token_file, no_auth=args.no_auth)
         check_exposure(args.host, behind_proxy=args.behind_proxy, no_auth=args.no_auth)
@@ -93,6 +93,8 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
             "'--no-auth' to serve only this machine's users"
         )
         raise StudioConfigError(msg)
+    from dvc_studio_models.registry.urls import is_valid_token
+
     if not all(map(is_valid_token, tokens)):
         where = f"'{token_file}'" if token_file else TOKEN_VARIABLE
         msg = (
@@ -135,6 +137,8 @@ def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
             "Leave out '--no-auth', and require tokens"
         )
         raise UsageError(msg)
+    from dvc_studio_models.registry.urls import is_loopback_host
+
     if is_loopback_host(host):
         return
     if no_auth:
