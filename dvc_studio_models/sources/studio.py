@@ -11,6 +11,8 @@ from dvc_studio_models.sources.resolve import (
     infer_repo_url,
     make_renewal,
 )
+from dvc_studio_models.store.light import importing_dvc
+from dvc_studio_models.store.project import own_folder, project_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -44,6 +46,9 @@ class StudioSource:
             options.repo is None or context.clone.has_remote(self.repo)
         )
         self.clone = context.clone if is_of_repo else None
+        root = context.clone.root if context.clone else context.folder
+        project = project_around(context.folder, root)
+        self._own = own_folder(project) if project else None
         self._client = connect(context.settings)
         self._models: list[ResolvedModel] = []
 
@@ -57,9 +62,10 @@ class StudioSource:
         Raises:
             StudioError: Studio does not know it, or did not answer.
         """
-        models = [
-            ResolvedModel(ref, self._client.files(self.repo, ref)) for ref in refs
-        ]
+        with importing_dvc(self._own):
+            models = [
+                ResolvedModel(ref, self._client.files(self.repo, ref)) for ref in refs
+            ]
         self._models += models
         return models
 

@@ -11,9 +11,11 @@ import contextlib
 import functools
 import getpass
 import hashlib
+import importlib
 import json
 import os
 import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -194,6 +196,40 @@ def _find_database(root: str, config: Any) -> Path | None:
     name = hashlib.md5(token.encode(), usedforsecurity=False).hexdigest()
     database = Path(find_site_cache(config), "repo", name, DATABASE)
     return database if database.is_file() else None
+
+
+# Importing the rest
+
+
+@contextlib.contextmanager
+def importing_dvc(own: Path | None) -> Iterator[None]:
+    """Import what DVC opens a project with on a thread, while the caller waits.
+
+    This takes as long as a reply of Studio. Nothing is imported if our folder in the
+    project says that it was pulled to before: then DVC is rarely needed.
+
+    Args:
+        own: Our folder in the project, which may not exist; None without a project.
+    """
+    if own is None or own.is_dir():
+        yield
+        return
+    thread = threading.Thread(target=_import_dvc, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the system refuses
+        yield
+        return
+    try:
+        yield
+    finally:  # two threads must not import modules that import each other
+        thread.join()
+
+
+def _import_dvc() -> None:
+    with contextlib.suppress(ImportError):  # raised again where it is used
+        for name in ("dvc.repo", "dvc.cachemgr", "dvc.scm", "dvc.stage.cache"):
+            importlib.import_module(name)
 
 
 # State

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -463,3 +465,52 @@ def test_thousands_of_files_take_one_query(
 
     assert len(look_up(database_of(repo), map(str, paths))) == 300
     assert len(queries) == 1
+
+
+# Importing the rest
+
+AHEAD = """
+import sys, threading
+from pathlib import Path
+from dvc_studio_models.store.light import importing_dvc
+
+own = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+with importing_dvc(own):
+    pass
+print("dvc.repo" in sys.modules, threading.active_count())
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "imported"), [("new", True), ("pulled to before", False), (None, False)]
+)
+def test_dvc_is_imported_ahead_only_for_a_new_project(
+    tmp_path: Path, place: str | None, imported: bool
+) -> None:
+    if place == "pulled to before":
+        (tmp_path / place).mkdir()
+    args = [] if place is None else [str(tmp_path / place)]
+
+    done = subprocess.run(
+        [sys.executable, "-c", AHEAD, *args], check=True, capture_output=True, text=True
+    )
+
+    assert (done.stdout, done.stderr) == (f"{imported} 1\n", "")
+
+
+def test_without_threads_dvc_is_imported_when_it_is_used(tmp_path: Path) -> None:
+    limited = AHEAD.replace(
+        "with importing",
+        "def refuse(self): raise RuntimeError\n"
+        "threading.Thread.start = refuse\n"
+        "with importing",
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", limited, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "False 1\n"
