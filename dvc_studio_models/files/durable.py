@@ -154,7 +154,7 @@ def _by_device(files: Iterable[Path | str]) -> Iterable[list[Path | str]]:
     """Group files by the device of their folder."""
     folders: dict[str, list[Path | str]] = {}
     for file in files:
-        folder = os.path.dirname(file) or "."  # noqa: PTH120
+        folder = os.path.join(".", os.path.dirname(file))  # noqa: PTH118, PTH120
         folders.setdefault(folder, []).append(file)
     groups: dict[int, list[Path | str]] = {}
     for folder, inside in folders.items():
