@@ -34,28 +34,37 @@ _STATFS_BYTES = 256  # more than the struct has anywhere
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # ENOTSUP is EOPNOTSUPP
 
 
-def copy(source: Path, target: Path) -> None:
+def copy(source: Path | str, target: Path | str) -> None:
     """Copy a file's content. The disk starts to write a large one during the copy.
 
     Raises:
         OSError: The file system refuses, or ``target`` exists.
     """
-    with (
-        source.open("rb", buffering=0) as old,
-        target.open("xb", buffering=0) as new,
-    ):
-        size = os.fstat(old.fileno()).st_size
-        if size < PIECE_BYTES:
-            copy_piece(old.fileno(), new.fileno(), 0, size)
-            return
-        with ThreadPoolExecutor(1) as disk:
-            flushes = []
-            for start in range(0, size, PIECE_BYTES):
-                stop = min(size, start + PIECE_BYTES)
-                copy_piece(old.fileno(), new.fileno(), start, stop)
-                flushes.append(disk.submit(fsync_open, new.fileno()))
-        for each in flushes:
-            each.result()
+    old = os.open(source, os.O_RDONLY)
+    try:
+        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            size = os.fstat(old).st_size
+            if size < PIECE_BYTES:
+                copy_piece(old, new, 0, size)
+            else:
+                _copy_pieces(old, new, size)
+        finally:
+            os.close(new)
+    finally:
+        os.close(old)
+
+
+def _copy_pieces(old: int, new: int, size: int) -> None:
+    """Copy a large file, and flush each piece while the next one is copied."""
+    with ThreadPoolExecutor(1) as disk:
+        flushes = []
+        for start in range(0, size, PIECE_BYTES):
+            stop = min(size, start + PIECE_BYTES)
+            copy_piece(old, new, start, stop)
+            flushes.append(disk.submit(fsync_open, new))
+    for each in flushes:
+        each.result()
 
 
 def copy_piece(old: int, new: int, start: int, stop: int) -> None:

@@ -11,13 +11,13 @@ import contextlib
 import errno
 import os
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -36,6 +36,27 @@ class FileStamp:
     def of(cls, found: os.stat_result) -> FileStamp:
         """Make the stamp of a file from its status."""
         return cls(found.st_ino, found.st_mtime_ns, found.st_size)
+
+    @property
+    def mtime(self) -> float:
+        """In seconds; exactly the number that Python has in ``st_mtime``."""
+        seconds, rest_ns = divmod(self.mtime_ns, 10**9)
+        return seconds + 1e-9 * rest_ns
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Flushed files, from which targets are made."""
+
+    files: Mapping[str, Path]
+    """By target."""
+
+    stamps: Mapping[str, FileStamp] = field(default_factory=dict)
+    """Of these files, by target, as far as they are known."""
+
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """New folder to the staged folder from which it is made. That contains only staged
+    files, at their paths."""
 
 
 def stat_target(name: str | Path, folder: int | None = None) -> FileStamp | None:
@@ -57,11 +78,14 @@ class SafeFolders:
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        self._entered: dict[str, int] = {}
+        self._inodes: dict[str, int] = {}
 
     def __enter__(self) -> SafeFolders:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._leave()
         os.close(self._root)
 
     @contextlib.contextmanager
@@ -88,6 +112,29 @@ class SafeFolders:
         finally:
             os.close(here)
 
+    def enter(self, folder: str, made: list[str] | None) -> int:
+        """Open a folder until another one is entered; see :meth:`open`.
+
+        Raises:
+            FileNotFoundError: The folder does not exist, and ``made`` is None.
+            UnsafePathError: It or a parent is a link, or not a folder.
+        """
+        if folder not in self._entered:
+            self._leave()
+            with self.open(folder, made=made) as opened:
+                self._inodes[folder] = os.fstat(opened).st_ino
+                self._entered[folder] = os.dup(opened)
+        return self._entered[folder]
+
+    def _leave(self) -> None:
+        while self._entered:
+            os.close(self._entered.popitem()[1])
+
+    def has_moved(self, folder: str, opened: int) -> bool:
+        """Return whether another folder was entered by that name than is open now."""
+        inode = os.fstat(opened).st_ino
+        return self._inodes.get(folder, inode) != inode
+
     def remove(self, folder: str) -> None:
         """Remove an empty folder.
 
@@ -109,6 +156,14 @@ def _enter(parent: int, name: str, walked: str, made: list[str] | None) -> int:
         os.mkdir(name, dir_fd=parent)
         made.append(walked)
     return open_folder(name, parent=parent, known_as=walked)
+
+
+def folders_between(folder: str, path: str) -> Iterator[str]:
+    """Yield the folders that are inside of a folder and contain a path."""
+    parent = posixpath.dirname(path)
+    while parent != folder:
+        yield parent
+        parent = posixpath.dirname(parent)
 
 
 def open_folder(name: str, *, parent: int | None = None, known_as: str) -> int:

@@ -56,20 +56,20 @@ class Receipts:
         read = (_read(path) for path in sorted(self._folder.glob("*.json")))
         return [receipt for receipt in read if receipt and receipt.root == str(root)]
 
-    def save(self, receipt: Receipt) -> None:
-        """Save a receipt. It replaces the previous one of the model.
+    def save(self, *receipts: Receipt) -> None:
+        """Save receipts. Each replaces the previous one of its model.
 
         Raises:
             LocalDiskError: The file system refuses.
         """
-        if self._folder is None:
+        if self._folder is None or not receipts:
             return
-        text = json.dumps(_to_json(receipt), indent=1, sort_keys=True)
-        name = _file_name(receipt)
         with disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             sweep(self._folder)
-            write_atomically(self._folder / name, text)
+            for receipt in receipts:
+                text = json.dumps(_to_json(receipt), sort_keys=True)
+                write_atomically(self._folder / _file_name(receipt), text)
 
 
 def _file_name(receipt: Receipt) -> str:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import fsync_files
-from dvc_studio_models.files.folders import FOLDER, open_folder
+from dvc_studio_models.files.folders import FOLDER, folders_between, open_folder
 from dvc_studio_models.files.owner import is_dead, owner_id
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 STALE_AFTER_S = 24 * 3600.0  # if this host cannot tell whether the owner runs
 TEMPORARY = "placing-"
@@ -145,6 +145,43 @@ def temporary_folder(home: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def lay_out(
+    targets: Iterable[str], scratch: Path, new_folders: Container[str]
+) -> tuple[dict[str, str], dict[str, Path]]:
+    """Make the staged folders, and choose where the file of each target is made.
+
+    Args:
+        targets: Their paths below the root.
+        scratch: An empty folder.
+        new_folders: Folders that are staged as a whole.
+
+    Returns:
+        Target to the path of its file, and new folder to its staged folder.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    made: dict[str, str] = {}
+    folders: dict[str, Path] = {}
+    homes = {"": ""}
+    for number, path in enumerate(targets):
+        parent, _, name = path.rpartition("/")
+        if parent not in homes:
+            for each in reversed([parent, *folders_between("", parent)]):
+                outer, _, inner = each.rpartition("/")
+                if each in new_folders:
+                    folders.setdefault(each, scratch / f"folder-{len(folders)}")
+                    homes[each] = os.fspath(folders[each])
+                else:
+                    homes[each] = homes[outer] and f"{homes[outer]}/{inner}"
+                if homes[each]:
+                    Path(homes[each]).mkdir(exist_ok=True)
+        made[path] = (
+            f"{homes[parent]}/{name}" if homes[parent] else f"{scratch}/new-{number}"
+        )
+    return made, folders
 
 
 def write_atomically(path: Path, text: str, *, flushed: bool = False) -> None:

@@ -9,23 +9,31 @@ roll-back. Signals are handled only between two steps, and not during a roll-bac
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import posixpath
-import secrets
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.background import parallel_map
 from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
     WorkspaceError,
 )
-from dvc_studio_models.files.durable import fsync_open
-from dvc_studio_models.files.folders import FileStamp, SafeFolders, stat_target
+from dvc_studio_models.files.durable import flush_file_system, fsync_open
+from dvc_studio_models.files.folders import (
+    FileStamp,
+    SafeFolders,
+    folders_between,
+    stat_target,
+)
+from dvc_studio_models.files.moves import (
+    copy_with_mode,
+    has_same_access,
+    is_on_another_mount,
+    link,
+    move_to_target,
+)
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
     TEMPORARY,
@@ -35,12 +43,12 @@ from dvc_studio_models.files.scratch import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-_COPY_BYTES = 1 << 20
+_FEW_FOLDERS = 8
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,15 @@ class Transaction:
         self._changes: list[_Change] = []
         self._made: list[str] = []
         self._near: dict[str, set[str]] = {}
-        self._other_file_systems: dict[tuple[Path, str], bool] = {}
+        self._other_file_systems: dict[tuple[str, str], bool] = {}
 
-    def put(self, path: str, new: Path, before: FileStamp | None) -> None:
+    def put(
+        self,
+        path: str,
+        new: Path,
+        before: FileStamp | None,
+        stamp: FileStamp | None = None,
+    ) -> None:
         """Place a file at a target.
 
         Args:
@@ -100,6 +114,7 @@ class Transaction:
             new: The file. It is moved, or copied to another file system; a roll-back
                 moves it back.
             before: The stamp of the target when the plan was made.
+            stamp: The stamp of the file, if it is known.
 
         Raises:
             TargetChangedError: The target has changed.
@@ -108,21 +123,62 @@ class Transaction:
         """
         self._check_signals()
         parent = posixpath.dirname(path)
-        with self._tree.open(parent, made=self._made) as folder:
-            homes = {self._scratch, new.parent}
-            is_far = any(self._is_other_file_system(at, parent, folder) for at in homes)
-            near = parent if is_far else None
-            old = self._back_up(path, folder, near, before)
-            change = _Change(path, before, old, stat_target(new))
-            self._changes.append(change)
-            if near is None:
-                change.source = new
-                _move_to_target(os.fspath(new), None, path, folder, free=before is None)
-                return
-            with self._at(self._temp_path(near)) as (copy, at):
-                self._copy(os.fspath(new), None, copy, at)
-                change.ours = stat_target(copy, at)
-                _move_to_target(copy, at, path, folder, free=before is None)
+        folder = self._tree.enter(parent, self._made)
+        homes = {os.fspath(self._scratch), os.path.dirname(new)}  # noqa: PTH120
+        is_far = any(self._is_other_file_system(at, parent, folder) for at in homes)
+        near = parent if is_far else None
+        old = self._back_up(path, folder, near, before)
+        change = _Change(path, before, old, stamp or stat_target(new))
+        self._changes.append(change)
+        if near is None:
+            change.source = new
+            move_to_target(os.fspath(new), None, path, folder, free=before is None)
+            return
+        with self._at(self._temp_path(near)) as (copy, at):
+            copy_with_mode(os.fspath(new), None, copy, at, self._check_signals)
+            change.ours = stat_target(copy, at)
+            move_to_target(copy, at, path, folder, free=before is None)
+
+    def put_folder(
+        self, path: str, new: Path, files: Mapping[str, FileStamp | None]
+    ) -> bool:
+        """Place a folder at a free name, with all its files at once.
+
+        The name is taken with an empty folder, which nobody else can have made. It has
+        the access that a folder has there, and is replaced if the new one has the same.
+
+        Args:
+            path: Of the folder; missing parents are made.
+            new: The folder. A roll-back removes its files.
+            files: The targets in it, and their stamps.
+
+        Returns:
+            Whether that was possible. Otherwise its files have to be placed one by one.
+
+        Raises:
+            UnsafePathError: A parent is a symlink or not a folder.
+            OSError: A parent cannot be opened or made.
+        """
+        self._check_signals()
+        parent, name = posixpath.split(path)
+        folder = self._tree.enter(parent, self._made)
+        changes, made = len(self._changes), len(self._made)
+        try:
+            os.mkdir(name, dir_fd=folder)
+            self._made.append(path)
+            made += 1
+            if not has_same_access(os.fspath(new), name, folder):
+                return False
+            inner = {at for file in files for at in folders_between(path, file)}
+            self._made.extend(sorted(inner))
+            self._changes.extend(
+                _Change(target, None, None, stamp) for target, stamp in files.items()
+            )
+            os.rename(new, name, dst_dir_fd=folder)
+        except OSError:  # somebody made it, or the folder cannot be moved there
+            del self._changes[changes:], self._made[made:]
+            return False
+        return True
 
     def remove(self, path: str, before: FileStamp | None) -> None:
         """Remove a file.
@@ -134,19 +190,40 @@ class Transaction:
         """
         self._check_signals()
         parent, name = posixpath.split(path)
-        with self._tree.open(parent) as folder:
-            is_far = self._is_other_file_system(self._scratch, parent, folder)
-            near = parent if is_far else None
-            old = self._back_up(path, folder, near, before)
-            self._changes.append(_Change(path, before, old, None))
-            os.unlink(name, dir_fd=folder)
+        folder = self._tree.enter(parent, None)
+        scratch = os.fspath(self._scratch)
+        is_far = self._is_other_file_system(scratch, parent, folder)
+        old = self._back_up(path, folder, parent if is_far else None, before)
+        self._changes.append(_Change(path, before, old, None))
+        os.unlink(name, dir_fd=folder)
 
-    def fsync(self) -> None:
-        """Flush the folders, so that the new names survive a power cut."""
+    def fsync(self) -> dict[str, FileStamp | None]:
+        """Flush the folders, so that the new names survive a power cut.
+
+        Returns:
+            The stamps of the targets that were changed.
+
+        Raises:
+            TargetChangedError: Another folder has got the name of one of them.
+            UnsafePathError: A symlink has.
+            OSError: The disk refuses, or has become full.
+        """
         folders = {posixpath.dirname(folder) for folder in self._made}
         folders.update(posixpath.dirname(change.path) for change in self._changes)
-        parallel_map(self._fsync_folder, folders)
+        flushed: set[int] = set()
+        for path in sorted(folders):
+            with self._tree.open(path) as folder:
+                if self._tree.has_moved(path, folder):
+                    raise TargetChangedError([path])
+                device = os.fstat(folder).st_dev
+                if device in flushed:
+                    continue
+                if len(folders) > _FEW_FOLDERS and flush_file_system(folder):
+                    flushed.add(device)
+                else:
+                    fsync_open(folder)
         self._check_signals()
+        return {change.path: change.ours for change in self._changes}
 
     def roll_back(self) -> None:
         """Undo all changes, the last one first."""
@@ -181,12 +258,12 @@ class Transaction:
         temp = self._temp_path(near)
         with self._at(temp) as (aside, at):
             try:
-                _link(name, folder, aside, at)
+                link(name, folder, aside, at)
                 found = stat_target(aside, at)
             except OSError:  # it does not exist, or cannot be hard-linked
                 found = stat_target(name, folder)
                 if found == before:
-                    self._copy(name, folder, aside, at)
+                    copy_with_mode(name, folder, aside, at, self._check_signals)
         if found != before:
             raise TargetChangedError([path])
         return temp
@@ -207,9 +284,9 @@ class Transaction:
                 return
             if change.source:
                 with contextlib.suppress(OSError):  # then it is downloaded again
-                    _link(name, folder, os.fspath(change.source), None)
+                    link(name, folder, os.fspath(change.source), None)
             with self._at(change.old) as (old, at):
-                _move_to_target(old, at, change.path, folder, free=here is None)
+                move_to_target(old, at, change.path, folder, free=here is None)
 
     def _give_up(self, change: _Change) -> None:
         """Leave a target as it is, and keep the old file where the user finds it."""
@@ -238,34 +315,12 @@ class Transaction:
             os.rename(old, name, src_dir_fd=at, dst_dir_fd=at)
         return posixpath.join(temp.near, HIDDEN, name)
 
-    def _fsync_folder(self, path: str) -> None:
-        with self._tree.open(path) as folder:
-            fsync_open(folder)
-
-    def _copy(self, name: str, folder: int | None, new: str, at: int | None) -> None:
-        """Copy a file or a link with its mode and time, and flush it."""
-        if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
-            os.symlink(os.readlink(name, dir_fd=folder), new, dir_fd=at)
-            return
-        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
-        with os.fdopen(source, "rb") as old:
-            made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
-            with os.fdopen(made, "wb") as copy:
-                while block := old.read(_COPY_BYTES):
-                    self._check_signals()
-                    copy.write(block)
-                copy.flush()
-                found = os.fstat(source)
-                os.fchmod(made, stat.S_IMODE(found.st_mode))
-                os.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
-                fsync_open(made)
-
     # Temporary files
 
-    def _is_other_file_system(self, home: Path, path: str, folder: int) -> bool:
+    def _is_other_file_system(self, home: str, path: str, folder: int) -> bool:
         """Return whether no file of ``home`` can be renamed into an open folder."""
         if (home, path) not in self._other_file_systems:
-            self._other_file_systems[home, path] = _is_on_another_mount(home, folder)
+            self._other_file_systems[home, path] = is_on_another_mount(home, folder)
         return self._other_file_systems[home, path]
 
     def _temp_path(self, near: str | None) -> TempPath:
@@ -283,44 +338,3 @@ class Transaction:
         with self._tree.open(posixpath.join(temp.near, HIDDEN), made=[]) as folder:
             hide_from_git(folder)
             yield temp.name, folder
-
-
-def _is_on_another_mount(home: Path, folder: int) -> bool:
-    if home.stat().st_dev != os.fstat(folder).st_dev:
-        return True
-    nothing = secrets.token_hex(8)
-    try:  # two mounts may be of one file system, with one device number
-        os.rename(home / nothing, nothing, dst_dir_fd=folder)
-    except OSError as error:
-        return error.errno == errno.EXDEV
-    return False
-
-
-def _link(name: str, folder: int | None, new: str, at: int | None) -> None:
-    os.link(name, new, src_dir_fd=folder, dst_dir_fd=at, follow_symlinks=False)
-
-
-def _move_to_target(
-    new: str, at: int | None, path: str, folder: int, *, free: bool
-) -> None:
-    """Link or rename a file to a target.
-
-    Args:
-        new: The file: a path, or a name in ``at``.
-        at: An open folder.
-        path: The path of the target.
-        folder: The open folder of the target.
-        free: Whether nothing may exist there; otherwise it is replaced.
-    """
-    name = posixpath.basename(path)
-    if free:
-        try:
-            _link(new, at, name, folder)
-        except FileExistsError:
-            raise TargetChangedError([path]) from None
-        except OSError:  # the name is free, but no hard link can be made
-            pass
-        else:
-            os.unlink(new, dir_fd=at)
-            return
-    os.replace(new, name, src_dir_fd=at, dst_dir_fd=folder)

@@ -23,6 +23,8 @@ from dvc_studio_models.files.durable import make_executable
 from dvc_studio_models.files.folders import (
     FileStamp,
     SafeFolders,
+    Staged,
+    folders_between,
     nearest_existing,
     stat_target,
 )
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["FileStamp", "Workspace"]
+__all__ = ["FileStamp", "Staged", "Workspace"]
+
+_SHORT_BYTES = 1024  # of an absolute path; 4096 is the usual limit
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -98,26 +102,47 @@ class Workspace:
                 ):
                     remove_hidden(HIDDEN, parent=opened)
 
+    def missing_folders(self, paths: Iterable[str]) -> set[str]:
+        """Return the outermost folders of targets that do not exist.
+
+        Those of long paths are left out, which would be longer in a staged folder.
+        """
+        exists: dict[str, bool] = {}
+        missing: dict[str, bool] = {}
+        for folder, inside in _by_folder(paths).items():
+            for parent in reversed([folder, *folders_between("", folder)]):
+                if parent not in exists:
+                    exists[parent] = os.path.lexists(f"{self.root}/{parent}")
+                if not exists[parent]:
+                    longest = len(os.fsencode(self.root / max(inside, key=len)))
+                    is_short = longest <= _SHORT_BYTES
+                    missing[parent] = missing.get(parent, True) and is_short
+                    break
+        return {folder for folder, are_short in missing.items() if are_short}
+
     def place(
         self,
-        staged: Mapping[str, Path],
+        staged: Staged,
         *,
         remove: Sequence[str],
         seen: Mapping[str, FileStamp | None],
         backups: Path,
         executable: Container[str] = (),
         now: Mapping[str, FileStamp | None] | None = None,
-    ) -> None:
+    ) -> dict[str, FileStamp | None]:
         """Place files and remove others: all of them, or none.
 
         Args:
-            staged: Target to the flushed file that is moved there. If one cannot be
-                placed, all others are moved back.
+            staged: The files that are moved to the targets. If one cannot be placed,
+                all others are moved back, or removed if they are in a staged folder.
             remove: Files to remove, together with folders that they leave empty.
             seen: The stamp of each target when the plan was made.
             backups: An empty folder, which keeps the old files until the end.
             executable: Targets to make executable, see :meth:`make_executable`.
             now: The stamp of each target now, if the caller has just read it.
+
+        Returns:
+            The stamps of the targets that were changed; None for those removed.
 
         Raises:
             TargetChangedError: A target has changed since the plan was made.
@@ -128,21 +153,28 @@ class Workspace:
         changed = [path for path in seen if now[path] != seen[path]]
         if changed:
             raise TargetChangedError(changed)
-        for path in filter(executable.__contains__, staged):
+        for path in filter(executable.__contains__, staged.files):
             with _warning_of_mode(path):
-                make_executable(staged[path])
+                make_executable(staged.files[path])
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             tree = SafeFolders(self.root)
         with tree, deferred_signals() as check_signals:
             transaction = Transaction(tree, backups, check_signals)
             try:
-                self._change(transaction, staged, remove, seen)
+                placed = self._put_folders(transaction, staged)
+                self._put_files(transaction, staged, seen, without=placed)
+                for path in remove:
+                    with disk_errors(self.root / path, action="remove"):
+                        transaction.remove(path, seen[path])
+                with disk_errors(self.root):
+                    changes = transaction.fsync()
             except BaseException:
                 transaction.roll_back()
                 raise
             transaction.clean()
             _prune(tree, remove)
+        return changes
 
     def make_executable(self, paths: Iterable[str]) -> None:
         """Let the owner execute files, as DVC does. Warn if that is refused."""
@@ -155,21 +187,42 @@ class Workspace:
             ):
                 make_executable(name, folder)
 
-    def _change(
+    def _put_folders(self, transaction: Transaction, staged: Staged) -> set[str]:
+        """Place the staged folders that can be. Return the targets in them."""
+        inside: dict[str, dict[str, FileStamp | None]] = {}
+        for parent, paths in _by_folder(staged.files if staged.folders else ()).items():
+            above = (parent, *folders_between("", parent))
+            folder = next((each for each in above if each in staged.folders), None)
+            if folder is not None:
+                start = f"{staged.folders[folder]}/"
+                inside.setdefault(folder, {}).update(
+                    (path, staged.stamps.get(path) or stat_target(file))
+                    for path in paths
+                    if os.fspath(file := staged.files[path]).startswith(start)
+                )
+        placed: set[str] = set()
+        for folder, files in inside.items():
+            with disk_errors(self.root / folder):
+                if transaction.put_folder(folder, staged.folders[folder], files):
+                    placed.update(files)
+        return placed
+
+    def _put_files(
         self,
         transaction: Transaction,
-        staged: Mapping[str, Path],
-        remove: Sequence[str],
+        staged: Staged,
         seen: Mapping[str, FileStamp | None],
+        *,
+        without: Container[str],
     ) -> None:
-        for path, new in staged.items():
+        path = ""
+        try:
+            for path, new in staged.files.items():
+                if path not in without:
+                    transaction.put(path, new, seen[path], staged.stamps.get(path))
+        except OSError:
             with disk_errors(self.root / path):
-                transaction.put(path, new, seen[path])
-        for path in remove:
-            with disk_errors(self.root / path, action="remove"):
-                transaction.remove(path, seen[path])
-        with disk_errors(self.root):
-            transaction.fsync()
+                raise
 
     # Looking
 

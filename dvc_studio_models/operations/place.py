@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import TargetChangedError
-from dvc_studio_models.files.receipts import Receipt
+from dvc_studio_models.files.workspace import Staged
 from dvc_studio_models.operations.lock import pin_models
 from dvc_studio_models.operations.plan import DOWNLOAD, LINK, link_arrived
 from dvc_studio_models.operations.report import (
     ProjectProgress,
-    digests_of,
+    new_receipts,
     with_downloads,
 )
 from dvc_studio_models.operations.targets import (
@@ -27,13 +27,14 @@ from dvc_studio_models.operations.targets import (
 )
 from dvc_studio_models.registry.recorded import is_inside
 from dvc_studio_models.sources.local.git_files import deliver_git_files
-from dvc_studio_models.sources.resolve import object_version_id
 from dvc_studio_models.store.base import share_disk
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from dvc_studio_models.files.receipts import Receipt
+    from dvc_studio_models.files.workspace import FileStamp
     from dvc_studio_models.model import Digest, PullOptions
     from dvc_studio_models.operations.plan import PreparedPull, ProjectPull
     from dvc_studio_models.operations.report import Report
@@ -160,9 +161,9 @@ def place(prepared: PreparedPull, lock_file: Path | None, options: PullOptions) 
             store = each.project.store
             scratch[store] = stack.enter_context(store.lock())
         placed = _place(prepared, changes, scratch, executable, options)
-        prepared.workspace.make_executable(executable - placed)
+        prepared.workspace.make_executable(executable - placed.keys())
         for each in changes:
-            _save_receipts(each.project, root, options)
+            _save_receipts(each.project, root, options, placed)
         if lock_file:
             pin_models(lock_file, prepared.projects)
     for project in prepared.projects:
@@ -198,18 +199,18 @@ def _place(
     scratch: Mapping[Store, Path],
     executable: set[str],
     options: PullOptions,
-) -> set[str]:
+) -> Mapping[str, FileStamp | None]:
     """Look at the targets again, and change those that are not right by now.
 
     Returns:
-        The targets that were changed.
+        The stamps of the targets that were changed; None for those removed.
 
     Raises:
         TargetChangedError: Some are neither as they were nor as they are to be.
     """
     changes = [each for each in changes if each.targets]
     if not changes:
-        return set()
+        return {}
     workspace, planned = prepared.workspace, prepared.stamps
     dropped = {} if options.is_partial else dropped_by(prepared, again=True)
     dropped_paths = [path for files in dropped.values() for path in files]
@@ -220,22 +221,28 @@ def _place(
     paths = [path for each in todo for path in each.targets]
     if changed := [path for path in paths if now[path] != planned[path]]:
         raise TargetChangedError(changed)
-    staged: dict[str, Path] = {}
+    files: dict[str, Path] = {}
+    stamps: dict[str, FileStamp] = {}
+    folders: dict[str, Path] = {}
+    missing = workspace.missing_folders(path for path in paths if not now[path])
     for each in todo:
         cached = {path: digest for path, digest in each.targets.items() if digest}
         parts = {path: part for path, part in each.parts.items() if path in cached}
         linked = {path: cached[path] for path in cached if path not in parts}
         store = each.project.store
-        staged.update(store.stage(linked, parts, scratch[store]))
-    workspace.place(
-        staged,
+        new_folders = missing.difference(folders)
+        staged = store.stage(linked, parts, scratch[store], new_folders=new_folders)
+        files.update(staged.files)
+        stamps.update(staged.stamps)
+        folders.update(staged.folders)
+    return workspace.place(
+        Staged(files, stamps, folders),
         remove=[p for each in todo for p, digest in each.targets.items() if not digest],
         seen={path: planned[path] for path in paths},
         now=now,
         backups=next(iter(scratch.values())),
         executable=executable,
     )
-    return set(paths)
 
 
 def _refuse_new_leftovers(
@@ -282,55 +289,25 @@ def _without_placed(
 def _new_receipts(
     project: ProjectPull, root: Path, options: PullOptions
 ) -> list[tuple[ResolvedModel, Receipt]]:
-    """Return the receipts of the models that differ from those that are there."""
     if project.store.receipts is None:
         return []
-    known = {receipt.model: receipt for receipt in project.receipts.load(root)}
-    new = []
-    for model in project.models:
-        ids = {file.path: object_version_id(file.url) for file in model.files}
-        receipt = Receipt(
-            model.ref.name,
-            str(root),
-            model.version.version if model.version else None,
-            model.version.commit if model.version else None,
-            digests_of(model, project.downloads),
-            model.ref.selector,
-            {path: version_id for path, version_id in ids.items() if version_id},
-        )
-        before = known.get(receipt.model)
-        if before and options.is_partial:
-            receipt = _join(before, receipt)
-        if before != receipt:
-            new.append((model, receipt))
-    return new
+    known = project.receipts.load(root)
+    return new_receipts(project, known, root, is_partial=options.is_partial)
 
 
-def _save_receipts(project: ProjectPull, root: Path, options: PullOptions) -> None:
+def _save_receipts(
+    project: ProjectPull,
+    root: Path,
+    options: PullOptions,
+    stamps: Stamps,
+) -> None:
     """Save the hashes for DVC, and the receipts for later pulls."""
-    for model, receipt in _new_receipts(project, root, options):
-        placed = {root / path: digest for path, digest in receipt.files.items()}
-        project.store.save_hashes(placed)
+    new = _new_receipts(project, root, options)
+    placed = {p: digest for _, receipt in new for p, digest in receipt.files.items()}
+    project.store.save_hashes(root, placed, stamps)
+    for model, receipt in new:
         _add_trees(model, receipt.files, project.store)
-        project.receipts.save(receipt)
-
-
-def _join(before: Receipt, receipt: Receipt) -> Receipt:
-    """Add the files that a partial pull left there.
-
-    The files of two versions are of none.
-    """
-    left = {p: digest for p, digest in before.files.items() if p not in receipt.files}
-    if not left:
-        return receipt
-    if before.commit != receipt.commit:
-        receipt = replace(receipt, version=None, commit=None)
-    objects = {p: name for p, name in before.objects.items() if p in left}
-    return replace(
-        receipt,
-        files={**left, **receipt.files},
-        objects={**objects, **receipt.objects},
-    )
+    project.receipts.save(*(receipt for _, receipt in new))
 
 
 def _add_trees(

@@ -1,18 +1,26 @@
-"""Reports the progress and the result of a pull. No I/O."""
+"""Reports the progress and the result of a pull, and makes receipts. No I/O."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.files.receipts import Receipt
 from dvc_studio_models.model import Digest, FileResult, ModelResult, PullResult
 from dvc_studio_models.operations.plan import DOWNLOAD, LINK, REMOVE, UNCHANGED
+from dvc_studio_models.sources.resolve import object_version_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.operations.plan import Plan, PreparedPull, Step
+    from dvc_studio_models.operations.plan import (
+        Plan,
+        PreparedPull,
+        ProjectPull,
+        Step,
+    )
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.part import DownloadedFile
 
@@ -147,3 +155,46 @@ class ProjectProgress:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def new_receipts(
+    project: ProjectPull, known: Iterable[Receipt], root: Path, *, is_partial: bool
+) -> list[tuple[ResolvedModel, Receipt]]:
+    """Return the receipts of the models that differ from the known ones."""
+    before_of = {receipt.model: receipt for receipt in known}
+    new = []
+    for model in project.models:
+        ids = {file.path: object_version_id(file.url) for file in model.files}
+        receipt = Receipt(
+            model.ref.name,
+            str(root),
+            model.version.version if model.version else None,
+            model.version.commit if model.version else None,
+            digests_of(model, project.downloads),
+            model.ref.selector,
+            {path: version_id for path, version_id in ids.items() if version_id},
+        )
+        before = before_of.get(receipt.model)
+        if before and is_partial:
+            receipt = _join(before, receipt)
+        if before != receipt:
+            new.append((model, receipt))
+    return new
+
+
+def _join(before: Receipt, receipt: Receipt) -> Receipt:
+    """Add the files that a partial pull left there.
+
+    The files of two versions are of none.
+    """
+    left = {p: digest for p, digest in before.files.items() if p not in receipt.files}
+    if not left:
+        return receipt
+    if before.commit != receipt.commit:
+        receipt = replace(receipt, version=None, commit=None)
+    objects = {p: name for p, name in before.objects.items() if p in left}
+    return replace(
+        receipt,
+        files={**left, **receipt.files},
+        objects={**objects, **receipt.objects},
+    )

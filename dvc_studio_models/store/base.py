@@ -11,26 +11,28 @@ import contextlib
 import errno
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import copy, fsync_files
-from dvc_studio_models.files.folders import nearest_existing
+from dvc_studio_models.files.folders import Staged, nearest_existing
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
+    lay_out,
     make_folder,
     make_hidden_folder,
     remove_hidden,
     sweep,
     temporary_folder,
-    temporary_name,
 )
 from dvc_studio_models.model import Digest
 from dvc_studio_models.store.parts import PartStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+
+    from dvc_studio_models.files.folders import FileStamp
 
     from dvc_studio_models.store.light import KnownFile
 
@@ -86,17 +88,31 @@ class Store(Protocol):
         cached: Mapping[str, Digest],
         parts: Mapping[str, Path],
         folder: Path,
-    ) -> dict[str, Path]:
+        *,
+        new_folders: Container[str] = (),
+    ) -> Staged:
         """Return a flushed file for every target: from the cache, or a part.
 
         Args:
             cached: Target to a content of the cache.
             parts: Target to a part, which stays where it is.
             folder: Where files are made.
+            new_folders: Folders of targets that are staged as a whole.
         """
 
-    def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
-        """Save the hashes of files that were placed."""
+    def save_hashes(
+        self,
+        root: Path,
+        placed: Mapping[str, Digest],
+        stamps: Mapping[str, FileStamp | None],
+    ) -> None:
+        """Save the hashes of files that were placed.
+
+        Args:
+            root: Of the workspace.
+            placed: The files, by their paths in it.
+            stamps: The stamps of those that were placed just now.
+        """
 
     def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
         """Add the list of a directory's files to the cache, if its hash is right."""
@@ -186,11 +202,20 @@ class PlainStore:
         cached: Mapping[str, Digest],  # noqa: ARG002 - there is no cache
         parts: Mapping[str, Path],
         folder: Path,
-    ) -> dict[str, Path]:
-        """Return the parts themselves."""
-        return stage_parts(parts, folder)
+        *,
+        new_folders: Container[str] = (),
+    ) -> Staged:
+        """Return the parts themselves, or links to them in staged folders."""
+        with disk_errors(folder.parent):
+            made, folders = lay_out(parts, folder, new_folders)
+        return Staged(stage_parts(parts, made, folder), folders=folders)
 
-    def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
+    def save_hashes(
+        self,
+        root: Path,
+        placed: Mapping[str, Digest],
+        stamps: Mapping[str, FileStamp | None],
+    ) -> None:
         """Do nothing: there is no state database."""
 
     def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
@@ -250,14 +275,17 @@ def reading_file(path: Path) -> Iterator[None]:
         yield
 
 
-def stage_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Return a file for each target: the part itself, flushed, or a copy of it.
+def stage_parts(
+    parts: Mapping[str, Path], made: Mapping[str, str], folder: Path
+) -> dict[str, Path]:
+    """Return a file for each target: the part itself, flushed, or a link or a copy.
 
     Parts stay where they are, so that the next pull finds them if this one fails.
 
     Args:
         parts: Target to part; targets of one content have the same part.
-        folder: Where copies are made.
+        made: Target to the path where a file may be made.
+        folder: The scratch folder; in a folder inside of it, a link is made.
 
     Raises:
         LocalDiskError: The file system refuses.
@@ -266,10 +294,21 @@ def stage_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     staged = {}
     with disk_errors(folder.parent):
         for path, part in parts.items():
-            staged[path] = part
+            new = Path(made[path])
             left[part] -= 1
             if left[part]:
-                staged[path] = folder / temporary_name()
-                copy(part, staged[path])
+                copy(part, new)
+                staged[path] = new
+            else:
+                is_linked = new.parent != folder and _can_link(part, new)
+                staged[path] = new if is_linked else part
         fsync_files(staged.values())
     return staged
+
+
+def _can_link(part: Path, new: Path) -> bool:
+    try:
+        new.hardlink_to(part)
+    except OSError:
+        return False
+    return True

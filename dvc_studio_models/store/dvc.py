@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import fsync_files
-from dvc_studio_models.files.folders import FileStamp, nearest_existing, stat_target
+from dvc_studio_models.files.folders import (
+    FileStamp,
+    Staged,
+    nearest_existing,
+    stat_target,
+)
 from dvc_studio_models.files.scratch import (
+    lay_out,
     make_hidden_folder,
     sweep,
     temporary_folder,
-    temporary_name,
 )
 from dvc_studio_models.model import Digest
 from dvc_studio_models.store.base import PARTS, PlainStore, stage_parts, sweep_parts
 from dvc_studio_models.store.light import KnownFile, look_up, state_key
+from dvc_studio_models.store.links import can_reflink, link_types, stage_objects
 from dvc_studio_models.store.locking import hold_lock
-from dvc_studio_models.store.objects import (
-    Objects,
-    by_algorithm,
-    can_reflink,
-    link_or_copy,
-    link_types,
-)
+from dvc_studio_models.store.objects import Objects, by_algorithm
 from dvc_studio_models.store.project import (
     RECEIPTS,
     LazyProject,
@@ -41,7 +41,14 @@ from dvc_studio_models.store.project import (
 from dvc_studio_models.store.trees import build_tree, parse_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Container,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.remote import DvcRemote
@@ -102,7 +109,7 @@ class DvcStore:
         self._use_cache = use_cache
         self._waits = wait_for_lock
         self._own = own_folder(Path(real))
-        self._staged: set[FileStamp | None] = set()
+        self._staged: dict[FileStamp | None, FileStamp] = {}
 
     @property
     def repo(self) -> Any:
@@ -191,35 +198,31 @@ class DvcStore:
         cached: Mapping[str, Digest],
         parts: Mapping[str, Path],
         folder: Path,
-    ) -> dict[str, Path]:
+        *,
+        new_folders: Container[str] = (),
+    ) -> Staged:
         """Link from the cache with the project's ``cache.type``.
 
         Raises:
             LocalDiskError: The file system refuses, or an object has been removed.
         """
-        self._objects.check_present(set(cached.values()))
-        linked: dict[str, Path] = {}
-        for group in by_algorithm((digest, path) for path, digest in cached.items()):
-            made = {path: folder / temporary_name() for _, path in group}
-            pairs = [
-                (self._objects.path_of(digest), os.fspath(made[path]))
-                for digest, path in group
-            ]
-            with disk_errors(folder.parent):
-                link_or_copy(self._objects.odb(group[0][0].algorithm), pairs)
-            linked.update(made)
-        staged = {**stage_parts(parts, folder), **linked}
-        stamps = {new: FileStamp.of(new.lstat()) for new in staged.values()}
         with disk_errors(folder.parent):
-            fsync_files(
-                os.path.realpath(new) if new.is_symlink() else new
-                for new in linked.values()
-                if not self._objects.is_flushed(stamps[new])
-            )
-        self._staged.update(stamps.values())
-        return staged
+            made, folders = lay_out([*cached, *parts], folder, new_folders)
+            files = stage_parts(parts, made, folder)
+            stamps = {path: FileStamp.of(os.lstat(new)) for path, new in files.items()}
+            self._staged.update((stamp, stamp) for stamp in stamps.values())
+            linked = stage_objects(self._objects, cached, made)
+        self._staged.update(linked.values())
+        files.update((path, Path(made[path])) for path in linked)
+        stamps.update((path, stamp) for path, (stamp, _) in linked.items())
+        return Staged(files, stamps, folders)
 
-    def save_hashes(self, placed: Mapping[Path, Digest]) -> None:
+    def save_hashes(
+        self,
+        root: Path,
+        placed: Mapping[str, Digest],
+        stamps: Mapping[str, FileStamp | None],
+    ) -> None:
         """Save the hashes to DVC's state, so that ``dvc status`` need not hash.
 
         A file whose stamp is that of a staged file has the expected content. Any other
@@ -228,16 +231,19 @@ class DvcStore:
         Raises:
             LocalDiskError: The file system refuses.
         """
-        from dvc_objects.fs import localfs
-
         known = []
+        folders: dict[str, str] = {}
         for path, digest in placed.items():
-            with contextlib.suppress(FileNotFoundError):
-                if stat_target(path) in self._staged:
-                    key = state_key(path)
-                    known.append((key, digest, localfs.info(key)))
-                else:
-                    self.digest_of(path, digest.algorithm)
+            parent, _, name = path.rpartition("/")
+            if parent not in folders:
+                folders[parent] = os.path.realpath(root / parent)
+            key = f"{folders[parent]}{os.sep}{name}"
+            stamp = stamps.get(path) or stat_target(key)
+            if content := self._staged.get(stamp):
+                known.append((key, digest, _info(content)))
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    self.digest_of(root / path, digest.algorithm)
         self._objects.save_hashes(known)
 
     def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
@@ -290,3 +296,8 @@ class DvcStore:
     def close(self) -> None:
         """Close DVC's databases."""
         self._project.close()
+
+
+def _info(stamp: FileStamp) -> dict[str, object]:
+    """Return what DVC's state keeps of a file's status."""
+    return {"ino": stamp.inode, "mtime": stamp.mtime, "size": stamp.size}

@@ -9,25 +9,18 @@ arrived: it may be the only copy of an edit that was made through a link.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
-import itertools
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from dvc_studio_models.background import parallel_map
 from dvc_studio_models.errors import (
-    CacheLinkError,
     CacheRefusedError,
     LocalDiskError,
     SiteCacheError,
-    disk_errors,
 )
-from dvc_studio_models.files.durable import copy
 from dvc_studio_models.files.folders import FileStamp
-from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.store.base import reading_file
 from dvc_studio_models.store.project import REFUSALS, refused_path
@@ -42,6 +35,13 @@ if TYPE_CHECKING:
 _MD5_LETTERS = 32  # the suffix of a directory follows them
 
 T = TypeVar("T")
+
+
+class StampedPath(NamedTuple):
+    """The path of an object, and what it was when its content was checked."""
+
+    path: str
+    stamp: FileStamp
 
 
 class Objects:
@@ -90,18 +90,22 @@ class Objects:
             return None
         return found.st_size
 
-    def check_present(self, digests: Iterable[Digest]) -> None:
-        """Check that objects exist.
+    def check_present(self, digests: Iterable[Digest]) -> dict[Digest, StampedPath]:
+        """Check that objects exist, and return where.
 
         Raises:
             LocalDiskError: One does not.
         """
+        found = {}
         for digest in digests:
+            path = self.path_of(digest)
             if self.size_of(digest) is None:
                 reason = (
                     "it was removed from the DVC cache, or damaged, during the pull"
                 )
-                raise LocalDiskError(self.path_of(digest), reason, action="read")
+                raise LocalDiskError(path, reason, action="read")
+            found[digest] = StampedPath(path, self._whole[path])
+        return found
 
     def is_damaged(self, digest: Digest) -> bool:
         """Return whether the content of an object has another hash than its name.
@@ -252,54 +256,3 @@ def by_algorithm(
 def _hash(digest: Digest) -> str:
     """Return the hash without the suffix of a directory."""
     return digest.value[:_MD5_LETTERS]
-
-
-def link_types(odb: Any) -> list[str]:
-    """Return the types of links that are tried before a copy is made."""
-    return list(itertools.takewhile(lambda link: link != "copy", odb.cache_types))
-
-
-def link_or_copy(odb: Any, pairs: Sequence[tuple[str, str]]) -> None:
-    """Link objects with the project's ``cache.type``; copy them if no type works.
-
-    A file system limits how many hard links a file has. At the limit, files are copied.
-
-    Raises:
-        CacheLinkError: No type works, and ``cache.type`` does not allow copies.
-        OSError: The file system refuses.
-    """
-    from dvc_objects.fs import localfs
-    from dvc_objects.fs.generic import transfer
-
-    if links := link_types(odb):
-        try:
-            sources, targets = map(list, zip(*pairs, strict=True))
-            transfer(odb.fs, sources, localfs, targets, links=links)
-        except OSError as error:
-            if error.errno not in {errno.ENOTSUP, errno.EMLINK}:
-                raise
-            if "copy" not in odb.cache_types:
-                raise _error_of(odb, error) from None
-    left = [pair for pair in pairs if not os.path.lexists(pair[1])]
-    parallel_map(lambda pair: copy(Path(pair[0]), Path(pair[1])), left)
-
-
-def _error_of(odb: Any, error: OSError) -> CacheLinkError:
-    """Make our error from the one that DVC raises if all types of links fail."""
-    last = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    reason = (last.strerror or str(last)).lower()
-    return CacheLinkError(odb.path, odb.cache_types, reason)
-
-
-def can_reflink(folder: Path) -> bool:
-    """Return whether the file system of a folder supports reflinks. It is tried out.
-
-    Raises:
-        LocalDiskError: It cannot be written.
-    """
-    from dvc_objects.fs import localfs
-    from dvc_objects.fs.generic import test_links
-
-    with temporary_folder(folder) as lent, disk_errors(folder):
-        here, target = os.fspath(lent), os.fspath(lent / "any")
-        return bool(test_links(["reflink"], localfs, here, localfs, target))

@@ -31,7 +31,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.files.folders import FOLDER, SafeFolders
 from dvc_studio_models.files.scratch import hide_from_git
-from dvc_studio_models.files.workspace import Workspace
+from dvc_studio_models.files.workspace import Staged, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +67,9 @@ class Bench:
             path: self.workspace.stat_target(path) for path in (*staged.keys(), *remove)
         }
         changing()
-        self.workspace.place(staged, remove=remove, seen=seen, backups=self.scratch)
+        self.workspace.place(
+            Staged(staged), remove=remove, seen=seen, backups=self.scratch
+        )
 
     def write(self, path: str, content: bytes = OLD) -> Path:
         target = self.root / path
@@ -425,7 +427,7 @@ def test_targets_that_were_just_looked_at_are_not_looked_at_again(
 
     with pytest.raises(TargetChangedError):
         bench.workspace.place(
-            bench.stage("m/file"),
+            Staged(bench.stage("m/file")),
             remove=[],
             seen=seen,
             backups=bench.scratch,
@@ -1292,7 +1294,7 @@ def test_two_mounts_of_one_file_system_are_told_apart(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from dvc_studio_models.files.workspace import Workspace
+from dvc_studio_models.files.workspace import Staged, Workspace
 
 root, scratch = map(Path, sys.argv[1:])
 workspace = Workspace(root)
@@ -1302,7 +1304,7 @@ for new in staged.values():
     new.write_bytes(b"new")
 staged = {f"m/{name}": new for name, new in staged.items()}
 seen = {path: workspace.stat_target(path) for path in staged}
-workspace.place(staged, remove=[], seen=seen, backups=scratch)
+workspace.place(Staged(staged), remove=[], seen=seen, backups=scratch)
 """
     volume, root, scratch = (tmp_path / name for name in ("volume", "root", "scratch"))
     for folder in (volume, root, root / "m", scratch):

@@ -119,7 +119,7 @@ def pull(root: Path, model: Mapping[str, bytes]) -> None:
     with opened(root) as store:
         add(store, {digests[path]: content for path, content in model.items()})
         place(store, root, digests)
-        store.save_hashes({root / path: digest for path, digest in digests.items()})
+        store.save_hashes(root, digests, {})
         _, recorded = recorded_bert(root)
         store.add_tree(bert_digests(), recorded)
 
@@ -294,14 +294,14 @@ def test_an_edit_after_staging_is_not_remembered_as_the_models_content(
         add(store, {digest: CONTENT})
         place(store, project, {"a": digest})
         (project / "a").write_bytes(b"edited\n")
-        store.save_hashes({project / "a": digest})
+        store.save_hashes(project, {"a": digest}, {})
 
     assert remembered(project, project / "a") == md5(b"edited\n").value
 
 
 def test_a_file_that_is_gone_is_not_remembered(project: Path) -> None:
     with opened(project) as store:
-        store.save_hashes({project / "a": md5(CONTENT)})
+        store.save_hashes(project, {"a": md5(CONTENT)}, {})
 
     assert remembered(project, project / "a") is None
 
@@ -315,7 +315,7 @@ def test_dvc_knows_files_that_were_placed_through_a_link_to_the_root(
     with opened(link) as store:
         add(store, {digest: CONTENT})
         place(store, link, {"m/a": digest})
-        store.save_hashes({link / "m/a": digest})
+        store.save_hashes(link, {"m/a": digest}, {})
 
     assert remembered(project, project / "m/a") == digest.value
 
@@ -521,7 +521,7 @@ def test_dvc_finds_a_file_of_dvc_2_clean(project: Path) -> None:
     with opened(project) as store:
         add(store, {digest: TEXT})
         place(store, project, {"a.txt": digest})
-        store.save_hashes({project / "a.txt": digest})
+        store.save_hashes(project, {"a.txt": digest}, {})
 
     assert remembered(project, project / "a.txt") == digest.value
     with Repo(str(project)) as repo:
@@ -736,7 +736,7 @@ def test_a_plain_store_keeps_nothing(plain: Store, tmp_path: Path) -> None:
     part = download(plain, CONTENT)
     plain.add([(md5(CONTENT), part)])
     plain.add_tree({"a": md5(CONTENT)}, md5(CONTENT))
-    plain.save_hashes({tmp_path / "a": md5(CONTENT)})
+    plain.save_hashes(tmp_path, {"a": md5(CONTENT)}, {})
 
     assert plain.size_of(md5(CONTENT)) is None
     assert plain.receipts is None
@@ -816,7 +816,8 @@ def test_the_work_grows_with_the_parts_and_not_with_their_square(
         part.write_bytes(part.name.encode())
     Counted.compared = 0
 
-    staged = stage_parts(parts, tmp_path)
+    made = {path: f"{tmp_path}/new-{path[2:]}" for path in parts}
+    staged = stage_parts(parts, made, tmp_path)
 
     assert Counted.compared < 2000
     assert [staged[path].read_text() for path in parts] == [
