@@ -8,12 +8,14 @@ where it would not have.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import UsageError, disk_errors
+from dvc_studio_models.files.folders import FileStamp, stat_target
 from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.files.scratch import sweep, write_atomically
 from dvc_studio_models.model import Digest, ModelRef, is_tree
@@ -48,13 +50,24 @@ class Receipts:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self._loaded: dict[Path, tuple[FileStamp | None, Receipt | None]] = {}
 
     def load(self, root: Path) -> list[Receipt]:
-        """Read all receipts for a root."""
+        """Read all receipts for a root, but none twice that has not changed."""
         if self._folder is None:
             return []
-        read = (_read(path) for path in sorted(self._folder.glob("*.json")))
-        return [receipt for receipt in read if receipt and receipt.root == str(root)]
+        found = map(self._load, sorted(self._folder.glob("*.json")))
+        return [receipt for receipt in found if receipt and receipt.root == str(root)]
+
+    def _load(self, path: Path) -> Receipt | None:
+        stamp = None
+        with contextlib.suppress(OSError):
+            stamp = stat_target(path)
+        before, receipt = self._loaded.get(path, (None, None))
+        if stamp != before:
+            receipt = _read(path)
+            self._loaded[path] = stamp, receipt
+        return receipt
 
     def save(self, *receipts: Receipt) -> None:
         """Save receipts. Each replaces the previous one of its model.

@@ -79,17 +79,19 @@ class Workspace:
             LocalDiskError: A folder cannot be read.
         """
         seen: dict[str, FileStamp | None] = dict.fromkeys(paths)
-        for folder, inside in _by_folder(seen).items():
-            with (
-                disk_errors(self.root / folder, action="read"),
-                contextlib.suppress(FileNotFoundError, UnsafePathError),
-                SafeFolders(self.root) as tree,
-                tree.open(folder) as opened,
-            ):
-                seen.update(
-                    (path, stat_target(posixpath.basename(path), opened))
-                    for path in inside
-                )
+        if not seen or not os.path.lexists(self.root):
+            return seen
+        with disk_errors(self.root, action="read"):
+            tree = SafeFolders(self.root)
+        with tree:
+            for folder, inside in _by_folder(seen).items():
+                with (
+                    disk_errors(self.root / folder, action="read"),
+                    contextlib.suppress(FileNotFoundError, UnsafePathError),
+                    tree.open(folder) as opened,
+                ):
+                    for path in inside:
+                        seen[path] = stat_target(posixpath.basename(path), opened)
         return seen
 
     def sweep(self, paths: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.background import parallel_map
@@ -14,6 +15,10 @@ from dvc_studio_models.files.durable import copy, fsync_files
 from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.store.objects import by_algorithm
+
+_LARGE_BYTES = 1 << 20
+_SLOW_S = 0.002  # for a small file; a local disk needs a tenth of it
+_TRIED = 50  # so many files may be slower before others are copied at the same time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +104,7 @@ def link_or_copy(odb: Any, pairs: Sequence[tuple[StampedPath, str]]) -> set[str]
                 raise _error_of(odb, error) from None
         if os.path.lexists(left[0][1]):  # they are linked in this order
             left = [pair for pair in left if not os.path.lexists(pair[1])]
-    parallel_map(lambda pair: copy(pair[0].path, pair[1]), left)
+    _copy_all(left)
     return linked
 
 
@@ -122,6 +127,23 @@ def _hard_link(pairs: Sequence[tuple[StampedPath, str]]) -> set[str]:
     finally:
         os.close(folder)
     return linked
+
+
+def _copy_all(pairs: Sequence[tuple[StampedPath, str]]) -> None:
+    """Copy objects: small ones one by one, until the file system turns out to be slow.
+
+    Where a copy takes little more than its system calls, threads would only wait for
+    each other.
+    """
+    large = [pair for pair in pairs if pair[0].stamp.size >= _LARGE_BYTES]
+    small = [pair for pair in pairs if pair[0].stamp.size < _LARGE_BYTES]
+    began = time.monotonic()
+    for done, (source, new) in enumerate(small):
+        if time.monotonic() - began > _SLOW_S * (done + _TRIED):
+            large += small[done:]
+            break
+        copy(source.path, new)
+    parallel_map(lambda pair: copy(pair[0].path, pair[1]), large)
 
 
 def _error_of(odb: Any, error: OSError) -> CacheLinkError:

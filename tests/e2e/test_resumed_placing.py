@@ -136,16 +136,24 @@ pull("m", folder=sys.argv[1], **eval(sys.argv[2]))
         pytest.param("fsync:error=ENOSPC", 0, id="disk-full"),
         pytest.param("linkat:signal=INT:when=2", 0, id="Ctrl-C"),
         pytest.param("linkat:signal=KILL:when=2", SMALL_BYTES, id="kill"),
+        pytest.param("mkdirat:signal=INT:when=2", 0, id="Ctrl-C-new-folders"),
+        pytest.param("mkdirat:signal=KILL:when=2", SMALL_BYTES, id="kill-new-folders"),
     ],
 )
 def test_after_a_fault_nothing_is_downloaded_again(
     place: Place, tmp_path: Path, file_server: FileServer, fault: str, again: int
 ) -> None:
-    """The second ``linkat`` into a folder of the model places its second file."""
+    """The second ``linkat`` into a folder of the model places its second file.
+
+    The second ``mkdirat`` in the root makes way for the second new folder.
+    """
     need_program("strace")
     calls = tmp_path / "calls"
     call = fault.partition(":")[0]
-    only = ["-P", place.root / "models"] if call == "linkat" else []
+    folder = {"linkat": place.root / "models", "mkdirat": place.root}.get(call)
+    only = ["-P", folder] if folder else []
+    if call == "linkat":
+        (place.root / "models").mkdir(parents=True)
     trace = ["-e", f"trace={call}", "-e", f"inject={fault}", *only]
     run = [sys.executable, "-c", PULL, place.folder, repr(place.options)]
     done = subprocess.run(

@@ -7,14 +7,17 @@ import errno
 import itertools
 import logging
 import os
+import re
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +25,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leftovers import killed_name, owned_by
-from needs import mount_namespace, other_file_system
+from needs import mount_namespace, need_program, other_file_system
 
 from dvc_studio_models.errors import (
     LocalDiskError,
     TargetChangedError,
     UnsafePathError,
 )
-from dvc_studio_models.files.folders import FOLDER, SafeFolders
-from dvc_studio_models.files.scratch import hide_from_git
+from dvc_studio_models.files.folders import FOLDER, FileStamp, SafeFolders
+from dvc_studio_models.files.scratch import hide_from_git, lay_out
 from dvc_studio_models.files.workspace import Staged, Workspace
 
 if TYPE_CHECKING:
@@ -1451,3 +1454,340 @@ def test_a_file_that_cannot_be_made_executable_is_told_and_stays(
     assert told in caplog.text
     assert "cannot make 'm/a' executable: refusing to write" in caplog.text
     assert not (outside / "a").stat().st_mode & stat.S_IEXEC
+
+
+# New folders
+
+
+class NewFolders:
+    """Files that are staged in folders, which are placed as a whole."""
+
+    def __init__(self, bench: Bench, *paths: str) -> None:
+        self.bench = bench
+        missing = bench.workspace.missing_folders(paths)
+        made, folders = lay_out(paths, bench.scratch, missing)
+        files = {path: Path(new) for path, new in made.items()}
+        for path, new in files.items():
+            new.write_bytes(NEW + path.encode())
+        stamps = {path: FileStamp.of(new.lstat()) for path, new in files.items()}
+        self.staged = Staged(files, stamps, folders)
+        self.inodes = {path: folder.stat().st_ino for path, folder in folders.items()}
+
+    def place(
+        self, *, act: Callable[[], object] | None = None, **options: object
+    ) -> Mapping[str, FileStamp | None]:
+        """Place them; ``act`` is called when only the last file has no name yet."""
+        staged = self.staged
+        if act:
+            files = Between(staged.files, act)
+            staged = Staged(files, staged.stamps, staged.folders)
+        return self.bench.workspace.place(
+            staged,
+            remove=[],
+            seen=dict.fromkeys(staged.files),
+            backups=self.bench.scratch,
+            now=dict.fromkeys(staged.files),
+            **options,  # type: ignore[arg-type]
+        )
+
+    def contents(self) -> dict[str, bytes]:
+        return {path: (self.bench.root / path).read_bytes() for path in self.expected}
+
+    @property
+    def expected(self) -> dict[str, bytes]:
+        return {path: NEW + path.encode() for path in self.staged.files}
+
+
+def test_a_new_folder_is_placed_as_a_whole(bench: Bench) -> None:
+    bench.write("m/there")
+    new = NewFolders(bench, "a/b", "a/c/d/e", "m/n/f", "m/g", "h")
+
+    placed = new.place()
+
+    assert set(new.staged.folders) == {"a", "m/n"}
+    assert new.contents() == new.expected
+    assert {
+        path: (bench.root / path).stat().st_ino for path in new.staged.folders
+    } == new.inodes
+    assert list(bench.scratch.iterdir()) == []
+    assert placed == {
+        path: bench.workspace.stat_target(path) for path in new.staged.files
+    }
+
+
+def test_a_new_root_has_new_folders(bench: Bench) -> None:
+    bench.root.rmdir()
+    new = NewFolders(bench, "a/b", "c")
+
+    new.place()
+
+    assert set(new.staged.folders) == {"a"}
+    assert new.contents() == new.expected
+
+
+def test_only_the_outermost_of_new_folders_is_one(bench: Bench) -> None:
+    paths = ["m/a", "n/o/p/b", "n/o/c", "d"]
+    bench.write("m/x")
+
+    assert bench.workspace.missing_folders(paths) == {"n"}
+
+
+def test_folders_of_long_paths_are_not_placed_as_a_whole(bench: Bench) -> None:
+    """They would be longer in the scratch folder, perhaps too long."""
+    long = "/".join(["l", *["x" * 200] * 5])
+
+    assert bench.workspace.missing_folders([f"{long}/a", "l/b", "m/c"]) == {"m"}
+    assert bench.workspace.missing_folders(["l/b", f"{long}/a", "m/c"]) == {"m"}
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_a_new_folder_has_the_mode_that_the_users_mask_says(
+    bench: Bench, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        new = NewFolders(bench, "m/n/a")
+        new.place()
+    finally:
+        os.umask(before)
+
+    for folder in ("m", "m/n"):
+        mode = (bench.root / folder).stat().st_mode
+        assert stat.S_IMODE(mode) == 0o777 & ~umask
+
+
+def test_a_new_folder_has_the_group_of_its_parent_where_folders_inherit_it(
+    bench: Bench,
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to a group it is not in")
+    shared = bench.root / "m"
+    shared.mkdir()
+    os.chown(shared, -1, 12345)
+    shared.chmod(0o2775)
+    new = NewFolders(bench, "m/n/a")
+
+    new.place()
+
+    made = (shared / "n").stat()
+    assert (made.st_gid, made.st_mode & stat.S_ISGID) == (12345, stat.S_ISGID)
+    assert new.contents() == new.expected
+
+
+def test_a_new_folder_has_the_mode_of_its_parent_where_folders_inherit_it(
+    bench: Bench,
+) -> None:
+    """The group is the same, but not whether folders in it inherit the group."""
+    shared = bench.root / "m"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    new = NewFolders(bench, "m/n/a")
+
+    new.place()
+
+    assert (shared / "n").stat().st_mode & stat.S_ISGID
+    assert new.contents() == new.expected
+
+
+def test_a_new_folder_has_the_access_list_of_its_parent(bench: Bench) -> None:
+    shared = bench.root / "m"
+    shared.mkdir()
+    entries = [(1, 7, -1), (2, 7, 12345), (4, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *e) for e in entries)
+    try:
+        os.setxattr(shared, "system.posix_acl_default", acl)
+    except OSError:
+        pytest.skip("the file system has no access lists")
+    new = NewFolders(bench, "m/n/a")
+
+    new.place()
+
+    assert os.getxattr(shared / "n", "system.posix_acl_default") == acl
+    assert new.contents() == new.expected
+
+
+def test_a_new_folder_is_placed_on_another_file_system(far: Bench) -> None:
+    new = NewFolders(far, "m/a", "m/n/b")
+
+    new.place()
+
+    assert new.contents() == new.expected
+    assert set(snapshot(far.root)) == {"m", "m/a", "m/n", "m/n/b"}
+
+
+def test_a_folder_that_appears_keeps_its_files(bench: Bench) -> None:
+    new = NewFolders(bench, "m/a", "m/n/b")
+    mine = bench.write("m/mine")
+    inode = mine.parent.stat().st_ino
+
+    new.place()
+
+    assert new.contents() == new.expected
+    assert mine.read_bytes() == OLD
+    assert mine.parent.stat().st_ino == inode
+
+
+def test_an_empty_folder_that_appears_is_used_and_not_replaced(bench: Bench) -> None:
+    new = NewFolders(bench, "m/a")
+    (bench.root / "m").mkdir(0o700)
+    inode = (bench.root / "m").stat().st_ino
+
+    new.place()
+
+    assert new.contents() == new.expected
+    assert (bench.root / "m").stat().st_ino == inode
+
+
+def test_a_file_in_a_folder_that_appears_is_not_replaced(bench: Bench) -> None:
+    new = NewFolders(bench, "m/a", "m/n/b", "x/c")
+    mine = bench.write("m/n/b")
+    before = snapshot(bench.root)
+
+    with pytest.raises(TargetChangedError) as caught:
+        new.place()
+
+    assert caught.value.paths == ("m/n/b",)
+    assert mine.read_bytes() == OLD
+    assert snapshot(bench.root) == before
+
+
+@pytest.mark.parametrize("leads_to", ["../outside/empty", "nowhere"])
+@pytest.mark.parametrize("link", ["m", "m/n"])
+def test_a_link_that_appears_in_the_place_of_a_new_folder_is_refused(
+    bench: Bench, outside: Path, link: str, leads_to: str
+) -> None:
+    before = snapshot(outside)
+    new = NewFolders(bench, "m/n/a", "m/n/o/b")
+    (bench.root / link).parent.mkdir(exist_ok=True)
+    (bench.root / link).symlink_to(bench.root / leads_to)
+
+    with pytest.raises(UnsafePathError):
+        new.place()
+
+    assert snapshot(outside) == before
+    assert set(snapshot(bench.root)) == {"m", link}
+
+
+def test_new_folders_go_when_a_later_file_fails(bench: Bench) -> None:
+    bench.write("old/there")
+    before = snapshot(bench.root)
+    new = NewFolders(bench, "m/a", "m/n/o/b", "old/x/c", "last")
+
+    with pytest.raises(LocalDiskError):
+        new.place(act=new.staged.files["last"].unlink)
+
+    assert snapshot(bench.root) == before
+
+
+def test_what_somebody_did_in_a_new_folder_since_stays(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = NewFolders(bench, "m/a", "m/n/b", "o/c", "last")
+
+    def act() -> None:
+        rewrite(bench.root / "m/a")
+        bench.write("m/n/mine")
+        new.staged.files["last"].unlink()
+
+    with pytest.raises(LocalDiskError):
+        new.place(act=act)
+
+    assert set(snapshot(bench.root)) == {"m", "m/a", "m/n", "m/n/mine"}
+    assert (bench.root / "m/a").read_bytes() == b"somebody's own work\n"
+    assert "cannot remove 'm/a', which this pull has placed" in caplog.text
+
+
+def test_an_interrupt_takes_new_folders_back(bench: Bench) -> None:
+    new = NewFolders(bench, "m/a", "n/b", "last")
+
+    with pytest.raises(KeyboardInterrupt):
+        new.place(act=lambda: signal.raise_signal(signal.SIGINT))
+
+    assert snapshot(bench.root) == {}
+
+
+def test_a_part_that_is_not_in_the_staged_folder_is_placed_there(
+    bench: Bench, tmp_path: Path
+) -> None:
+    new = NewFolders(bench, "m/a", "m/b")
+    part = tmp_path / "part"
+    new.staged.files["m/b"].rename(part)
+    files = {**new.staged.files, "m/b": part}
+    new.staged = Staged(files, new.staged.stamps, new.staged.folders)
+
+    new.place()
+
+    assert new.contents() == new.expected
+    assert not part.exists()
+
+
+def test_files_of_a_new_folder_are_made_executable(bench: Bench) -> None:
+    new = NewFolders(bench, "m/a", "m/b")
+
+    new.place(executable={"m/a"})
+
+    assert (bench.root / "m/a").stat().st_mode & stat.S_IEXEC
+    assert not (bench.root / "m/b").stat().st_mode & stat.S_IEXEC
+
+
+# Folders are opened once
+
+
+def test_a_folder_that_is_replaced_while_files_are_placed_is_told(
+    bench: Bench,
+) -> None:
+    bench.write("m/old")
+    staged = bench.stage("m/old", "m/a")
+
+    def act() -> None:
+        (bench.root / "m").rename(bench.root / "moved")
+        (bench.root / "m").mkdir()
+
+    with pytest.raises(TargetChangedError) as caught:
+        bench.place(Between(staged, act))
+
+    (backup,) = bench.scratch.parent.glob("backup-*")
+    assert caught.value.paths == ("m",)
+    assert backup.read_bytes() == OLD
+    assert list((bench.root / "m").iterdir()) == []
+
+
+PLACE_MANY = """
+import sys
+from pathlib import Path
+from dvc_studio_models.files.workspace import Staged, Workspace
+
+root, scratch = map(Path, sys.argv[1:])
+files = {}
+for number in range(400):
+    path = f"m{number % 20}/{number:03}"
+    (root / path).parent.mkdir(exist_ok=True)
+    files[path] = scratch / f"new-{number}"
+    files[path].touch()
+files = dict(sorted(files.items()))
+seen = dict.fromkeys(files)
+Workspace(root).place(Staged(files), remove=[], seen=seen, backups=scratch)
+"""
+
+
+@pytest.mark.parametrize(
+    ("inject", "flushes"),
+    [
+        pytest.param([], {"syncfs": 1}, id="at once"),
+        pytest.param(["--inject=syncfs:error=EIO"], {"fsync": 20}, id="one by one"),
+    ],
+)
+def test_many_folders_are_opened_once_and_flushed(
+    bench: Bench, tmp_path: Path, inject: list[str], flushes: dict[str, int]
+) -> None:
+    need_program("strace")
+    log = tmp_path / "calls"
+    trace = ["-e", "trace=fsync,syncfs,openat", *inject]
+    command = [sys.executable, "-c", PLACE_MANY, bench.root, bench.scratch]
+    subprocess.run(["strace", "-f", "-y", "-o", log, *trace, *command], check=True)
+    lines = log.read_text().splitlines()
+
+    opened = [line for line in lines if "openat(" in line and f"{bench.root}>" in line]
+    synced = re.findall(r"\b(fsync|syncfs)\(.* = 0$", "\n".join(lines), re.MULTILINE)
+    assert dict(Counter(synced)) == flushes
+    assert len(opened) <= 3 * 20  # to look, to place, and to flush
