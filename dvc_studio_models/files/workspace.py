@@ -79,10 +79,11 @@ class Workspace:
             LocalDiskError: A folder cannot be read.
         """
         seen: dict[str, FileStamp | None] = dict.fromkeys(paths)
-        if not seen or not os.path.lexists(self.root):
-            return seen
         with disk_errors(self.root, action="read"):
-            tree = SafeFolders(self.root)
+            try:
+                tree = SafeFolders(self.root)
+            except FileNotFoundError:
+                return seen
         with tree:
             for folder, inside in _by_folder(seen).items():
                 with (

@@ -29,8 +29,8 @@ from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.recorded import expand, is_inside
 from dvc_studio_models.registry.records import relative_to_root
 from dvc_studio_models.registry.tags import format_names
+from dvc_studio_models.store.objects import tree_digest
 from dvc_studio_models.store.project import project_around
-from dvc_studio_models.store.trees import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.registry.outputs import digest_of
-from dvc_studio_models.store.objects import Objects
+from dvc_studio_models.store.objects import Objects, parse_tree
 from dvc_studio_models.store.project import (
     open_project_to_read,
     project_around,
     receipts_folder,
     tag_cache_path,
 )
-from dvc_studio_models.store.trees import parse_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

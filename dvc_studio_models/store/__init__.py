@@ -14,5 +14,4 @@ __all__ = [
     "parts",
     "project",
     "remote",
-    "trees",
 ]

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from dvc_studio_models.files.folders import FileStamp
-
     from dvc_studio_models.store.light import KnownFile
 
 PARTS = "parts"

@@ -30,7 +30,7 @@ from dvc_studio_models.store.base import PARTS, PlainStore, stage_parts, sweep_p
 from dvc_studio_models.store.light import KnownFile, look_up, state_key
 from dvc_studio_models.store.links import can_reflink, link_types, stage_objects
 from dvc_studio_models.store.locking import hold_lock
-from dvc_studio_models.store.objects import Objects, by_algorithm
+from dvc_studio_models.store.objects import Objects, build_tree, parse_tree
 from dvc_studio_models.store.project import (
     RECEIPTS,
     LazyProject,
@@ -38,7 +38,6 @@ from dvc_studio_models.store.project import (
     own_folder,
     project_around,
 )
-from dvc_studio_models.store.trees import build_tree, parse_tree
 
 if TYPE_CHECKING:
     from collections.abc import (

@@ -1787,7 +1787,7 @@ def test_many_folders_are_opened_once_and_flushed(
     subprocess.run(["strace", "-f", "-y", "-o", log, *trace, *command], check=True)
     lines = log.read_text().splitlines()
 
-    opened = [line for line in lines if "openat(" in line and f"{bench.root}>" in line]
+    opened = [line for line in lines if "openat(" in line and f"{bench.root}/m" in line]
     synced = re.findall(r"\b(fsync|syncfs)\(.* = 0$", "\n".join(lines), re.MULTILINE)
     assert dict(Counter(synced)) == flushes
     assert len(opened) <= 3 * 20  # to look, to place, and to flush

@@ -29,7 +29,7 @@ from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.base import PlainStore, stage_parts
 from dvc_studio_models.store.dvc import DvcStore, open_store
-from dvc_studio_models.store.trees import tree_digest
+from dvc_studio_models.store.objects import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

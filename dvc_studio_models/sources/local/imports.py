@@ -23,9 +23,9 @@ from dvc_studio_models.background import ByteCounter, Workers, run_in_background
 from dvc_studio_models.errors import ImportSourceError, StudioModelsError, disk_errors
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.urls import strip_secrets
+from dvc_studio_models.store.objects import tree_digest
 from dvc_studio_models.store.parts import PartStore, key_of
 from dvc_studio_models.store.remote import describe_error
-from dvc_studio_models.store.trees import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

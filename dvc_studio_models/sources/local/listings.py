@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import LocalDiskError, StudioModelsError
 from dvc_studio_models.model import CACHE, REMOTE
 from dvc_studio_models.store.dvc import DvcStore
-from dvc_studio_models.store.trees import parse_tree
+from dvc_studio_models.store.objects import parse_tree
 
 if TYPE_CHECKING:
     from dvc_studio_models.model import PullOptions
