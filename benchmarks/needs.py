@@ -27,20 +27,22 @@ def program(name: str) -> str | None:
 
 def require() -> None:
     """Install missing programs if we are root; otherwise list them and exit."""
-    if (missing := _missing()) and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [_PACKAGES[name] for name in missing]
+    names = missing()
+    if names and os.geteuid() == 0 and shutil.which("apt-get"):
+        packages = [_PACKAGES[name] for name in names]
         print(f"Installing {' '.join(packages)}", flush=True)
         _apt_get("update", "-qq")
         _apt_get("install", "-qq", "-y", "--no-install-recommends", *packages)
-        missing = _missing()
-    if missing:
-        packages = [_PACKAGES[name] for name in missing]
+        names = missing()
+    if names:
+        packages = [_PACKAGES[name] for name in names]
         install = f"apt-get install {' '.join(packages)}"
-        message = f"missing: {', '.join(missing)}\nOn Debian, as root: {install}"
+        message = f"missing: {', '.join(names)}\nOn Debian, as root: {install}"
         raise SystemExit(message)
 
 
-def _missing() -> list[str]:
+def missing() -> list[str]:
+    """Return the programs that are not installed."""
     found = {name: program(name) for name in _PACKAGES}
     found["nginx's stream module"] = str(STREAM_MODULE) if _has_stream() else None
     return [name for name, path in found.items() if not path]
