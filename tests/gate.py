@@ -7,6 +7,7 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
+import subprocess
 import threading
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,12 @@ class Authority:
         builder = builder.add_extension(constraints, critical=True)
         self.bundle = folder / "ca.pem"
         self.bundle.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
+
+    def hashed_name(self) -> str:
+        """Return the name under which OpenSSL looks for this authority in a folder."""
+        certificate = ["openssl", "x509", "-noout", "-subject_hash", "-in", self.bundle]
+        done = subprocess.run(certificate, capture_output=True, text=True, check=True)
+        return f"{done.stdout.strip()}.0"
 
     def issue(self, host: str = "127.0.0.1", *, until: dt.datetime = NOW + DAY) -> Path:
         """Write a key and a certificate for ``host`` into one file."""

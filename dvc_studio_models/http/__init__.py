@@ -5,15 +5,17 @@
     storage       one request to storage
     response      its response: the requested bytes, or a signal
     batch         many requests for small bodies, driven by one thread
+    stream        requests whose bodies are read as they arrive, on any thread
     curl/         libcurl: routes, handles, what was received
-    pool          connections to storage
-    session       sessions of requests, and their connections
+    decoding      bodies that are encoded unasked
+    session       sessions of requests, for Studio
     urls          which URLs may be requested, and where redirects may lead
     failures      which failures are worth another try, and their descriptions
 
 Promises that a token is sent to Studio's own origin only, that no URL's query reaches a
 message or a log, that no server is waited for without end, and that no error of
-``requests`` or ``urllib3`` leaves this package.
+``requests``, ``urllib3`` or ``pycurl`` leaves this package. Studio is asked with
+``requests``, storage with libcurl.
 """
 
 __all__ = ["response", "signed_urls", "storage", "studio"]

@@ -16,21 +16,13 @@ the connection, nor the head, nor the body is waited for without end.
 
 from __future__ import annotations
 
-import functools
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import DownloadError, StudioModelsError
-from dvc_studio_models.http.curl.exchange import (
-    Exchange,
-    Head,
-    Job,
-    limit_of,
-    make_failure,
-)
-from dvc_studio_models.http.curl.routes import RouteError, find_route, split_url
+from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.http.curl.exchange import CUT, Job, find_way
+from dvc_studio_models.http.curl.multi import Multi
 from dvc_studio_models.http.response import (
     ERROR_BYTES,
     ContentRange,
@@ -42,14 +34,11 @@ from dvc_studio_models.http.response import (
     check_status,
     read_head,
 )
-from dvc_studio_models.http.urls import (
-    RedirectRejected,
-    redirect_target,
-)
 
 if TYPE_CHECKING:
-    import pycurl
+    from collections.abc import Callable
 
+    from dvc_studio_models.http.curl.exchange import Exchange, Head
     from dvc_studio_models.http.curl.routes import Route
     from dvc_studio_models.http.response import RangeRequest
     from dvc_studio_models.http.signed_urls import SignedUrls
@@ -57,11 +46,8 @@ if TYPE_CHECKING:
     Result = tuple[RangeRequest, "Body | Exception"]
 
 _CONNECTIONS = 64  # that stay open
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CUT = "the connection was cut"
-_TICK_S = 0.1
-_FEW_FILES = 900  # pycurl's select() does not see descriptors from 1024 on
-_BLIND_TICK_S = 0.005
+_MAX_BODY = 1 << 20  # of a request without an end
+_FAILURES = (Retry, LinkRejected, RestartNeeded, StudioModelsError)
 
 
 @dataclass(frozen=True)
@@ -80,39 +66,34 @@ class Body:
 class StorageBatch:
     """Requests in flight; see the module."""
 
-    def __init__(self, signed_urls: SignedUrls, *, idle_s: float) -> None:
-        """Open no connection yet.
-
-        Args:
-            signed_urls: Where each file is.
-            idle_s: The longest time without a byte of the body, and the longest time
-                until the head of a response is complete, in seconds.
-        """
-        import pycurl
-
-        self.waited_s = 0.0
+    def __init__(
+        self,
+        signed_urls: SignedUrls,
+        find_route: Callable[[str], Route],
+        *,
+        idle_s: float,
+    ) -> None:
+        """Open no connection yet; for ``idle_s`` see :class:`Multi`."""
         self._signed_urls = signed_urls
-        self._idle_s = idle_s
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, _CONNECTIONS)
-        self._find_route = functools.cache(find_route)
-        self._running: dict[pycurl.Curl, Exchange] = {}
-        self._spare: dict[Route, list[Exchange]] = {}
+        self._find_route = find_route
+        self._multi = Multi(connections=_CONNECTIONS, idle_s=idle_s)
         self._done: list[Result] = []
-        self._next_check = 0.0
-        with open(os.devnull) as last:  # noqa: PTH123
-            self._tick_s = _TICK_S if last.fileno() < _FEW_FILES else _BLIND_TICK_S
 
     @property
     def active(self) -> int:
         """How many requests have not been returned yet."""
-        return len(self._running) + len(self._done)
+        return len(self._multi.running) + len(self._done)
+
+    @property
+    def waited_s(self) -> float:
+        """How long nothing could be done but wait for the network, in seconds."""
+        return self._multi.waited_s
 
     def add(self, request: RangeRequest) -> None:
         """Start a request."""
         try:
             url, generation = self._signed_urls.get(request.path)
-            self._start(Job(request, generation), url)
+            self._start(Job(request, generation, url))
         except _FAILURES as error:
             self._done.append((request, error))
 
@@ -120,89 +101,39 @@ class StorageBatch:
         """Drive the requests until some have ended, or the time is over."""
         deadline = time.monotonic() + timeout_s
         while True:
-            self._perform()
-            now = time.monotonic()
-            if now >= self._next_check:
-                self._check_all(now)
-            if self._done or not self._running or now >= deadline:
+            for exchange, failure in self._multi.perform():
+                self._end(exchange, failure)
+            left_s = deadline - time.monotonic()
+            if self._done or not self._multi.running or left_s <= 0:
                 done, self._done = self._done, []
                 return done
-            self._select(deadline - now)
+            self._multi.select(left_s)
 
     def close(self) -> None:
         """End all requests and close the connections."""
-        for exchange in self._running.values():
-            self._multi.remove_handle(exchange.handle)
-            exchange.handle.close()
-        for spare in self._spare.values():
-            for exchange in spare:
-                exchange.handle.close()
-        self._running.clear()
-        self._spare.clear()
         self._done.clear()
         self._multi.close()
 
-    def _start(self, job: Job, url: str) -> None:
-        origin, target = split_url(url)
-        try:
-            route = self._find_route(origin)
-        except RouteError as error:
-            raise make_failure(
-                origin, job.request.path, str(error), is_final=True
-            ) from None
-        spare = self._spare.get(route)
-        exchange = spare.pop() if spare else Exchange(route)
-        exchange.begin(job, url, target)
-        self._multi.add_handle(exchange.handle)
-        self._running[exchange.handle] = exchange
-
-    def _perform(self) -> None:
-        self._multi.perform()
-        more = True
-        while more:
-            more, ended, failed = self._multi.info_read(_CONNECTIONS)
-            for handle in ended:
-                self._end(self._running[handle], None)
-            for handle, code, _ in failed:  # the text may contain the URL
-                exchange = self._running[handle]
-                self._end(exchange, exchange.failure(code))
-
-    def _select(self, left_s: float) -> None:
-        """Wait until libcurl has something to do."""
-        own_s = self._multi.timeout() / 1000
-        limits = [left_s, self._tick_s, *([own_s] if own_s >= 0 else [])]
-        limit_s, began = max(0.0, min(limits)), time.monotonic()
-        ready = self._multi.select(limit_s)
-        if ready == 0 and time.monotonic() < began + limit_s:
-            time.sleep(min(limit_s, _BLIND_TICK_S))  # no connection yet
-        self.waited_s += time.monotonic() - began
-
-    def _check_all(self, now: float) -> None:
-        """End the requests that have stopped, or that receive too much."""
-        self._next_check = now + min(_TICK_S, self._idle_s / 5)
-        for exchange in list(self._running.values()):
-            if problem := exchange.find_problem(now, self._idle_s):
-                self._end(exchange, problem)
+    def _start(self, job: Job) -> None:
+        route, target = find_way(job, self._find_route)
+        self._multi.start(job, route, target, limit=_limit_of(job.request))
 
     def _end(self, exchange: Exchange, failure: Exception | None) -> None:
-        """Take the result of an exchange that is over, or that is ended now."""
+        """Take the result of an exchange that has ended."""
         job = exchange.job
-        del self._running[exchange.handle]
-        self._multi.remove_handle(exchange.handle)
         try:
             head = exchange.read_head()
             if head is None:
-                raise failure or Retry(_CUT)
-            if location := _location(head):
-                self._start(job.redirected(), _follow(job, exchange.url, location))
+                raise failure or Retry(CUT)
+            if following := job.redirected(head):
+                self._start(following)
             else:
-                body = self._read(job, head, exchange.read_body(), failure)
+                body = self._read(job, head, exchange.take(), failure)
                 self._done.append((job.request, body))
         except _FAILURES as error:
             self._done.append((job.request, error))
         finally:
-            exchange.reset()
-            self._spare.setdefault(exchange.route, []).append(exchange)
+            self._multi.reuse(exchange)
 
     def _read(
         self, job: Job, head: Head, data: bytes, failure: Exception | None
@@ -212,38 +143,25 @@ class StorageBatch:
         check_status(head, request, job.generation, lambda: data[:ERROR_BYTES])
         said = read_head(head, request)
         if said.is_encoded and request.decode:
-            why = "storage's response is encoded"
-            raise NotEncoded(why)
+            raise NotEncoded  # decoding in bounded pieces is left to others
         if failure:
             raise failure
         _check_size(request, said.content_range, len(data))
         return Body(said.whole, said.etag, said.content_range, said.content_md5, data)
 
 
-_FAILURES = (Retry, LinkRejected, RestartNeeded, StudioModelsError)
-
-
-def _location(head: Head) -> str | None:
-    return head.headers.get("Location") if head.status in _REDIRECTS else None
+def _limit_of(request: RangeRequest) -> int:
+    """Return the size of the largest body that is taken, in bytes."""
+    return _MAX_BODY if request.stop is None else request.stop - request.start
 
 
 def _check_size(request: RangeRequest, said: ContentRange, size: int) -> None:
-    if size > limit_of(request):
+    if size > _limit_of(request):
         raise TooLarge
     if said.stop is None:
         return
     if size < said.stop - said.start:
-        raise Retry(_CUT)
+        raise Retry(CUT)
     if size > said.stop - said.start:
         why = "storage sent more than announced"
         raise RestartNeeded(why)
-
-
-def _follow(job: Job, url: str, location: str) -> str:
-    try:
-        return redirect_target(url, location)
-    except RedirectRejected as error:
-        why = "storage redirects to an invalid URL"
-        if error.target is not None:
-            why = f"storage redirects to '{error.target}', which is refused"
-    raise DownloadError(job.request.path, why)

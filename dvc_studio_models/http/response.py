@@ -7,29 +7,19 @@ done next.
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
-import time
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
-
-import requests
 
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.http.failures import (
-    RETRY_STATUSES,
-    describe_error,
-    is_permanent,
-    status_text,
-)
-from dvc_studio_models.http.pool import as_requests_errors
+from dvc_studio_models.http.decoding import find_decoder
+from dvc_studio_models.http.failures import RETRY_STATUSES, status_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from urllib3 import BaseHTTPResponse
+    from dvc_studio_models.http.decoding import Decoder
 
 OK, PARTIAL = 200, 206
 ERROR_BYTES = 4096  # of an error's body, enough to find its code
@@ -44,7 +34,6 @@ _DIGITS = "([0-9]{1,19})"  # Python refuses to parse numbers of thousands of dig
 _NUMBER = re.compile(_DIGITS)
 _CONTENT_RANGE = re.compile(f"bytes {_DIGITS}-{_DIGITS}/{_DIGITS}")
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
-_local = threading.local()
 
 
 class Retry(Exception):  # noqa: N818 - a signal between two modules, never shown
@@ -69,6 +58,9 @@ class RestartNeeded(Exception):  # noqa: N818
 
 class NotEncoded(RestartNeeded):
     """The body is not encoded as its headers say; without decoding it may be right."""
+
+    def __init__(self) -> None:
+        super().__init__("storage's response cannot be decoded")
 
 
 class TooLarge(RestartNeeded):
@@ -188,67 +180,56 @@ def check_status(
     raise DownloadError(request.path, f"storage answered {status_text(status)}")
 
 
+class Source(Protocol):
+    """Where the body of a response is read from."""
+
+    def read(self) -> bytes: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
+
+
 class StorageResponse:
     """A response whose head was checked, and its body."""
 
-    def __init__(
-        self, response: BaseHTTPResponse, request: RangeRequest, url: str
-    ) -> None:
-        head = read_head(response, request)
-        self.whole = head.whole
-        self.etag = head.etag
-        self.content_range = head.content_range
-        self.content_md5 = head.content_md5
-        self._response = response
-        self._decode = request.decode and head.is_encoded
-        self._request = request
-        self._url = url
+    def __init__(self, head: Head, request: RangeRequest, source: Source) -> None:
+        said = read_head(head, request)
+        self.whole = said.whole
+        self.etag = said.etag
+        self.content_range = said.content_range
+        self.content_md5 = said.content_md5
+        self._source = source
+        self._decoder = None
+        if said.is_encoded and request.decode:
+            encoding = head.headers["Content-Encoding"]
+            self._decoder = find_decoder(encoding, piece_bytes=CHUNK_BYTES)
 
     def __enter__(self) -> StorageResponse:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._response.close()
+        self._source.close()
 
     def chunks(self) -> Iterator[memoryview]:
         """Read the body in chunks that are worth a write.
-
-        Yields:
-            Bytes in a buffer that the next chunk overwrites.
 
         Raises:
             Retry: The connection failed; the bytes before were yielded.
             NotEncoded: The body cannot be decoded; the same.
         """
-        buffer = _buffer()
-        size, due = 0, time.monotonic() + CHUNK_S
+        while data := self._source.read():
+            if self._decoder:
+                yield from self._decode(self._decoder, data)
+            else:
+                yield memoryview(data)
+        if self._decoder and not self._decoder.is_complete:
+            raise NotEncoded
+
+    def _decode(self, decoder: Decoder, data: bytes) -> Iterator[memoryview]:
         try:
-            with translate_errors(self._request.path, self._url):
-                while count := self._read_into(buffer[size:]):
-                    size += count
-                    if size == CHUNK_BYTES or time.monotonic() >= due:
-                        yield buffer[:size]
-                        size, due = 0, time.monotonic() + CHUNK_S
-        except (Retry, RestartNeeded):
-            if size:
-                yield buffer[:size]
-            raise
-        if size:
-            yield buffer[:size]
-
-    def _read_into(self, buffer: memoryview) -> int:
-        """Read with one system call."""
-        piece = self._response.read1(len(buffer), decode_content=self._decode)
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-
-def _buffer() -> memoryview:
-    """Return this thread's buffer: allocating each chunk takes as long as reading."""
-    if not hasattr(_local, "buffer"):
-        _local.buffer = memoryview(bytearray(CHUNK_BYTES))
-    buffer: memoryview = _local.buffer
-    return buffer
+            for piece in decoder.decode(data):
+                yield memoryview(piece)
+        except zlib.error:
+            raise NotEncoded from None
 
 
 def _whole(response: Head, request: RangeRequest) -> ContentRange:
@@ -287,23 +268,6 @@ def _check_same(response: Head, request: RangeRequest, size: int | None) -> None
     ):
         why = "the object changed in storage"
         raise RestartNeeded(why)
-
-
-@contextlib.contextmanager
-def translate_errors(path: str, url: str) -> Iterator[None]:
-    """Turn failures of a connection into signals and errors of ours."""
-    try:
-        with as_requests_errors():
-            yield
-    except requests.exceptions.ContentDecodingError:
-        why = "storage's response cannot be decoded"
-        raise NotEncoded(why) from None
-    except requests.RequestException as error:
-        host = urlsplit(url).netloc.rpartition("@")[2]
-        why = f"storage at '{host}': {describe_error(error)}"
-        if is_permanent(error):
-            raise DownloadError(path, why) from None
-        raise Retry(why) from None
 
 
 def _strong_etag(response: Head) -> str | None:

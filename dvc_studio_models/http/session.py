@@ -1,18 +1,14 @@
-"""Sessions of ``requests`` and their connections; no request is made here.
+"""Sessions of ``requests``, for Studio; no request is made here.
 
 Promises sessions that send no credentials but those passed (``~/.netrc`` is ignored,
 proxies and CA bundles of the environment are used), that send URLs byte for byte and
-keep their query out of logs and errors, those of urllib3 included, that fail with
-errors of ``requests`` only, and whose read timeout limits how long the head of a
-response may take.
+keep their query out of logs and errors, those of urllib3 included, and that fail with
+errors of ``requests`` only.
 """
 
 from __future__ import annotations
 
 import functools
-import http.client
-import io
-import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +20,12 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager
 
 
-def make_session(*, token: str | None = None, connections: int = 1) -> requests.Session:
+def make_session(*, token: str | None = None) -> requests.Session:
     """Make a session for one role.
 
     Args:
         token: Sent as ``Authorization: token ...`` with every request; None sends none.
-            In both cases ``auth`` is set, so that ``~/.netrc`` is not used: S3 answers
-            400 to two kinds of credentials.
-        connections: How many are kept open to one host.
+            In both cases ``auth`` is set, so that ``~/.netrc`` is not used.
     """
     session = _Session()
 
@@ -42,7 +36,7 @@ def make_session(*, token: str | None = None, connections: int = 1) -> requests.
 
     session.auth = authorize
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _VerbatimAdapter(pool_connections=connections, pool_maxsize=connections)
+    adapter = _VerbatimAdapter()
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -55,16 +49,15 @@ class _Session(requests.Session):
         return None
 
 
-TARGET = "\0target"
+_TARGET = "\0target"
 """Name of the header that carries the exact request target to the connection."""
 
 
 class _VerbatimAdapter(HTTPAdapter):
-    """Sends URLs byte for byte: urllib3 would write ``%2f`` as ``%2F``.
+    """Sends URLs byte for byte, and keeps their query from urllib3.
 
-    A signature may cover the exact bytes. The target travels in a header of ours, which
-    the connection removes. urllib3, which writes the URL that it knows to its log and
-    into its errors, knows no query.
+    The target travels in a header of ours, which the connection removes. urllib3, which
+    writes the URL that it knows to its log and into its errors, knows no query.
     """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -82,7 +75,7 @@ class _VerbatimAdapter(HTTPAdapter):
     def add_headers(self, request: requests.PreparedRequest, **kwargs: Any) -> None:
         super().add_headers(request, **kwargs)
         proxies = kwargs.get("proxies") or {}
-        request.headers[TARGET] = super().request_url(request, proxies)
+        request.headers[_TARGET] = super().request_url(request, proxies)
 
     def send(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
@@ -97,62 +90,14 @@ class _VerbatimAdapter(HTTPAdapter):
             raise requests.exceptions.SSLError from None
 
 
-class _HeadReader(io.RawIOBase):
-    """Reads from a socket; the head of a response has to be complete in time.
-
-    A socket's own timeout starts again with each byte: a server that
-    sends one byte a second would never time out.
-    """
-
-    def __init__(self, raw: io.RawIOBase, sock: Any) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._timeout_s = sock.gettimeout()
-        self._deadline = self._timeout_s and time.monotonic() + self._timeout_s
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._deadline:
-            left_s = self._deadline - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError
-            self._sock.settimeout(left_s)
-        return self._raw.readinto(buffer)
-
-    def end_of_head(self) -> None:
-        """From now on, the timeout is for each read of the body."""
-        self._deadline = None
-        self._sock.settimeout(self._timeout_s)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._head = _HeadReader(self.fp.detach(), sock)
-        self.fp = io.BufferedReader(self._head)
-
-    def begin(self) -> None:
-        super().begin()
-        if not self._head.closed:
-            self._head.end_of_head()
-
-
 class _Connection:
     """Mixed into urllib3's connections, whether plain, TLS or SOCKS."""
-
-    response_class = _Response
 
     def request(
         self, method: str, url: str, body: Any = None, headers: Any = None, **kw: Any
     ) -> None:
         headers = dict(headers or {})
-        url = headers.pop(TARGET, url)
+        url = headers.pop(_TARGET, url)
         super().request(method, url, body, headers, **kw)  # type: ignore[misc]
 
 

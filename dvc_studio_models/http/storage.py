@@ -12,29 +12,23 @@ How to go on after a signal is decided by ``transfer``.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.http.batch import StorageBatch
+from dvc_studio_models.http.curl.exchange import Job
+from dvc_studio_models.http.curl.routes import find_route
 from dvc_studio_models.http.failures import backoff_s
-from dvc_studio_models.http.pool import ConnectionPools
 from dvc_studio_models.http.response import (
     ERROR_BYTES,
     StorageResponse,
     check_status,
-    translate_errors,
 )
-from dvc_studio_models.http.urls import (
-    RedirectRejected,
-    TooManyRedirects,
-    follow_redirects,
-)
+from dvc_studio_models.http.stream import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from urllib3 import BaseHTTPResponse
 
     from dvc_studio_models.http.response import RangeRequest
     from dvc_studio_models.http.signed_urls import SignedUrls
@@ -69,9 +63,20 @@ class Storage:
     def __init__(
         self, signed_urls: SignedUrls, *, connections: int, idle_s: float
     ) -> None:
+        """Open no connection yet.
+
+        Args:
+            signed_urls: Where each file is.
+            connections: How many of :meth:`ask` stay open.
+            idle_s: The longest time without a byte of the body, and the longest time
+                until the head of a response is complete, in seconds.
+        """
         self.signed_urls = signed_urls
+        self._find_route = functools.cache(find_route)
         self._idle_s = idle_s
-        self._pools = ConnectionPools(connections=connections, idle_s=idle_s)
+        self._streams = Streams(
+            self._find_route, connections=connections, idle_s=idle_s
+        )
 
     def ask(self, request: RangeRequest) -> StorageResponse:
         """Send a request; the caller closes the response.
@@ -83,53 +88,27 @@ class Storage:
             DownloadError: Another try would fail too.
             StudioModelsError: Studio sent no new links.
         """
-        headers = {}
-        if request.stop is not None:
-            headers["Range"] = f"bytes={request.start}-{request.stop - 1}"
-            if request.etag:
-                headers["If-Match"] = request.etag
         url, generation = self.signed_urls.get(request.path)
-        response, url = self._get(request.path, url, headers)
+        stream = self._streams.take()
         try:
-            self.signed_urls.observe_date(response.headers.get("Date"))
-            with translate_errors(request.path, url):
-                check_status(
-                    response,
-                    request,
-                    generation,
-                    lambda: response.read(ERROR_BYTES, decode_content=True),
-                )
-            return StorageResponse(response, request, url)
+            head = stream.send(Job(request, generation, url))
+            self.signed_urls.observe_date(head.headers.get("Date"))
+            check_status(
+                head, request, generation, lambda: stream.read_some(ERROR_BYTES)
+            )
+            return StorageResponse(head, request, stream)
         except BaseException:
-            response.close()
+            stream.close()
             raise
 
     def batch(self) -> StorageBatch:
         """Return requests for small bodies, for one thread, which closes them."""
-        return StorageBatch(self.signed_urls, idle_s=self._idle_s)
+        return StorageBatch(self.signed_urls, self._find_route, idle_s=self._idle_s)
 
     def stop(self) -> None:
-        """End all requests, also those of other threads."""
-        self._pools.cut_all()
+        """End all requests of :meth:`ask`, also those of other threads."""
+        self._streams.stop()
 
     def close(self) -> None:
-        """Close the idle connections."""
-        self._pools.close()
-
-    def _get(
-        self, path: str, url: str, headers: Mapping[str, str]
-    ) -> tuple[BaseHTTPResponse, str]:
-        def send(url: str) -> tuple[BaseHTTPResponse, str | None]:
-            with translate_errors(path, url):
-                response = self._pools.get(url, headers)
-            return response, response.get_redirect_location() or None
-
-        try:
-            return follow_redirects(url, send)
-        except RedirectRejected as error:
-            why = "storage redirects to an invalid URL"
-            if error.target is not None:
-                why = f"storage redirects to '{error.target}', which is refused"
-        except TooManyRedirects as error:
-            why = str(error)
-        raise DownloadError(path, why)
+        """Close the idle connections; those in use are closed by their users."""
+        self._streams.close()

@@ -7,6 +7,7 @@ callback, such as that of Ctrl-C, would be lost.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,18 +19,24 @@ from dvc_studio_models.http.curl.handle import (
     headers_of,
     make_handle,
 )
+from dvc_studio_models.http.curl.routes import RouteError, split_url
 from dvc_studio_models.http.response import OK, PARTIAL, Retry, TooLarge
-from dvc_studio_models.http.urls import MAX_REDIRECTS, TooManyRedirects
+from dvc_studio_models.http.urls import (
+    MAX_REDIRECTS,
+    RedirectRejected,
+    TooManyRedirects,
+    redirect_target,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dvc_studio_models.http.curl.routes import Route
     from dvc_studio_models.http.response import RangeRequest
 
-MAX_BODY = 1 << 20  # of a request without an end
 _HEAD_BYTES = 1 << 16
-_CUT = "the connection was cut"
+CUT = "the connection was cut"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _STATUS = re.compile(rb"HTTP/\S+ ([0-9]{3})")
 _HEADER = re.compile(r"(?m)^([^:\s]+):[ \t]*(.*?)[ \t]*\r?$")
 _BLANK = {b"\r\n", b"\n"}
@@ -41,17 +48,31 @@ class Job:
 
     request: RangeRequest
     generation: int
+    """Of the signed URL."""
+
+    url: str
     redirects: int = 0
 
-    def redirected(self) -> Job:
-        """Return the job of the next request.
+    def redirected(self, head: Head) -> Job | None:
+        """Return the job that a redirect leads to; None if the head is no redirect.
 
         Raises:
-            DownloadError: There were too many redirects.
+            DownloadError: It leads where it may not, or there were too many.
         """
+        location = head.headers.get("Location")
+        if head.status not in _REDIRECTS or not location:
+            return None
         if self.redirects == MAX_REDIRECTS:
             raise DownloadError(self.request.path, str(TooManyRedirects()))
-        return replace(self, redirects=self.redirects + 1)
+        try:
+            url = redirect_target(self.url, location)
+        except RedirectRejected as error:
+            why = "storage redirects to an invalid URL"
+            if error.target is not None:
+                why = f"storage redirects to '{error.target}', which is refused"
+        else:
+            return replace(self, url=url, redirects=self.redirects + 1)
+        raise DownloadError(self.request.path, why)
 
 
 class Head:
@@ -84,7 +105,6 @@ class Exchange:
     """A handle of libcurl, and what it has received for its request."""
 
     job: Job
-    url: str
 
     def __init__(self, route: Route) -> None:
         import pycurl
@@ -94,17 +114,19 @@ class Exchange:
         self._pieces: list[bytes] = []
         self._range: str | None = None
         self._etag: str | None = None
-        self._most = 0
+        self._limit = 0
         self.handle = make_handle(route)
         self.handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         self.handle.setopt(pycurl.WRITEFUNCTION, self._pieces.append)
 
-    def begin(self, job: Job, url: str, target: str) -> None:
+    def begin(self, job: Job, target: str, *, limit: int) -> None:
         """Set what differs from the request before."""
         import pycurl
 
-        self.job, self.url = job, url
-        self._seen, self._began = 0, time.monotonic()
+        self.job = job
+        self._taken = self._seen = 0
+        self._is_unresolved = False
+        self._since = time.monotonic()
         request, handle = job.request, self.handle
         handle.setopt(pycurl.REQUEST_TARGET, f"{self.route.prefix}{target}")
         asked, etag = None, None
@@ -117,10 +139,10 @@ class Exchange:
             condition = [f"If-Match: {etag}"] if etag else []
             handle.setopt(pycurl.HTTPHEADER, [*headers_of(self.route), *condition])
             self._etag = etag
-        most = max(limit_of(request), _HEAD_BYTES)  # the bodies of errors too
-        if most != self._most:
-            handle.setopt(pycurl.MAXFILESIZE_LARGE, most)
-            self._most = most
+        limit = max(limit, _HEAD_BYTES) if limit else 0  # the bodies of errors too
+        if limit != self._limit:
+            handle.setopt(pycurl.MAXFILESIZE_LARGE, limit)
+            self._limit = limit
 
     def reset(self) -> None:
         """Forget what was received."""
@@ -139,31 +161,60 @@ class Exchange:
                 first = at + 1
         return None
 
-    def read_body(self) -> bytes:
-        """Return what was received of the body."""
-        return b"".join(self._pieces)
+    @property
+    def is_resolving(self) -> bool:
+        """Whether a thread of libcurl may still look up the host."""
+        import pycurl
+
+        if self._lines or self._is_unresolved:
+            return False
+        return bool(self.handle.getinfo(pycurl.NAMELOOKUP_TIME) == 0)
+
+    @property
+    def progress(self) -> int:
+        """A number that grows with each byte."""
+        return len(self._lines) + self._taken + len(self._pieces)
+
+    @property
+    def received(self) -> int:
+        """How many bytes of the body can be taken."""
+        return sum(map(len, self._pieces))
+
+    def take(self, size: int = sys.maxsize) -> bytes:
+        """Return the next bytes of the body: about ``size``, or all there are."""
+        count, total = 0, 0
+        for piece in self._pieces:
+            if total >= size:
+                break
+            count, total = count + 1, total + len(piece)
+        data = b"".join(self._pieces[:count])
+        del self._pieces[:count]
+        self._taken += count
+        return data
 
     def find_problem(self, now: float, idle_s: float) -> Exception | None:
         """Return why the request has to be ended; None if it may go on."""
         if sum(map(len, self._lines)) > _HEAD_BYTES:
-            return Retry(_CUT)
-        if sum(map(len, self._pieces)) > self._most:
+            return Retry(CUT)
+        if self._limit and self.received > self._limit:
             return TooLarge()
-        head = self.read_head()
-        if head and head.status in {OK, PARTIAL} and self._seen != len(self._pieces):
-            self._seen, self._began = len(self._pieces), now
-        if now - self._began > idle_s + self._connecting_s(now):
+        count = self._taken + len(self._pieces)
+        if self._seen != count:
+            head = self.read_head()
+            if head and head.status in {OK, PARTIAL}:
+                self._seen, self._since = count, now
+        if now - self._since > idle_s + self._connecting_s(now):
             return self._failure("no data for too long")
         return None
 
     def _connecting_s(self, now: float) -> float:
-        """How long it took to connect; libcurl limits it by itself."""
+        """How long it took to connect, which libcurl limits."""
         import pycurl
 
         if self._seen:
             return 0.0
         took_s: float = self.handle.getinfo(pycurl.PRETRANSFER_TIME)
-        return took_s or now - self._began
+        return took_s or now - self._since
 
     def failure(self, code: int) -> Exception:
         """Return the exception for an error of libcurl."""
@@ -171,21 +222,33 @@ class Exchange:
 
         if code == pycurl.E_FILESIZE_EXCEEDED:
             return TooLarge()
+        self._is_unresolved = code in {
+            pycurl.E_COULDNT_RESOLVE_HOST,
+            pycurl.E_COULDNT_RESOLVE_PROXY,
+        }
         words, is_final = describe_failure(self.handle, code, self.route)
         return self._failure(words, is_final=is_final)
 
     def _failure(self, words: str, *, is_final: bool = False) -> Exception:
         path = self.job.request.path
-        return make_failure(self.route.origin, path, words, is_final=is_final)
+        return _failure(self.route.origin, path, words, is_final=is_final)
 
 
-def make_failure(origin: str, path: str, words: str, *, is_final: bool) -> Exception:
-    """Return the exception for a request that failed on its way."""
+def find_way(job: Job, find_route: Callable[[str], Route]) -> tuple[Route, str]:
+    """Return the route of a job, and its request target.
+
+    Raises:
+        DownloadError: Its host, the proxy or the CA bundle cannot be used.
+    """
+    origin, target = split_url(job.url)
+    try:
+        return find_route(origin), target
+    except RouteError as error:
+        words = str(error)
+    raise _failure(origin, job.request.path, words, is_final=True)
+
+
+def _failure(origin: str, path: str, words: str, *, is_final: bool) -> Exception:
     host = origin.partition("://")[2].rpartition("@")[2]
     why = f"storage at '{host}': {words}"
     return DownloadError(path, why) if is_final else Retry(why)
-
-
-def limit_of(request: RangeRequest) -> int:
-    """Return the largest body that is taken, in bytes."""
-    return MAX_BODY if request.stop is None else request.stop - request.start

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.http.curl.routes import Route
 
-_BUFFER_BYTES = 512 << 10
+_BUFFER_BYTES = 32 << 10  # at a time: larger ones cost memory and win nothing
 _CUT = "the connection was cut"
 _QUICK_EXIT = 322  # options that pycurl does not name
 _SUPPRESS_CONNECT_HEADERS = 265
@@ -159,6 +159,8 @@ def _describe_connection(handle: pycurl.Curl, code: int) -> str:
         return "host name not found"
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return f"no connection in {CONNECT_TIMEOUT_S} s"
+    if code in {pycurl.E_FTP_WEIRD_SERVER_REPLY, pycurl.E_UNSUPPORTED_PROTOCOL}:
+        return "its response is not valid HTTP"
     errors = {pycurl.E_COULDNT_CONNECT, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR}
     number = handle.getinfo(pycurl.OS_ERRNO)
     if code in errors and number:

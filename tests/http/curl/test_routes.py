@@ -1,0 +1,520 @@
+"""Storage is reached as requests would reach it, and failures are told in our words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+import storages
+from fetching import noise
+from gate import NOW, Authority, Gate
+from servers import PLANTED_SECRETS, Behaviour, FileServer, Redirect
+from storages import KINDS, read
+
+from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.http.curl.routes import Route, RouteError, find_route, split_url
+from dvc_studio_models.http.response import RangeRequest, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.reliability("Connections")
+
+CONTENT = noise(1000)
+OBJECT = "/bucket/model.bin"
+DAY = dt.timedelta(days=1)
+FIRST = RangeRequest("model.bin", 0, 2000)
+PROXY = "http://ada:PLANTED_SECRET_KEY@127.0.0.1:{port}"
+HINT = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+
+Get = "Callable[..., bytes]"
+
+
+@pytest.fixture(params=KINDS)
+def get(request: pytest.FixtureRequest) -> Iterator[Get]:
+    """Request a URL one by one, or through a batch."""
+    opened = []
+
+    def get(url: str, *, idle_s: float = 10) -> bytes:
+        storage = storages.connect(url, kind=request.param, idle_s=idle_s)
+        opened.append(storage)
+        return read(storage, FIRST)
+
+    yield get
+    for storage in opened:
+        storage.close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
+    return authority
+
+
+@pytest.fixture
+def server(file_server: FileServer) -> FileServer:
+    file_server.objects[OBJECT] = CONTENT
+    return file_server
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No exceptions: all hosts are reached by the proxy that a test sets."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+class Answering:
+    """A server that reads once on each connection, sends some bytes, and closes it."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def __enter__(self) -> Answering:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        try:
+            while True:
+                sock, _ = self._listener.accept()
+                with sock:
+                    sock.recv(1 << 16)
+                    sock.sendall(self._answer)
+        except OSError:
+            pass
+
+
+# TLS
+
+
+def test_a_bundle_of_the_users_is_trusted(
+    get: Get, server: FileServer, trusted: Authority
+) -> None:
+    with Gate(server.port, trusted.issue()) as gate:
+        assert get(f"https://127.0.0.1:{gate.port}{OBJECT}") == CONTENT
+
+
+def test_a_folder_of_certificates_is_trusted(
+    get: Get,
+    server: FileServer,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    name = authority.hashed_name()
+    (folder / name).write_bytes(authority.bundle.read_bytes())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder))
+
+    with Gate(server.port, authority.issue()) as gate:
+        assert get(f"https://127.0.0.1:{gate.port}{OBJECT}") == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("host", "until", "words"),
+    [
+        pytest.param("other.example", NOW + DAY, "IP address mismatch", id="host"),
+        pytest.param("127.0.0.1", NOW - DAY, "certificate has expired$", id="expired"),
+    ],
+)
+def test_a_certificate_that_is_wrong_ends_all_at_once(
+    get: Get,
+    server: FileServer,
+    trusted: Authority,
+    host: str,
+    until: dt.datetime,
+    words: str,
+) -> None:
+    with (
+        Gate(server.port, trusted.issue(host, until=until)) as gate,
+        pytest.raises(DownloadError, match=f"TLS certificate refused: {words}"),
+    ):
+        get(f"https://127.0.0.1:{gate.port}{OBJECT}")
+
+    assert gate.connections == 1
+    assert server.requests == []
+
+
+def test_a_certificate_of_another_name_is_told(
+    get: Get, server: FileServer, trusted: Authority
+) -> None:
+    words = "Hostname mismatch, certificate is not valid for 'localhost'"
+    with (
+        Gate(server.port, trusted.issue("other.example")) as gate,
+        pytest.raises(DownloadError, match=words),
+    ):
+        get(f"https://localhost:{gate.port}{OBJECT}")
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_a_certificate_of_nobody_ends_all_at_once(
+    get: Get,
+    server: FileServer,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: bool,
+) -> None:
+    if folder:
+        (tmp_path / "empty").mkdir()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty"))
+    with (
+        Gate(server.port, authority.issue()) as gate,
+        pytest.raises(DownloadError, match="refused: unable to get local issuer"),
+    ):
+        get(f"https://127.0.0.1:{gate.port}{OBJECT}")
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("text", [None, "no certificate"], ids=["missing", "no-bundle"])
+def test_a_bundle_that_is_none_is_told(
+    get: Get,
+    server: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    text: str | None,
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    if text is not None:
+        bundle.write_text(text)
+    monkeypatch.setenv(variable, str(bundle))
+
+    with pytest.raises(DownloadError, match="REQUESTS_CA_BUNDLE is not a CA bundle"):
+        get(f"https://127.0.0.1:{server.port}{OBJECT}")
+
+
+def test_tls_is_not_left_by_a_redirect(
+    get: Get, server: FileServer, trusted: Authority
+) -> None:
+    server.behaviour = Behaviour(redirect=Redirect(location=server.url(OBJECT)))
+
+    with (
+        Gate(server.port, trusted.issue()) as gate,
+        pytest.raises(
+            DownloadError, match=r"redirects to 'http://.*', which is refused"
+        ),
+    ):
+        get(f"https://127.0.0.1:{gate.port}{OBJECT}")
+
+
+def test_a_redirect_may_lead_into_tls(
+    get: Get, server: FileServer, trusted: Authority
+) -> None:
+    with Gate(server.port, trusted.issue()) as gate:
+        target = f"https://127.0.0.1:{gate.port}/other"
+        server.objects["/other"] = CONTENT
+        server.behaviours[OBJECT] = Behaviour(redirect=Redirect(location=target))
+
+        get(server.url(OBJECT))
+
+    assert [request.path for request in server.requests] == [OBJECT, "/other"]
+
+
+def test_a_server_that_speaks_no_tls_is_final(get: Get) -> None:
+    with (
+        Answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as server,
+        pytest.raises(DownloadError, match="TLS failed: wrong version number"),
+    ):
+        get(f"https://127.0.0.1:{server.port}/")
+
+
+def test_a_connection_that_is_cut_in_the_handshake_may_be_tried_again(get: Get) -> None:
+    with Answering(b"") as server, pytest.raises(Retry, match="connection was cut"):
+        get(f"https://127.0.0.1:{server.port}/")
+
+
+# Proxies
+
+
+def test_tls_goes_through_a_tunnel_of_the_proxy(
+    get: Get,
+    server: FileServer,
+    trusted: Authority,
+    proxies: pytest.MonkeyPatch,
+) -> None:
+    with (
+        Gate(server.port, trusted.issue("storage.example")) as storage,
+        Gate(storage.port) as proxy,
+    ):
+        proxies.setenv("HTTPS_PROXY", PROXY.format(port=proxy.port))
+
+        got = get(f"https://me@storage.example{OBJECT}?X=%2f")
+
+    (head,) = proxy.connects
+    (request,) = server.requests
+    assert got == CONTENT
+    assert head.startswith("CONNECT storage.example:443 ")
+    assert "Proxy-Authorization: Basic " in head
+    assert "\r\nAuthorization" not in head
+    assert "proxy-authorization" not in request.headers
+    assert "authorization" in request.headers
+    assert request.target == f"{OBJECT}?X=%2f"
+
+
+def test_a_certificate_behind_a_proxy_is_not_the_proxys(
+    get: Get, server: FileServer, authority: Authority, proxies: pytest.MonkeyPatch
+) -> None:
+    with (
+        Gate(server.port, authority.issue("storage.example")) as storage,
+        Gate(storage.port) as proxy,
+    ):
+        proxies.setenv("HTTPS_PROXY", PROXY.format(port=proxy.port))
+
+        with pytest.raises(DownloadError, match=r"'storage.example': TLS certificate"):
+            get(f"https://storage.example{OBJECT}")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "words"),
+    [
+        pytest.param("http", b"", "no answer", id="closed"),
+        pytest.param("https", b"", "no answer", id="closed-tunnel"),
+        pytest.param(
+            "https",
+            b"HTTP/1.1 407 x\r\nContent-Length: 0\r\n\r\n",
+            "407 Proxy Authentication Required",
+            id="refused-tunnel",
+        ),
+    ],
+)
+def test_a_proxy_that_fails_is_told_without_its_password(
+    get: Get,
+    proxies: pytest.MonkeyPatch,
+    scheme: str,
+    answer: bytes,
+    words: str,
+) -> None:
+    with Answering(answer) as proxy:
+        proxies.setenv(f"{scheme}_proxy", PROXY.format(port=proxy.port))
+
+        with pytest.raises(Retry) as caught:
+            get(f"{scheme}://storage.invalid/a?X-Amz-Signature={PLANTED_SECRETS[0]}")
+
+    told = f"storage at 'storage.invalid': the proxy failed ({words}); {HINT}"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        pytest.param("http://127.0.0.1:1", "connection refused", id="refused"),
+        pytest.param("http://nowhere.invalid:1", "host name not found", id="no-host"),
+        pytest.param("socks5://127.0.0.1:1", "connection refused", id="socks"),
+        pytest.param("127.0.0.1:1", "connection refused", id="no-scheme"),
+    ],
+)
+def test_a_proxy_that_cannot_be_reached_is_named_as_the_cause(
+    get: Get, proxies: pytest.MonkeyPatch, proxy: str, words: str
+) -> None:
+    proxies.setenv("http_proxy", proxy)
+
+    with pytest.raises(Retry) as caught:
+        get("http://127.0.0.1:1/a")
+
+    assert f"the proxy failed ({words}); " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        pytest.param("gopher://127.0.0.1:1", id="scheme"),
+        pytest.param("http://127.0.0.1:99999", id="port"),
+        pytest.param("http://a..b", id="host"),
+        pytest.param("http://:1", id="no-host"),
+    ],
+)
+def test_a_proxy_that_cannot_be_one_is_final(
+    get: Get, proxies: pytest.MonkeyPatch, proxy: str
+) -> None:
+    proxies.setenv("http_proxy", proxy)
+
+    with pytest.raises(DownloadError, match="its address or the proxy's cannot be"):
+        get("http://storage.invalid/a")
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_needs_no_package(
+    get: Get, server: FileServer, proxies: pytest.MonkeyPatch, scheme: str
+) -> None:
+    with Socks(server.port) as proxy:
+        proxies.setenv("http_proxy", f"{scheme}://ada:word@127.0.0.1:{proxy.port}")
+
+        assert get(f"http://localhost:80{OBJECT}?X=%2f") == CONTENT
+
+    assert proxy.names == [b"localhost" if scheme == "socks5h" else None]
+    assert proxy.users == [(b"ada", b"word")]
+    assert server.requests[0].target == f"{OBJECT}?X=%2f"
+
+
+class Socks:
+    """A SOCKS5 proxy that leads each connection to one port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.names: list[bytes | None] = []
+        self.users: list[tuple[bytes, bytes]] = []
+        self._gate = Gate(port)
+        self._gate._connect = self._connect  # type: ignore[method-assign]
+        self._behind = port
+        self.port = self._gate.port
+
+    def __enter__(self) -> Socks:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._gate.__exit__()
+
+    def _connect(self, sock: socket.socket) -> int:
+        def take(count: int) -> bytes:
+            data = b""
+            while len(data) < count:
+                data += sock.recv(count - len(data))
+            return data
+
+        take(take(2)[1])
+        sock.sendall(b"\5\2")
+        name = take(take(2)[1])
+        self.users.append((name, take(take(1)[0])))
+        sock.sendall(b"\1\0")
+        kind = take(4)[3]
+        host = take({1: 4, 4: 16}.get(kind) or take(1)[0])
+        self.names.append(host if kind == 3 else None)
+        take(2)
+        sock.sendall(b"\5\0\0\1\0\0\0\0\0\0")
+        return self._behind
+
+
+def test_the_environment_has_a_say_through_requests_alone(
+    get: Get, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """These variables are libcurl's own."""
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    assert get(server.url(OBJECT)) == CONTENT
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        pytest.param("http://127.0.0.1:1/a", "connection refused", id="refused"),
+        pytest.param("http://nowhere.invalid/a", "host name not found", id="no-host"),
+    ],
+)
+def test_what_fails_on_the_way_may_be_tried_again(
+    get: Get, url: str, words: str
+) -> None:
+    with pytest.raises(Retry, match=f"storage at '.*': {words}$"):
+        get(url)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "a" * 300])
+def test_a_host_that_cannot_be_one_is_final(get: Get, host: str) -> None:
+    with pytest.raises(DownloadError, match="its address or the proxy's cannot be"):
+        get(f"http://{host}/a")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        pytest.param(Behaviour(no_answer=True), "no data for too long", id="silence"),
+        pytest.param(Behaviour(stall_after=9), "no data for too long", id="stall"),
+        pytest.param(Behaviour(cut_after=9), "the connection was cut", id="cut"),
+        pytest.param(
+            Behaviour(cut_after=9, reset=True), "connection reset by peer", id="reset"
+        ),
+        pytest.param(
+            Behaviour(close_before_answer=True), "the connection was cut", id="close"
+        ),
+        pytest.param(
+            Behaviour(close_before_answer=True, reset=True),
+            "connection reset by peer",
+            id="close-reset",
+        ),
+    ],
+)
+def test_what_fails_in_an_answer_may_be_tried_again(
+    get: Get, server: FileServer, behaviour: Behaviour, words: str
+) -> None:
+    server.behaviour = behaviour
+
+    with pytest.raises(Retry, match=f"storage at '127.0.0.1:.*': {words}$"):
+        get(server.sign(OBJECT), idle_s=1)
+
+
+# Routes
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "target"),
+    [
+        pytest.param("http://h/a?b=/c#d", "http://h", "/a?b=/c", id="all"),
+        pytest.param("http://h", "http://h", "/", id="nothing"),
+        pytest.param("http://u:p@h:1?a/b", "http://u:p@h:1", "/?a/b", id="no-path"),
+        pytest.param("http://h#/a?b", "http://h", "/", id="fragment"),
+    ],
+)
+def test_a_url_is_split(url: str, origin: str, target: str) -> None:
+    assert split_url(url) == (origin, target)
+
+
+def test_a_proxy_without_a_port_has_that_of_its_scheme(
+    proxies: pytest.MonkeyPatch,
+) -> None:
+    for proxy, full in {
+        "http://p": "http://p:80",
+        "https://p": "https://p:443",
+        "socks5h://[::1]": "socks5h://[::1]:1080",
+    }.items():
+        proxies.setenv("http_proxy", proxy)
+
+        assert find_route("http://h").proxy == full
+
+
+def test_only_an_http_proxy_is_asked_for_the_origin(
+    proxies: pytest.MonkeyPatch,
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        proxies.setenv(name, "http://p:1")
+    assert find_route("http://u@h:2").prefix == "http://h:2"
+    assert find_route("https://h").prefix == ""
+
+    proxies.setenv("http_proxy", "socks5://p:1")
+    assert find_route("http://h").prefix == ""
+
+
+def test_a_route_is_direct_without_a_proxy() -> None:
+    assert find_route("http://127.0.0.1:1") == Route("http://127.0.0.1:1")
+
+
+def test_a_bundle_is_needed_for_tls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+
+    assert find_route("http://127.0.0.1").bundle is None
+    with pytest.raises(RouteError):
+        find_route("https://127.0.0.1")
