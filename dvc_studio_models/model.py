@@ -334,8 +334,9 @@ class PullOptions:
     ask_sizes: bool = True
     """In a dry run, request from storage the sizes that are not known otherwise."""
 
-    jobs: int = DEFAULT_JOBS
-    """The maximum number of connections."""
+    jobs: int | None = None
+    """The maximum number of connections; None allows :data:`DEFAULT_JOBS`, and more for
+    small files where the network is slow."""
 
     wait_for_lock: bool = False
     """Wait for DVC's lock without a time limit."""

@@ -157,9 +157,9 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         "-j",
         "--jobs",
         type=int,
-        default=16,
         metavar="<number>",
-        help="Concurrent connections, 1 to 256 (default: 16).",
+        help="Concurrent connections, 1 to 256 (default: 16, and up to 64 for small "
+        "files where the network is slow).",
     )
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsPull)

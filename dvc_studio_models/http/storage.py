@@ -44,6 +44,9 @@ class Tuning:
     first_bytes: int = 4 << 20
     """Of the first request for a file, whose size is not known yet."""
 
+    small_bytes: int = 1 << 20
+    """Up to this size a file is fetched by one request, into memory; 0: none is."""
+
     ramp: int = 16
     """Over how many ranges their size grows to the full one."""
 

@@ -64,7 +64,7 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
             "no model given: name one or more, or use '--locked'",
         ),
         (
-            not 1 <= options.jobs <= MAX_JOBS,
+            options.jobs is not None and not 1 <= options.jobs <= MAX_JOBS,
             f"'--jobs' must be between 1 and {MAX_JOBS}",
         ),
     )

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.part import DownloadedFile
 
 
-def download(prepared: PreparedPull, report: Report, *, jobs: int) -> PreparedPull:
+def download(
+    prepared: PreparedPull, report: Report, *, jobs: int | None
+) -> PreparedPull:
     """Download what is missing, and add it to the caches as it is verified.
 
     Returns:
@@ -71,7 +73,7 @@ def _deliver(
     project: ProjectPull,
     later: Sequence[ProjectPull],
     progress: ProjectProgress,
-    jobs: int,
+    jobs: int | None,
 ) -> Iterator[Generator[list[DownloadedFile]]]:
     """Take what Git stores from the clone, and everything else from the source."""
     files, store = project.to_download(), project.store
@@ -96,13 +98,14 @@ def _bytes_of(projects: Sequence[ProjectPull], store: Store) -> int:
 
 
 def _add(project: ProjectPull, batch: Sequence[DownloadedFile]) -> None:
-    """Add verified contents to the cache; a part is not needed once it is there."""
+    """Move verified contents into the cache; then they are no parts any more."""
     project.downloads.update((each.file.path, each) for each in batch)
-    parts = [(each.digest, part) for each in batch if (part := each.copy or each.part)]
-    project.store.add([(digest, part.path) for digest, part in parts])
-    for digest, part in parts:
-        if project.store.size_of(digest) is not None:
-            part.discard()
+    parts = [(each, part) for each in batch if (part := each.copy or each.part)]
+    if project.store.add([(each.digest, part.path) for each, part in parts]):
+        for each, part in parts:
+            part.moved()
+            left = each.part if each.copy else None
+            project.downloads[each.file.path] = replace(each, part=left, copy=None)
 
 
 def release_parts(prepared: PreparedPull) -> None:

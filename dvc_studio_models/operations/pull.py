@@ -22,7 +22,7 @@ from dvc_studio_models.errors import (
     UsageError,
 )
 from dvc_studio_models.files.paths import path_problem
-from dvc_studio_models.model import DEFAULT_JOBS, STUDIO, PullOptions
+from dvc_studio_models.model import STUDIO, PullOptions
 from dvc_studio_models.operations import prepare
 from dvc_studio_models.operations.lock import (
     check_lockable,
@@ -74,7 +74,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
     force: bool = False,
     cache: bool = True,
     dry_run: bool = False,
-    jobs: int = DEFAULT_JOBS,
+    jobs: int | None = None,
     token: str | None = None,
     url: str | None = None,
     progress: Report | None = None,
@@ -106,7 +106,8 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         force: Replace files whose content would be lost.
         cache: Add the files to the DVC cache.
         dry_run: Return what would be done, and do nothing.
-        jobs: The most connections at a time, 1 to 256.
+        jobs: The most connections at a time, 1 to 256. By default 16, and up to 64
+            for small files where the network is slow.
         token: For Studio; by default from the settings, as is ``url``.
         url: Studio's base URL.
         progress: Called from this thread with the bytes that are there and their total,

@@ -69,7 +69,7 @@ class Source(Protocol):
         store: Store,
         progress: Progress,
         *,
-        jobs: int,
+        jobs: int | None,
         reserved: int = 0,
     ) -> Generator[list[DownloadedFile]]:
         """Bring contents into the store or to its parts, and yield them once verified.
@@ -78,7 +78,7 @@ class Source(Protocol):
             files: Each content once; all of one DVC project.
             store: The store of that project.
             progress: Updated from this thread.
-            jobs: The most connections at a time.
+            jobs: The most connections at a time; None for the default.
             reserved: Bytes that are to stay free on the disk for what is written later.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.model import STUDIO
+from dvc_studio_models.model import DEFAULT_JOBS, STUDIO
 from dvc_studio_models.sources.resolve import (
     ResolvedModel,
     connect,
@@ -78,7 +78,8 @@ class StudioSource:
             return {}
         from dvc_studio_models.transfer.sizes import ask_sizes
 
-        sizes = ask_sizes(unknown, renew=self._renew(), jobs=options.jobs)
+        jobs = options.jobs or DEFAULT_JOBS
+        sizes = ask_sizes(unknown, renew=self._renew(), jobs=jobs)
         return {f.content: sizes[f.path] for f in unknown if f.path in sizes}
 
     def deliver(
@@ -87,7 +88,7 @@ class StudioSource:
         store: Store,
         progress: Progress,
         *,
-        jobs: int,
+        jobs: int | None,
         reserved: int = 0,
     ) -> Generator[list[DownloadedFile]]:
         """Download to parts, see ``transfer``."""

@@ -79,8 +79,12 @@ class Store(Protocol):
                 changed, missing or new.
         """
 
-    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
-        """Add verified parts to the cache."""
+    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> bool:
+        """Move verified parts into the cache, if there is one.
+
+        Returns:
+            Whether they were moved.
+        """
 
     def stage(
         self,
@@ -193,8 +197,9 @@ class PlainStore:
         """Return nothing: there is no state database."""
         return {}
 
-    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
+    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> bool:  # noqa: ARG002
         """Do nothing: there is no cache."""
+        return False
 
     def stage(
         self,

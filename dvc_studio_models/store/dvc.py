@@ -178,8 +178,8 @@ class DvcStore:
         """Return the files whose hash DVC's state knows, in one query."""
         return look_up(self._project.database, paths)
 
-    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> None:
-        """Link parts into the cache as objects.
+    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> bool:
+        """Move parts into the cache as objects.
 
         They are flushed first: DVC trusts a read-only object, even if a power cut has
         damaged it.
@@ -191,6 +191,7 @@ class DvcStore:
             with self._objects.writing():
                 fsync_files(part for _, part in fetched)
                 self._objects.add(fetched)
+        return self._use_cache
 
     def stage(
         self,

@@ -23,7 +23,9 @@ from dvc_studio_models.errors import (
     LocalDiskError,
     SiteCacheError,
 )
+from dvc_studio_models.files.durable import copy, fsync_files
 from dvc_studio_models.files.folders import FileStamp
+from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.base import reading_file
 from dvc_studio_models.store.project import REFUSALS, refused_path
@@ -137,26 +139,24 @@ class Objects:
         return LocalHashFileDB(localfs, os.fspath(folder), hash_name=algorithm)
 
     def add(self, parts: Sequence[tuple[Digest, Path]]) -> None:
-        """Link verified, flushed parts into the cache.
+        """Move verified, flushed parts into the cache, as read-only objects.
 
-        DVC finds them there afterwards. On its own it would try a reflink first, and
-        for that truncate an object that another pull has just added.
+        An object that exists is replaced: it is damaged, or another pull has just added
+        the same content.
+
+        Raises:
+            OSError: The file system refuses.
         """
-        from dvc_objects.fs import localfs
-        from dvc_objects.fs.generic import transfer
-
-        for group in by_algorithm(parts):
-            odb = self.odb(group[0][0].algorithm)
-            sources = [os.fspath(part) for _, part in group]
-            targets = [self.path_of(digest) for digest, _ in group]
-            for digest, _ in group:
-                self.drop_damaged(digest)
-            for folder in set(map(os.path.dirname, targets)):
-                odb.makedirs(folder)
-            transfer(localfs, sources, odb.fs, targets, links=["hardlink", "copy"])
-            odb.add(sources, localfs, [digest.value for digest, _ in group])
-            for digest, part in group:
-                self._trust_linked(self.path_of(digest), part)
+        added = []
+        for digest, part in parts:
+            odb, path = self.odb(digest.algorithm), self.path_of(digest)
+            odb.protect(os.fspath(part))
+            _move_to_cache(part, path, odb)
+            found = os.stat(path)  # noqa: PTH116 - of thousands of files
+            self._whole[path] = FileStamp.of(found)
+            self._flushed.add(found.st_ino)
+            added.append((path, digest, state_info(found)))
+        self.save_hashes(added)
 
     @contextlib.contextmanager
     def writing(self, *, needed: bool = False) -> Iterator[None]:
@@ -225,13 +225,6 @@ class Objects:
             for path, hash_info, info in entries:  # dvc-data 3.15, of DVC 3.50
                 state.save(path, localfs, hash_info, info)
 
-    def _trust_linked(self, path: str, part: Path) -> None:
-        """Trust an object without reading it if it is a link to a verified part."""
-        found = os.stat(path)  # noqa: PTH116 - of thousands of files
-        if found.st_ino == os.stat(part).st_ino:  # noqa: PTH116
-            self._whole[path] = FileStamp.of(found)
-            self._flushed.add(found.st_ino)
-
 
 @contextlib.contextmanager
 def database_errors(repo: Any) -> Iterator[None]:
@@ -252,6 +245,31 @@ def by_algorithm(
     for digest, value in pairs:
         groups[digest.algorithm].append((digest, value))
     return list(groups.values())
+
+
+def state_info(found: os.stat_result) -> Info:
+    """Return what DVC's state compares of a file, as DVC's own ``info`` does."""
+    return {"ino": found.st_ino, "mtime": found.st_mtime, "size": found.st_size}
+
+
+def _move_to_cache(part: Path, path: str, odb: Any) -> None:
+    """Move a part to the path of an object, in one step."""
+    try:
+        os.replace(part, path)  # noqa: PTH105 - of thousands of files
+    except FileNotFoundError:
+        odb.makedirs(os.path.dirname(path))  # noqa: PTH120
+        os.replace(part, path)  # noqa: PTH105
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copied = Path(path).with_name(temporary_name())
+        try:
+            copy(part, copied)
+            fsync_files([copied])
+            odb.protect(os.fspath(copied))
+            copied.replace(path)
+        finally:
+            copied.unlink(missing_ok=True)
 
 
 def _hash(digest: Digest) -> str:

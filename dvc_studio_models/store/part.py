@@ -155,6 +155,21 @@ class Part:
             self._store.make_folder()
             return os.open(self.path, flags, 0o666)
 
+    def fill(self, content: bytes, etag: str | None) -> None:
+        """Write all bytes at once.
+
+        Raises:
+            OSError: The file system refuses.
+        """
+        self.describe(len(content), etag)
+        descriptor = self._open()
+        try:
+            _write_all(descriptor, memoryview(content), 0)
+        finally:
+            os.close(descriptor)
+        if content:
+            self._ranges.add(0, len(content))
+
     def write(self, file: BinaryIO, position: int, data: bytes | memoryview) -> int:
         """Write bytes at their offset.
 
@@ -241,8 +256,16 @@ class Part:
         """Remove the part with its bytes."""
         if self._disown():
             remove(self.path)
-            if self._has_record:
-                remove(record_of(self._home))
+            self._remove_record()
+
+    def moved(self) -> None:
+        """Note that the file has another name now, and is no part any more."""
+        if self._disown():
+            self._remove_record()
+
+    def _remove_record(self) -> None:
+        if self._has_record:
+            remove(record_of(self._home))
 
     def _disown(self) -> bool:
         """Stop owning the part. Return False if it was not owned."""

@@ -122,6 +122,24 @@ class PartStore:
         home = self.folder / f"{key or _NO_KEY}.{secrets.token_hex(4)}"
         return self._take(Part(self, home, resumable=key is not None))
 
+    def save(self, key: str | None, content: bytes, etag: str | None) -> Part:
+        """Write a whole content at once, as a complete part.
+
+        Raises:
+            OSError: The file system refuses.
+        """
+        part = self.create(key)
+        try:
+            part.fill(content, etag)
+        except BaseException:
+            part.discard()
+            raise
+        return part
+
+    def has_part(self, key: str) -> bool:
+        """Return whether there is a part of an earlier pull to resume."""
+        return key in self._claimable
+
     def allocated_bytes(self, key: str) -> int:
         """Return the space on the disk that a part of ``key`` already takes."""
         left = self._claimable.get(key)

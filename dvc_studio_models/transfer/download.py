@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import logging
 import sys
 import threading
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dvc_studio_models.background import Workers
+    from dvc_studio_models.http.batch import Body
     from dvc_studio_models.http.response import StorageResponse
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
@@ -96,15 +98,75 @@ class Download:
             missing = max(0, self.file.size - held)
             self._context.space.update(self._totals, self.file.size, missing=missing)
 
-    def begin(self) -> None:
+    @property
+    def is_small(self) -> bool:
+        """Whether its first bytes may be the whole file, and none are on disk."""
+        limit, size = self._context.tuning.small_bytes, self.file.size
+        is_small = 0 < limit and (size is None or size <= limit)
+        return is_small and not (self._key and self._context.store.has_part(self._key))
+
+    def finish(self, body: Body) -> bool:
+        """Take the first bytes of the file, which came in one piece.
+
+        Returns:
+            Whether they are the whole file. Otherwise they are the first range of its
+            part.
+
+        Raises:
+            ContentMismatch: It is not the expected file.
+            LocalDiskError: The disk is too small.
+            OSError: The file system refuses.
+        """
+        data, size = body.data, body.content_range.size
+        size = len(data) if size is None else size
+        self._record_size(size, missing=size)
+        if size > len(data):
+            self._attempt = self._start_part(body, size)
+            return False
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        part = self._context.store.save(self._key, data, body.etag)
+        verified_by = verify(
+            self.file.digest,
+            md5,
+            part.path,
+            etag=body.etag,
+            content_md5=body.content_md5,
+        )
+        if verified_by is None:
+            part.discard()
+            self._recovery.decode = not self._recovery.decode
+            raise ContentMismatch(md5)
+        digest = self.file.digest or Digest(MD5, md5)
+        done = DownloadedFile(self.file, digest, size, verified_by, part)
+        self._context.on_verified(self, done)
+        return True
+
+    def begin(self, signal: Exception | None = None) -> None:
+        """Fetch the file, or the rest of it.
+
+        Args:
+            signal: Of the request that was made for it before.
+        """
+        attempt = self._attempt = self._attempt or self._claim_part()
+        self._fetch_first(attempt, signal)
+
+    def _claim_part(self) -> Attempt:
         """Resume the part of an earlier pull, or start a new one."""
         store = self._context.store
         part = store.claim(self._key) if self._key else store.create(None)
-        attempt = self._attempt = Attempt(part, store)
         if part.size is not None:
             name, received = self.file.path, part.received
             logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
-        self._fetch_first(attempt)
+        return Attempt(part, store)
+
+    def _start_part(self, body: Body, size: int) -> Attempt:
+        """Start a part with the first bytes of a file."""
+        store = self._context.store
+        part = store.create(self._key)
+        part.describe(size, body.etag)
+        with part.open() as file:
+            part.write(file, 0, body.data)
+        return Attempt(part, store)
 
     def advance_mirror(self) -> None:
         """Flush and copy bytes that have arrived.
@@ -127,20 +189,32 @@ class Download:
         self._attempt.mirror.stop()
         return self._attempt.part.release()
 
-    def _fetch_first(self, attempt: Attempt) -> None:
+    def _fetch_first(self, attempt: Attempt, signal: Exception | None = None) -> None:
         """Fetch the first missing range; its response shows which others there are."""
         start, stop = next(iter(attempt.part.missing(0, _END)), (0, 0))
         first_bytes = self._context.tuning.first_bytes
-        self._fetch_range(attempt, start, min(stop, start + first_bytes))
+        self._fetch_range(attempt, start, min(stop, start + first_bytes), signal)
 
-    def _fetch_range(self, attempt: Attempt, start: int, stop: int) -> None:
-        """Fetch a range, with as many requests as it takes."""
+    def _fetch_range(
+        self, attempt: Attempt, start: int, stop: int, signal: Exception | None = None
+    ) -> None:
+        """Fetch a range, with as many requests as it takes.
+
+        Args:
+            attempt: Its part.
+            start: Offset of the first byte.
+            stop: Offset after the last byte.
+            signal: Of the request for it that was made before.
+        """
         budget = RetryBudget(self.file.path, self._context.tuning.tries)
         with self._guarded(attempt):
             while self._is_current(attempt) and (
                 gap := self._gap(attempt, start, stop)
             ):
                 try:
+                    if before := signal:
+                        signal = None
+                        raise before
                     self._request(attempt, *gap)
                 except LinkRejected as rejected:
                     with self._lock:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.background import Workers
@@ -19,11 +20,20 @@ from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
 from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
 from dvc_studio_models.transfer.download import Download, TransferContext
+from dvc_studio_models.transfer.small import MOST_CONNECTIONS, SmallFiles
 from dvc_studio_models.transfer.space import SpaceBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
+    from dvc_studio_models.background import Task
     from dvc_studio_models.model import ModelFile, Progress
     from dvc_studio_models.store.part import DownloadedFile
     from dvc_studio_models.store.parts import PartStore
@@ -33,6 +43,7 @@ __all__ = ["Tuning", "fetch"]
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _TICK_S = 0.1
+_YIELD_EVERY_S = 0.5  # verified files are added to the cache in batches
 _GRACE_S = 1.0  # for threads in a system call when the transfer stops
 
 
@@ -42,7 +53,7 @@ def fetch(  # noqa: PLR0913 - what one pull needs, all named
     store: PartStore,
     renew: Callable[[], Mapping[str, str]],
     progress: Progress,
-    jobs: int = DEFAULT_JOBS,
+    jobs: int | None = None,
     reserved: int = 0,
     tuning: Tuning | None = None,
 ) -> Generator[list[DownloadedFile]]:
@@ -56,7 +67,8 @@ def fetch(  # noqa: PLR0913 - what one pull needs, all named
         store: Where parts are kept.
         renew: Requests new links of the same contents from Studio: path to URL.
         progress: Called from this thread only.
-        jobs: The most connections at a time.
+        jobs: The most connections at a time; None allows :data:`DEFAULT_JOBS` for
+            large files and :data:`MOST_CONNECTIONS` for small ones.
         reserved: Bytes that are to stay free on the disk for what is written later.
         tuning: Sizes and limits of requests.
 
@@ -80,12 +92,21 @@ class _Transfer:
     """All files of one pull."""
 
     def __init__(
-        self, signed_urls: SignedUrls, store: PartStore, tuning: Tuning, *, jobs: int
+        self,
+        signed_urls: SignedUrls,
+        store: PartStore,
+        tuning: Tuning,
+        *,
+        jobs: int | None = None,
     ) -> None:
         self._store = store
         self._tuning = tuning
-        self._storage = Storage(signed_urls, connections=jobs, idle_s=tuning.idle_s)
-        self._workers = Workers(jobs)
+        threads = jobs or DEFAULT_JOBS
+        self._storage = Storage(signed_urls, connections=threads, idle_s=tuning.idle_s)
+        self._workers = Workers(threads)
+        self._jobs = jobs
+        self._later: list[Task] | None = None
+        """Tasks that begin when the small files are there; None begins them now."""
         self._lock = threading.Lock()
         self._active: set[Download] = set()
         self._ready: list[DownloadedFile] = []
@@ -116,19 +137,25 @@ class _Transfer:
         for download in downloads:
             download.reserve_space()
         self._waiting = len(downloads)
-        self._workers.add(functools.partial(self._begin, each) for each in downloads)
+        small = [download for download in downloads if download.is_small]
+        if small and self._fetch_small(small, context):
+            chosen = set(small)
+            downloads = [download for download in downloads if download not in chosen]
+        self._add(functools.partial(self._begin, each) for each in downloads)
         self._workers.add_unlimited(self._advance_mirrors)
 
     def results(self, progress: Progress) -> Iterator[list[DownloadedFile]]:
         """Yield files as they are verified; report progress meanwhile."""
-        waiting = 1
+        waiting, yielded = 1, time.monotonic()
         while waiting:
             self._all_ready.wait(_TICK_S)
             self._store.keep_alive()
             error = self._workers.error
+            now, ready = time.monotonic(), []
             with self._lock:
-                ready, self._ready = self._ready, []
                 waiting = self._waiting
+                if error or not waiting or now - yielded > _YIELD_EVERY_S:
+                    ready, self._ready, yielded = self._ready, [], now
                 done = self._verified + sum(each.received for each in self._active)
             progress.update(done, self._space.total)
             if ready:
@@ -151,6 +178,34 @@ class _Transfer:
                 format_bytes(kept_bytes),
             )
 
+    def _fetch_small(
+        self, downloads: Sequence[Download], context: TransferContext
+    ) -> bool:
+        """Fetch small files on a thread. Return False if none can be started."""
+        most = self._jobs or MOST_CONNECTIONS
+        small = SmallFiles(downloads, context, self._hand_over, connections=most)
+
+        def run() -> None:
+            small.run()
+            with self._lock:
+                tasks, self._later = self._later, None
+            self._workers.add(tasks or ())
+
+        with self._lock:
+            self._later = [] if self._jobs else None
+        if self._workers.add_unlimited(run):
+            return True
+        self._later = None
+        return False
+
+    def _add(self, tasks: Iterable[Task]) -> None:
+        """Queue tasks; if connections are limited, until no small file uses one."""
+        with self._lock:
+            if self._later is not None:
+                self._later += tasks
+                return
+        self._workers.add(tasks)
+
     # Called on threads of the pool
 
     def _advance_mirrors(self) -> None:
@@ -162,10 +217,15 @@ class _Transfer:
                 download.advance_mirror()
             self._workers.pause(_TICK_S)
 
-    def _begin(self, download: Download) -> None:
+    def _begin(self, download: Download, signal: Exception | None = None) -> None:
         with self._lock:
             self._active.add(download)
-        download.begin()
+        download.begin(signal)
+
+    def _hand_over(self, download: Download, signal: Exception | None) -> None:
+        with self._lock:
+            self._active.add(download)
+        self._add([functools.partial(self._begin, download, signal)])
 
     def _on_verified(self, download: Download, file: DownloadedFile) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ from dvc_studio_models.errors import (
     NotStoredError,
     UsageError,
 )
-from dvc_studio_models.model import REMOTE, ModelFile
+from dvc_studio_models.model import DEFAULT_JOBS, REMOTE, ModelFile
 from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.sources.local.location import locate
 from dvc_studio_models.sources.local.remotes import Remotes
@@ -142,7 +142,7 @@ class LocalSource:
         store: Store,
         progress: Progress,
         *,
-        jobs: int,
+        jobs: int | None,
         reserved: int = 0,  # noqa: ARG002 - DVC writes, and looks at no free space
     ) -> Generator[list[DownloadedFile]]:
         """Fetch from the DVC remote into the cache, or from the repo of an import.
@@ -154,7 +154,7 @@ class LocalSource:
         """
         self._refuse_missing(files)
         remotes = self._remotes_of(self._require_project(store))
-        yield from remotes.fetch(files, progress, jobs=jobs)
+        yield from remotes.fetch(files, progress, jobs=jobs or DEFAULT_JOBS)
 
     def close(self) -> None:
         """Close the repos of imports."""

@@ -1,0 +1,112 @@
+"""Small files: many requests at a time, on one thread.
+
+A body that arrives whole is hashed in memory and written once, as a complete part. It
+needs no claim and no record. Any other response is left to the file's
+:class:`~dvc_studio_models.transfer.download.Download`: an error is handled by its
+rules, and a body that is only the beginning of a larger file becomes its first range.
+
+The number of requests grows while this thread waits for the network, and only then:
+where the processor is the limit, more connections would be slower.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.http.response import (
+    LinkRejected,
+    RangeRequest,
+    RestartNeeded,
+    Retry,
+)
+from dvc_studio_models.transfer.retries import ContentMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dvc_studio_models.http.batch import Reply, StorageBatch
+    from dvc_studio_models.transfer.download import Download, TransferContext
+
+FIRST_CONNECTIONS = 4
+MOST_CONNECTIONS = 64
+_TICK_S = 0.1
+_WIDEN_AFTER_S = 0.02  # over which the waiting time is measured
+_SIGNALS = (Retry, LinkRejected, RestartNeeded, ContentMismatch)
+_WAITING = 0.5  # share of the time; above it, the network is the limit
+
+
+class SmallFiles:
+    """Fetches the beginnings of files, which are the whole files if they are small."""
+
+    def __init__(
+        self,
+        downloads: Iterable[Download],
+        context: TransferContext,
+        hand_over: Callable[[Download, Exception | None], None],
+        *,
+        connections: int = MOST_CONNECTIONS,
+    ) -> None:
+        """Request nothing yet.
+
+        Args:
+            downloads: In the order in which they are requested.
+            context: Shared by all downloads.
+            hand_over: Called for a file that is not finished here: with the signal of
+                its first request, or with None if its first range has arrived.
+            connections: The most at a time.
+        """
+        self._most = connections
+        self._waiting = deque(downloads)
+        self._context = context
+        self._hand_over = hand_over
+        self._active: dict[str, Download] = {}
+        self._width = min(FIRST_CONNECTIONS, connections)
+        self._measured = 0.0, 0.0
+
+    def run(self) -> None:
+        """Fetch all files, or as many as can be until the transfer ends.
+
+        Raises:
+            StudioModelsError: A file cannot be fetched by any request.
+        """
+        workers = self._context.workers
+        with contextlib.closing(self._context.storage.batch()) as batch:
+            self._measured = time.perf_counter(), batch.waited_s
+            while (self._waiting or self._active) and not workers.ended:
+                self._request(batch)
+                for request, reply in batch.wait(_TICK_S):
+                    self._take(self._active.pop(request.path), reply)
+                self._widen(batch)
+
+    def _request(self, batch: StorageBatch) -> None:
+        """Start as many requests as are allowed."""
+        size = self._context.tuning.small_bytes
+        while self._waiting and len(self._active) < self._width:
+            download = self._waiting.popleft()
+            path = download.file.path
+            self._active[path] = download
+            batch.add(RangeRequest(path, 0, size))
+
+    def _take(self, download: Download, reply: Reply) -> None:
+        with disk_errors(self._context.store.folder):
+            try:
+                if isinstance(reply, Exception):
+                    raise reply
+                if not download.finish(reply):
+                    self._hand_over(download, None)
+            except _SIGNALS as signal:
+                self._hand_over(download, signal)
+
+    def _widen(self, batch: StorageBatch) -> None:
+        """Allow twice as many requests if most of the time was spent waiting."""
+        began, waited_s = self._measured
+        now = time.perf_counter()
+        if self._width >= self._most or now - began < _WIDEN_AFTER_S:
+            return
+        self._measured = now, batch.waited_s
+        if batch.waited_s - waited_s > _WAITING * (now - began):
+            self._width = min(2 * self._width, self._most)
