@@ -102,7 +102,7 @@ class Download:
     def is_small(self) -> bool:
         """Whether its first bytes may be the whole file, and none are on disk."""
         limit, size = self._context.tuning.small_bytes, self.file.size
-        is_small = 0 < limit and (size is None or size <= limit)
+        is_small = limit > 0 and (size is None or size <= limit)
         return is_small and not (self._key and self._context.store.has_part(self._key))
 
     def finish(self, body: Body) -> bool:
@@ -140,6 +140,17 @@ class Download:
         done = DownloadedFile(self.file, digest, size, verified_by, part)
         self._context.on_verified(self, done)
         return True
+
+    def renew_link(self, rejected: LinkRejected) -> None:
+        """Request new links, once for all files.
+
+        Raises:
+            DownloadError: Storage rejected a new link too.
+            StudioModelsError: Studio sent no new links.
+        """
+        with self._lock:
+            self._recovery.link_rejected(rejected)
+        self._context.storage.signed_urls.renew(rejected.generation)
 
     def begin(self, signal: Exception | None = None) -> None:
         """Fetch the file, or the rest of it.
@@ -217,9 +228,7 @@ class Download:
                         raise before
                     self._request(attempt, *gap)
                 except LinkRejected as rejected:
-                    with self._lock:
-                        self._recovery.link_rejected(rejected)
-                    self._context.storage.signed_urls.renew(rejected.generation)
+                    self.renew_link(rejected)
                 except Retry as retry:
                     self._wait(attempt, budget, retry)
             if attempt.in_background:

@@ -28,15 +28,15 @@ from dvc_studio_models.transfer.retries import ContentMismatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from dvc_studio_models.http.batch import Reply, StorageBatch
+    from dvc_studio_models.http.batch import Body, StorageBatch
     from dvc_studio_models.transfer.download import Download, TransferContext
 
 FIRST_CONNECTIONS = 4
 MOST_CONNECTIONS = 64
 _TICK_S = 0.1
-_WIDEN_AFTER_S = 0.02  # over which the waiting time is measured
-_SIGNALS = (Retry, LinkRejected, RestartNeeded, ContentMismatch)
-_WAITING = 0.5  # share of the time; above it, the network is the limit
+_MEASURE_S = 0.02  # at least, before the number of requests may change
+_WAITING = 0.5  # share of the time; below it, the processor is the limit
+_FASTER = 1.2  # than with half as many requests; otherwise the bandwidth is the limit
 
 
 class SmallFiles:
@@ -65,7 +65,11 @@ class SmallFiles:
         self._hand_over = hand_over
         self._active: dict[str, Download] = {}
         self._width = min(FIRST_CONNECTIONS, connections)
-        self._measured = 0.0, 0.0
+        self._rate = 0.0
+        """Responses in a second, before the number of requests was last doubled."""
+        self._since = time.perf_counter()
+        self._finished = 0
+        self._waited_s = 0.0
 
     def run(self) -> None:
         """Fetch all files, or as many as can be until the transfer ends.
@@ -75,10 +79,10 @@ class SmallFiles:
         """
         workers = self._context.workers
         with contextlib.closing(self._context.storage.batch()) as batch:
-            self._measured = time.perf_counter(), batch.waited_s
             while (self._waiting or self._active) and not workers.ended:
                 self._request(batch)
                 for request, reply in batch.wait(_TICK_S):
+                    self._finished += 1
                     self._take(self._active.pop(request.path), reply)
                 self._widen(batch)
 
@@ -91,22 +95,30 @@ class SmallFiles:
             self._active[path] = download
             batch.add(RangeRequest(path, 0, size))
 
-    def _take(self, download: Download, reply: Reply) -> None:
+    def _take(self, download: Download, reply: Body | Exception) -> None:
         with disk_errors(self._context.store.folder):
             try:
                 if isinstance(reply, Exception):
                     raise reply
                 if not download.finish(reply):
                     self._hand_over(download, None)
-            except _SIGNALS as signal:
+            except LinkRejected as rejected:
+                download.renew_link(rejected)
+                self._waiting.appendleft(download)
+            except (Retry, RestartNeeded, ContentMismatch) as signal:
                 self._hand_over(download, signal)
 
     def _widen(self, batch: StorageBatch) -> None:
-        """Allow twice as many requests if most of the time was spent waiting."""
-        began, waited_s = self._measured
+        """Allow twice as many requests while that makes the transfer faster.
+
+        The rate is measured over as many responses as there may be requests.
+        """
         now = time.perf_counter()
-        if self._width >= self._most or now - began < _WIDEN_AFTER_S:
+        seconds = now - self._since
+        if self._finished < self._width or seconds < _MEASURE_S:
             return
-        self._measured = now, batch.waited_s
-        if batch.waited_s - waited_s > _WAITING * (now - began):
+        rate, waited_s = self._finished / seconds, batch.waited_s - self._waited_s
+        self._since, self._finished, self._waited_s = now, 0, batch.waited_s
+        if waited_s > _WAITING * seconds and rate > _FASTER * self._rate:
             self._width = min(2 * self._width, self._most)
+            self._rate = rate

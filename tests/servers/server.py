@@ -49,6 +49,8 @@ class Server:
         self._scripts: dict[str | None, deque[Behaviour]] = defaultdict(deque)
         self._exchanges: list[Exchange] = []
         self._connections: dict[Connection, threading.Thread] = {}
+        self.most_connections = 0
+        """The most that were open at a time."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
@@ -125,6 +127,8 @@ class Server:
             )
             with self._lock:
                 self._connections[connection] = thread
+                now = len(self._connections)
+                self.most_connections = max(self.most_connections, now)
             thread.start()
 
     def _serve(self, sock: socket.socket, connection: Connection, number: int) -> None:
