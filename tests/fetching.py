@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.part import DownloadedFile
 
 RANGE = 1 << 20
-EVEN = Tuning(
-    range_bytes=RANGE, first_bytes=RANGE, small_bytes=RANGE, ramp=1
-)
+EVEN = Tuning(range_bytes=RANGE, first_bytes=RANGE, small_bytes=RANGE, ramp=1)
 IMPATIENT = replace(EVEN, idle_s=10, backoff_s=lambda _tries, _headers: 0.0)
 
 HURRIED = replace(IMPATIENT, idle_s=1)

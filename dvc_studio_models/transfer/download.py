@@ -15,11 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import logging
 import sys
-import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import disk_errors
@@ -31,55 +28,29 @@ from dvc_studio_models.http.response import (
 )
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.part import DownloadedFile
-from dvc_studio_models.store.parts import key_of
+from dvc_studio_models.transfer.file import FileTransfer
 from dvc_studio_models.transfer.hashing import verify
 from dvc_studio_models.transfer.retries import (
     ContentMismatch,
-    RecoveryState,
     RetryBudget,
 )
 from dvc_studio_models.transfer.schedule import Attempt, divide
-from dvc_studio_models.transfer.space import FileTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from dvc_studio_models.background import Workers
     from dvc_studio_models.http.batch import Body
     from dvc_studio_models.http.response import StorageResponse
-    from dvc_studio_models.http.storage import Storage, Tuning
-    from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.store.parts import PartStore
-    from dvc_studio_models.transfer.space import SpaceBudget
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _END = sys.maxsize
 
 
-@dataclass(frozen=True)
-class TransferContext:
-    """Shared by all downloads of a pull."""
-
-    store: PartStore
-    storage: Storage
-    workers: Workers
-    space: SpaceBudget
-    tuning: Tuning
-    on_verified: Callable[[Download, DownloadedFile], None]
-
-
-class Download:
+class Download(FileTransfer):
     """One file to download."""
 
-    def __init__(self, file: ModelFile, context: TransferContext) -> None:
-        self.file = file
-        self._context = context
-        self._key = key_of(file.digest) if file.digest else None
-        self._totals = FileTotals()
-        self._attempt: Attempt | None = None
-        self._lock = threading.Lock()
-        self._recovery = RecoveryState(file)
+    _attempt: Attempt | None = None
 
     @property
     def received(self) -> int:
@@ -87,70 +58,21 @@ class Download:
         attempt = self._attempt
         return attempt.part.received if attempt else 0
 
-    def reserve_space(self) -> None:
-        """Count the bytes that are known to be missing before the first request.
-
-        Raises:
-            LocalDiskError: The disk is too small.
-        """
-        if self.file.size is not None:
-            held = self._context.store.allocated_bytes(self._key) if self._key else 0
-            missing = max(0, self.file.size - held)
-            self._context.space.update(self._totals, self.file.size, missing=missing)
-
-    @property
-    def is_small(self) -> bool:
-        """Whether its first bytes may be the whole file, and none are on disk."""
-        limit, size = self._context.tuning.small_bytes, self.file.size
-        is_small = limit > 0 and (size is None or size <= limit)
-        return is_small and not (self._key and self._context.store.has_part(self._key))
-
-    def finish(self, body: Body) -> bool:
-        """Take the first bytes of the file, which came in one piece.
-
-        Returns:
-            Whether they are the whole file. Otherwise they are the first range of its
-            part.
+    def start(self, body: Body) -> None:
+        """Start a part with the first bytes of the file.
 
         Raises:
             ContentMismatch: It is not the expected file.
             LocalDiskError: The disk is too small.
             OSError: The file system refuses.
         """
-        data, size = body.data, body.content_range.size
-        size = len(data) if size is None else size
+        size, store = body.content_range.size or 0, self._context.store
         self._record_size(size, missing=size)
-        if size > len(data):
-            self._attempt = self._start_part(body, size)
-            return False
-        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        part = self._context.store.save(self._key, data, body.etag)
-        verified_by = verify(
-            self.file.digest,
-            md5,
-            part.path,
-            etag=body.etag,
-            content_md5=body.content_md5,
-        )
-        if verified_by is None:
-            part.discard()
-            self._recovery.decode = not self._recovery.decode
-            raise ContentMismatch(md5)
-        digest = self.file.digest or Digest(MD5, md5)
-        done = DownloadedFile(self.file, digest, size, verified_by, part)
-        self._context.on_verified(self, done)
-        return True
-
-    def renew_link(self, rejected: LinkRejected) -> None:
-        """Request new links, once for all files.
-
-        Raises:
-            DownloadError: Storage rejected a new link too.
-            StudioModelsError: Studio sent no new links.
-        """
-        with self._lock:
-            self._recovery.link_rejected(rejected)
-        self._context.storage.signed_urls.renew(rejected.generation)
+        part = store.create(self._key)
+        self._attempt = Attempt(part, store)
+        part.describe(size, body.etag)
+        with part.open() as file:
+            part.write(file, 0, body.data)
 
     def begin(self, signal: Exception | None = None) -> None:
         """Fetch the file, or the rest of it.
@@ -168,15 +90,6 @@ class Download:
         if part.size is not None:
             name, received = self.file.path, part.received
             logger.debug("resuming '%s' at %d of %d bytes", name, received, part.size)
-        return Attempt(part, store)
-
-    def _start_part(self, body: Body, size: int) -> Attempt:
-        """Start a part with the first bytes of a file."""
-        store = self._context.store
-        part = store.create(self._key)
-        part.describe(size, body.etag)
-        with part.open() as file:
-            part.write(file, 0, body.data)
         return Attempt(part, store)
 
     def advance_mirror(self) -> None:
@@ -270,13 +183,6 @@ class Download:
         part.describe(size, response.etag)
         if not response.whole:
             self._schedule_ranges(attempt, stop)
-
-    def _record_size(self, size: int, *, missing: int) -> None:
-        """Check a size against the expected one and against the free space."""
-        if self.file.size not in {None, size}:
-            why = f"{size} bytes instead of {self.file.size}"
-            raise ContentMismatch(why)
-        self._context.space.update(self._totals, size, missing=missing)
 
     def _schedule_ranges(self, attempt: Attempt, beyond: int) -> None:
         """Divide the missing bytes into ranges, and request the first ones."""

@@ -19,7 +19,8 @@ from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
 from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
-from dvc_studio_models.transfer.download import Download, TransferContext
+from dvc_studio_models.transfer.download import Download
+from dvc_studio_models.transfer.file import TransferContext
 from dvc_studio_models.transfer.small import MOST_CONNECTIONS, SmallFiles
 from dvc_studio_models.transfer.space import SpaceBudget
 

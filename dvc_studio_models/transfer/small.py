@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dvc_studio_models.http.batch import Body, StorageBatch
-    from dvc_studio_models.transfer.download import Download, TransferContext
+    from dvc_studio_models.transfer.download import Download
+    from dvc_studio_models.transfer.file import TransferContext
 
 FIRST_CONNECTIONS = 4
 MOST_CONNECTIONS = 64
@@ -100,7 +101,10 @@ class SmallFiles:
             try:
                 if isinstance(reply, Exception):
                     raise reply
-                if not download.finish(reply):
+                if reply.content_range.size in {None, len(reply.data)}:
+                    download.finish(reply)
+                else:
+                    download.start(reply)
                     self._hand_over(download, None)
             except LinkRejected as rejected:
                 download.renew_link(rejected)
