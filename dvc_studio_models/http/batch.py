@@ -89,6 +89,11 @@ class StorageBatch:
         """How long nothing could be done but wait for the network, in seconds."""
         return self._multi.waited_s
 
+    @property
+    def received(self) -> int:
+        """How many bytes have arrived of the bodies that are not complete."""
+        return sum(exchange.received for exchange in self._multi.running.values())
+
     def add(self, request: RangeRequest) -> None:
         """Start a request."""
         try:

@@ -332,4 +332,4 @@ class Download(FileTransfer):
         copy = attempt.mirror.finish()
         digest = self.file.digest or Digest(MD5, md5)
         done = DownloadedFile(self.file, digest, size, verified_by, part, copy)
-        self._context.on_verified(self, done)
+        self._context.on_verified(done)

@@ -109,7 +109,9 @@ class _Transfer:
         self._later: list[Task] | None = None
         """Tasks that begin when the small files are there; None begins them now."""
         self._lock = threading.Lock()
-        self._active: set[Download] = set()
+        self._active: dict[str, Download] = {}
+        """The files on threads, by path."""
+        self._small: SmallFiles | None = None
         self._ready: list[DownloadedFile] = []
         self._waiting = 0
         self._verified = 0
@@ -147,7 +149,7 @@ class _Transfer:
 
     def results(self, progress: Progress) -> Iterator[list[DownloadedFile]]:
         """Yield files as they are verified; report progress meanwhile."""
-        waiting, yielded = 1, time.monotonic()
+        waiting, done, yielded = 1, 0, time.monotonic()
         while waiting:
             self._all_ready.wait(_TICK_S)
             self._store.keep_alive()
@@ -157,7 +159,7 @@ class _Transfer:
                 waiting = self._waiting
                 if error or not waiting or now - yielded > _YIELD_EVERY_S:
                     ready, self._ready, yielded = self._ready, [], now
-                done = self._verified + sum(each.received for each in self._active)
+                done = max(done, self._verified + self._received())
             progress.update(done, self._space.total)
             if ready:
                 yield ready
@@ -166,11 +168,16 @@ class _Transfer:
         if self._workers.error is not None:  # all files arrived, but a flush failed
             raise self._workers.error
 
+    def _received(self) -> int:
+        """Return how many bytes of unfinished files have arrived."""
+        count = sum(download.received for download in self._active.values())
+        return count + (self._small.received if self._small else 0)
+
     def stop(self) -> None:
         """End all threads and connections; keep the parts."""
         stop_all(self._workers, self._storage)
         with self._lock:  # a thread may still run
-            active, ready = list(self._active), list(self._ready)
+            active, ready = list(self._active.values()), list(self._ready)
         kept_bytes = sum(download.stop() for download in active)
         kept_bytes += sum(file.release() for file in ready)
         if kept_bytes:
@@ -185,6 +192,7 @@ class _Transfer:
         """Fetch small files on a thread. Return False if none can be started."""
         most = self._jobs or MOST_CONNECTIONS
         small = SmallFiles(downloads, context, self._hand_over, connections=most)
+        self._small = small
 
         def run() -> None:
             small.run()
@@ -213,24 +221,24 @@ class _Transfer:
         """Flush and copy what has arrived, so that little is left for the end."""
         while not self._workers.ended:
             with self._lock:
-                active = list(self._active)
+                active = list(self._active.values())
             for download in active:
                 download.advance_mirror()
             self._workers.pause(_TICK_S)
 
     def _begin(self, download: Download, signal: Exception | None = None) -> None:
         with self._lock:
-            self._active.add(download)
+            self._active[download.file.path] = download
         download.begin(signal)
 
     def _hand_over(self, download: Download, signal: Exception | None) -> None:
         with self._lock:
-            self._active.add(download)
+            self._active[download.file.path] = download
         self._add([functools.partial(self._begin, download, signal)])
 
-    def _on_verified(self, download: Download, file: DownloadedFile) -> None:
+    def _on_verified(self, file: DownloadedFile) -> None:
         with self._lock:
-            self._active.discard(download)
+            self._active.pop(file.file.path, None)
             self._verified += file.size
             self._ready.append(file)
             self._waiting -= 1

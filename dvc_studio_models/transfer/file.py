@@ -38,7 +38,7 @@ class TransferContext:
     workers: Workers
     space: SpaceBudget
     tuning: Tuning
-    on_verified: Callable[[FileTransfer, DownloadedFile], None]
+    on_verified: Callable[[DownloadedFile], None]
 
 
 class FileTransfer:
@@ -95,7 +95,7 @@ class FileTransfer:
             raise ContentMismatch(md5)
         digest = self.file.digest or Digest(MD5, md5)
         done = DownloadedFile(self.file, digest, size, verified_by, part)
-        self._context.on_verified(self, done)
+        self._context.on_verified(done)
 
     def renew_link(self, rejected: LinkRejected) -> None:
         """Request new links, once for all files.

@@ -60,6 +60,8 @@ class SmallFiles:
                 its first request, or with None if its first range has arrived.
             connections: The most at a time.
         """
+        self.received = 0
+        """The bytes of bodies that are not complete."""
         self._most = connections
         self._waiting = deque(downloads)
         self._context = context
@@ -82,7 +84,9 @@ class SmallFiles:
         with contextlib.closing(self._context.storage.batch()) as batch:
             while (self._waiting or self._active) and not workers.ended:
                 self._request(batch)
-                for request, reply in batch.wait(_TICK_S):
+                replies = batch.wait(_TICK_S)
+                self.received = batch.received
+                for request, reply in replies:
                     self._finished += 1
                     self._take(self._active.pop(request.path), reply)
                 self._widen(batch)

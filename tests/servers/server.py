@@ -127,7 +127,7 @@ class Server:
             )
             with self._lock:
                 self._connections[connection] = thread
-                now = len(self._connections)
+                now = sum(not each.is_left for each in self._connections)
                 self.most_connections = max(self.most_connections, now)
             thread.start()
 

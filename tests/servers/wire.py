@@ -91,6 +91,14 @@ class Connection:
         self._stopping = stopping
         self._unread = b""
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the client has closed the connection."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+            return not self._sock.recv(1, flags)
+        return False
+
     def read_head(self) -> str | None:
         """Return the next request line and headers; None if the client disconnected."""
         while b"\r\n\r\n" not in self._unread:
