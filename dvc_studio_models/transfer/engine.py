@@ -141,10 +141,10 @@ class _Transfer:
             download.reserve_space()
         self._waiting = len(downloads)
         small = [download for download in downloads if download.is_small]
-        if small and self._fetch_small(small, context):
-            chosen = set(small)
-            downloads = [download for download in downloads if download not in chosen]
-        self._add(functools.partial(self._begin, each) for each in downloads)
+        if small:
+            self._fetch_small(small, context)
+        others = (download for download in downloads if not download.is_small)
+        self._add(functools.partial(self._begin, each) for each in others)
         self._workers.add_unlimited(self._advance_mirrors)
 
     def results(self, progress: Progress) -> Iterator[list[DownloadedFile]]:
@@ -188,11 +188,11 @@ class _Transfer:
 
     def _fetch_small(
         self, downloads: Sequence[Download], context: TransferContext
-    ) -> bool:
-        """Fetch small files on a thread. Return False if none can be started."""
+    ) -> None:
+        """Fetch small files on one thread."""
         most = self._jobs or MOST_CONNECTIONS
         small = SmallFiles(downloads, context, self._hand_over, connections=most)
-        self._small = small
+        self._small, self._later = small, [] if self._jobs else None
 
         def run() -> None:
             small.run()
@@ -200,15 +200,10 @@ class _Transfer:
                 tasks, self._later = self._later, None
             self._workers.add(tasks or ())
 
-        with self._lock:
-            self._later = [] if self._jobs else None
-        if self._workers.add_unlimited(run):
-            return True
-        self._later = None
-        return False
+        self._workers.add([run])
 
     def _add(self, tasks: Iterable[Task]) -> None:
-        """Queue tasks; if connections are limited, until no small file uses one."""
+        """Queue tasks; if connections are limited, until small files use none."""
         with self._lock:
             if self._later is not None:
                 self._later += tasks
