@@ -9,6 +9,7 @@ arrived: it may be the only copy of an edit that was made through a link.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
