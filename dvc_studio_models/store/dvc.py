@@ -30,7 +30,12 @@ from dvc_studio_models.store.base import PARTS, PlainStore, stage_parts, sweep_p
 from dvc_studio_models.store.light import KnownFile, look_up, state_key
 from dvc_studio_models.store.links import can_reflink, link_types, stage_objects
 from dvc_studio_models.store.locking import hold_lock
-from dvc_studio_models.store.objects import Objects, build_tree, parse_tree
+from dvc_studio_models.store.objects import (
+    Objects,
+    build_tree,
+    parse_tree,
+    state_info,
+)
 from dvc_studio_models.store.project import (
     RECEIPTS,
     LazyProject,
@@ -240,7 +245,7 @@ class DvcStore:
             key = f"{folders[parent]}{os.sep}{name}"
             stamp = stamps.get(path) or stat_target(key)
             if content := self._staged.get(stamp):
-                known.append((key, digest, _info(content)))
+                known.append((key, digest, state_info(content)))
             else:
                 with contextlib.suppress(FileNotFoundError):
                     self.digest_of(root / path, digest.algorithm)
@@ -296,8 +301,3 @@ class DvcStore:
     def close(self) -> None:
         """Close DVC's databases."""
         self._project.close()
-
-
-def _info(stamp: FileStamp) -> dict[str, object]:
-    """Return what DVC's state keeps of a file's status."""
-    return {"ino": stamp.inode, "mtime": stamp.mtime, "size": stamp.size}

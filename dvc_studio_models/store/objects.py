@@ -153,10 +153,10 @@ class Objects:
             odb, path = self.odb(digest.algorithm), self.path_of(digest)
             odb.protect(os.fspath(part))
             _move_to_cache(part, path, odb)
-            found = os.stat(path)  # noqa: PTH116 - of thousands of files
-            self._whole[path] = FileStamp.of(found)
-            self._flushed.add(found.st_ino)
-            added.append((path, digest, state_info(found)))
+            stamp = FileStamp.of(os.stat(path))  # noqa: PTH116 - of thousands of files
+            self._whole[path] = stamp
+            self._flushed.add(stamp.inode)
+            added.append((path, digest, state_info(stamp)))
         self.save_hashes(added)
 
     @contextlib.contextmanager
@@ -248,9 +248,9 @@ def by_algorithm(
     return list(groups.values())
 
 
-def state_info(found: os.stat_result) -> Info:
-    """Return what DVC's state compares of a file, as DVC's own ``info`` does."""
-    return {"ino": found.st_ino, "mtime": found.st_mtime, "size": found.st_size}
+def state_info(stamp: FileStamp) -> Info:
+    """Return what DVC's state keeps of a file's status."""
+    return {"ino": stamp.inode, "mtime": stamp.mtime, "size": stamp.size}
 
 
 def _move_to_cache(part: Path, path: str, odb: Any) -> None:
