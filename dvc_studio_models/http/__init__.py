@@ -18,4 +18,4 @@ message or a log, that no server is waited for without end, and that no error of
 ``requests``, storage with libcurl.
 """
 
-__all__ = ["response", "signed_urls", "storage", "studio"]
+__all__ = ["batch", "response", "signed_urls", "storage", "studio"]
