@@ -54,7 +54,7 @@ class GitRegistry:
         Raises:
             UnreadableRepoError: Git cannot read them.
         """
-        return read_registry(self._reader)
+        return read_registry(self._reader, known=self._records.tags)
 
     @property
     def models(self) -> tuple[RegisteredModel, ...]:

@@ -76,8 +76,12 @@ class RecordReader:
         if cache and reader.has_replacements():  # then a commit may change
             cache = None
         self._cache = cache
-        self._cached: dict[str, Any] = _load(cache)
+        state = _load(cache)
+        self._cached = state["records"]
         self._new: dict[str, Any] = {}
+        self.tags = state["tags"]
+        """What was read of tags, see :func:`tags.read_registry`; saved on ``close``."""
+        self._saved_tags = dict(self.tags)
         self._stack = contextlib.ExitStack()
         self._projects: dict[tuple[str, str], Repo] = {}
         self._trees: dict[str, CommitTree] = {}
@@ -123,10 +127,11 @@ class RecordReader:
             save: Whether to write it; False if nothing may change on disk.
         """
         self._stack.close()
-        if save and self._new and self._cache:
-            records = [*_load(self._cache).items(), *self._new.items()]
-            _save(self._cache, dict(records[-CACHED_RECORDS:]))
-            self._new = {}
+        is_changed = self._new or self.tags != self._saved_tags
+        if save and is_changed and self._cache:
+            records = [*_load(self._cache)["records"].items(), *self._new.items()]
+            _save(self._cache, dict(records[-CACHED_RECORDS:]), self.tags)
+            self._new, self._saved_tags = {}, dict(self.tags)
 
     # One model
 
@@ -251,22 +256,23 @@ def _is_incomplete(record: RecordedModel) -> bool:
     return bool(record.outputs) and any(f.digest is None for f in record.git_files)
 
 
-def _load(cache: Path | None) -> dict[str, Any]:
+def _load(cache: Path | None) -> dict[str, dict[str, Any]]:
+    """Return the records and the tags of the cache, both of them empty if it is bad."""
+    state: object = None
     if cache is not None:
         with contextlib.suppress(OSError, ValueError, RecursionError):
             state = json.loads(cache.read_bytes())
-            ours = isinstance(state, dict) and state.get("format") == _CACHE_FORMAT
-            if ours and isinstance(state.get("records"), dict):
-                return dict(state["records"])
-    return {}
+    if not isinstance(state, dict) or state.get("format") != _CACHE_FORMAT:
+        state = {}
+    parts = {name: state.get(name) for name in ("records", "tags")}
+    return {name: p if isinstance(p, dict) else {} for name, p in parts.items()}
 
 
-def _save(cache: Path, records: dict[str, Any]) -> None:
+def _save(cache: Path, records: dict[str, Any], tags: dict[str, Any]) -> None:
+    state = {"format": _CACHE_FORMAT, "records": records, "tags": tags}
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            cache, json.dumps({"format": _CACHE_FORMAT, "records": records})
-        )
+        write_atomically(cache, json.dumps(state))
     except OSError as exc:  # a read-only clone is slower, not wrong
         logger.debug("cannot save '%s': %s", cache.name, exc.strerror)
 

@@ -11,8 +11,8 @@ import hashlib
 import logging
 import os
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import VersionUnknownError
 from dvc_studio_models.model import FOLDER, NAME, SEMVER, ModelRef
@@ -23,7 +23,7 @@ from dvc_studio_models.registry.counting import (
     count,
     semver_key,
 )
-from dvc_studio_models.registry.git.reader import COMMIT, TAG
+from dvc_studio_models.registry.git.reader import COMMIT, TAG, is_oid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -175,7 +175,10 @@ def parse_tag(name: str) -> GtoTag | None:
 
 
 def read_registry(
-    reader: GitReader, tags: Sequence[tuple[str, str]] | None = None
+    reader: GitReader,
+    tags: Sequence[tuple[str, str]] | None = None,
+    *,
+    known: dict[str, Any] | None = None,
 ) -> Registry:
     """Read the models that tags register.
 
@@ -184,12 +187,40 @@ def read_registry(
     Args:
         reader: The repository.
         tags: Its tags, where they have been read already.
+        known: What an earlier call read of tags, which never changes: only other tags
+            are read. It is replaced by what is known now, and can be saved as JSON.
 
     Raises:
         UnreadableRepoError: Git cannot read the tags.
     """
     tags = reader.tags() if tags is None else tags
-    ours = [(found, oid) for name, oid in tags if (found := parse_tag(name))]
+    ours = [(parsed, oid) for name, oid in tags if (parsed := parse_tag(name))]
+    keys = {parsed.tag: f"{oid} {parsed.tag}" for parsed, oid in ours}
+    found = {t: fact for t in keys if (fact := _parse_fact((known or {}).get(keys[t])))}
+    counted = [CountedTag(p, *found[p.tag]) for p, _ in ours if p.tag in found]
+    registry, new = _read_new(
+        reader, [pair for pair in ours if pair[0].tag not in found]
+    )
+    counted += new
+    if known is not None:
+        known.clear()
+        known.update((keys[t.parsed.tag], [t.commit, t.time]) for t in counted)
+    models, counters = count(counted)
+    return replace(registry, models=models, counters=counters)
+
+
+def _parse_fact(fact: Any) -> tuple[str, int] | None:
+    """Return the commit and the time of a tag that was saved; None if it is damaged."""
+    is_pair = isinstance(fact, list) and len(fact) == 2  # noqa: PLR2004
+    if not is_pair or not isinstance(fact[0], str) or type(fact[1]) is not int:
+        return None
+    return (fact[0], fact[1]) if is_oid(fact[0]) else None
+
+
+def _read_new(
+    reader: GitReader, ours: Sequence[tuple[GtoTag, str]]
+) -> tuple[Registry, list[CountedTag]]:
+    """Read tags: those that GTO ignores or Git cannot read, and those that count."""
     kinds = reader.kinds([oid for _, oid in ours]) if ours else []
     annotated = [pair for pair, kind in zip(ours, kinds, strict=True) if kind == TAG]
     lightweight = [
@@ -211,8 +242,8 @@ def read_registry(
         "Git cannot read these tags, or their commits are missing",
         {t.tag for t in unreadable},
     )
-    models, counters = count([t for t in counted if there[t.commit] == COMMIT])
-    return Registry(models, tuple(lightweight), tuple(unreadable), counters)
+    registry = Registry(lightweight=tuple(lightweight), unreadable=tuple(unreadable))
+    return registry, [t for t in counted if there[t.commit] == COMMIT]
 
 
 def _warn(what: str, names: Iterable[str]) -> None:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from projects import Project, copy_project, git, write
+from spies import SpyGit
 
 from dvc_studio_models.errors import RecordUnreadableError, UnreadableRepoError
 from dvc_studio_models.registry.git.open import open_reader
+from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.records import CACHED_RECORDS, RecordReader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.registry.recorded import RecordedModel
+    from dvc_studio_models.registry.tags import Registry
 
 
 @pytest.fixture
@@ -247,3 +250,133 @@ def test_what_stands_in_for_a_commit_is_not_remembered(
 
     git(project.repo, "replace", "--delete", commits[0])
     assert read(project, cache) == new
+
+
+# Tags
+
+
+@pytest.fixture
+def spy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpyGit:
+    return SpyGit.install(tmp_path / "spy", monkeypatch)
+
+
+def registered(project: Project, cache: Path | None = None) -> Registry:
+    reader = open_reader(project.repo)
+    with contextlib.closing(GitRegistry(reader, cache=cache)) as registry:
+        return registry.tags
+
+
+def test_tags_are_read_once(project: Project, cache: Path, spy: SpyGit) -> None:
+    before = registered(project, cache)
+    spy.clear()
+
+    assert registered(project, cache) == before
+    assert before == registered(project)
+    assert before.models
+    assert (spy.count("for-each-ref"), spy.count("cat-file")) == (3, 3)
+
+
+def test_only_new_tags_are_read(project: Project, cache: Path, spy: SpyGit) -> None:
+    registered(project, cache)
+    project.tag("churn@v7.0.0")
+    spy.clear()
+
+    found = registered(project, cache)
+
+    assert spy.count("cat-file") == 3
+    assert found.models == registered(project).models
+    spy.clear()
+    assert (registered(project, cache), spy.count("cat-file")) == (found, 0)
+
+
+def test_a_moved_tag_is_read_again(project: Project, cache: Path) -> None:
+    before = registered(project, cache)
+    git(project.repo, "commit", "--quiet", "--allow-empty", "--message", "Next")
+    git(project.repo, "tag", "--force", "-am", "moved", "churn@v2.0.0")
+
+    after = registered(project, cache)
+
+    assert after.models == registered(project).models != before.models
+
+
+def test_a_removed_tag_is_forgotten(project: Project, cache: Path) -> None:
+    registered(project, cache)
+    git(project.repo, "tag", "--delete", "churn@v2.0.0")
+
+    after = registered(project, cache)
+
+    assert after == registered(project)
+    assert "churn@v2.0.0" not in cache.read_text()
+
+
+def test_a_tag_under_another_name_is_not_the_same(
+    project: Project, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registered(project, cache)
+    oid = git(project.repo, "rev-parse", "churn@v2.0.0").strip()
+    git(project.repo, "update-ref", "refs/tags/churn@v9.0.0", oid)
+
+    for _ in range(2):  # it is refused again, with the same warning
+        caplog.clear()
+        assert registered(project, cache).models == registered(project).models
+        assert "churn@v9.0.0" in caplog.text
+
+
+def test_lightweight_tags_are_read_each_time(project: Project, cache: Path) -> None:
+    git(project.repo, "tag", "churn@v9.0.0")
+
+    for _ in range(2):
+        assert [t.tag for t in registered(project, cache).lightweight] == [
+            "churn@v9.0.0"
+        ]
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        None,
+        {},
+        [],
+        ["a" * 40],
+        ["a" * 40, 1, 2],
+        ["a" * 40, "1"],
+        ["a" * 40, True],
+        ["a" * 40 + "\n", 1],
+        ["main", 1],
+        [1, 1],
+    ],
+    ids=str,
+)
+def test_a_damaged_entry_of_a_tag_is_read_from_git(
+    project: Project, cache: Path, fact: object
+) -> None:
+    before = registered(project, cache)
+    state = json.loads(cache.read_text())
+    state["tags"] = dict.fromkeys(state["tags"], fact)
+    cache.write_text(json.dumps(state))
+
+    assert registered(project, cache) == before
+    assert fact not in json.loads(cache.read_text())["tags"].values()
+
+
+def test_a_cache_without_tags_keeps_its_records(project: Project, cache: Path) -> None:
+    read(project, cache)
+    state = json.loads(cache.read_text())
+    del state["tags"]
+    cache.write_text(json.dumps(state))
+
+    registered(project, cache)
+
+    after = json.loads(cache.read_text())
+    assert after["records"] == state["records"]
+    assert after["tags"]
+
+
+def test_tags_are_not_cached_where_objects_are_replaced(
+    project: Project, cache: Path
+) -> None:
+    old, new = (git(project.repo, "rev-parse", f"churn@v{n}.0.0").strip() for n in "12")
+    git(project.repo, "replace", "--force", old, new)
+
+    assert registered(project, cache) == registered(project)
+    assert not cache.exists()
