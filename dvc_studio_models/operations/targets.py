@@ -82,15 +82,20 @@ def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
             if stamps[file.path]
         }
         known = project.store.look_up(there.values())
+        targets = {
+            file.path: inspect_target(
+                file, root, project.store, placed, known.get(there[file.path])
+            )
+            for file in model.files
+            if file.path in there
+        }
+        found = {path: target.digest for path, target in targets.items()}
+        lacking = [f.digest for f in model.files if f.digest != found.get(f.path)]
+        if digests := [digest for digest in lacking if digest]:
+            project.store.look_up_objects(digests)
         return make_plan(
             model.files,
-            targets={
-                file.path: inspect_target(
-                    file, root, project.store, placed, known.get(there[file.path])
-                )
-                for file in model.files
-                if file.path in there
-            },
+            targets=targets,
             cached_size=project.store.size_of,
             leftovers=[path for path in left if path not in tracked],
             tracked=tracked,

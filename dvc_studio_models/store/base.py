@@ -79,6 +79,9 @@ class Store(Protocol):
                 changed, missing or new.
         """
 
+    def look_up_objects(self, digests: Iterable[Digest]) -> None:
+        """Prepare calls of :meth:`size_of` for many contents."""
+
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> bool:
         """Move verified parts into the cache, if there is one.
 
@@ -196,6 +199,9 @@ class PlainStore:
     def look_up(self, paths: Iterable[str]) -> dict[str, KnownFile]:  # noqa: ARG002
         """Return nothing: there is no state database."""
         return {}
+
+    def look_up_objects(self, digests: Iterable[Digest]) -> None:
+        """Do nothing: there is no cache."""
 
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> bool:  # noqa: ARG002
         """Do nothing: there is no cache."""

@@ -183,6 +183,10 @@ class DvcStore:
         """Return the files whose hash DVC's state knows, in one query."""
         return look_up(self._project.database, paths)
 
+    def look_up_objects(self, digests: Iterable[Digest]) -> None:
+        """Learn from DVC's state, in one query, which of these contents are whole."""
+        self._objects.look_up(self._project.database, digests)
+
     def add(self, fetched: Sequence[tuple[Digest, Path]]) -> bool:
         """Move parts into the cache as objects.
 

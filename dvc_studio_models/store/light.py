@@ -243,14 +243,25 @@ def look_up(database: Path, paths: Iterable[str]) -> dict[str, KnownFile]:
         paths: Of files. Links are followed; the state knows a file by the real path
             of its folder.
     """
-    keys = dict(zip(_keys(paths := list(paths)), paths, strict=True))
-    found = {}
+    paths = list(paths)
+    keys = dict(zip(_keys(paths), paths, strict=True))
+    return {keys[key]: known for key, known, _ in look_up_keys(database, keys)}
+
+
+def look_up_keys(
+    database: Path, keys: Iterable[str]
+) -> Iterator[tuple[str, KnownFile, os.stat_result]]:
+    """Yield the files that have the hash that DVC's state knows, with their status.
+
+    Args:
+        database: DVC's database of hashes.
+        keys: The paths by which the state knows the files.
+    """
     for key, raw in _read_rows(database, list(keys)):
-        path = keys[key]
         with contextlib.suppress(OSError):
-            if known := _match(raw, os.stat(path)):  # noqa: PTH116
-                found[path] = known
-    return found
+            found = os.stat(key)  # noqa: PTH116 - of thousands of files
+            if known := _match(raw, found):
+                yield key, known, found
 
 
 def state_key(path: Path | str) -> str:

@@ -29,6 +29,7 @@ from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.base import reading_file
+from dvc_studio_models.store.light import look_up_keys
 from dvc_studio_models.store.project import REFUSALS, refused_path
 
 if TYPE_CHECKING:
@@ -93,6 +94,21 @@ class Objects:
         except (OSError, LocalDiskError):
             return None
         return found.st_size
+
+    def look_up(self, database: Path, digests: Iterable[Digest]) -> None:
+        """Learn from DVC's state, in one query, which objects are whole.
+
+        Then :meth:`size_of` does not ask for each of them.
+
+        Args:
+            database: DVC's database of hashes.
+            digests: Of objects, which need not exist.
+        """
+        digest_by_path = {self.path_of(digest): digest for digest in digests}
+        for path, known, found in look_up_keys(database, digest_by_path):
+            digest = digest_by_path[path]
+            if known[:2] == (digest.algorithm, _hash(digest)):
+                self._whole[path] = FileStamp.of(found)
 
     def check_present(self, digests: Iterable[Digest]) -> dict[Digest, StampedPath]:
         """Check that objects exist, and return where.

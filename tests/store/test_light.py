@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +21,8 @@ from dvc_objects.fs import localfs
 from projects import Project, git, init_project, write
 from scmrepo.noscm import NoSCM
 
+from dvc_studio_models.model import MD5, Digest
+from dvc_studio_models.store.dvc import DvcStore
 from dvc_studio_models.store.light import (
     DATABASE,
     KnownFile,
@@ -385,6 +389,12 @@ ENTRIES: dict[str, Callable[[Any], object]] = {
 }
 
 
+def test_a_folder_is_not_known(repo: Any, project: Path) -> None:
+    save(repo, project / "models")
+
+    assert look_up(database_of(repo), [f"{project}/models"]) == {}
+
+
 @pytest.mark.parametrize("change", ENTRIES.values(), ids=ENTRIES)
 def test_entries_of_other_dvcs(
     repo: Any, project: Path, change: Callable[[Any], object]
@@ -443,6 +453,22 @@ def test_reading_leaves_no_files_and_changes_nothing(repo: Any, project: Path) -
     assert {at.name: at.read_bytes() for at in database.parent.iterdir()} == before
 
 
+def trace_queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets all queries of databases that are opened from now on."""
+    queries: list[str] = []
+    connect = sqlite3.connect
+
+    class Traced(sqlite3.Connection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.set_trace_callback(queries.append)
+
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=Traced)
+    )
+    return queries
+
+
 def test_thousands_of_files_take_one_query(
     repo: Any, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,17 +477,7 @@ def test_thousands_of_files_take_one_query(
     paths = [project / "models/many" / name for name in names]
     for path in paths[::10]:
         save(repo, path)
-    queries: list[str] = []
-
-    class Traced(sqlite3.Connection):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.set_trace_callback(queries.append)
-
-    connect = sqlite3.connect
-    monkeypatch.setattr(
-        sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=Traced)
-    )
+    queries = trace_queries(monkeypatch)
 
     assert len(look_up(database_of(repo), map(str, paths))) == 300
     assert len(queries) == 1
@@ -514,3 +530,91 @@ def test_without_threads_dvc_is_imported_when_it_is_used(tmp_path: Path) -> None
     )
 
     assert done.stdout == "False 1\n"
+
+
+# Objects
+
+CONTENTS = [f"content {number}".encode() for number in range(50)]
+DIGESTS = [Digest(MD5, hashlib.md5(content).hexdigest()) for content in CONTENTS]
+
+
+@pytest.fixture
+def filled(project: Path) -> Path:
+    """A project with objects, whose hashes DVC's state knows."""
+    with opened(project) as store:
+        for digest, content in zip(DIGESTS, CONTENTS, strict=True):
+            write(project, {f".dvc/cache/{digest.object_path}": content})
+            assert store.size_of(digest) == len(content)
+    return project
+
+
+@contextlib.contextmanager
+def opened(root: Path) -> Iterator[DvcStore]:
+    store = DvcStore(root, use_cache=True, wait_for_lock=False)
+    with contextlib.closing(store):
+        yield store
+
+
+def object_at(root: Path, digest: Digest) -> Path:
+    return root / ".dvc/cache" / digest.object_path
+
+
+def test_many_objects_take_one_query(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = trace_queries(monkeypatch)
+    with opened(filled) as store:
+        _ = store.repo
+        queries.clear()
+
+        store.look_up_objects(DIGESTS)
+        sizes = [store.size_of(digest) for digest in DIGESTS]
+
+    assert sizes == [len(content) for content in CONTENTS]
+    assert len([query for query in queries if "FROM Cache" in query]) == 1
+
+
+def lie(repo: Any, path: Path) -> None:
+    rewrite(repo, path, lambda entry: {**entry, "hash_info": {"md5": HASH}})
+
+
+DAMAGES: dict[str, Callable[[Any, Path], object]] = {
+    "changed": lambda _, path: path.write_bytes(b"other"),
+    "removed": lambda _, path: path.unlink(),
+    "known with another hash": lie,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_bad_object_is_not_trusted(
+    filled: Path, damage: Callable[[Any, Path], object]
+) -> None:
+    with opened(filled) as store:
+        damage(store.repo, object_at(filled, DIGESTS[7]))
+
+        store.look_up_objects(DIGESTS)
+
+        good = [digest for digest in DIGESTS if store.size_of(digest) is not None]
+    assert good == DIGESTS[:7] + DIGESTS[8:]
+
+
+def test_an_object_changed_after_the_query_is_not_trusted(filled: Path) -> None:
+    with opened(filled) as store:
+        store.look_up_objects(DIGESTS)
+        object_at(filled, DIGESTS[7]).write_bytes(b"other")
+
+        assert store.size_of(DIGESTS[7]) is None
+
+
+def test_the_hash_of_another_algorithm_is_not_trusted(filled: Path) -> None:
+    text = b"one\r\ntwo\r\n"
+    value = hashlib.md5(text.replace(b"\r\n", b"\n")).hexdigest()
+    digest = Digest(MD5, value)
+    write(filled, {f".dvc/cache/{digest.object_path}": text})
+    with opened(filled) as store:
+        info = HashInfo("md5-dos2unix", value)
+        store.repo.state.save(str(object_at(filled, digest)), localfs, info)
+
+        store.look_up_objects([digest])
+
+        assert store.size_of(digest) is None
