@@ -1,7 +1,9 @@
 """Downloads: files with signed URLs in, verified parts out.
 
     engine      all files of a pull: threads, progress, the end
-    download    one file: its requests, retries and verification
+    small       small files, many requests at a time
+    file        one file: its size, its links, a content that came in one piece
+    download    one file in ranges: its requests, retries and verification
     schedule    one attempt at a file: which ranges to request, and when
     retries     how a download goes on after a failure
     hashing     the hash of a part while it arrives

@@ -1,9 +1,10 @@
 """Files with signed URLs in, verified parts out.
 
 Owns what the downloads of one pull share: threads, connections, disk space, progress.
-Large files are fetched in concurrent ranges straight into their parts, and hashed in
-the background. Promises that memory depends on the number of connections, not on the
-size of files, and that unfinished parts are kept for the next pull.
+Small files are fetched whole, on one thread; large ones in concurrent ranges straight
+into their parts, and hashed in the background. Promises that memory depends on the
+number of connections, not on the size of files, and that unfinished parts are kept for
+the next pull.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ __all__ = ["Tuning", "fetch"]
 logger = logging.getLogger(f"dvc.{__name__}")
 
 _TICK_S = 0.1
-_YIELD_EVERY_S = 0.5  # verified files are added to the cache in batches
+_BATCH_FILES = 256  # are added to the cache together, after one flush
+_BATCH_S = 1.0
 _GRACE_S = 1.0  # for threads in a system call when the transfer stops
 
 
@@ -157,7 +159,8 @@ class _Transfer:
             now, ready = time.monotonic(), []
             with self._lock:
                 waiting = self._waiting
-                if error or not waiting or now - yielded > _YIELD_EVERY_S:
+                is_due = now - yielded > _BATCH_S or len(self._ready) >= _BATCH_FILES
+                if is_due or error or not waiting:
                     ready, self._ready, yielded = self._ready, [], now
                 done = max(done, self._verified + self._received())
             progress.update(done, self._space.total)

@@ -40,6 +40,40 @@ _WAITING = 0.5  # share of the time; below it, the processor is the limit
 _FASTER = 1.2  # than with half as many requests; otherwise the bandwidth is the limit
 
 
+class Concurrency:
+    """How many requests are made at a time. No I/O.
+
+    Doubles while most of the time is spent waiting for the network, and while that
+    makes the transfer faster. Otherwise the processor is the limit, or the bandwidth.
+    """
+
+    def __init__(self, most: int, *, now_s: float) -> None:
+        self.limit = min(FIRST_CONNECTIONS, most)
+        """The number of requests."""
+        self._most = most
+        self._finished = 0
+        self._since_s = now_s
+        self._waited_s = 0.0
+        self._rate = 0.0
+
+    def finished(self, count: int, *, now_s: float, waited_s: float) -> None:
+        """Note responses; measured over as many as there may be requests.
+
+        Args:
+            count: How many have come since the last call.
+            now_s: The time, in seconds.
+            waited_s: How long nothing could be done but wait until now, in seconds.
+        """
+        self._finished += count
+        seconds = now_s - self._since_s
+        if self._finished < self.limit or seconds < _MEASURE_S:
+            return
+        rate, share = self._finished / seconds, (waited_s - self._waited_s) / seconds
+        self._finished, self._since_s, self._waited_s = 0, now_s, waited_s
+        if share > _WAITING and rate > _FASTER * self._rate:
+            self.limit, self._rate = min(2 * self.limit, self._most), rate
+
+
 class SmallFiles:
     """Fetches the beginnings of files, which are the whole files if they are small."""
 
@@ -62,17 +96,11 @@ class SmallFiles:
         """
         self.received = 0
         """The bytes of bodies that are not complete."""
-        self._most = connections
         self._waiting = deque(downloads)
         self._context = context
         self._hand_over = hand_over
         self._active: dict[str, Download] = {}
-        self._width = min(FIRST_CONNECTIONS, connections)
-        self._rate = 0.0
-        """Responses in a second, before the number of requests was last doubled."""
-        self._since = time.perf_counter()
-        self._finished = 0
-        self._waited_s = 0.0
+        self._concurrency = Concurrency(connections, now_s=time.perf_counter())
 
     def run(self) -> None:
         """Fetch all files, or as many as can be until the transfer ends.
@@ -87,14 +115,15 @@ class SmallFiles:
                 replies = batch.wait(_TICK_S)
                 self.received = batch.received
                 for request, reply in replies:
-                    self._finished += 1
                     self._take(self._active.pop(request.path), reply)
-                self._widen(batch)
+                self._concurrency.finished(
+                    len(replies), now_s=time.perf_counter(), waited_s=batch.waited_s
+                )
 
     def _request(self, batch: StorageBatch) -> None:
         """Start as many requests as are allowed."""
         size = self._context.tuning.small_bytes
-        while self._waiting and len(self._active) < self._width:
+        while self._waiting and len(self._active) < self._concurrency.limit:
             download = self._waiting.popleft()
             path = download.file.path
             self._active[path] = download
@@ -115,18 +144,3 @@ class SmallFiles:
                 self._waiting.appendleft(download)
             except (Retry, RestartNeeded, ContentMismatch) as signal:
                 self._hand_over(download, signal)
-
-    def _widen(self, batch: StorageBatch) -> None:
-        """Allow twice as many requests while that makes the transfer faster.
-
-        The rate is measured over as many responses as there may be requests.
-        """
-        now = time.perf_counter()
-        seconds = now - self._since
-        if self._finished < self._width or seconds < _MEASURE_S:
-            return
-        rate, waited_s = self._finished / seconds, batch.waited_s - self._waited_s
-        self._since, self._finished, self._waited_s = now, 0, batch.waited_s
-        if waited_s > _WAITING * seconds and rate > _FASTER * self._rate:
-            self._width = min(2 * self._width, self._most)
-            self._rate = rate
