@@ -258,7 +258,7 @@ class Workspace:
     def _too_long(self, path: str) -> str | None:
         limit = os.pathconf("/", "PC_PATH_MAX") - 1  # the last byte is a terminator
         try:
-            length = len(os.fsencode(self.root / path))
+            length = len(os.fsencode(os.path.join(self.root, path)))  # noqa: PTH118
         except UnicodeEncodeError:
             return "it contains characters that file names cannot have here"
         return (
