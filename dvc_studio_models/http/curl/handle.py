@@ -28,7 +28,9 @@ _REFUSED = re.compile(r"(?:verify result|certificate problem): (.*?)(?: \(\d+\))
 _E_PROXY = 97  # an error that pycurl does not name
 _TUNNEL_OPEN = 200
 _TLS_REASON = re.compile(r"error:[0-9A-F]+:[^:]*:[^:]*:(.*)")
-_TLS_EOF = re.compile(r"unexpected eof|SSL_ERROR_(SYSCALL|ZERO_RETURN)|errno", re.I)
+_TLS_EOF = re.compile(
+    r"unexpected eof|error:0{8}|SSL_ERROR_(SYSCALL|ZERO_RETURN)|errno", re.I
+)
 
 
 def make_handle(route: Route) -> pycurl.Curl:

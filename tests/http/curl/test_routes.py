@@ -236,7 +236,7 @@ def test_a_redirect_may_lead_into_tls(
 def test_a_server_that_speaks_no_tls_is_final(get: Get) -> None:
     with (
         Answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as server,
-        pytest.raises(DownloadError, match="TLS failed: wrong version number"),
+        pytest.raises(DownloadError, match=r"TLS failed: [a-z ]+$"),
     ):
         get(f"https://127.0.0.1:{server.port}/")
 
