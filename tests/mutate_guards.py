@@ -41,6 +41,7 @@ MODULES = {
     "files/owner": ["files/test_scratch.py", "store/test_parts.py"],
     "files/paths": ["files/test_paths.py"],
     "files/folders": ["files/test_workspace.py"],
+    "files/moves": ["files/test_workspace.py"],
     "files/transaction": ["files/test_workspace.py"],
     "files/receipts": ["files/test_receipts.py"],
     "files/scratch": [
@@ -55,7 +56,7 @@ FIGURES = TESTS / "mutants.txt"
 TIMEOUT_S = 90
 MEMORY_BYTES = 4 << 30  # of address space: a mutant must not use all memory
 SMALL = "if size < PIECE_BYTES"
-SUBVOLUMES = "if home.stat().st_dev != os.fstat(folder).st_dev"
+SUBVOLUMES = "if os.stat(home).st_dev != os.fstat(folder).st_dev"
 LOOPS = "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"
 NO_CLASH = "if not any(clashes(paths, folding=True))"
 EXCUSED = {
@@ -63,7 +64,7 @@ EXCUSED = {
         "files/folders",
         "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}",
     ): "only macOS reports it",
-    ("files/transaction", SUBVOLUMES): "only needed on btrfs",
+    ("files/moves", SUBVOLUMES): "only needed on btrfs",
     ("files/durable", SMALL): "without it, copies are correct but slower",
     ("files/workspace", NO_CLASH): "without it checks are as right, and slower",
 }

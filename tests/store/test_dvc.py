@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from needs import need_program, other_file_system
 from projects import BERT, CHURN, Project, copy_project, git, init_project, write
 
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
+from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
@@ -908,3 +910,157 @@ def test_an_object_is_never_open_for_writing(project: Path) -> None:
     written = [line for line in lines if "cache/files/md5/" in line and "O_WR" in line]
     moved = [line for line in lines if "cache/files/md5/" in line and "= 0" in line]
     assert (written, len(moved)) == ([], 1)
+
+
+# New folders, and links
+
+
+def place_whole(
+    store: Store,
+    root: Path,
+    cached: Mapping[str, Digest],
+    parts: Mapping[str, Path] | None = None,
+) -> Mapping[str, FileStamp | None]:
+    """Place files as a pull does, new folders as a whole."""
+    workspace = Workspace(root)
+    paths = [*cached, *(parts or {})]
+    with store.lock() as scratch:
+        missing = workspace.missing_folders(paths)
+        staged = store.stage(cached, parts or {}, scratch, new_folders=missing)
+        return workspace.place(
+            staged, remove=[], seen=dict.fromkeys(paths), backups=scratch
+        )
+
+
+@pytest.mark.parametrize("cache_type", ["copy", "hardlink", "symlink", "reflink,copy"])
+def test_a_new_folder_is_linked_as_the_config_says_and_dvc_knows_it(
+    project: Path, cache_type: str
+) -> None:
+    configure(project, type=cache_type)
+    contents = {"m/a": CONTENT, "m/n/b": b"other\n", "m/n/empty": b"", "top": CONTENT}
+    digests = {path: md5(content) for path, content in contents.items()}
+    with opened(project) as store:
+        add(store, {digests[path]: content for path, content in contents.items()})
+        stamps = place_whole(store, project, digests)
+        store.save_hashes(project, digests, stamps)
+
+    for path, content in contents.items():
+        target = project / path
+        is_link = cache_type == "symlink"
+        links = 2 if cache_type == "hardlink" and content else 1
+        assert target.read_bytes() == content
+        assert target.is_symlink() == is_link
+        assert is_link or target.stat().st_nlink >= links
+        assert remembered(project, target) == digests[path].value
+    if cache_type == "hardlink":
+        assert (project / "m/n/empty").stat().st_nlink == 1
+
+
+def test_a_hard_link_of_an_object_that_is_a_link_is_one_of_its_file(
+    project: Path, tmp_path: Path
+) -> None:
+    configure(project, type="hardlink")
+    digest = md5(CONTENT)
+    with opened(project) as store:
+        add(store, {digest: CONTENT})
+        (stored,) = (project / ".dvc/cache").rglob(digest.value[2:])
+        stored.rename(tmp_path / "elsewhere")
+        stored.symlink_to(tmp_path / "elsewhere")
+        place_whole(store, project, {"m/a": digest})
+
+    assert not (project / "m/a").is_symlink()
+    assert (project / "m/a").samefile(tmp_path / "elsewhere")
+
+
+def test_the_hashes_of_files_that_were_just_placed_are_saved_without_a_look(
+    project: Path,
+) -> None:
+    digest = md5(CONTENT)
+    with opened(project) as store:
+        add(store, {digest: CONTENT})
+        stamps = place_whole(store, project, {"m/a": digest})
+        (project / "m/a").rename(project / "away")
+        store.save_hashes(project, {"m/a": digest}, stamps)
+        (project / "away").rename(project / "m/a")
+
+    assert remembered(project, project / "m/a") == digest.value
+
+
+@pytest.mark.parametrize("nanoseconds", [0, 1, 3, 123_456_789, 999_999_999])
+@pytest.mark.parametrize("seconds", [0, 1, 1_700_000_001, 4_000_000_003, -5])
+def test_the_time_of_a_stamp_is_exactly_that_of_the_file(
+    tmp_path: Path, seconds: int, nanoseconds: int
+) -> None:
+    """DVC's state compares it with the number that Python returns."""
+    file = tmp_path / "file"
+    file.touch()
+    os.utime(file, ns=(0, seconds * 10**9 + nanoseconds))
+
+    assert FileStamp.of(file.stat()).mtime == file.stat().st_mtime
+
+
+def test_parts_in_new_folders_are_linked_and_stay(tmp_path: Path) -> None:
+    """If the placement fails, the next pull finds them."""
+    out = tmp_path / "out"
+    with opened(out) as store:
+        parts = {path: download(store, path.encode()) for path in ("m/a", "m/n/b", "c")}
+        parts["m/twin"] = parts["m/a"]
+        with store.lock() as scratch:
+            staged = store.stage({}, parts, scratch, new_folders={"m"})
+
+            assert staged.folders == {"m": scratch / "folder-0"}
+            assert staged.files["c"] == parts["c"]
+            assert staged.files["m/n/b"] == scratch / "folder-0/n/b"
+            assert staged.files["m/n/b"].samefile(parts["m/n/b"])
+            assert staged.files["m/twin"].samefile(parts["m/a"])
+            assert staged.files["m/a"].read_bytes() == b"m/a"
+            assert not staged.files["m/a"].samefile(parts["m/a"])
+
+
+def test_parts_on_another_file_system_than_the_new_folder_are_placed_there(
+    project: Path, tmp_path: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir=other_file_system(tmp_path)) as far:
+        part = Path(far, "part")
+        part.write_bytes(CONTENT)
+        with opened(project, cache=False) as store:
+            place_whole(store, project, {}, {"m/a": part, "m/b": part})
+
+    assert [(project / "m" / name).read_bytes() for name in "ab"] == [CONTENT, CONTENT]
+
+
+COPY_MANY = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from test_dvc import add, md5, opened, place_whole
+
+root = Path(sys.argv[1])
+contents = {f"m/{number}": str(number).encode() for number in range(100)}
+digests = {path: md5(content) for path, content in contents.items()}
+with opened(root) as store:
+    add(store, {digests[path]: content for path, content in contents.items()})
+    place_whole(store, root, digests)
+"""
+
+
+@pytest.mark.parametrize("delay_us", [0, 5000], ids=["fast", "slow"])
+def test_copies_are_made_at_the_same_time_where_the_file_system_is_slow(
+    project: Path, tmp_path: Path, delay_us: int
+) -> None:
+    need_program("strace")
+    configure(project, type="copy")
+    log = tmp_path / "calls"
+    trace = ["-e", "trace=copy_file_range,syncfs,fsync"]
+    if delay_us:
+        trace += ["-e", f"inject=copy_file_range:delay_exit={delay_us}"]
+    here = Path(__file__).parent
+    run = [sys.executable, "-c", COPY_MANY, project, here, here.parent]
+    subprocess.run(["strace", "-f", "-o", log, *trace, *run], check=True)
+    lines = log.read_text().splitlines()
+
+    copying = {line.split()[0] for line in lines if "copy_file_range(" in line}
+    flushes = [line for line in lines if re.search(r"\bf?sync(fs)?\(", line)]
+    assert len(copying) == 1 if delay_us == 0 else len(copying) > 1
+    assert len(flushes) <= 20
+    assert len(list((project / "m").iterdir())) == 100
