@@ -51,8 +51,8 @@ class Staged:
     files: Mapping[str, Path]
     """By target."""
 
-    stamps: Mapping[str, FileStamp] = field(default_factory=dict)
-    """Of these files, by target, as far as they are known."""
+    stamps: Mapping[str, FileStamp]
+    """Of these files, by target."""
 
     folders: Mapping[str, Path] = field(default_factory=dict)
     """New folder to the staged folder from which it is made. That contains only staged

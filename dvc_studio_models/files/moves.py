@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _COPY_BYTES = 1 << 20
-_ACL = "system.posix_acl_"
 
 
 def is_on_another_mount(home: str, folder: int) -> bool:
@@ -102,7 +101,9 @@ def copy_with_mode(
 
 
 def has_same_access(new: str, name: str, parent: int) -> bool:
-    """Return whether two folders have the same mode, group and ACL.
+    """Return whether two folders have the same mode, group and extended attributes.
+
+    An ACL is one of these.
 
     Args:
         new: The path of one.
@@ -125,8 +126,7 @@ def has_same_access(new: str, name: str, parent: int) -> bool:
 
 def _access(folder: int) -> tuple[int, int, dict[str, bytes]]:
     found = os.fstat(folder)
-    lists = {}
-    with contextlib.suppress(OSError, AttributeError):  # the system has no ACLs
-        names = [name for name in os.listxattr(folder) if name.startswith(_ACL)]
-        lists = {name: os.getxattr(folder, name) for name in names}
-    return found.st_mode, found.st_gid, lists
+    attributes = {}
+    with contextlib.suppress(OSError, AttributeError):  # there are none here
+        attributes = {name: os.getxattr(folder, name) for name in os.listxattr(folder)}
+    return found.st_mode, found.st_gid, attributes

@@ -105,7 +105,7 @@ class Transaction:
         path: str,
         new: Path,
         before: FileStamp | None,
-        stamp: FileStamp | None = None,
+        stamp: FileStamp,
     ) -> None:
         """Place a file at a target.
 
@@ -114,7 +114,7 @@ class Transaction:
             new: The file. It is moved, or copied to another file system; a roll-back
                 moves it back.
             before: The stamp of the target when the plan was made.
-            stamp: The stamp of the file, if it is known.
+            stamp: The stamp of the file.
 
         Raises:
             TargetChangedError: The target has changed.
@@ -128,7 +128,7 @@ class Transaction:
         is_far = any(self._is_other_file_system(at, parent, folder) for at in homes)
         near = parent if is_far else None
         old = self._back_up(path, folder, near, before)
-        change = _Change(path, before, old, stamp or stat_target(new))
+        change = _Change(path, before, old, stamp)
         self._changes.append(change)
         if near is None:
             change.source = new
@@ -139,9 +139,7 @@ class Transaction:
             change.ours = stat_target(copy, at)
             move_to_target(copy, at, path, folder, free=before is None)
 
-    def put_folder(
-        self, path: str, new: Path, files: Mapping[str, FileStamp | None]
-    ) -> bool:
+    def put_folder(self, path: str, new: Path, files: Mapping[str, FileStamp]) -> bool:
         """Place a folder at a free name, with all its files at once.
 
         The name is taken with an empty folder, which nobody else can have made. It has

@@ -192,16 +192,16 @@ class Workspace:
 
     def _put_folders(self, transaction: Transaction, staged: Staged) -> set[str]:
         """Place the staged folders that can be. Return the targets in them."""
-        inside: dict[str, dict[str, FileStamp | None]] = {}
+        inside: dict[str, dict[str, FileStamp]] = {}
         for parent, paths in _by_folder(staged.files if staged.folders else ()).items():
             above = (parent, *folders_between("", parent))
             folder = next((each for each in above if each in staged.folders), None)
             if folder is not None:
                 start = f"{staged.folders[folder]}/"
                 inside.setdefault(folder, {}).update(
-                    (path, staged.stamps.get(path) or stat_target(file))
+                    (path, staged.stamps[path])
                     for path in paths
-                    if os.fspath(file := staged.files[path]).startswith(start)
+                    if os.fspath(staged.files[path]).startswith(start)
                 )
         placed: set[str] = set()
         for folder, files in inside.items():
@@ -222,7 +222,7 @@ class Workspace:
         try:
             for path, new in staged.files.items():
                 if path not in without:
-                    transaction.put(path, new, seen[path], staged.stamps.get(path))
+                    transaction.put(path, new, seen[path], staged.stamps[path])
         except OSError:
             with disk_errors(self.root / path):
                 raise

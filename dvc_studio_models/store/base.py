@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.durable import copy, fsync_files
-from dvc_studio_models.files.folders import Staged, nearest_existing
+from dvc_studio_models.files.folders import FileStamp, Staged, nearest_existing
 from dvc_studio_models.files.paths import HIDDEN
 from dvc_studio_models.files.scratch import (
     lay_out,
@@ -32,7 +32,6 @@ from dvc_studio_models.store.parts import PartStore
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-    from dvc_studio_models.files.folders import FileStamp
     from dvc_studio_models.store.light import KnownFile
 
 PARTS = "parts"
@@ -218,7 +217,8 @@ class PlainStore:
         """Return the parts themselves, or links to them in staged folders."""
         with disk_errors(folder.parent):
             made, folders = lay_out(parts, folder, new_folders)
-        return Staged(stage_parts(parts, made, folder), folders=folders)
+            files = stage_parts(parts, made, folder)
+            return Staged(files, stamps_of(files), folders)
 
     def save_hashes(
         self,
@@ -314,6 +314,11 @@ def stage_parts(
                 staged[path] = new if is_linked else part
         fsync_files(staged.values())
     return staged
+
+
+def stamps_of(files: Mapping[str, Path]) -> dict[str, FileStamp]:
+    """Return the stamps of staged files."""
+    return {path: FileStamp.of(os.lstat(new)) for path, new in files.items()}
 
 
 def _can_link(part: Path, new: Path) -> bool:

@@ -26,7 +26,13 @@ from dvc_studio_models.files.scratch import (
     temporary_folder,
 )
 from dvc_studio_models.model import Digest
-from dvc_studio_models.store.base import PARTS, PlainStore, stage_parts, sweep_parts
+from dvc_studio_models.store.base import (
+    PARTS,
+    PlainStore,
+    stage_parts,
+    stamps_of,
+    sweep_parts,
+)
 from dvc_studio_models.store.light import KnownFile, look_up, state_key
 from dvc_studio_models.store.links import can_reflink, link_types, stage_objects
 from dvc_studio_models.store.locking import hold_lock
@@ -218,7 +224,7 @@ class DvcStore:
         with disk_errors(folder.parent):
             made, folders = lay_out([*cached, *parts], folder, new_folders)
             files = stage_parts(parts, made, folder)
-            stamps = {path: FileStamp.of(os.lstat(new)) for path, new in files.items()}
+            stamps = stamps_of(files)
             self._staged.update((stamp, stamp) for stamp in stamps.values())
             linked = stage_objects(self._objects, cached, made)
         self._staged.update(linked.values())

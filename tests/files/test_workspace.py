@@ -71,7 +71,10 @@ class Bench:
         }
         changing()
         self.workspace.place(
-            Staged(staged), remove=remove, seen=seen, backups=self.scratch
+            Staged(staged, stamps_of(staged)),
+            remove=remove,
+            seen=seen,
+            backups=self.scratch,
         )
 
     def write(self, path: str, content: bytes = OLD) -> Path:
@@ -79,6 +82,10 @@ class Bench:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         return target
+
+
+def stamps_of(staged: Mapping[str, Path]) -> dict[str, FileStamp]:
+    return {path: FileStamp.of(staged[path].lstat()) for path in staged}
 
 
 class Between(dict[str, Path]):
@@ -426,11 +433,12 @@ def test_targets_that_were_just_looked_at_are_not_looked_at_again(
     bench: Bench,
 ) -> None:
     bench.write("m/file")
+    staged = bench.stage("m/file")
     seen = bench.workspace.stat_targets(["m/file"])
 
     with pytest.raises(TargetChangedError):
         bench.workspace.place(
-            Staged(bench.stage("m/file")),
+            Staged(staged, stamps_of(staged)),
             remove=[],
             seen=seen,
             backups=bench.scratch,
@@ -1297,7 +1305,7 @@ def test_two_mounts_of_one_file_system_are_told_apart(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from dvc_studio_models.files.workspace import Staged, Workspace
+from dvc_studio_models.files.workspace import FileStamp, Staged, Workspace
 
 root, scratch = map(Path, sys.argv[1:])
 workspace = Workspace(root)
@@ -1307,7 +1315,8 @@ for new in staged.values():
     new.write_bytes(b"new")
 staged = {f"m/{name}": new for name, new in staged.items()}
 seen = {path: workspace.stat_target(path) for path in staged}
-workspace.place(Staged(staged), remove=[], seen=seen, backups=scratch)
+stamps = {path: FileStamp.of(new.lstat()) for path, new in staged.items()}
+workspace.place(Staged(staged, stamps), remove=[], seen=seen, backups=scratch)
 """
     volume, root, scratch = (tmp_path / name for name in ("volume", "root", "scratch"))
     for folder in (volume, root, root / "m", scratch):
@@ -1469,8 +1478,7 @@ class NewFolders:
         files = {path: Path(new) for path, new in made.items()}
         for path, new in files.items():
             new.write_bytes(NEW + path.encode())
-        stamps = {path: FileStamp.of(new.lstat()) for path, new in files.items()}
-        self.staged = Staged(files, stamps, folders)
+        self.staged = Staged(files, stamps_of(files), folders)
         self.inodes = {path: folder.stat().st_ino for path, folder in folders.items()}
 
     def place(
@@ -1755,39 +1763,46 @@ def test_a_folder_that_is_replaced_while_files_are_placed_is_told(
 PLACE_MANY = """
 import sys
 from pathlib import Path
-from dvc_studio_models.files.workspace import Staged, Workspace
+from dvc_studio_models.files.workspace import FileStamp, Staged, Workspace
 
-root, scratch = map(Path, sys.argv[1:])
+root, scratch = map(Path, sys.argv[1:3])
 files = {}
 for number in range(400):
-    path = f"m{number % 20}/{number:03}"
+    path = f"m{number % int(sys.argv[3])}/{number:03}"
     (root / path).parent.mkdir(exist_ok=True)
     files[path] = scratch / f"new-{number}"
     files[path].touch()
 files = dict(sorted(files.items()))
 seen = dict.fromkeys(files)
-Workspace(root).place(Staged(files), remove=[], seen=seen, backups=scratch)
+stamps = {path: FileStamp.of(new.lstat()) for path, new in files.items()}
+Workspace(root).place(Staged(files, stamps), remove=[], seen=seen, backups=scratch)
 """
 
 
 @pytest.mark.parametrize(
-    ("inject", "flushes"),
+    ("folders", "inject", "flushes"),
     [
-        pytest.param([], {"syncfs": 1}, id="at once"),
-        pytest.param(["--inject=syncfs:error=EIO"], {"fsync": 20}, id="one by one"),
+        pytest.param(8, [], {"fsync": 8}, id="a few"),
+        pytest.param(20, [], {"syncfs": 1}, id="many"),
+        pytest.param(20, ["--inject=syncfs:error=EIO"], {"fsync": 20}, id="an error"),
     ],
 )
-def test_many_folders_are_opened_once_and_flushed(
-    bench: Bench, tmp_path: Path, inject: list[str], flushes: dict[str, int]
+def test_folders_are_opened_once_and_flushed(
+    bench: Bench,
+    tmp_path: Path,
+    folders: int,
+    inject: list[str],
+    flushes: dict[str, int],
 ) -> None:
     need_program("strace")
     log = tmp_path / "calls"
     trace = ["-e", "trace=fsync,syncfs,openat", *inject]
     command = [sys.executable, "-c", PLACE_MANY, bench.root, bench.scratch]
+    command.append(str(folders))
     subprocess.run(["strace", "-f", "-y", "-o", log, *trace, *command], check=True)
     lines = log.read_text().splitlines()
 
     opened = [line for line in lines if "openat(" in line and f"{bench.root}/m" in line]
     synced = re.findall(r"\b(fsync|syncfs)\(.* = 0$", "\n".join(lines), re.MULTILINE)
     assert dict(Counter(synced)) == flushes
-    assert len(opened) <= 3 * 20  # to look, to place, and to flush
+    assert len(opened) <= 3 * folders  # to look, to place, and to flush
