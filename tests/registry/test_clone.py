@@ -788,6 +788,6 @@ def test_an_old_git_lists_the_same(repo: Path, home: Path) -> None:
         for at in (None, path)
     )
 
-    assert old.config() == new.config()
     assert dict(old._own_config) == dict(new._own_config)
+    assert old.config() == new.config()
     assert url_of(repo) == ORIGIN

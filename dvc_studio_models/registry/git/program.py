@@ -185,16 +185,20 @@ class ProgramReader:
 
     def config(self) -> list[tuple[str, str]]:
         """List the settings."""
+        scoped = self._read_config()
+        if scoped is None:
+            return _parse_config(self._git_output("config", "-z", "--list"))
+        self._own_config = _own(scoped)
+        return [setting for _, setting in scoped]
+
+    def _read_config(self) -> list[tuple[str, tuple[str, str]]] | None:
+        """List the settings with their scopes; None for Git before 2.26."""
         output = self._git_output(
             *("config", "--show-scope", "-z", "--list"), codes={0, _USAGE}
         )
-        if not output:  # Git before 2.26 knows no scopes
-            return _parse_config(self._git_output("config", "-z", "--list"))
         words = os.fsdecode(output).split("\0")
-        scoped = list(zip(words[::2], words[1::2], strict=False))
-        own = {"local", "worktree"}
-        self._own_config = [_setting(entry) for scope, entry in scoped if scope in own]
-        return [_setting(entry) for _, entry in scoped]
+        pairs = zip(words[::2], words[1::2], strict=False)
+        return [(scope, _setting(entry)) for scope, entry in pairs] if output else None
 
     def remote_url(self, name: str) -> str | None:
         """Return a remote's URL."""
@@ -251,6 +255,8 @@ class ProgramReader:
     @functools.cached_property
     def _own_config(self) -> list[tuple[str, str]]:
         """The repository's own settings, without the user's and the machine's."""
+        if scoped := self._read_config():
+            return _own(scoped)
         found = []
         for scope in ("--local", "--worktree"):
             output = self._git_output(
@@ -309,6 +315,10 @@ def _split(content: bytes) -> Iterator[GitObject | None]:
 
 def _parse_config(listed: bytes) -> list[tuple[str, str]]:
     return [_setting(entry) for entry in os.fsdecode(listed).split("\0") if entry]
+
+
+def _own(scoped: Iterable[tuple[str, tuple[str, str]]]) -> list[tuple[str, str]]:
+    return [setting for scope, setting in scoped if scope in {"local", "worktree"}]
 
 
 def _setting(entry: str) -> tuple[str, str]:
