@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.http.curl.routes import Route
 
-_BUFFER_BYTES = 32 << 10  # at a time: larger ones cost memory and win nothing
+_BUFFER_BYTES = 64 << 10  # at a time: larger ones cost memory and win nothing
 _CUT = "the connection was cut"
 _QUICK_EXIT = 322  # options that pycurl does not name
 _SUPPRESS_CONNECT_HEADERS = 265
