@@ -61,7 +61,10 @@ def _metadata_with_commands() -> Iterator[Path]:
 
 
 def _lists_commands(metadata: str) -> bool:
-    with suppress(OSError), open(f"{metadata}/entry_points.txt", "rb") as listing:  # noqa: PTH123
+    path = f"{metadata}/entry_points.txt"
+    if not os.access(path, os.R_OK):  # most have none; an error costs more
+        return False
+    with suppress(OSError), open(path, "rb") as listing:  # noqa: PTH123
         return GROUP.encode() in listing.read()
     return False
 
