@@ -48,7 +48,7 @@ class FileStamp:
 class Staged:
     """Flushed files, from which targets are made."""
 
-    files: Mapping[str, Path]
+    files: Mapping[str, Path | str]
     """By target."""
 
     stamps: Mapping[str, FileStamp]

@@ -74,7 +74,7 @@ class _Change:
     ours: FileStamp | None
     """The file that is there now; None after a removal."""
 
-    source: Path | None = None
+    source: Path | str | None = None
     """Where that file was before; None if it is a copy."""
 
 
@@ -103,7 +103,7 @@ class Transaction:
     def put(
         self,
         path: str,
-        new: Path,
+        new: Path | str,
         before: FileStamp | None,
         stamp: FileStamp,
     ) -> None:

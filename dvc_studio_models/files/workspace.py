@@ -299,7 +299,7 @@ def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
     """Group paths by folder, so that each folder is opened once."""
     groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault(posixpath.dirname(path), []).append(path)
+        groups.setdefault(path.rpartition("/")[0], []).append(path)
     return groups
 
 

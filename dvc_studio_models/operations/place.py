@@ -224,7 +224,7 @@ def _place(
     paths = [path for each in todo for path in each.targets]
     if changed := [path for path in paths if now[path] != planned[path]]:
         raise TargetChangedError(changed)
-    files: dict[str, Path] = {}
+    files: dict[str, Path | str] = {}
     stamps: dict[str, FileStamp] = {}
     folders: dict[str, Path] = {}
     missing = workspace.missing_folders(path for path in paths if not now[path])

@@ -316,7 +316,7 @@ def stage_parts(
     return staged
 
 
-def stamps_of(files: Mapping[str, Path]) -> dict[str, FileStamp]:
+def stamps_of(files: Mapping[str, Path | str]) -> dict[str, FileStamp]:
     """Return the stamps of staged files."""
     return {path: FileStamp.of(os.lstat(new)) for path, new in files.items()}
 

@@ -223,12 +223,12 @@ class DvcStore:
         """
         with disk_errors(folder.parent):
             made, folders = lay_out([*cached, *parts], folder, new_folders)
-            files = stage_parts(parts, made, folder)
+            files: dict[str, Path | str] = {**stage_parts(parts, made, folder)}
             stamps = stamps_of(files)
             self._staged.update((stamp, stamp) for stamp in stamps.values())
             linked = stage_objects(self._objects, cached, made)
         self._staged.update(linked.values())
-        files.update((path, Path(made[path])) for path in linked)
+        files.update((path, made[path]) for path in linked)
         stamps.update((path, stamp) for path, (stamp, _) in linked.items())
         return Staged(files, stamps, folders)
 
