@@ -335,3 +335,26 @@ def test_a_broken_receipt_hides_no_other(receipts: Receipts, tmp_path: Path) -> 
     (tmp_path / "receipts" / "1.json").mkdir()
 
     assert load(receipts) == [CHURN]
+
+
+def test_saving_no_receipt_changes_nothing(tmp_path: Path) -> None:
+    Receipts(tmp_path / "receipts").save()
+
+    assert not (tmp_path / "receipts").exists()
+
+
+def test_a_receipt_that_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path)
+    receipts.save(CHURN)
+    (file,) = tmp_path.glob("*.json")
+    before = file.stat()
+    loaded = receipts.load(Path(CHURN.root))
+    with file.open("r+b") as opened:
+        opened.write(b"#" * before.st_size)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert receipts.load(Path(CHURN.root)) == loaded == [CHURN]
+    assert Receipts(tmp_path).load(Path(CHURN.root)) == []
+
+    Receipts(tmp_path).save(replace(CHURN, version="v9.9.9"))
+    assert [each.version for each in receipts.load(Path(CHURN.root))] == ["v9.9.9"]
