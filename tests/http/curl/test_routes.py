@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -274,6 +276,24 @@ def test_tls_goes_through_a_tunnel_of_the_proxy(
     assert request.target == f"{OBJECT}?X=%2f"
 
 
+def test_a_proxy_may_be_spoken_to_in_tls(
+    get: Get,
+    server: FileServer,
+    trusted: Authority,
+    proxies: pytest.MonkeyPatch,
+) -> None:
+    with (
+        Gate(server.port, trusted.issue("storage.example")) as storage,
+        Gate(storage.port) as inner,
+        Gate(inner.port, trusted.issue("localhost")) as proxy,
+    ):
+        proxies.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
+
+        assert get(f"https://storage.example{OBJECT}") == CONTENT
+
+    assert proxy.connections == 1
+
+
 def test_a_certificate_behind_a_proxy_is_not_the_proxys(
     get: Get, server: FileServer, authority: Authority, proxies: pytest.MonkeyPatch
 ) -> None:
@@ -465,6 +485,23 @@ def test_what_fails_in_an_answer_may_be_tried_again(
 
     with pytest.raises(Retry, match=f"storage at '127.0.0.1:.*': {words}$"):
         get(server.sign(OBJECT), idle_s=1)
+
+
+# Start
+
+
+def test_libcurl_is_loaded_with_the_first_request() -> None:
+    code = (
+        "import sys, dvc_studio_models.transfer.engine\n"
+        "from dvc_studio_models.http.signed_urls import SignedUrls\n"
+        "from dvc_studio_models.http.storage import Storage\n"
+        "storage = Storage(SignedUrls([], dict), connections=1, idle_s=1)\n"
+        "storage.stop()\n"
+        "storage.close()\n"
+        "sys.exit('pycurl' in sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # Routes
