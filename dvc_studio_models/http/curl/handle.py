@@ -121,9 +121,8 @@ def _is_proxys(handle: pycurl.Curl, code: int, route: Route) -> bool:
         return True
     if route.prefix:
         return bool(code == pycurl.E_GOT_NOTHING)
-    tls = {pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION}
     is_open = handle.getinfo(pycurl.HTTP_CONNECTCODE) == _TUNNEL_OPEN
-    return route.proxy.startswith("http") and not is_open and code not in tls
+    return route.proxy.startswith("http") and not is_open
 
 
 def _describe(handle: pycurl.Curl, code: int, route: Route) -> tuple[str, bool]:

@@ -337,6 +337,18 @@ def test_a_proxy_that_fails_is_told_without_its_password(
     assert str(caught.value) == told
 
 
+def test_a_body_that_is_cut_behind_a_proxy_is_not_the_proxys(
+    get: Get, proxies: pytest.MonkeyPatch
+) -> None:
+    with Answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12") as proxy:
+        proxies.setenv("http_proxy", PROXY.format(port=proxy.port))
+
+        with pytest.raises(Retry) as caught:
+            get("http://storage.invalid/a")
+
+    assert "proxy" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
