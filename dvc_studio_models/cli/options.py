@@ -12,7 +12,6 @@ from dvc.cli import DvcParserError, formatter
 from dvc.cli.parser import DvcParser
 
 from dvc_studio_models.cli.output import JsonAction, error_to_json, write_json
-from dvc_studio_models.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +43,8 @@ class Parser(DvcParser):  # type: ignore[misc]  # DVC is untyped
             DvcParserError: Always.
         """
         if self._is_json:
+            from dvc_studio_models.errors import UsageError
+
             logger.error(message)
             error = UsageError(message)
             write_json(error_to_json(error, error.exit_code))

@@ -11,7 +11,6 @@ from dvc.cli import completion
 
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import add_command, bounded_int
-from dvc_studio_models.errors import StudioConfigError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -39,6 +38,7 @@ class CmdModelsServe(CmdModels):
 
     def run(self) -> int:
         """Serve."""
+        from dvc_studio_models.errors import StudioConfigError
         from dvc_studio_models.server.settings import Settings
 
         args = self.args
@@ -72,6 +72,8 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
         UsageError: A token file is given together with ``--no-auth``.
         StudioConfigError: There is no token, or one that no client can send.
     """
+    from dvc_studio_models.errors import StudioConfigError, UsageError
+
     if no_auth:
         if token_file:
             msg = "'--token-file' and '--no-auth' cannot be combined"
@@ -111,6 +113,8 @@ def read_tokens(path: Path) -> dict[str, str]:
     Raises:
         StudioConfigError: The file cannot be read.
     """
+    from dvc_studio_models.errors import StudioConfigError
+
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
@@ -130,6 +134,8 @@ def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
         UsageError: The host is not loopback and there is no proxy in front of it, or
             no token is required although other machines can connect.
     """
+    from dvc_studio_models.errors import UsageError
+
     if no_auth and behind_proxy:
         msg = (
             "'--no-auth' and '--behind-proxy' cannot be combined: whoever reaches the "
