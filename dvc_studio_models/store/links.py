@@ -17,7 +17,7 @@ from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.store.objects import by_algorithm
 
 _LARGE_BYTES = 1 << 20
-_SLOW_S = 0.002  # for a small file; a local disk needs a tenth of it
+_SLOW_S = 0.005  # for a small file; a local disk needs a tenth of it
 _TRIED = 50  # so many files may be slower before others are copied at the same time
 
 if TYPE_CHECKING:
