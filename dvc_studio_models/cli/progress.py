@@ -30,6 +30,9 @@ class BarProgress:
 
     def update(self, done: int, total: int | None) -> None:
         """Draw the state."""
+        if self._bar is not None and total and not self._bar.total:
+            self.close()  # its format has no place for a percentage
+            self._bar = None
         if self._bar is None:
             from dvc.progress import Tqdm
 

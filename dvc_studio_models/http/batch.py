@@ -16,6 +16,7 @@ the connection, nor the head, nor the body is waited for without end.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from dvc_studio_models.http.curl.exchange import CUT, Job, find_way
 from dvc_studio_models.http.curl.multi import Multi
 from dvc_studio_models.http.response import (
     ERROR_BYTES,
+    OK,
+    PARTIAL,
     ContentRange,
     LinkRejected,
     NotEncoded,
@@ -36,7 +39,7 @@ from dvc_studio_models.http.response import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dvc_studio_models.http.curl.exchange import Exchange, Head
     from dvc_studio_models.http.curl.routes import Route
@@ -93,6 +96,16 @@ class StorageBatch:
     def received(self) -> int:
         """How many bytes have arrived of the bodies that are not complete."""
         return sum(exchange.received for exchange in self._multi.running.values())
+
+    def announced(self) -> Iterator[tuple[RangeRequest, int]]:
+        """Yield running requests, and the size in bytes that their head announces."""
+        for exchange in self._multi.running.values():
+            request, head = exchange.job.request, exchange.read_head()
+            if head and head.status in {OK, PARTIAL}:
+                with contextlib.suppress(RestartNeeded):  # reported at the end
+                    size = read_head(head, request).content_range.size
+                    if size is not None:
+                        yield request, size
 
     def add(self, request: RangeRequest) -> None:
         """Start a request."""

@@ -16,6 +16,7 @@ from dvc_studio_models.operations.lock import pin_models
 from dvc_studio_models.operations.plan import DOWNLOAD, LINK, link_arrived
 from dvc_studio_models.operations.report import (
     ProjectProgress,
+    digests_of,
     new_receipts,
     with_downloads,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.operations.plan import PreparedPull, ProjectPull
     from dvc_studio_models.operations.report import Report
     from dvc_studio_models.operations.targets import Stamps
+    from dvc_studio_models.registry.recorded import RecordedOutput
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.part import DownloadedFile
@@ -133,8 +135,8 @@ class _Changes:
     parts: Mapping[str, Path]
     """Target to the part that becomes it."""
 
-    has_receipts: bool
-    """Whether receipts are to be written."""
+    has_records: bool
+    """Whether receipts, or listings of folders, are to be written."""
 
 
 def place(prepared: PreparedPull, lock_file: Path | None, options: PullOptions) -> None:
@@ -155,7 +157,7 @@ def place(prepared: PreparedPull, lock_file: Path | None, options: PullOptions) 
     """
     root = prepared.workspace.root
     every = [_changes_of(project, root, options) for project in prepared.projects]
-    changes = [each for each in every if each.targets or each.has_receipts]
+    changes = [each for each in every if each.targets or each.has_records]
     files = [file for model in prepared.models for file in model.files]
     executable = {file.path for file in files if file.is_executable}
     with contextlib.ExitStack() as stack:
@@ -192,8 +194,10 @@ def _changes_of(project: ProjectPull, root: Path, options: PullOptions) -> _Chan
             targets[step.file.path] = digest
             if downloaded and downloaded.part and downloaded.part.is_owned:
                 parts[step.file.path] = downloaded.part.path
-    has_receipts = bool(_new_receipts(project, root, options))
-    return _Changes(project, targets, parts, has_receipts)
+    has_records = bool(_new_receipts(project, root, options)) or not (
+        options.is_partial or not _missing_listings(project, options)
+    )
+    return _Changes(project, targets, parts, has_records)
 
 
 def _place(
@@ -308,19 +312,27 @@ def _save_receipts(
     new = _new_receipts(project, root, options)
     placed = {p: digest for _, receipt in new for p, digest in receipt.files.items()}
     project.store.save_hashes(root, placed, stamps)
-    for model, receipt in new:
-        _add_trees(model, receipt.files, project.store)
+    files = {receipt.model: receipt.files for _, receipt in new}
+    for model, output in _missing_listings(project, options):
+        assert output.digest  # noqa: S101 - a folder has the hash of its listing
+        at = len(output.path) + 1
+        digests = files.get(model.ref.name) or digests_of(model, project.downloads)
+        inner = {p[at:]: d for p, d in digests.items() if output.holds(p)}
+        project.store.add_tree(inner, output.digest)
     project.receipts.save(*(receipt for _, receipt in new))
 
 
-def _add_trees(
-    model: ResolvedModel, digests: Mapping[str, Digest], store: Store
-) -> None:
-    """Add the listings of whole folders, which Studio does not serve, to the cache."""
-    record = model.record
-    for output in record.outputs if record else ():
-        if record and output.is_folder and is_inside(output.path, record.path):
-            assert output.digest  # noqa: S101 - a folder has the hash of its listing
-            at = len(output.path) + 1
-            inner = {p[at:]: d for p, d in digests.items() if output.holds(p)}
-            store.add_tree(inner, output.digest)
+def _missing_listings(
+    project: ProjectPull, options: PullOptions
+) -> list[tuple[ResolvedModel, RecordedOutput]]:
+    """Return the folders whose listing the cache lacks; Studio does not serve it."""
+    if not options.cache or project.store.receipts is None:
+        return []
+    return [
+        (model, output)
+        for model in project.models
+        if (record := model.record)
+        for output in record.outputs
+        if output.is_folder and is_inside(output.path, record.path)
+        if output.digest and not project.store.has_object(output.digest)
+    ]

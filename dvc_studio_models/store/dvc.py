@@ -174,7 +174,7 @@ class DvcStore:
 
     def has_object(self, digest: Digest) -> bool:
         """Whether there is an object of that name, whatever its content."""
-        return Path(self._objects.path_of(digest)).exists()
+        return os.path.exists(self._project.object_path(digest))  # noqa: PTH110
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:
         """Hash a file, or take the hash from DVC's state.

@@ -60,7 +60,7 @@ class Objects:
         """
         self._open_repo = open_repo
         self._whole: dict[str, FileStamp] = {}
-        self._flushed: set[int] = set()
+        self._flushed: set[FileStamp] = set()
 
     @functools.cached_property
     def _repo(self) -> Any:
@@ -171,7 +171,7 @@ class Objects:
             _move_to_cache(part, path, odb)
             stamp = FileStamp.of(os.stat(path))  # noqa: PTH116 - of thousands of files
             self._whole[path] = stamp
-            self._flushed.add(stamp.inode)
+            self._flushed.add(stamp)
             added.append((path, digest, state_info(stamp)))
         self.save_hashes(added)
 
@@ -195,7 +195,7 @@ class Objects:
 
     def is_flushed(self, stamp: FileStamp) -> bool:
         """Return whether a file is an object that was added from a flushed part."""
-        return stamp.inode in self._flushed
+        return stamp in self._flushed
 
     def hash_of(self, path: str, algorithm: str) -> str:
         """Return the hash of a file: from DVC's state if it has the file's stamp.
@@ -250,7 +250,7 @@ def database_errors(repo: Any) -> Iterator[None]:
 
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise SiteCacheError(repo.site_cache_dir, str(error)) from None
 
 

@@ -25,6 +25,7 @@ from dvc_studio_models.errors import (
     config_errors,
     disk_errors,
 )
+from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.store.light import (
     DATABASE,
     find_project,
@@ -34,6 +35,9 @@ from dvc_studio_models.store.light import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dvc_studio_models.model import Digest
+
 
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors of a file system that must not be written, even if it has space."""
@@ -114,7 +118,7 @@ def open_project(
             if read_only:
                 kind = _read_only(kind)
             return kind(os.fspath(root), scm=scm, **options)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise SiteCacheError(_site_cache_of(root), str(error)) from None
         except UnicodeDecodeError:
             msg = (
@@ -166,6 +170,13 @@ class LazyProject:
         if self._found:
             return self._found.cache_folder
         return str(self.repo.cache.local_cache_dir)
+
+    def object_path(self, digest: Digest) -> str:
+        """Return the path of an object of the cache, which need not exist."""
+        value, folder = digest.value, self.cache_folder
+        if digest.algorithm != MD5_DOS2UNIX:
+            folder = f"{folder}/files/md5"
+        return f"{folder}/{value[:2]}/{value[2:]}"
 
     @property
     def database(self) -> Path:

@@ -70,6 +70,15 @@ class FileTransfer:
             missing = max(0, self.file.size - held)
             self._context.space.update(self._totals, self.file.size, missing=missing)
 
+    def note_size(self, size: int) -> None:
+        """Note the size of a file that is about to arrive.
+
+        Raises:
+            LocalDiskError: The disk is too small.
+        """
+        if self._totals.size is None:
+            self._context.space.update(self._totals, size, missing=size)
+
     def finish(self, body: Body) -> None:
         """Verify the whole content, which came in one piece, and write it.
 

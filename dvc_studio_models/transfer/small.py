@@ -100,6 +100,7 @@ class SmallFiles:
         self._context = context
         self._hand_over = hand_over
         self._active: dict[str, Download] = {}
+        self._next_look = time.monotonic() + _TICK_S
         self._concurrency = Concurrency(connections, now_s=time.perf_counter())
 
     def run(self) -> None:
@@ -109,11 +110,14 @@ class SmallFiles:
             StudioModelsError: A file cannot be fetched by any request.
         """
         workers = self._context.workers
-        with contextlib.closing(self._context.storage.batch()) as batch:
+        with disk_errors(self._context.store.folder):
+            opened = self._context.storage.batch()
+        with contextlib.closing(opened) as batch:
             while (self._waiting or self._active) and not workers.ended:
                 self._request(batch)
                 replies = batch.wait(_TICK_S)
                 self.received = batch.received
+                self._note_sizes(batch)
                 for request, reply in replies:
                     self._take(self._active.pop(request.path), reply)
                 self._concurrency.finished(
@@ -128,6 +132,15 @@ class SmallFiles:
             path = download.file.path
             self._active[path] = download
             batch.add(RangeRequest(path, 0, size))
+
+    def _note_sizes(self, batch: StorageBatch) -> None:
+        """Note from time to time the sizes of files that take long to arrive."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _TICK_S
+        for request, size in batch.announced():
+            self._active[request.path].note_size(size)
 
     def _take(self, download: Download, reply: Body | Exception) -> None:
         with disk_errors(self._context.store.folder):

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ from projects import (
 from dvc_studio_models import pull
 from dvc_studio_models.errors import (
     RecordUnreadableError,
+    SiteCacheError,
     StudioConfigError,
     TokenMissingError,
     VersionUnknownError,
@@ -33,7 +35,6 @@ from dvc_studio_models.registry.clone import Clone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from servers import FileServer, StudioServer
 
@@ -315,3 +316,52 @@ def test_no_cached_object_is_read_to_suggest_another_source(
 
     cached = [path for path in opened if path.startswith("clone/.dvc/cache/files/md5/")]
     assert [path for path in cached if not path.endswith(".dir")] == []
+
+
+# -- the listings of folders
+
+
+def listings(folder: Path) -> list[Path]:
+    return list((folder / ".dvc/cache").glob("files/md5/*/*.dir"))
+
+
+@pytest.mark.parametrize("placed", [True, False], ids=["placed", "removed"])
+def test_a_listing_that_the_cache_has_lost_is_added_again(
+    studio: StudioServer, file_server: FileServer, clone: Path, *, placed: bool
+) -> None:
+    settings = offer(studio, file_server)
+    pull("bert", folder=clone, **settings)
+    (listing,) = listings(clone)
+    content = listing.read_bytes()
+    shutil.rmtree(clone / ".dvc/cache")
+    if not placed:
+        shutil.rmtree(clone / "models/bert")
+
+    pull("bert", folder=clone, **settings)
+
+    assert [each.read_bytes() for each in listings(clone)] == [content]
+
+
+def test_no_listing_is_added_without_the_cache(
+    studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    settings = offer(studio, file_server)
+
+    for _ in range(2):
+        pull("bert", folder=clone, cache=False, **settings)
+
+    assert listings(clone) == []
+
+
+def test_a_database_of_dvc_that_is_garbage_is_named(
+    studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    settings = offer(studio, file_server)
+    pull("bert", folder=clone, **settings)
+    site_cache = Path(os.environ["DVC_SITE_CACHE_DIR"])
+    for database in site_cache.rglob("cache.db"):
+        database.write_bytes(b"garbage" * 1000)
+    shutil.rmtree(clone / "models/bert")
+
+    with pytest.raises(SiteCacheError, match="not a database"):
+        pull("bert", folder=clone, **settings)

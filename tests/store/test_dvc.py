@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -866,6 +867,7 @@ def calls_of_keeping(project: Path, calls: str) -> list[str]:
     need_program("strace")
     code = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from test_dvc import CONTENT, add, md5, opened, place
@@ -1031,6 +1033,7 @@ def test_parts_on_another_file_system_than_the_new_folder_are_placed_there(
 
 COPY_MANY = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from test_dvc import add, md5, opened, place_whole
@@ -1064,3 +1067,24 @@ def test_copies_are_made_at_the_same_time_where_the_file_system_is_slow(
     assert len(copying) == 1 if delay_us == 0 else len(copying) > 1
     assert len(flushes) <= 20
     assert len(list((project / "m").iterdir())) == 100
+
+
+def test_an_object_is_flushed_only_as_long_as_it_is_the_same_file(
+    project: Path,
+) -> None:
+    """Files of two file systems may have one inode number."""
+    with opened(project) as store:
+        add(store, {md5(CONTENT): CONTENT})
+        path = Path(store._objects.path_of(md5(CONTENT)))
+        stamp = FileStamp.of(path.stat())
+
+        assert store._objects.is_flushed(stamp)
+        assert not store._objects.is_flushed(replace(stamp, mtime_ns=0))
+
+
+@pytest.mark.parametrize("algorithm", [MD5, MD5_DOS2UNIX])
+def test_an_object_is_found_where_dvc_has_it(project: Path, algorithm: str) -> None:
+    with opened(project) as store:
+        digest = Digest(algorithm, md5(CONTENT).value)
+
+        assert store._project.object_path(digest) == store._objects.path_of(digest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from fetching import IMPATIENT, RANGE, Fetcher, noise
 from servers import REQUEST_EXPIRED, Behaviour, FileServer, busy
 
 from dvc_studio_models.errors import DownloadError
+from dvc_studio_models.model import SilentProgress
 from dvc_studio_models.transfer.small import (
     FIRST_CONNECTIONS,
     MOST_CONNECTIONS,
@@ -205,3 +208,48 @@ def test_what_is_verified_is_kept_when_another_file_fails(fetcher: Fetcher) -> N
 
     assert len(fetched) == 50
     assert len(fetcher.server.requests) == 1
+
+
+# What is known on the way
+
+
+def test_the_size_of_a_file_is_known_before_it_has_arrived(fetcher: Fetcher) -> None:
+    states = []
+
+    class Noted(SilentProgress):
+        def update(self, done: int, total: int | None) -> None:
+            states.append((done, total))
+
+    fetcher.server.behaviour = Behaviour(bytes_per_s=100_000)
+
+    fetcher.fetch(fetcher.publish(noise(100_000)), progress=Noted())
+
+    halfway = [total for done, total in states if 0 < done < 90_000]
+    assert halfway[1:]
+    assert set(halfway[1:]) == {100_000}
+
+
+def test_no_descriptor_left_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    program = """
+import os, resource, sys
+from pathlib import Path
+from dvc_studio_models.errors import LocalDiskError
+from dvc_studio_models.model import Digest, ModelFile, SilentProgress
+from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.transfer.engine import fetch
+import pycurl
+file = ModelFile("m", "http://127.0.0.1:9/m", Digest("md5", "0" * 32), 9)
+
+store = PartStore(Path(sys.argv[1]))
+transfer = fetch([file], store=store, renew=dict, progress=SilentProgress())
+limit = len(os.listdir("/proc/self/fd"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+try:
+    list(transfer)
+except LocalDiskError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert "too many open files" in done.stdout.lower()

@@ -7,6 +7,7 @@ a tenth of a second at most.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING
@@ -47,7 +48,10 @@ class Multi:
         self._spare: dict[Route, list[Exchange]] = {}
         self._next_check = 0.0
         self._is_stuck = False
-        self._multi = pycurl.CurlMulti()
+        try:
+            self._multi = pycurl.CurlMulti()
+        except pycurl.error:  # it opens a pipe
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from None
         self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
         with open(os.devnull) as last:  # noqa: PTH123
             self._tick_s = _TICK_S if last.fileno() < _FEW_FILES else _BLIND_TICK_S
