@@ -139,9 +139,12 @@ def _find_origin_problem(origin: str) -> str | None:
         port_ok = parts.port != 0
     except ValueError:
         return "its URL cannot be parsed"
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
+    host = parts.hostname or ""
+    # Programs differ in whether they decode an escape in a host.
+    host_ok = host and (":" in host or "%" not in host)
+    if parts.scheme not in {"http", "https"} or not host_ok or not port_ok:
         return "its URL is not of the form http(s)://host[:port]/..."
-    if is_metadata_host(parts.hostname):
+    if is_metadata_host(host):
         return "its URL points to a link-local address"
     return None
 

@@ -354,6 +354,9 @@ BAD_URLS = [
     pytest.param("http://169.254.169.254/a", "link-local", id="metadata"),
     pytest.param("http://0xA9FEA9FE/a", "link-local", id="metadata-in-disguise"),
     pytest.param("http://[fe80::1]/a", "link-local", id="link-local"),
+    pytest.param("http://%31%36%39.254.169.254/", "not of the form", id="escapes"),
+    pytest.param("http://169%2e254.169.254/", "not of the form", id="escaped-dot"),
+    pytest.param("http://%6detadata.google.internal/", "not of", id="escaped-letter"),
     pytest.param("http://metadata.google.internal/", "link-local", id="google"),
 ]
 

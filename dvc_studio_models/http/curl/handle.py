@@ -95,7 +95,9 @@ def _tls_options(route: Route) -> list[tuple[int, object]]:
     else:
         names, other = ("CAINFO", "PROXY_CAINFO"), ("CAPATH", "PROXY_CAPATH")
     options += [(getattr(pycurl, name), None) for name in other]
-    return options + [(getattr(pycurl, name), route.bundle) for name in names]
+    # pycurl encodes a str as ASCII.
+    bundle = os.fsencode(route.bundle)
+    return options + [(getattr(pycurl, name), bundle) for name in names]
 
 
 def describe_failure(handle: pycurl.Curl, code: int, route: Route) -> tuple[str, bool]:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from dvc_studio_models.http.urls import is_metadata_host
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 BAD_ADDRESS = "its address or the proxy's cannot be used"
 BAD_BUNDLE = "REQUESTS_CA_BUNDLE is not a CA bundle"
 _PROXY_SCHEMES = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
 _PORTS = {"http": 80, "https": 443}
+_NAME = re.compile(r"[a-z0-9._-]+", re.I)
+_IPV6 = re.compile(r"[0-9a-f:.]*:[0-9a-f:.]*(?:%[a-z0-9._-]+)?", re.I)
 
 
 class RouteError(Exception):
@@ -37,7 +46,7 @@ class Route:
     proxy: str = ""
     """Scheme, host and port; empty for none."""
 
-    proxy_user: tuple[str, str] | None = None
+    proxy_user: tuple[bytes, bytes] | None = None
     """Name and password."""
 
     prefix: str = ""
@@ -61,9 +70,9 @@ def find_route(origin: str) -> Route:
     import requests
     from requests.utils import select_proxy
 
-    parts = urlsplit(origin)
-    bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    _check_host(parts.hostname)
+    parts, bare = _split_origin(origin)
+    if is_metadata_host(urlsplit(bare).hostname or ""):
+        raise RouteError(BAD_ADDRESS)
     with requests.Session() as session:
         settings = session.merge_environment_settings(
             f"{bare}/", {}, stream=True, verify=None, cert=None
@@ -76,30 +85,55 @@ def find_route(origin: str) -> Route:
     if parts.scheme == "https" or proxy.startswith("https:"):
         bundle = _find_bundle(settings["verify"])
     prefix = bare if proxy and parts.scheme == "http" and not is_socks else ""
-    return Route(bare, _credentials(origin), bundle, proxy, user, prefix)
+    return Route(bare, _credentials(parts), bundle, proxy, user, prefix)
 
 
-def _check_host(host: str | None) -> None:
-    try:
-        (host or "").encode("idna")
-    except UnicodeError:
-        raise RouteError(BAD_ADDRESS) from None
+def _split_origin(url: str) -> tuple[SplitResult, str]:
+    """Return the parts of an origin, and it written anew from them.
 
-
-def _split_proxy(url: str) -> tuple[str, tuple[str, str] | None]:
+    libcurl is told the latter: it may read another host in what the parser accepts.
+    """
     try:
         parts = urlsplit(url)
-        port = parts.port
+        port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
         raise RouteError(BAD_ADDRESS) from None
-    if parts.scheme not in _PROXY_SCHEMES or not parts.hostname:
+    host = _ascii_host(parts.hostname or "")
+    host = f"[{host}]" if ":" in host else host
+    return parts, f"{parts.scheme}://{host}{port}"
+
+
+def _ascii_host(host: str) -> str:
+    """Return a host as DNS knows it; libcurl would decode escapes in it."""
+    try:
+        host = host.encode("idna").decode()
+    except UnicodeError:
+        raise RouteError(BAD_ADDRESS) from None
+    if not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)):
         raise RouteError(BAD_ADDRESS)
-    _check_host(parts.hostname)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    user = None
-    if parts.username is not None:
-        user = unquote(parts.username), unquote(parts.password or "")
-    return f"{parts.scheme}://{host}:{port or _PORTS.get(parts.scheme, 1080)}", user
+    return host
+
+
+def _split_proxy(url: str) -> tuple[str, tuple[bytes, bytes] | None]:
+    parts, proxy = _split_origin(url)
+    if parts.scheme not in _PROXY_SCHEMES:
+        raise RouteError(BAD_ADDRESS)
+    if not parts.port:
+        proxy = f"{proxy.removesuffix(':0')}:{_PORTS.get(parts.scheme, 1080)}"
+    if parts.username is None:
+        return proxy, None
+    return proxy, (_as_bytes(parts.username), _as_bytes(parts.password or ""))
+
+
+def _as_bytes(quoted: str) -> bytes:
+    """Encode a name or password as requests does, or as the URL does."""
+    try:
+        raw = unquote(quoted).encode("latin-1")
+    except UnicodeEncodeError:
+        raw = unquote_to_bytes(quoted.encode(errors="surrogateescape"))
+    if b"\0" in raw:
+        raise RouteError(BAD_ADDRESS)
+    return raw
 
 
 def _find_bundle(verify: object) -> str:
@@ -111,8 +145,7 @@ def _find_bundle(verify: object) -> str:
     return bundle
 
 
-def _credentials(origin: str) -> tuple[str, ...]:
-    parts = urlsplit(origin)
+def _credentials(parts: SplitResult) -> tuple[str, ...]:
     if parts.username is None:
         return ()
     names = (parts.username, parts.password or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import socket
 import subprocess
@@ -127,6 +128,24 @@ def test_a_folder_of_certificates_is_trusted(
     name = authority.hashed_name()
     (folder / name).write_bytes(authority.bundle.read_bytes())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder))
+
+    with Gate(server.port, authority.issue()) as gate:
+        assert get(f"https://127.0.0.1:{gate.port}{OBJECT}") == CONTENT
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_the_path_of_a_bundle_may_have_any_letters(
+    get: Get,
+    server: FileServer,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: bool,
+) -> None:
+    bundle = tmp_path / "josé €" / authority.hashed_name()
+    bundle.parent.mkdir()
+    bundle.write_bytes(authority.bundle.read_bytes())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle.parent if folder else bundle))
 
     with Gate(server.port, authority.issue()) as gate:
         assert get(f"https://127.0.0.1:{gate.port}{OBJECT}") == CONTENT
@@ -294,6 +313,49 @@ def test_a_proxy_may_be_spoken_to_in_tls(
     assert proxy.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("user", "sent"),
+    [
+        pytest.param("josé:geheim", "josé:geheim".encode("latin-1"), id="latin-1"),
+        pytest.param("jos%C3%A9:x", "josé:x".encode("latin-1"), id="quoted"),
+        pytest.param("a:5€", "a:5€".encode(), id="not-latin-1"),
+        pytest.param("a:5%E2%82%AC", "a:5€".encode(), id="quoted-not-latin-1"),
+        pytest.param("a:%E9", b"a:\xe9", id="quoted-latin-1"),
+        pytest.param("a:\udce9", b"a:\xe9", id="not-utf-8"),
+    ],
+)
+def test_user_and_password_of_a_proxy_may_have_any_letters(
+    get: Get,
+    server: FileServer,
+    trusted: Authority,
+    proxies: pytest.MonkeyPatch,
+    user: str,
+    sent: bytes,
+) -> None:
+    with (
+        Gate(server.port, trusted.issue("storage.example")) as storage,
+        Gate(storage.port) as proxy,
+    ):
+        proxies.setenv("HTTPS_PROXY", f"http://{user}@127.0.0.1:{proxy.port}")
+
+        assert get(f"https://storage.example{OBJECT}") == CONTENT
+
+    given = base64.b64encode(sent).decode()
+    assert f"Proxy-Authorization: Basic {given}\r\n" in proxy.connects[0]
+
+
+def test_a_host_may_have_any_letters(
+    get: Get, server: FileServer, proxies: pytest.MonkeyPatch
+) -> None:
+    with Socks(server.port) as proxy:
+        proxies.setenv("http_proxy", f"socks5h://a:b@127.0.0.1:{proxy.port}")
+
+        assert get(f"http://münchen.example:1{OBJECT}") == CONTENT
+
+    assert proxy.names == [b"xn--mnchen-3ya.example"]
+    assert server.requests[0].headers["host"] == "xn--mnchen-3ya.example:1"
+
+
 def test_a_certificate_behind_a_proxy_is_not_the_proxys(
     get: Get, server: FileServer, authority: Authority, proxies: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +416,7 @@ def test_a_body_that_is_cut_behind_a_proxy_is_not_the_proxys(
     [
         pytest.param("http://127.0.0.1:1", "connection refused", id="refused"),
         pytest.param("http://nowhere.invalid:1", "host name not found", id="no-host"),
+        pytest.param("http://größe.invalid:1", "host name not found", id="letters"),
         pytest.param("socks5://127.0.0.1:1", "connection refused", id="socks"),
         pytest.param("127.0.0.1:1", "connection refused", id="no-scheme"),
     ],
@@ -376,6 +439,10 @@ def test_a_proxy_that_cannot_be_reached_is_named_as_the_cause(
         pytest.param("http://127.0.0.1:99999", id="port"),
         pytest.param("http://a..b", id="host"),
         pytest.param("http://:1", id="no-host"),
+        pytest.param("http://exa mple:1", id="space"),
+        pytest.param("http://lo%63alhost:1", id="escape"),
+        pytest.param("http://a:b%00@127.0.0.1:1", id="nul"),
+        pytest.param("http://[::1", id="half-an-address"),
     ],
 )
 def test_a_proxy_that_cannot_be_one_is_final(
@@ -465,7 +532,13 @@ def test_what_fails_on_the_way_may_be_tried_again(
         get(url)
 
 
-@pytest.mark.parametrize("host", ["a..b", "a" * 64, "a" * 300])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("a..b", "a" * 64, "a" * 300, "a b", "lo%63alhost", "[::1", "h:x"),
+        *("%31%36%39.254.169.254", "169。254。169。254", "169.254.169.254"),
+    ],
+)
 def test_a_host_that_cannot_be_one_is_final(get: Get, host: str) -> None:
     with pytest.raises(DownloadError, match="its address or the proxy's cannot be"):
         get(f"http://{host}/a")
@@ -530,6 +603,21 @@ def test_libcurl_is_loaded_with_the_first_request() -> None:
 )
 def test_a_url_is_split(url: str, origin: str, target: str) -> None:
     assert split_url(url) == (origin, target)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        pytest.param("http://a@b@h:080", "http://h:80", id="user"),
+        pytest.param("HTTP://u:p@H.Example", "http://h.example", id="upper-case"),
+        pytest.param("http://u@[::1]:9", "http://[::1]:9", id="ipv6"),
+        pytest.param(
+            "http://[2001:DB8::1%25lo]", "http://[2001:db8::1%25lo]", id="zone"
+        ),
+    ],
+)
+def test_libcurl_is_told_the_host_that_was_checked(url: str, origin: str) -> None:
+    assert find_route(url).origin == origin
 
 
 def test_a_proxy_without_a_port_has_that_of_its_scheme(
