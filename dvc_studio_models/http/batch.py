@@ -25,12 +25,11 @@ from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.http.curl.exchange import CUT, Job, find_way
 from dvc_studio_models.http.curl.multi import Multi
 from dvc_studio_models.http.response import (
-    ERROR_BYTES,
+    BAD_REQUEST,
     OK,
     PARTIAL,
     ContentRange,
     LinkRejected,
-    NotEncoded,
     RestartNeeded,
     Retry,
     TooLarge,
@@ -158,13 +157,15 @@ class StorageBatch:
     ) -> Body:
         request = job.request
         self._signed_urls.observe_date(head.headers.get("Date"))
-        check_status(head, request, job.generation, lambda: data[:ERROR_BYTES])
+        if head.status == BAD_REQUEST and isinstance(failure, TooLarge) and not data:
+            # Whether the link has expired is said in a body that was not received.
+            raise LinkRejected(head.status, job.generation)
+        check_status(head, request, job.generation, lambda: data)
         said = read_head(head, request)
-        if said.is_encoded and request.decode:
-            raise NotEncoded  # decoding in bounded pieces is left to others
         if failure:
             raise failure
         _check_size(request, said.content_range, len(data))
+        data = said.decode(data, limit=_limit_of(request))
         return Body(said.whole, said.etag, said.content_range, said.content_md5, data)
 
 

@@ -5,6 +5,7 @@ Promises pieces of bounded size, however much a byte expands to.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,16 @@ def find_decoder(encoding: str, *, piece_bytes: int) -> Decoder | None:
     """Return a decoder for a ``Content-Encoding``; None if it is unknown."""
     formats = _FORMATS.get(encoding.strip().lower())
     return Decoder(formats, piece_bytes) if formats else None
+
+
+def decode_start(data: bytes, encoding: str, *, limit: int) -> bytes:
+    """Return the first bytes of a body, decoded if that is possible."""
+    decoder = find_decoder(encoding, piece_bytes=limit)
+    if decoder is None:
+        return data[:limit]
+    with contextlib.suppress(zlib.error):
+        return next(decoder.decode(data), b"")
+    return data[:limit]
 
 
 class Decoder:

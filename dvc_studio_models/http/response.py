@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import DownloadError
-from dvc_studio_models.http.decoding import find_decoder
+from dvc_studio_models.http.decoding import decode_start, find_decoder
 from dvc_studio_models.http.failures import RETRY_STATUSES, status_text
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 OK, PARTIAL = 200, 206
 ERROR_BYTES = 4096  # of an error's body, enough to find its code
-_BAD_REQUEST, _NOT_FOUND, _CHANGED, _NO_SUCH_RANGE = 400, 404, 412, 416
+BAD_REQUEST = 400
+_NOT_FOUND, _CHANGED, _NO_SUCH_RANGE = 404, 412, 416
 _REFUSED = {401, 403}
 _EXPIRED = re.compile(
     rb"<Code>(?:ExpiredToken|AuthenticationFailed|RequestExpired)<|[Ee]xpired"
@@ -121,7 +122,27 @@ class Description:
     content_md5: str | None
     """Of the whole file."""
 
-    is_encoded: bool
+    decoder: Decoder | None
+    """For the body, if it has to be decoded."""
+
+    def decode(self, data: bytes, *, limit: int) -> bytes:
+        """Decode a whole body, which is already in memory.
+
+        Raises:
+            NotEncoded: It cannot be decoded.
+            TooLarge: Its content is larger than ``limit``, in bytes.
+        """
+        if self.decoder is None:
+            return data
+        pieces, left = [], limit
+        for piece in decode(self.decoder, data):
+            left -= len(piece)
+            if left < 0:
+                raise TooLarge
+            pieces.append(piece)
+        if not self.decoder.is_complete:
+            raise NotEncoded
+        return b"".join(pieces)
 
 
 def read_head(response: Head, request: RangeRequest) -> Description:
@@ -136,8 +157,24 @@ def read_head(response: Head, request: RangeRequest) -> Description:
     content_md5 = response.headers.get(
         "Content-MD5" if whole else "x-ms-blob-content-md5"
     )
-    etag, is_encoded = _strong_etag(response), _is_encoded(response)
-    return Description(whole, etag, content_range, content_md5, is_encoded)
+    decoder = None
+    if request.decode and _is_encoded(response):
+        encoding = response.headers["Content-Encoding"]
+        decoder = find_decoder(encoding, piece_bytes=CHUNK_BYTES)
+    etag = _strong_etag(response)
+    return Description(whole, etag, content_range, content_md5, decoder)
+
+
+def decode(decoder: Decoder, data: bytes) -> Iterator[bytes]:
+    """Yield the content of the next bytes of a body.
+
+    Raises:
+        NotEncoded: They cannot be decoded.
+    """
+    try:
+        yield from decoder.decode(data)
+    except zlib.error:
+        raise NotEncoded from None
 
 
 def check_status(
@@ -172,12 +209,20 @@ def check_status(
     if status == _NO_SUCH_RANGE and request.stop is not None:
         why = "storage has no such range"
         raise RestartNeeded(why)
-    if status in _REFUSED or (status == _BAD_REQUEST and _EXPIRED.search(read_body())):
+    if status in _REFUSED or (
+        status == BAD_REQUEST and _is_expired(response, read_body())
+    ):
         raise LinkRejected(status, generation)
     if status == _NOT_FOUND:
         why = "it is not in storage; was it pushed with 'dvc push'?"
         raise DownloadError(request.path, why)
     raise DownloadError(request.path, f"storage answered {status_text(status)}")
+
+
+def _is_expired(response: Head, body: bytes) -> bool:
+    encoding = response.headers.get("Content-Encoding", "")
+    text = decode_start(body, encoding, limit=ERROR_BYTES)
+    return bool(_EXPIRED.search(text))
 
 
 class Source(Protocol):
@@ -198,10 +243,7 @@ class StorageResponse:
         self.content_range = said.content_range
         self.content_md5 = said.content_md5
         self._source = source
-        self._decoder = None
-        if said.is_encoded and request.decode:
-            encoding = head.headers["Content-Encoding"]
-            self._decoder = find_decoder(encoding, piece_bytes=CHUNK_BYTES)
+        self._decoder = said.decoder
 
     def __enter__(self) -> StorageResponse:
         return self
@@ -218,18 +260,12 @@ class StorageResponse:
         """
         while data := self._source.read():
             if self._decoder:
-                yield from self._decode(self._decoder, data)
+                for piece in decode(self._decoder, data):
+                    yield memoryview(piece)
             else:
                 yield memoryview(data)
         if self._decoder and not self._decoder.is_complete:
             raise NotEncoded
-
-    def _decode(self, decoder: Decoder, data: bytes) -> Iterator[memoryview]:
-        try:
-            for piece in decoder.decode(data):
-                yield memoryview(piece)
-        except zlib.error:
-            raise NotEncoded from None
 
 
 def _whole(response: Head, request: RangeRequest) -> ContentRange:

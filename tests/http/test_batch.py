@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import time
 from typing import TYPE_CHECKING
@@ -176,12 +177,40 @@ def test_a_redirect_with_an_endless_body_is_followed(
     assert isinstance(batch.result(), Body)
 
 
-def test_an_encoded_body_is_left_to_others(
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_an_encoded_body_is_decoded(
+    file_server: FileServer, batches: list[Batch], framing: str
+) -> None:
+    file_server.behaviour = Behaviour(ranges=False, gzip=True, framing=framing)  # type: ignore[arg-type]
+
+    body = one(file_server, batches).result()
+
+    assert isinstance(body, Body)
+    assert (body.whole, body.data) == (True, noise(100))
+
+
+def test_a_body_that_is_larger_once_decoded_is_not_taken(
     file_server: FileServer, batches: list[Batch]
 ) -> None:
     file_server.behaviour = Behaviour(ranges=False, gzip=True)
+    batch = one(file_server, batches)
+    file_server.objects["/m"] = bytes(LIMIT)
+    assert isinstance(batch.result(), Body)
 
-    assert isinstance(one(file_server, batches).result(), NotEncoded)
+    file_server.objects["/m"] = bytes(LIMIT + 1)
+    assert isinstance(batch.result(), TooLarge)
+
+
+@pytest.mark.parametrize("data", [noise(100), gzip.compress(noise(100))[:-1]])
+def test_a_body_that_cannot_be_decoded_is_told(
+    batches: list[Batch], data: bytes
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n"
+    encoded = f"{head}Content-Encoding: gzip\r\n\r\n".encode()
+    with RawServer(lambda _: [encoded, data]) as server:
+        batches.append(Batch({"m": f"{server.origin}/m"}))
+
+        assert isinstance(batches[-1].result(), NotEncoded)
 
 
 def test_more_chunks_than_the_length_are_not_taken(batches: list[Batch]) -> None:

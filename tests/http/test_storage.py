@@ -491,6 +491,46 @@ def test_a_refusal_names_the_links_that_were_refused(
 
 
 @pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(replace(TOKEN_EXPIRED, gzip=True), id="encoded"),
+        pytest.param(
+            replace(TOKEN_EXPIRED, headers={"Content-Encoding": "gzip"}),
+            id="not-encoded-as-said",
+        ),
+        pytest.param(
+            replace(TOKEN_EXPIRED, reply=TOKEN_EXPIRED.reply + bytes(3 << 20)),
+            id="large",
+        ),
+        pytest.param(
+            replace(
+                TOKEN_EXPIRED,
+                reply=TOKEN_EXPIRED.reply + bytes(3 << 20),
+                framing="chunked",
+            ),
+            id="large-in-chunks",
+        ),
+    ],
+)
+def test_an_expired_link_is_known_by_the_start_of_its_error(
+    storage: Storage, file_server: FileServer, behaviour: Behaviour
+) -> None:
+    file_server.behaviour = behaviour
+
+    with pytest.raises(LinkRejected):
+        storage.ask(FIRST)
+
+
+def test_a_large_error_without_a_link_that_has_expired_is_final(
+    storage: Storage, file_server: FileServer
+) -> None:
+    file_server.behaviour = Behaviour(status=404, reply=bytes(3 << 20))
+
+    with pytest.raises(DownloadError, match="it is not in storage"):
+        storage.ask(FIRST)
+
+
+@pytest.mark.parametrize(
     ("behaviour", "words"),
     [
         pytest.param(NO_SUCH_KEY, "it is not in storage", id="404"),
@@ -555,7 +595,6 @@ def test_what_came_before_a_cut_is_handed_on(
     assert b"".join(got) == CONTENT[:600]
 
 
-@one_by_one
 def test_an_encoding_is_undone_or_left_as_it_is_wanted(
     storage: Storage, file_server: FileServer
 ) -> None:
@@ -565,7 +604,6 @@ def test_an_encoding_is_undone_or_left_as_it_is_wanted(
     assert read(storage, replace(WHOLE, decode=False))[:2] == b"\x1f\x8b"
 
 
-@one_by_one
 def test_a_body_that_is_not_encoded_as_it_says_is_thrown_away(
     storage: Storage, file_server: FileServer
 ) -> None:
