@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ _REFUSED = re.compile(r"(?:verify result|certificate problem): (.*?)(?: \(\d+\))
 _E_PROXY = 97  # an error that pycurl does not name
 _TUNNEL_OPEN = 200
 _TLS_REASON = re.compile(r"error:[0-9A-F]+:[^:]*:[^:]*:(.*)")
+_TLS_ALERT = re.compile(r"error:[0-9A-F]+:[^:]*:[^:]*:([^,]*\balert\b[^,]*)")
+_SOCKET_FAILURE = re.compile(r"(?:Recv|Send) failure: ")
 _TLS_EOF = re.compile(
     r"unexpected eof|error:0{8}|SSL_ERROR_(SYSCALL|ZERO_RETURN)|errno", re.I
 )
@@ -107,32 +110,55 @@ def describe_failure(handle: pycurl.Curl, code: int, route: Route) -> tuple[str,
         Our words, as libcurl's may contain the URL; and whether another try would fail
         too.
     """
-    words, is_permanent = _describe(handle, code, route)
+    if _is_unconnected(handle) and (problem := _find_local_problem()):
+        return problem, False
     if not route.proxy or not _is_proxys(handle, code, route):
-        return words, is_permanent
+        return _describe(handle, code, route, route.origin)
+    words, is_permanent = _describe(handle, code, route, route.proxy)
     words = "no answer" if words == _CUT else words
     hint = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
     return f"the proxy failed ({words}); {hint}", is_permanent
+
+
+def _is_unconnected(handle: pycurl.Curl) -> bool:
+    import pycurl
+
+    return bool(handle.getinfo(pycurl.CONNECT_TIME) == 0)
+
+
+def _find_local_problem() -> str | None:
+    """Return why no socket can be opened: libcurl does not say it."""
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return os.strerror(error.errno or 0).lower()
+    return None
 
 
 def _is_proxys(handle: pycurl.Curl, code: int, route: Route) -> bool:
     """Return whether a failure is the proxy's: storage was not reached."""
     import pycurl
 
-    if handle.getinfo(pycurl.CONNECT_TIME) == 0 or code == _E_PROXY:
+    if code == pycurl.E_SSL_CACERT_BADFILE:
+        return False
+    if _is_unconnected(handle) or code == _E_PROXY:
         return True
     if route.prefix:
-        return bool(code == pycurl.E_GOT_NOTHING)
+        tls = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CONNECT_ERROR}
+        return code == pycurl.E_GOT_NOTHING or code in tls
     is_open = handle.getinfo(pycurl.HTTP_CONNECTCODE) == _TUNNEL_OPEN
     return route.proxy.startswith("http") and not is_open
 
 
-def _describe(handle: pycurl.Curl, code: int, route: Route) -> tuple[str, bool]:
+def _describe(
+    handle: pycurl.Curl, code: int, route: Route, peer: str
+) -> tuple[str, bool]:
+    """Describe the failure of ``peer``, the origin of storage or of the proxy."""
     import pycurl
 
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
-        return f"TLS certificate refused: {_refusal(handle, route)}", True
-    if code == pycurl.E_SSL_CONNECT_ERROR:
+        return f"TLS certificate refused: {_refusal(handle, peer)}", True
+    if code == pycurl.E_SSL_CONNECT_ERROR or _is_late_refusal(handle, code):
         return _describe_handshake(handle)
     if code == pycurl.E_SSL_CACERT_BADFILE:
         return BAD_BUNDLE, True
@@ -144,13 +170,21 @@ def _describe(handle: pycurl.Curl, code: int, route: Route) -> tuple[str, bool]:
     return _describe_connection(handle, code), False
 
 
-def _describe_handshake(handle: pycurl.Curl) -> tuple[str, bool]:
+def _is_late_refusal(handle: pycurl.Curl, code: int) -> bool:
+    """Return whether the handshake was refused after our part of it, as in TLS 1.3."""
     import pycurl
 
+    if code != pycurl.E_RECV_ERROR or handle.getinfo(pycurl.HEADER_SIZE):
+        return False
+    return bool(_TLS_ALERT.search(handle.errstr()))
+
+
+def _describe_handshake(handle: pycurl.Curl) -> tuple[str, bool]:
     text = handle.errstr()
-    if _TLS_EOF.search(text) or handle.getinfo(pycurl.OS_ERRNO):
+    alert = _TLS_ALERT.search(text)
+    if not alert and (_TLS_EOF.search(text) or _SOCKET_FAILURE.match(text)):
         return _CUT, False
-    reason = _TLS_REASON.search(text)
+    reason = alert or _TLS_REASON.search(text)
     what = reason[1].lower() if reason else "handshake failure"
     return f"TLS failed: {sanitize(what)}", True
 
@@ -164,19 +198,20 @@ def _describe_connection(handle: pycurl.Curl, code: int) -> str:
         return f"no connection in {CONNECT_TIMEOUT_S} s"
     if code in {pycurl.E_FTP_WEIRD_SERVER_REPLY, pycurl.E_UNSUPPORTED_PROTOCOL}:
         return "its response is not valid HTTP"
-    errors = {pycurl.E_COULDNT_CONNECT, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR}
+    # After a connection, the number may still be that of another address of the host.
+    is_of_this = _is_unconnected(handle) or _SOCKET_FAILURE.match(handle.errstr())
     number = handle.getinfo(pycurl.OS_ERRNO)
-    if code in errors and number:
+    if is_of_this and number:
         return os.strerror(number).lower()
     return _CUT
 
 
-def _refusal(handle: pycurl.Curl, route: Route) -> str:
+def _refusal(handle: pycurl.Curl, peer: str) -> str:
     """Describe what is wrong with a certificate, in the words of Python's ssl."""
     problem = _REFUSED.search(handle.errstr())
     if problem:
         return sanitize(problem[1])
-    host = urlsplit(route.origin).hostname or ""
+    host = urlsplit(peer).hostname or ""
     is_address = ":" in host or host.replace(".", "").isdecimal()
     what = "IP address" if is_address else "Hostname"
     return f"{what} mismatch, certificate is not valid for '{host}'."

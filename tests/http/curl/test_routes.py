@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
+import os
+import resource
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,10 +24,14 @@ from storages import KINDS, read
 from dvc_studio_models.errors import DownloadError
 from dvc_studio_models.http.curl.routes import Route, RouteError, find_route, split_url
 from dvc_studio_models.http.response import RangeRequest, Retry
+from dvc_studio_models.http.signed_urls import SignedUrls
+from dvc_studio_models.model import ModelFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from dvc_studio_models.http.storage import Storage
 
 pytestmark = pytest.mark.reliability("Connections")
 
@@ -80,7 +88,8 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 class Answering:
     """A server that reads once on each connection, sends some bytes, and closes it."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes | Callable[[socket.socket], None]) -> None:
+        self.connections = 0
         self._answer = answer
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -99,9 +108,13 @@ class Answering:
         try:
             while True:
                 sock, _ = self._listener.accept()
+                self.connections += 1
                 with sock:
-                    sock.recv(1 << 16)
-                    sock.sendall(self._answer)
+                    if callable(self._answer):
+                        self._answer(sock)
+                    else:
+                        sock.recv(1 << 16)
+                        sock.sendall(self._answer)
         except OSError:
             pass
 
@@ -267,6 +280,66 @@ def test_a_connection_that_is_cut_in_the_handshake_may_be_tried_again(get: Get) 
         get(f"https://127.0.0.1:{server.port}/")
 
 
+def wants_certificate(sock: socket.socket, authority: Authority) -> None:
+    """Refuse a client that has no certificate, as servers of TLS 1.3 do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("localhost"))
+    context.load_verify_locations(authority.bundle)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with context.wrap_socket(
+        sock, server_side=True, do_handshake_on_connect=False
+    ) as tls:
+        with contextlib.suppress(ssl.SSLError):
+            tls.do_handshake()
+        while socket.socket.recv(tls, 1 << 16):
+            pass
+
+
+def test_a_certificate_that_is_wanted_of_us_is_final(
+    get: Get, trusted: Authority
+) -> None:
+    with (
+        Answering(lambda sock: wants_certificate(sock, trusted)) as server,
+        pytest.raises(DownloadError, match=r"TLS failed: .*certificate required$"),
+    ):
+        get(f"https://localhost:{server.port}/")
+
+    assert server.connections == 1
+
+
+# libcurl tries the IPv6 address of localhost first, which nobody listens on.
+
+
+def test_the_refusal_of_another_address_is_not_told(get: Get) -> None:
+    with (
+        Answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as server,
+        pytest.raises(DownloadError, match=r"TLS failed: wrong version number$"),
+    ):
+        get(f"https://localhost:{server.port}/")
+
+
+@pytest.mark.parametrize("cut", [0, 1], ids=["handshake", "response"])
+def test_a_cut_is_not_the_refusal_of_another_address(
+    get: Get, trusted: Authority, cut: int
+) -> None:
+    def close(sock: socket.socket) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(trusted.issue("localhost"))
+        if cut:
+            with context.wrap_socket(
+                sock, server_side=True, suppress_ragged_eofs=False
+            ) as tls:
+                tls.recv(1 << 16)
+        else:
+            sock.recv(1 << 16)
+
+    with (
+        Answering(close) as server,
+        pytest.raises(Retry, match=r"'localhost:\d+': the connection was cut$"),
+    ):
+        get(f"https://localhost:{server.port}/")
+
+
 # Proxies
 
 
@@ -367,6 +440,21 @@ def test_a_certificate_behind_a_proxy_is_not_the_proxys(
 
         with pytest.raises(DownloadError, match=r"'storage.example': TLS certificate"):
             get(f"https://storage.example{OBJECT}")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_certificate_of_a_proxy_is_the_proxys(
+    get: Get, trusted: Authority, proxies: pytest.MonkeyPatch, scheme: str
+) -> None:
+    with Gate(1, trusted.issue("other.example")) as proxy:
+        proxies.setenv(f"{scheme}_proxy", f"https://localhost:{proxy.port}")
+
+        with pytest.raises(DownloadError) as caught:
+            get(f"{scheme}://storage.example/a")
+
+    refused = "Hostname mismatch, certificate is not valid for 'localhost'."
+    words = f"the proxy failed (TLS certificate refused: {refused}); {HINT}"
+    assert str(caught.value).endswith(f"storage at 'storage.example': {words}")
 
 
 @pytest.mark.parametrize(
@@ -570,6 +658,31 @@ def test_what_fails_in_an_answer_may_be_tried_again(
 
     with pytest.raises(Retry, match=f"storage at '127.0.0.1:.*': {words}$"):
         get(server.sign(OBJECT), idle_s=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("behind_proxy", [False, True], ids=["direct", "proxy"])
+def test_too_many_open_files_are_told_and_no_proxy_is_blamed(
+    server: FileServer,
+    proxies: pytest.MonkeyPatch,
+    kind: type[Storage],
+    behind_proxy: bool,
+) -> None:
+    files = [ModelFile("a", server.url(OBJECT)), ModelFile("b", "http://127.0.0.1:1/")]
+    storage = kind(SignedUrls(files, dict), connections=1, idle_s=10)
+    read(storage, RangeRequest("a", 0, 2000))
+    if behind_proxy:
+        proxies.setenv("http_proxy", "http://127.0.0.1:1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as held, contextlib.closing(storage):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 500), hard))
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+
+        with pytest.raises(Retry, match=r"'127.0.0.1:1': too many open files$"):
+            storage.ask(RangeRequest("b", 0, 2000))
 
 
 # Start
