@@ -92,6 +92,16 @@ class ThreadLimitError(StudioModelsError):
         )
 
 
+class LibcurlError(StudioModelsError):
+    """The package for downloads is missing, or cannot be loaded."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"cannot download files: {reason}\n"
+            "Install it for this Python: 'pip install pycurl'"
+        )
+
+
 class UsageError(StudioModelsError):
     """The arguments contradict each other or cannot be read."""
 

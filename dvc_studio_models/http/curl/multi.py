@@ -12,7 +12,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import LibcurlError
 from dvc_studio_models.http.curl.exchange import Exchange
+from dvc_studio_models.http.failures import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +40,14 @@ class Multi:
             connections: How many stay open.
             idle_s: The longest time without a byte of the body, and the longest time
                 until the head of a response is complete, in seconds.
+
+        Raises:
+            LibcurlError: libcurl cannot be loaded.
         """
-        import pycurl
+        try:
+            import pycurl
+        except ImportError as error:
+            raise LibcurlError(sanitize(str(error))) from None
 
         self.running: dict[pycurl.Curl, Exchange] = {}
         self.waited_s = 0.0

@@ -1,4 +1,4 @@
-"""Nothing waits for a resolver that does not answer."""
+"""Nothing waits for a resolver that does not answer, and libcurl may be missing."""
 
 from __future__ import annotations
 
@@ -73,3 +73,38 @@ def test_the_end_does_not_wait_for_a_resolver(tmp_path: Path, way: str) -> None:
     )
 
     assert done.stdout.endswith("closed\n")
+
+
+BROKEN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.http.response import RangeRequest
+from dvc_studio_models.http.signed_urls import SignedUrls
+from dvc_studio_models.http.storage import Storage
+from dvc_studio_models.model import ModelFile
+
+files = [ModelFile("m", "http://127.0.0.1:1/m")]
+storage = Storage(SignedUrls(files, dict), connections=1, idle_s=1)
+for request in (storage.batch, lambda: storage.ask(RangeRequest("m", 0, 1))):
+    try:
+        request()
+    except StudioModelsError as error:
+        print(error.exit_code, error)
+"""
+
+
+@pytest.mark.parametrize("reason", ["No module named 'pycurl'", "wrong TLS library"])
+def test_a_libcurl_that_cannot_be_loaded_is_told(tmp_path: Path, reason: str) -> None:
+    (tmp_path / "pycurl.py").write_text(f"raise ImportError({reason!r})")
+
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    hint = "Install it for this Python: 'pip install pycurl'"
+    assert done.stdout == f"255 cannot download files: {reason}\n{hint}\n" * 2
