@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import StudioModelsError
-from dvc_studio_models.http.curl.exchange import CUT, Job, find_way
+from dvc_studio_models.http.curl.exchange import Job, find_way
 from dvc_studio_models.http.curl.multi import Multi
 from dvc_studio_models.http.response import (
     BAD_REQUEST,
@@ -94,7 +94,8 @@ class StorageBatch:
     @property
     def received(self) -> int:
         """How many bytes have arrived of the bodies that are not complete."""
-        return sum(exchange.received for exchange in self._multi.running.values())
+        running = self._multi.running.values()
+        return sum(exchange.received for exchange in running if exchange.is_wanted)
 
     def announced(self) -> Iterator[tuple[RangeRequest, int]]:
         """Yield running requests, and the size in bytes that their head announces."""
@@ -141,20 +142,19 @@ class StorageBatch:
         try:
             head = exchange.read_head()
             if head is None:
-                raise failure or Retry(CUT)
+                raise failure or exchange.cut()
             if following := job.redirected(head):
                 self._start(following)
             else:
-                body = self._read(job, head, exchange.take(), failure)
+                body = self._read(exchange, head, failure)
                 self._done.append((job.request, body))
         except _FAILURES as error:
             self._done.append((job.request, error))
         finally:
             self._multi.reuse(exchange)
 
-    def _read(
-        self, job: Job, head: Head, data: bytes, failure: Exception | None
-    ) -> Body:
+    def _read(self, exchange: Exchange, head: Head, failure: Exception | None) -> Body:
+        job, data = exchange.job, exchange.take()
         request = job.request
         self._signed_urls.observe_date(head.headers.get("Date"))
         if head.status == BAD_REQUEST and isinstance(failure, TooLarge) and not data:
@@ -164,7 +164,8 @@ class StorageBatch:
         said = read_head(head, request)
         if failure:
             raise failure
-        _check_size(request, said.content_range, len(data))
+        if _is_short(request, said.content_range, len(data)):
+            raise exchange.cut()
         data = said.decode(data, limit=_limit_of(request))
         return Body(said.whole, said.etag, said.content_range, said.content_md5, data)
 
@@ -174,13 +175,13 @@ def _limit_of(request: RangeRequest) -> int:
     return _MAX_BODY if request.stop is None else request.stop - request.start
 
 
-def _check_size(request: RangeRequest, said: ContentRange, size: int) -> None:
+def _is_short(request: RangeRequest, said: ContentRange, size: int) -> bool:
+    """Return whether a body is shorter than announced; longer ones are refused."""
     if size > _limit_of(request):
         raise TooLarge
     if said.stop is None:
-        return
-    if size < said.stop - said.start:
-        raise Retry(CUT)
+        return False
     if size > said.stop - said.start:
         why = "storage sent more than announced"
         raise RestartNeeded(why)
+    return size < said.stop - said.start

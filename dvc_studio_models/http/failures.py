@@ -6,6 +6,7 @@ terminal.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import socket
@@ -72,6 +73,15 @@ def status_text(status: int) -> str:
         return str(status)
 
 
+def describe_bad_bundle() -> str:
+    """Name the variable that leads to the CA bundle, which is none."""
+    is_curls = (
+        not os.environ.get("REQUESTS_CA_BUNDLE") and "CURL_CA_BUNDLE" in os.environ
+    )
+    name = "CURL_CA_BUNDLE" if is_curls else "REQUESTS_CA_BUNDLE"
+    return f"{name} is not a CA bundle"
+
+
 def is_permanent(error: requests.RequestException) -> bool:
     """Return whether another try would fail too: TLS, or an unusable address."""
     if any(isinstance(cause, _CUT_IN_TLS) for cause in _causes(error)):
@@ -123,7 +133,7 @@ def _describe_kind(error: requests.RequestException) -> str:
         (requests.exceptions.ProxyError, "no answer"),
         (requests.exceptions.ConnectTimeout, f"no connection in {CONNECT_TIMEOUT_S} s"),
         (requests.exceptions.Timeout, "no data for too long"),
-        (requests.exceptions.SSLError, "REQUESTS_CA_BUNDLE is not a CA bundle"),
+        (requests.exceptions.SSLError, describe_bad_bundle()),
         (
             requests.exceptions.InvalidURL,
             "its address or the proxy's cannot be used",

@@ -10,9 +10,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.http.curl.exchange import CUT, find_way
+from dvc_studio_models.http.curl.exchange import find_way
 from dvc_studio_models.http.curl.multi import Multi
-from dvc_studio_models.http.response import CHUNK_BYTES, CHUNK_S, Retry
+from dvc_studio_models.http.response import CHUNK_BYTES, CHUNK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ class Stream:
     def _receive_head(self, exchange: Exchange) -> Head:
         while (head := exchange.read_head()) is None:
             if not self._is_running:
-                raise self._failure or Retry(CUT)
+                raise self._failure or exchange.cut()
             self._drive(exchange, _LONG_S)
         return head
 
@@ -140,7 +140,7 @@ class Stream:
         if done := self._multi.perform():
             self._failure = done[0][1]
         elif self._streams.stopped:
-            self._failure = Retry(CUT)
+            self._failure = exchange.cut()
             self._multi.stop(exchange)
         elif exchange.progress == before:
             self._multi.select(limit_s)

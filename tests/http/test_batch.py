@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -286,6 +287,78 @@ def test_closing_ends_requests_and_connections(
     batch.batch.close()
 
     wait_until(lambda: not file_server._connections)
+
+
+HANGING = "HTTP/1.1 {status} x\r\nContent-Length: 99999\r\n{more}\r\n"
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize(
+    ("status", "sent", "kind"),
+    [
+        pytest.param(404, 9, DownloadError, id="error"),
+        pytest.param(400, 5000, DownloadError, id="enough-of-an-error"),
+        pytest.param(302, 9, Body, id="redirect"),
+        pytest.param(302, 0, Body, id="redirect-without-a-byte"),
+    ],
+)
+def test_an_unwanted_body_is_not_waited_for(
+    file_server: FileServer,
+    batches: list[Batch],
+    status: int,
+    sent: int,
+    kind: type[object],
+) -> None:
+    one(file_server, batches)
+    more = f"Location: {file_server.url('/m')}\r\n" if status == 302 else ""
+    ended = threading.Event()
+
+    def answer(_: str) -> Iterator[bytes]:
+        yield HANGING.format(status=status, more=more).encode() + bytes(sent)
+        ended.wait(30)
+
+    with RawServer(answer) as server:
+        batches.append(Batch({"m": f"{server.origin}/m"}, idle_s=20))
+        began = time.monotonic()
+        result = batches[-1].result(limit=100_000)
+        took_s = time.monotonic() - began
+        ended.set()
+
+    assert isinstance(result, kind)
+    assert took_s < 8
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize(("status", "counted"), [(404, 0), (200, 9)])
+def test_only_bytes_of_content_are_received(
+    batches: list[Batch], status: int, counted: int
+) -> None:
+    ended = threading.Event()
+
+    def answer(_: str) -> Iterator[bytes]:
+        yield HANGING.format(status=status, more="").encode() + bytes(9)
+        ended.wait(30)
+
+    with RawServer(answer) as server:
+        batches.append(Batch({"m": f"{server.origin}/m"}))
+        batch = batches[-1].batch
+        batch.add(RangeRequest("m", 0, 100_000))
+        assert batch.wait(0.5) == []
+        received = batch.received
+        ended.set()
+
+    assert received == counted
+
+
+def test_a_body_that_is_cut_is_told_with_its_host(batches: list[Batch]) -> None:
+    head = b"HTTP/1.1 206 x\r\nContent-Range: bytes 0-9/10\r\nConnection: close\r\n\r\n"
+    with RawServer(lambda _: [head, b"12345"]) as server:
+        batches.append(Batch({"m": f"{server.origin}/m"}))
+        result = batches[-1].result()
+
+    host = server.origin.partition("//")[2]
+    assert isinstance(result, Retry)
+    assert str(result) == f"storage at '{host}': the connection was cut"
 
 
 # What fails before a request is sent

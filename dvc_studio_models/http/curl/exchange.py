@@ -20,7 +20,7 @@ from dvc_studio_models.http.curl.handle import (
     make_handle,
 )
 from dvc_studio_models.http.curl.routes import RouteError, split_url
-from dvc_studio_models.http.response import OK, PARTIAL, Retry, TooLarge
+from dvc_studio_models.http.response import ERROR_BYTES, OK, PARTIAL, Retry, TooLarge
 from dvc_studio_models.http.urls import (
     MAX_REDIRECTS,
     RedirectRejected,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 1 << 16
 CUT = "the connection was cut"
+_ERROR_S = 1.0  # from the head of an error until its body is given up
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _STATUS = re.compile(rb"HTTP/\S+ ([0-9]{3})")
 _HEADER = re.compile(r"(?m)^([^:\s]+):[ \t]*(.*?)[ \t]*\r?$")
@@ -125,6 +126,7 @@ class Exchange:
 
         self.job = job
         self._taken = self._seen = 0
+        self._error_since = 0.0
         self._is_unresolved = False
         self._since = time.monotonic()
         request, handle = job.request, self.handle
@@ -192,17 +194,37 @@ class Exchange:
         self._taken += count
         return data
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the body is content, as far as the status says."""
+        import pycurl
+
+        return self.handle.getinfo(pycurl.RESPONSE_CODE) in {OK, PARTIAL}
+
+    def _is_error_read(self, now: float) -> bool:
+        """Return whether enough was received of an error, or all of a redirect."""
+        if not self._lines or self.is_wanted:
+            return False
+        head = self.read_head()
+        if head is None:
+            return False
+        self._error_since = self._error_since or now
+        is_late = now - self._error_since > _ERROR_S
+        return head.status in _REDIRECTS or is_late or self.received >= ERROR_BYTES
+
+    def cut(self) -> Exception:
+        """Return the exception for a connection that was cut."""
+        return self._failure(CUT)
+
     def find_problem(self, now: float, idle_s: float) -> Exception | None:
         """Return why the request has to be ended; None if it may go on."""
-        if sum(map(len, self._lines)) > _HEAD_BYTES:
-            return Retry(CUT)
+        if sum(map(len, self._lines)) > _HEAD_BYTES or self._is_error_read(now):
+            return self.cut()
         if self._limit and self.received > self._limit:
             return TooLarge()
         count = self._taken + len(self._pieces)
-        if self._seen != count:
-            head = self.read_head()
-            if head and head.status in {OK, PARTIAL}:
-                self._seen, self._since = count, now
+        if self._seen != count and self.is_wanted:
+            self._seen, self._since = count, now
         if now - self._since > idle_s + self._connecting_s(now):
             return self._failure("no data for too long")
         return None

@@ -13,8 +13,13 @@ import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dvc_studio_models.http.curl.routes import BAD_ADDRESS, BAD_BUNDLE
-from dvc_studio_models.http.failures import CONNECT_TIMEOUT_S, sanitize, status_text
+from dvc_studio_models.http.curl.routes import BAD_ADDRESS
+from dvc_studio_models.http.failures import (
+    CONNECT_TIMEOUT_S,
+    describe_bad_bundle,
+    sanitize,
+    status_text,
+)
 
 if TYPE_CHECKING:
     import pycurl
@@ -161,7 +166,7 @@ def _describe(
     if code == pycurl.E_SSL_CONNECT_ERROR or _is_late_refusal(handle, code):
         return _describe_handshake(handle)
     if code == pycurl.E_SSL_CACERT_BADFILE:
-        return BAD_BUNDLE, True
+        return describe_bad_bundle(), True
     if code == pycurl.E_URL_MALFORMAT:
         return BAD_ADDRESS, True
     refused = handle.getinfo(pycurl.HTTP_CONNECTCODE)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
+from dvc_studio_models.http.failures import describe_bad_bundle
 from dvc_studio_models.http.urls import is_metadata_host
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 BAD_ADDRESS = "its address or the proxy's cannot be used"
-BAD_BUNDLE = "REQUESTS_CA_BUNDLE is not a CA bundle"
 _PROXY_SCHEMES = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9._-]+", re.I)
@@ -141,7 +141,7 @@ def _find_bundle(verify: object) -> str:
 
     bundle = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
     if not os.path.exists(bundle):  # noqa: PTH110 - a str for libcurl
-        raise RouteError(BAD_BUNDLE)
+        raise RouteError(describe_bad_bundle())
     return bundle
 
 

@@ -236,7 +236,7 @@ def test_a_bundle_that_is_none_is_told(
         bundle.write_text(text)
     monkeypatch.setenv(variable, str(bundle))
 
-    with pytest.raises(DownloadError, match="REQUESTS_CA_BUNDLE is not a CA bundle"):
+    with pytest.raises(DownloadError, match=f"{variable} is not a CA bundle"):
         get(f"https://127.0.0.1:{server.port}{OBJECT}")
 
 
