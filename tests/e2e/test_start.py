@@ -69,13 +69,20 @@ OF_ANY_WORK = {
 }
 
 
+def without_coverage() -> dict[str, str]:
+    """Return the environment without coverage, which imports modules of its own."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("COV")
+    }
+
+
 def run(*args: str, cwd: Path, env: dict[str, str]) -> set[str]:
     """Run ``dvc`` in a new process; return what it has imported at its end."""
     listed = cwd.parent / "modules"
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(listed), *args],
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**without_coverage(), **env},
         capture_output=True,
         text=True,
         check=False,

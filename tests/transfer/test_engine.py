@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 
     from servers import Exchange
 
-pytestmark = pytest.mark.reliability("Faults of a download")
+pytestmark = [
+    pytest.mark.reliability("Faults of a download"),
+    pytest.mark.clock,  # Python 3.11 may fail to trace one of many threads
+]
 
 
 @pytest.fixture

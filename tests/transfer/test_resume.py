@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelFile
 
-pytestmark = pytest.mark.reliability("Interrupted downloads")
+pytestmark = [
+    pytest.mark.reliability("Interrupted downloads"),
+    pytest.mark.clock,  # Python 3.11 may fail to trace one of many threads
+]
 
 JOBS = 4
 
