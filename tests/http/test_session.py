@@ -419,7 +419,7 @@ def test_a_ca_bundle_that_is_not_there_is_told(
     error = failure(session, "https://127.0.0.1:9/a")
 
     assert (describe_error(error), is_permanent(error)) == (
-        "REQUESTS_CA_BUNDLE is not a CA bundle",
+        f"{variable} is not a CA bundle",
         True,
     )
 
