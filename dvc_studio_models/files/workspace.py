@@ -193,7 +193,7 @@ class Workspace:
     def _put_folders(self, transaction: Transaction, staged: Staged) -> set[str]:
         """Place the staged folders that can be. Return the targets in them."""
         inside: dict[str, dict[str, FileStamp]] = {}
-        for parent, paths in _by_folder(staged.files if staged.folders else ()).items():
+        for parent, paths in _by_folder(staged.files).items():
             above = (parent, *folders_between("", parent))
             folder = next((each for each in above if each in staged.folders), None)
             if folder is not None:
