@@ -33,6 +33,7 @@ CHAPTERS = (
     "Studio's replies",
     "HTTP sessions",
     "Connections",
+    "Requests by the batch",
     "Failures in words, and pauses",
     "URLs",
     "Storage's responses",
