@@ -403,6 +403,7 @@ def test_credentials_that_are_slow_to_come_do_not_keep_the_server_from_starting(
     assert "LATE" in links["models/churn.pkl"]
 
 
+@pytest.mark.clock
 def test_a_store_that_is_silent_when_links_are_signed_keeps_nobody_waiting(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
