@@ -117,7 +117,7 @@ def describe_failure(handle: pycurl.Curl, code: int, route: Route) -> tuple[str,
     """
     if _is_unconnected(handle) and (problem := _find_local_problem()):
         return problem, False
-    if not route.proxy or not _is_proxys(handle, code, route):
+    if not route.proxy or not _is_of_proxy(handle, code, route):
         return _describe(handle, code, route, route.origin)
     words, is_permanent = _describe(handle, code, route, route.proxy)
     words = "no answer" if words == _CUT else words
@@ -140,7 +140,7 @@ def _find_local_problem() -> str | None:
     return None
 
 
-def _is_proxys(handle: pycurl.Curl, code: int, route: Route) -> bool:
+def _is_of_proxy(handle: pycurl.Curl, code: int, route: Route) -> bool:
     """Return whether a failure is the proxy's: storage was not reached."""
     import pycurl
 

@@ -429,7 +429,7 @@ def test_a_host_may_have_any_letters(
     assert server.requests[0].headers["host"] == "xn--mnchen-3ya.example:1"
 
 
-def test_a_certificate_behind_a_proxy_is_not_the_proxys(
+def test_a_certificate_behind_a_proxy_is_not_blamed_on_it(
     get: Get, server: FileServer, authority: Authority, proxies: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -443,7 +443,7 @@ def test_a_certificate_behind_a_proxy_is_not_the_proxys(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_certificate_of_a_proxy_is_the_proxys(
+def test_a_certificate_of_a_proxy_is_blamed_on_it(
     get: Get, trusted: Authority, proxies: pytest.MonkeyPatch, scheme: str
 ) -> None:
     with Gate(1, trusted.issue("other.example")) as proxy:
@@ -487,7 +487,7 @@ def test_a_proxy_that_fails_is_told_without_its_password(
     assert str(caught.value) == told
 
 
-def test_a_body_that_is_cut_behind_a_proxy_is_not_the_proxys(
+def test_a_body_that_is_cut_behind_a_proxy_is_not_blamed_on_it(
     get: Get, proxies: pytest.MonkeyPatch
 ) -> None:
     with Answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12") as proxy:
