@@ -194,8 +194,8 @@ def _changes_of(project: ProjectPull, root: Path, options: PullOptions) -> _Chan
             targets[step.file.path] = digest
             if downloaded and downloaded.part and downloaded.part.is_owned:
                 parts[step.file.path] = downloaded.part.path
-    has_records = bool(_new_receipts(project, root, options)) or not (
-        options.is_partial or not _missing_listings(project, options)
+    has_records = bool(_new_receipts(project, root, options)) or (
+        not options.is_partial and bool(_missing_listings(project, options))
     )
     return _Changes(project, targets, parts, has_records)
 

@@ -180,7 +180,7 @@ class PlainStore:
         return None
 
     def has_object(self, digest: Digest) -> bool:  # noqa: ARG002 - there is no cache
-        """Return None: there is no cache."""
+        """Return False: there is no cache."""
         return False
 
     def digest_of(self, path: Path, algorithm: str) -> Digest:

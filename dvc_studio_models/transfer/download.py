@@ -29,7 +29,6 @@ from dvc_studio_models.http.response import (
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.part import DownloadedFile
 from dvc_studio_models.transfer.file import FileTransfer
-from dvc_studio_models.transfer.hashing import verify
 from dvc_studio_models.transfer.retries import (
     ContentMismatch,
     RetryBudget,
@@ -316,16 +315,7 @@ class Download(FileTransfer):
                 return
             attempt.verified = True
         part = attempt.part
-        verified_by = verify(
-            self.file.digest,
-            md5,
-            part.path,
-            etag=part.etag,
-            content_md5=attempt.content_md5,
-        )
-        if verified_by is None:
-            self._recovery.decode = not self._recovery.decode
-            raise ContentMismatch(md5)
+        verified_by = self._verified_by(md5, part, attempt.content_md5)
         part.close()
         size = part.size or 0
         self._context.space.update(self._totals, size, missing=self._totals.missing)

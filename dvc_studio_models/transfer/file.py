@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.http.response import LinkRejected
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
+    from dvc_studio_models.store.part import Part
     from dvc_studio_models.store.parts import PartStore
     from dvc_studio_models.transfer.space import SpaceBudget
 
@@ -91,20 +92,32 @@ class FileTransfer:
         self._record_size(size, missing=size)
         md5 = hashlib.md5(body.data, usedforsecurity=False).hexdigest()
         part = self._context.store.save(self._key, body.data, body.etag)
+        try:
+            verified_by = self._verified_by(md5, part, body.content_md5)
+        except ContentMismatch:
+            part.discard()
+            raise
+        digest = self.file.digest or Digest(MD5, md5)
+        done = DownloadedFile(self.file, digest, size, verified_by, part)
+        self._context.on_verified(done)
+
+    def _verified_by(self, md5: str, part: Part, content_md5: str | None) -> str:
+        """Return how the content of a part is verified.
+
+        Raises:
+            ContentMismatch: It is not the expected content.
+        """
         verified_by = verify(
             self.file.digest,
             md5,
             part.path,
-            etag=body.etag,
-            content_md5=body.content_md5,
+            etag=part.etag,
+            content_md5=content_md5,
         )
         if verified_by is None:
-            part.discard()
             self._recovery.decode = not self._recovery.decode
             raise ContentMismatch(md5)
-        digest = self.file.digest or Digest(MD5, md5)
-        done = DownloadedFile(self.file, digest, size, verified_by, part)
-        self._context.on_verified(done)
+        return verified_by
 
     def renew_link(self, rejected: LinkRejected) -> None:
         """Request new links, once for all files.

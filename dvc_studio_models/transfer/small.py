@@ -4,6 +4,7 @@ A body that arrives whole is hashed in memory and written once, as a complete pa
 needs no claim and no record. Any other response is left to the file's
 :class:`~dvc_studio_models.transfer.download.Download`: an error is handled by its
 rules, and a body that is only the beginning of a larger file becomes its first range.
+The bytes of a body that is cut are requested again.
 
 The number of requests grows while this thread waits for the network, and only then:
 where the processor is the limit, more connections would be slower.
