@@ -1,6 +1,6 @@
 """All HTTP of the client: to Studio, and to storage.
 
-    studio        Studio's API: a model's name in, files with signed URLs out
+    studio/       Studio's API: a model's name in, files with signed URLs out
     signed_urls   the current signed URL of each file
     storage       one request to storage
     response      its response: the requested bytes, or a signal
@@ -18,4 +18,4 @@ message or a log, that no server is waited for without end, and that no error of
 ``requests``, storage with libcurl.
 """
 
-__all__ = ["batch", "response", "signed_urls", "storage", "studio"]
+__all__ = ["batch", "response", "signed_urls", "storage", "studio.client"]

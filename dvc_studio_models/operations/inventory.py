@@ -22,13 +22,13 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import MD5
 from dvc_studio_models.operations.project import LocalProject
-from dvc_studio_models.operations.targets import is_same_text
+from dvc_studio_models.operations.steps.targets import is_same_text
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.registry.counting import RegisteredModel
 from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.registry.gto.counting import RegisteredModel
+from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.registry.recorded import expand, is_inside
 from dvc_studio_models.registry.records import relative_to_root
-from dvc_studio_models.registry.tags import format_names
 from dvc_studio_models.store.objects import tree_digest
 from dvc_studio_models.store.project import project_around
 

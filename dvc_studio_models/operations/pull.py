@@ -23,25 +23,25 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.model import STUDIO, PullOptions
-from dvc_studio_models.operations import prepare
-from dvc_studio_models.operations.lock import (
+from dvc_studio_models.operations.steps import prepare
+from dvc_studio_models.operations.steps.lock import (
     check_lockable,
     check_options,
     check_verified,
     choose_models,
     lock_path,
 )
-from dvc_studio_models.operations.place import (
+from dvc_studio_models.operations.steps.place import (
     download,
     place,
     release_parts,
 )
-from dvc_studio_models.operations.plan import CONFLICT
-from dvc_studio_models.operations.report import (
+from dvc_studio_models.operations.steps.plan import CONFLICT
+from dvc_studio_models.operations.steps.report import (
     build_result,
     digests_of,
 )
-from dvc_studio_models.operations.targets import make_plans
+from dvc_studio_models.operations.steps.targets import make_plans
 from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.sources import verification
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dvc_studio_models.model import Pin, PullResult
-    from dvc_studio_models.operations.plan import PreparedPull
+    from dvc_studio_models.operations.steps.plan import PreparedPull
     from dvc_studio_models.sources.base import Source
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel

@@ -17,14 +17,14 @@ from dvc_studio_models.model import (
     PullOptions,
     StatusResult,
 )
-from dvc_studio_models.operations.lock import lock_path
-from dvc_studio_models.operations.prepare import (
+from dvc_studio_models.operations.pull import prepare_pull
+from dvc_studio_models.operations.steps.lock import lock_path
+from dvc_studio_models.operations.steps.prepare import (
     open_context,
     read_names,
     resolve_models,
 )
-from dvc_studio_models.operations.pull import prepare_pull
-from dvc_studio_models.operations.report import build_result
+from dvc_studio_models.operations.steps.report import build_result
 from dvc_studio_models.registry.lockfile import read_pins
 from dvc_studio_models.sources.resolve import differences_of
 from dvc_studio_models.sources.verification import verify_with_git

@@ -1,7 +1,7 @@
 """The models of a Git repository: its URL, its tags, DVC's files at a commit, the lock.
 
 Owns every read of Git, for the client and the server. ``git`` reads repositories,
-``git_registry`` finds models, versions and stages by their tags (``tags``) and reads
+``git_registry`` finds models, versions and stages by their tags (``gto``) and reads
 them as commits record them (``records``). ``clone`` and ``urls`` identify the repo.
 ``lockfile`` reads and writes pins.
 
@@ -12,15 +12,15 @@ program runs that a repository's config names.
 __all__ = [
     "clone",
     "commands",
-    "counting",
     "git.open",
     "git.reader",
     "git.tree",
     "git_registry",
+    "gto.counting",
+    "gto.tags",
     "lockfile",
     "outputs",
     "recorded",
     "records",
-    "tags",
     "urls",
 ]

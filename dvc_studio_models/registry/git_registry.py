@@ -13,17 +13,17 @@ from dvc_studio_models.errors import (
     StudioConfigError,
     UnreadableRepoError,
 )
+from dvc_studio_models.registry.gto.tags import read_registry
 from dvc_studio_models.registry.records import RecordReader
-from dvc_studio_models.registry.tags import read_registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import ModelRef, ModelVersion
-    from dvc_studio_models.registry.counting import RegisteredModel
     from dvc_studio_models.registry.git.reader import GitReader
+    from dvc_studio_models.registry.gto.counting import RegisteredModel
+    from dvc_studio_models.registry.gto.tags import Registry
     from dvc_studio_models.registry.recorded import RecordedModel
-    from dvc_studio_models.registry.tags import Registry
 
 
 class GitRegistry:

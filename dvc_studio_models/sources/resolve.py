@@ -17,7 +17,7 @@ from dvc_studio_models.errors import (
     ModelMovedError,
     StudioOfflineError,
 )
-from dvc_studio_models.http.studio import StudioClient
+from dvc_studio_models.http.studio.client import StudioClient
 from dvc_studio_models.model import Digest, ModelFile
 from dvc_studio_models.registry.urls import (
     is_local,

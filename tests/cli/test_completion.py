@@ -21,7 +21,7 @@ from environments import DVC
 from projects import Project, copy_project, git
 
 from dvc_studio_models.registry.git.open import open_reader
-from dvc_studio_models.registry.tags import read_registry
+from dvc_studio_models.registry.gto.tags import read_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

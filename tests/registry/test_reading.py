@@ -19,7 +19,7 @@ from dvc_studio_models.errors import UnreadableRepoError
 from dvc_studio_models.registry.git.library import LibraryReader
 from dvc_studio_models.registry.git.program import ProgramReader
 from dvc_studio_models.registry.git.tree import CommitTree
-from dvc_studio_models.registry.tags import read_registry
+from dvc_studio_models.registry.gto.tags import read_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ from dvc_studio_models.registry.records import CACHED_RECORDS, RecordReader
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dvc_studio_models.registry.gto.tags import Registry
     from dvc_studio_models.registry.recorded import RecordedModel
-    from dvc_studio_models.registry.tags import Registry
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from dvc_studio_models.http.studio import StudioClient
+    from dvc_studio_models.http.studio.client import StudioClient
     from dvc_studio_models.registry.recorded import RecordedOutput
 
 HOSTED = "https://studio.example.com"

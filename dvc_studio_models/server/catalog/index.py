@@ -19,8 +19,8 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.model import ModelRef
+from dvc_studio_models.registry.gto.tags import fingerprint, format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
-from dvc_studio_models.registry.tags import fingerprint, format_names, read_registry
 from dvc_studio_models.server.catalog import presence
 from dvc_studio_models.server.catalog.configs import unreadable
 from dvc_studio_models.server.catalog.errors import (
@@ -57,10 +57,10 @@ if TYPE_CHECKING:
     )
 
     from dvc_studio_models.model import ModelVersion
+    from dvc_studio_models.registry.gto.tags import Registry
     from dvc_studio_models.registry.recorded import (
         RecordedModel,
     )
-    from dvc_studio_models.registry.tags import Registry
     from dvc_studio_models.server.catalog.recorded import StoredFile
     from dvc_studio_models.server.catalog.remotes import Store
     from dvc_studio_models.server.catalog.repos import ServedRepo

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import TargetChangedError
 from dvc_studio_models.files.workspace import Staged
-from dvc_studio_models.operations.lock import pin_models
-from dvc_studio_models.operations.plan import DOWNLOAD, LINK, link_arrived
-from dvc_studio_models.operations.report import (
+from dvc_studio_models.operations.steps.lock import pin_models
+from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK, link_arrived
+from dvc_studio_models.operations.steps.report import (
     ProjectProgress,
     digests_of,
     new_receipts,
     with_downloads,
 )
-from dvc_studio_models.operations.targets import (
+from dvc_studio_models.operations.steps.targets import (
     already_placed,
     dropped_by,
     find_leftovers,
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.files.workspace import FileStamp
     from dvc_studio_models.model import Digest, PullOptions
-    from dvc_studio_models.operations.plan import PreparedPull, ProjectPull
-    from dvc_studio_models.operations.report import Report
-    from dvc_studio_models.operations.targets import Stamps
+    from dvc_studio_models.operations.steps.plan import PreparedPull, ProjectPull
+    from dvc_studio_models.operations.steps.report import Report
+    from dvc_studio_models.operations.steps.targets import Stamps
     from dvc_studio_models.registry.recorded import RecordedOutput
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store

@@ -14,13 +14,13 @@ from dvc_studio_models.errors import NotGitRepoError, UsageError
 from dvc_studio_models.files.receipts import Receipts
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import STUDIO, ModelRef
-from dvc_studio_models.operations.plan import (
+from dvc_studio_models.operations.steps.plan import (
     PreparedPull,
     ProjectPull,
     check_globs,
     select_files,
 )
-from dvc_studio_models.operations.targets import check_targets
+from dvc_studio_models.operations.steps.targets import check_targets
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.sources import resolve, verification
 from dvc_studio_models.sources.context import PullContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dvc_studio_models.model import MD5, Digest, ModelFile
-from dvc_studio_models.operations.plan import (
+from dvc_studio_models.operations.steps.plan import (
     CONFLICT,
     DOWNLOAD,
     LINK,

@@ -23,14 +23,14 @@ from scmrepo.git.objects import GitTag
 from tagging import NewTag, delete_tags, import_tags, make_commits, write_tag
 
 from dvc_studio_models.model import ModelVersion
-from dvc_studio_models.registry.counting import (
+from dvc_studio_models.registry.git.open import open_reader
+from dvc_studio_models.registry.gto.counting import (
     CountedTag,
     RegisteredModel,
     count,
     semver_key,
 )
-from dvc_studio_models.registry.git.open import open_reader
-from dvc_studio_models.registry.tags import parse_tag, read_registry
+from dvc_studio_models.registry.gto.tags import parse_tag, read_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

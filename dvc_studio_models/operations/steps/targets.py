@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import UnsafePathError, disk_errors
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.model import MD5, Digest, ModelFile
-from dvc_studio_models.operations.plan import Plan, TargetState, make_plan
+from dvc_studio_models.operations.steps.plan import Plan, TargetState, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.files.workspace import FileStamp, Workspace
     from dvc_studio_models.model import PullOptions
-    from dvc_studio_models.operations.plan import PreparedPull, ProjectPull
+    from dvc_studio_models.operations.steps.plan import PreparedPull, ProjectPull
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store

@@ -15,7 +15,7 @@ from tagging import NewTag, import_tags, write_ref, write_tag
 from dvc_studio_models.errors import UnreadableRepoError, VersionUnknownError
 from dvc_studio_models.model import ModelRef, ModelVersion
 from dvc_studio_models.registry.git.open import open_reader
-from dvc_studio_models.registry.tags import Registry, read_registry
+from dvc_studio_models.registry.gto.tags import Registry, read_registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -269,7 +269,7 @@ def test_neither_gto_nor_libgit2_is_imported(project: Project) -> None:
         from pathlib import Path
         from dvc_studio_models.model import ModelRef
         from dvc_studio_models.registry.git.open import open_reader
-        from dvc_studio_models.registry.tags import read_registry
+        from dvc_studio_models.registry.gto.tags import read_registry
         registry = read_registry(open_reader(Path(sys.argv[1])))
         found = registry.resolve(ModelRef("churn", stage="prod"))
         print(found.version, {"gto", "pygit2", "dulwich", "scmrepo"} & {*sys.modules})

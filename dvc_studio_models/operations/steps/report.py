@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.files.receipts import Receipt
 from dvc_studio_models.model import Digest, FileResult, ModelResult, PullResult
-from dvc_studio_models.operations.plan import DOWNLOAD, LINK, REMOVE, UNCHANGED
+from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK, REMOVE, UNCHANGED
 from dvc_studio_models.sources.resolve import object_version_id
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.operations.plan import (
+    from dvc_studio_models.operations.steps.plan import (
         Plan,
         PreparedPull,
         ProjectPull,

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import VersionUnknownError
 from dvc_studio_models.model import FOLDER, NAME, SEMVER, ModelRef
-from dvc_studio_models.registry.counting import (
+from dvc_studio_models.registry.git.reader import COMMIT, TAG, is_oid
+from dvc_studio_models.registry.gto.counting import (
     CountedTag,
     GtoTag,
     RegisteredModel,
     count,
     semver_key,
 )
-from dvc_studio_models.registry.git.reader import COMMIT, TAG, is_oid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -16,8 +16,8 @@ from dvc_studio_models.errors import (
     VersionUnknownError,
 )
 from dvc_studio_models.model import MAX_JOBS, Pin, PinnedFile
-from dvc_studio_models.operations.prepare import read_names
-from dvc_studio_models.operations.report import digests_of, with_downloads
+from dvc_studio_models.operations.steps.prepare import read_names
+from dvc_studio_models.operations.steps.report import digests_of, with_downloads
 from dvc_studio_models.registry.lockfile import (
     DEFAULT_NAME,
     check_name,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dvc_studio_models.model import ModelRef, PullOptions
-    from dvc_studio_models.operations.plan import ProjectPull
+    from dvc_studio_models.operations.steps.plan import ProjectPull
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel

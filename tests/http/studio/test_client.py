@@ -41,7 +41,7 @@ from dvc_studio_models.errors import (
     StudioResponseError,
     StudioUnreachableError,
 )
-from dvc_studio_models.http.studio import StudioClient
+from dvc_studio_models.http.studio.client import StudioClient
 from dvc_studio_models.model import Digest, ModelFile, ModelRef
 
 if TYPE_CHECKING:

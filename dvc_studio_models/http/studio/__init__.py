@@ -1,0 +1,1 @@
+"""Studio's API: ``client`` sends the requests and checks the replies."""

@@ -1,0 +1,1 @@
+"""GTO's tags: ``tags`` reads them, ``counting`` counts them by GTO's rules."""
