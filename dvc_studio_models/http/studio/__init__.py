@@ -1,1 +1,4 @@
-"""Studio's API: ``client`` sends the requests and checks the replies."""
+"""Studio's API: ``request`` sends requests, ``reply`` reads what came.
+
+``client`` asks for the files of models, with signed URLs.
+"""
