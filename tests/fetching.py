@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.model import MD5, Digest, ModelFile, SilentProgress
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.transfer.engine import Tuning, fetch
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from servers import FileServer
 
     from dvc_studio_models.model import Progress
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
 RANGE = 1 << 20
 EVEN = Tuning(range_bytes=RANGE, first_bytes=RANGE, small_bytes=RANGE, ramp=1)

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "dvc_studio_models"
 MODULES = {
-    "files/durable": ["files/test_durable.py", "store/test_dvc.py"],
-    "files/owner": ["files/test_scratch.py", "store/test_parts.py"],
+    "files/durable": ["files/test_durable.py", "store/dvc/test_store.py"],
+    "files/owner": ["files/test_scratch.py", "store/parts/test_folder.py"],
     "files/paths": ["files/test_paths.py"],
     "files/folders": ["files/test_workspace.py"],
     "files/moves": ["files/test_workspace.py"],
@@ -47,7 +47,7 @@ MODULES = {
     "files/scratch": [
         "files/test_scratch.py",
         "files/test_workspace.py",
-        "store/test_dvc.py",
+        "store/dvc/test_store.py",
     ],
     "files/workspace": ["files/test_workspace.py"],
 }

@@ -37,7 +37,7 @@ LIBRARIES = {
     "requests": {"http"},
     "urllib3": {"http"},
     "pycurl": {"http"},
-    "scmrepo": {"registry", "store"},  # store/project: what DVC raises
+    "scmrepo": {"registry", "store"},  # store/dvc/project: what DVC raises
     "pygit2": {"registry"},
     "dulwich": {"registry"},
     "tqdm": {"cli"},

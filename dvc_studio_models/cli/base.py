@@ -72,7 +72,7 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
             _skip_end_of_dvc()
 
     def _run(self) -> int:
-        from dvc_studio_models.store.project import ensure_user_name
+        from dvc_studio_models.store.dvc.project import ensure_user_name
 
         _escape_unencodable_output()
         _respect_no_color()

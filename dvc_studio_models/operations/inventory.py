@@ -29,8 +29,8 @@ from dvc_studio_models.registry.gto.counting import RegisteredModel
 from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.registry.recorded import expand, is_inside
 from dvc_studio_models.registry.records import relative_to_root
-from dvc_studio_models.store.objects import tree_digest
-from dvc_studio_models.store.project import project_around
+from dvc_studio_models.store.dvc.objects import tree_digest
+from dvc_studio_models.store.dvc.project import project_around
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.registry.outputs import digest_of
-from dvc_studio_models.store.objects import Objects, parse_tree
-from dvc_studio_models.store.project import (
+from dvc_studio_models.store.dvc.objects import Objects, parse_tree
+from dvc_studio_models.store.dvc.project import (
     open_project_to_read,
     project_around,
     receipts_folder,

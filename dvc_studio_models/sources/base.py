@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
 
 class Source(Protocol):

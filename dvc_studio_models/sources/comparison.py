@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.registry.recorded import is_inside
-from dvc_studio_models.store.objects import tree_digest
+from dvc_studio_models.store.dvc.objects import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

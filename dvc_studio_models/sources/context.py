@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import NotGitRepoError
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.store.dvc import open_store
-from dvc_studio_models.store.project import project_around, tag_cache_path
+from dvc_studio_models.store.dvc.project import project_around, tag_cache_path
+from dvc_studio_models.store.open import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

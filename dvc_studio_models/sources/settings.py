@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from dvc_studio_models.errors import StudioConfigError, TokenMissingError, config_errors
 from dvc_studio_models.registry.urls import is_valid_token
-from dvc_studio_models.store.light import find_dvc_dir, read_config
+from dvc_studio_models.store.dvc.light import find_dvc_dir, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from dvc_studio_models.sources.resolve import (
     infer_repo_url,
     make_renewal,
 )
-from dvc_studio_models.store.light import importing_dvc
-from dvc_studio_models.store.project import own_folder, project_around
+from dvc_studio_models.store.dvc.light import importing_dvc
+from dvc_studio_models.store.dvc.project import own_folder, project_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
 
 class StudioSource:
@@ -92,7 +92,7 @@ class StudioSource:
         reserved: int = 0,
     ) -> Generator[list[DownloadedFile]]:
         """Download to parts, see ``transfer``."""
-        from dvc_studio_models.store.parts import PartStore
+        from dvc_studio_models.store.parts.folder import PartStore
         from dvc_studio_models.transfer.engine import fetch
 
         parts = PartStore(store.parts, second_copy=store.needs_second_copy)

@@ -25,7 +25,7 @@ from dvc_studio_models.model import ModelFile
 from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.registry.recorded import expand_output, is_inside
 from dvc_studio_models.sources.comparison import is_recorded
-from dvc_studio_models.store.objects import tree_digest
+from dvc_studio_models.store.dvc.objects import tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -27,7 +27,7 @@ from dvc_studio_models.http.response import (
     Retry,
 )
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.store.part import DownloadedFile
+from dvc_studio_models.store.parts.part import DownloadedFile
 from dvc_studio_models.transfer.file import FileTransfer
 from dvc_studio_models.transfer.retries import (
     ContentMismatch,

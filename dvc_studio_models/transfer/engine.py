@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.background import Task
     from dvc_studio_models.model import ModelFile, Progress
-    from dvc_studio_models.store.part import DownloadedFile
-    from dvc_studio_models.store.parts import PartStore
+    from dvc_studio_models.store.parts.folder import PartStore
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
 __all__ = ["Tuning", "fetch"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.store.part import DownloadedFile
-from dvc_studio_models.store.parts import key_of
+from dvc_studio_models.store.parts.folder import key_of
+from dvc_studio_models.store.parts.part import DownloadedFile
 from dvc_studio_models.transfer.hashing import verify
 from dvc_studio_models.transfer.retries import ContentMismatch, RecoveryState
 from dvc_studio_models.transfer.space import FileTotals
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.http.response import LinkRejected
     from dvc_studio_models.http.storage import Storage, Tuning
     from dvc_studio_models.model import ModelFile
-    from dvc_studio_models.store.part import Part
-    from dvc_studio_models.store.parts import PartStore
+    from dvc_studio_models.store.parts.folder import PartStore
+    from dvc_studio_models.store.parts.part import Part
     from dvc_studio_models.transfer.space import SpaceBudget
 
 

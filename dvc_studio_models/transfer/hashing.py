@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dvc_studio_models.store.part import Part
+    from dvc_studio_models.store.parts.part import Part
 
 HASH_BYTES = 1 << 20
 STARVING_AFTER_S = 0.025  # over which idle time is measured; a chunk takes 2 ms

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.files.durable import PIECE_BYTES, copy_uncached, fsync_files
 
 if TYPE_CHECKING:
-    from dvc_studio_models.store.part import Part
-    from dvc_studio_models.store.parts import PartStore
+    from dvc_studio_models.store.parts.folder import PartStore
+    from dvc_studio_models.store.parts.part import Part
 
 FLUSH_BYTES = 256 << 20  # more often takes processor time from the downloads
 _STEP_BYTES = 8 << 20  # whoever stops waits for no more than that

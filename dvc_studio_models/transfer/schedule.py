@@ -16,8 +16,8 @@ from dvc_studio_models.transfer.mirror import PartMirror
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dvc_studio_models.store.part import Part
-    from dvc_studio_models.store.parts import PartStore
+    from dvc_studio_models.store.parts.folder import PartStore
+    from dvc_studio_models.store.parts.part import Part
 
     Span = tuple[int, int]
 

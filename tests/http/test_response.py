@@ -15,7 +15,7 @@ from servers.raw import RawServer, asked_range
 
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.model import MD5, Digest, ModelFile, SilentProgress
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.transfer.engine import fetch
 
 if TYPE_CHECKING:
@@ -362,7 +362,7 @@ import sys
 from pathlib import Path
 from dvc_studio_models.errors import IntegrityError
 from dvc_studio_models.model import Digest, ModelFile
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.model import SilentProgress
 from dvc_studio_models.transfer.engine import fetch
 

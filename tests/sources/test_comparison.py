@@ -17,7 +17,7 @@ from dvc_studio_models.registry.recorded import (
     expand,
 )
 from dvc_studio_models.sources.comparison import is_recorded
-from dvc_studio_models.store.objects import tree_digest
+from dvc_studio_models.store.dvc.objects import tree_digest
 
 
 def digest(content: bytes) -> Digest:

@@ -35,7 +35,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef, SilentProgress
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.transfer.engine import _Transfer
 
 if TYPE_CHECKING:

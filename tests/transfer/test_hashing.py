@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.transfer.hashing import HASH_BYTES, PrefixHash, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dvc_studio_models.store.part import Part
+    from dvc_studio_models.store.parts.part import Part
 
 pytestmark = pytest.mark.reliability("Hashes")
 

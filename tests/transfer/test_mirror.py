@@ -8,14 +8,14 @@ import pytest
 from fetching import noise
 
 from dvc_studio_models.files.durable import PIECE_BYTES
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.transfer.mirror import PartMirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dvc_studio_models.store.part import Part
+    from dvc_studio_models.store.parts.part import Part
 
 pytestmark = pytest.mark.reliability("Copies during a download")
 

@@ -41,7 +41,7 @@ CHILD = """
 import json, signal, sys
 from pathlib import Path
 from dvc_studio_models.model import Digest, ModelFile
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.model import SilentProgress
 from dvc_studio_models.transfer.engine import Tuning, fetch
 

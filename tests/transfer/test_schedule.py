@@ -9,8 +9,8 @@ from fetching import noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvc_studio_models.store.part import Ranges
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
+from dvc_studio_models.store.parts.part import Ranges
 from dvc_studio_models.transfer.schedule import AHEAD, FIRST_WIDTH, Attempt, divide
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
 pytestmark = pytest.mark.clock  # Python 3.11 may fail to trace one of many threads
 
@@ -237,7 +237,7 @@ import os, resource, sys
 from pathlib import Path
 from dvc_studio_models.errors import LocalDiskError
 from dvc_studio_models.model import Digest, ModelFile, SilentProgress
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.transfer.engine import fetch
 import pycurl
 file = ModelFile("m", "http://127.0.0.1:9/m", Digest("md5", "0" * 32), 9)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
 UNCHANGED = "unchanged"
 LINK = "link"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Step,
     )
     from dvc_studio_models.sources.resolve import ResolvedModel
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
     Downloads = Mapping[str, DownloadedFile]
     Sizes = Mapping[Digest | str, int]

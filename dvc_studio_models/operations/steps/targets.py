@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.light import KnownFile
+    from dvc_studio_models.store.dvc.light import KnownFile
 
     Stamps = Mapping[str, FileStamp | None]
 

@@ -6,8 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import GitFileMissingError, IntegrityError, disk_errors
-from dvc_studio_models.store.part import DownloadedFile
-from dvc_studio_models.store.parts import PartStore, key_of
+from dvc_studio_models.store.parts.folder import PartStore, key_of
+from dvc_studio_models.store.parts.part import DownloadedFile
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

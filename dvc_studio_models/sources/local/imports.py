@@ -23,16 +23,16 @@ from dvc_studio_models.background import ByteCounter, Workers, run_in_background
 from dvc_studio_models.errors import ImportSourceError, StudioModelsError, disk_errors
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.urls import strip_secrets
-from dvc_studio_models.store.objects import tree_digest
-from dvc_studio_models.store.parts import PartStore, key_of
-from dvc_studio_models.store.remote import describe_error
+from dvc_studio_models.store.dvc.objects import tree_digest
+from dvc_studio_models.store.dvc.remote import describe_error
+from dvc_studio_models.store.parts.folder import PartStore, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dvc_studio_models.registry.recorded import Import, Listing, RecordedOutput
-    from dvc_studio_models.store.part import Part
+    from dvc_studio_models.store.parts.part import Part
 
 SILENT_S = 300.0
 """How long a source repo may send nothing, in seconds; to clone one takes time."""

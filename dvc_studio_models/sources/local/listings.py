@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import LocalDiskError, StudioModelsError
 from dvc_studio_models.model import CACHE, REMOTE
-from dvc_studio_models.store.dvc import DvcStore
-from dvc_studio_models.store.objects import parse_tree
+from dvc_studio_models.store.dvc.objects import parse_tree
+from dvc_studio_models.store.dvc.store import DvcStore
 
 if TYPE_CHECKING:
     from dvc_studio_models.model import PullOptions
@@ -37,7 +37,7 @@ def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing
         found = store.read_tree(output.digest)
         if found is not None or kind == CACHE or not isinstance(store, DvcStore):
             return found
-        from dvc_studio_models.store.remote import is_folder
+        from dvc_studio_models.store.dvc.remote import is_folder
 
         if not (options.lock or kind == REMOTE or is_folder(store.repo, output.remote)):
             return None
@@ -66,7 +66,7 @@ def read_remote_listing(
         DvcRemoteError: It did not deliver.
         IntegrityError: It delivered no listing.
     """
-    from dvc_studio_models.store.remote import DvcRemote
+    from dvc_studio_models.store.dvc.remote import DvcRemote
 
     assert output.digest  # noqa: S101 - only what has a hash has a listing
     remote = DvcRemote(store.repo, output.remote, output.path)

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import DvcRemoteError
 from dvc_studio_models.sources.local.imports import SourceRepo
 from dvc_studio_models.sources.local.listings import read_remote_listing
-from dvc_studio_models.store.part import DownloadedFile
-from dvc_studio_models.store.parts import PartStore
-from dvc_studio_models.store.remote import NOT_ON_REMOTE, DvcRemote, configured_remotes
+from dvc_studio_models.store.dvc.remote import (
+    NOT_ON_REMOTE,
+    DvcRemote,
+    configured_remotes,
+)
+from dvc_studio_models.store.parts.folder import PartStore
+from dvc_studio_models.store.parts.part import DownloadedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import ModelFile, Progress
     from dvc_studio_models.registry.recorded import Listing, RecordedOutput
     from dvc_studio_models.sources.local.location import Location
-    from dvc_studio_models.store.dvc import DvcStore
+    from dvc_studio_models.store.dvc.store import DvcStore
 
     _Remote = DvcRemote | RecordedOutput
 

@@ -24,7 +24,7 @@ from dvc_studio_models.sources.local.location import locate
 from dvc_studio_models.sources.local.remotes import Remotes
 from dvc_studio_models.sources.resolve import ResolvedModel, infer_repo_url
 from dvc_studio_models.sources.verification import with_git_files
-from dvc_studio_models.store.dvc import DvcStore
+from dvc_studio_models.store.dvc.store import DvcStore
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.local.location import Location
     from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.part import DownloadedFile
+    from dvc_studio_models.store.parts.part import DownloadedFile
 
 
 class LocalSource:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.files.owner import is_dead
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.store.part import RECORD, Part, record_of, remove
+from dvc_studio_models.store.parts.part import RECORD, Part, record_of, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

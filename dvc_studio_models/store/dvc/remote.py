@@ -22,14 +22,14 @@ from dvc_studio_models.files.durable import fsync_files
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.model import MD5_DOS2UNIX
-from dvc_studio_models.store.objects import by_algorithm
-from dvc_studio_models.store.project import check_writable
+from dvc_studio_models.store.dvc.objects import by_algorithm
+from dvc_studio_models.store.dvc.project import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dvc_studio_models.model import Digest
-    from dvc_studio_models.store.objects import Objects
+    from dvc_studio_models.store.dvc.objects import Objects
 
 logger = logging.getLogger(f"dvc.{__name__}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.store.objects import build_tree, tree_digest
+from dvc_studio_models.store.dvc.objects import build_tree, tree_digest
 
 HASHES = [f"{number:032x}" for number in range(10)]
 LISTINGS = {

@@ -22,8 +22,7 @@ from projects import Project, git, init_project, write
 from scmrepo.noscm import NoSCM
 
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.store.dvc import DvcStore
-from dvc_studio_models.store.light import (
+from dvc_studio_models.store.dvc.light import (
     DATABASE,
     KnownFile,
     find_dvc_dir,
@@ -31,6 +30,7 @@ from dvc_studio_models.store.light import (
     look_up,
     read_config,
 )
+from dvc_studio_models.store.dvc.store import DvcStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -488,7 +488,7 @@ def test_thousands_of_files_take_one_query(
 AHEAD = """
 import sys, threading
 from pathlib import Path
-from dvc_studio_models.store.light import importing_dvc
+from dvc_studio_models.store.dvc.light import importing_dvc
 
 own = Path(sys.argv[1]) if len(sys.argv) > 1 else None
 with importing_dvc(own):

@@ -29,8 +29,8 @@ from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.base import reading_file
-from dvc_studio_models.store.light import look_up_keys
-from dvc_studio_models.store.project import REFUSALS, refused_path
+from dvc_studio_models.store.dvc.light import look_up_keys
+from dvc_studio_models.store.dvc.project import REFUSALS, refused_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -14,7 +14,7 @@ from dvc_studio_models.errors import CacheLinkError, disk_errors
 from dvc_studio_models.files.durable import copy, fsync_files
 from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_folder
-from dvc_studio_models.store.objects import by_algorithm
+from dvc_studio_models.store.dvc.objects import by_algorithm
 
 _LARGE_BYTES = 1 << 20
 _SLOW_S = 0.005  # for a small file; a local disk needs a tenth of it
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import Digest
-    from dvc_studio_models.store.objects import Objects, StampedPath
+    from dvc_studio_models.store.dvc.objects import Objects, StampedPath
 
 
 def stage_objects(

@@ -28,26 +28,24 @@ from dvc_studio_models.files.scratch import (
 from dvc_studio_models.model import Digest
 from dvc_studio_models.store.base import (
     PARTS,
-    PlainStore,
     stage_parts,
     stamps_of,
     sweep_parts,
 )
-from dvc_studio_models.store.light import KnownFile, look_up, state_key
-from dvc_studio_models.store.links import can_reflink, link_types, stage_objects
-from dvc_studio_models.store.locking import hold_lock
-from dvc_studio_models.store.objects import (
+from dvc_studio_models.store.dvc.light import KnownFile, look_up, state_key
+from dvc_studio_models.store.dvc.links import can_reflink, link_types, stage_objects
+from dvc_studio_models.store.dvc.locking import hold_lock
+from dvc_studio_models.store.dvc.objects import (
     Objects,
     build_tree,
     parse_tree,
     state_info,
 )
-from dvc_studio_models.store.project import (
+from dvc_studio_models.store.dvc.project import (
     RECEIPTS,
     LazyProject,
     check_writable,
     own_folder,
-    project_around,
 )
 
 if TYPE_CHECKING:
@@ -60,43 +58,7 @@ if TYPE_CHECKING:
         Sequence,
     )
 
-    from dvc_studio_models.store.base import Store
-    from dvc_studio_models.store.remote import DvcRemote
-
-
-def open_store(
-    folder: Path,
-    root: Path,
-    *,
-    use_cache: bool = True,
-    wait_for_lock: bool = False,
-    config: Any = None,
-    read_only: bool = False,
-) -> Store:
-    """Open the store for files below ``folder``.
-
-    Args:
-        folder: The deepest folder that contains all of them; it need not exist.
-        root: The search for a DVC project ends here.
-        use_cache: Whether to keep downloaded files in the DVC cache.
-        wait_for_lock: Whether to wait for other DVC processes without a limit.
-        config: Of some DVC project, see :func:`project.open_project`.
-        read_only: Whether nothing may change on disk.
-
-    Raises:
-        StudioConfigError: DVC cannot read the project's config.
-        LocalDiskError: The file system refuses.
-    """
-    project = project_around(folder, root)
-    if project is None:
-        return PlainStore(root)
-    return DvcStore(
-        project,
-        use_cache=use_cache,
-        wait_for_lock=wait_for_lock,
-        config=config,
-        read_only=read_only,
-    )
+    from dvc_studio_models.store.dvc.remote import DvcRemote
 
 
 class DvcStore:

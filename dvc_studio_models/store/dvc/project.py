@@ -26,7 +26,7 @@ from dvc_studio_models.errors import (
     disk_errors,
 )
 from dvc_studio_models.model import MD5_DOS2UNIX
-from dvc_studio_models.store.light import (
+from dvc_studio_models.store.dvc.light import (
     DATABASE,
     find_project,
     find_site_cache,

@@ -30,9 +30,11 @@ from dvc_studio_models.files.folders import FileStamp
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.store.base import PlainStore, stage_parts
-from dvc_studio_models.store.dvc import DvcStore, open_store
-from dvc_studio_models.store.objects import tree_digest
+from dvc_studio_models.store.base import stage_parts
+from dvc_studio_models.store.dvc.objects import tree_digest
+from dvc_studio_models.store.dvc.store import DvcStore
+from dvc_studio_models.store.open import open_store
+from dvc_studio_models.store.plain import PlainStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -870,7 +872,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
-from test_dvc import CONTENT, add, md5, opened, place
+from test_store import CONTENT, add, md5, opened, place
 
 root = Path(sys.argv[1])
 with opened(root) as store:
@@ -880,7 +882,7 @@ with opened(root) as store:
     log = project.parent / "calls"
     strace = ["strace", "-f", "-y", "-o", log, "-e", f"trace={calls}"]
     here = Path(__file__).parent
-    run = [sys.executable, "-c", code, project, here, here.parent]
+    run = [sys.executable, "-c", code, project, here, here.parents[1]]
     subprocess.run([*strace, *run], check=True)
     return log.read_text().splitlines()
 
@@ -1036,7 +1038,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
-from test_dvc import add, md5, opened, place_whole
+from test_store import add, md5, opened, place_whole
 
 root = Path(sys.argv[1])
 contents = {f"m/{number}": str(number).encode() for number in range(100)}
@@ -1058,7 +1060,7 @@ def test_copies_are_made_at_the_same_time_where_the_file_system_is_slow(
     if delay_us:
         trace += ["-e", f"inject=copy_file_range:delay_exit={delay_us}"]
     here = Path(__file__).parent
-    run = [sys.executable, "-c", COPY_MANY, project, here, here.parent]
+    run = [sys.executable, "-c", COPY_MANY, project, here, here.parents[1]]
     subprocess.run(["strace", "-f", "-o", log, *trace, *run], check=True)
     lines = log.read_text().splitlines()
 

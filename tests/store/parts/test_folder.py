@@ -14,7 +14,7 @@ from fetching import largest_file, noise
 
 from dvc_studio_models.files.owner import owner_id
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
-from dvc_studio_models.store.parts import (
+from dvc_studio_models.store.parts.folder import (
     ABANDONED_AFTER_S,
     STALE_AFTER_S,
     TOUCH_EVERY_S,
@@ -25,7 +25,7 @@ from dvc_studio_models.store.parts import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dvc_studio_models.store.part import Part
+    from dvc_studio_models.store.parts.part import Part
 
 pytestmark = pytest.mark.reliability("Part files")
 
@@ -263,7 +263,7 @@ def test_of_several_parts_the_largest_is_claimed(
 LEAVE_AND_DIE = """
 import os, sys
 from pathlib import Path
-from dvc_studio_models.store.parts import PartStore
+from dvc_studio_models.store.parts.folder import PartStore
 part = PartStore(Path(sys.argv[1])).create(sys.argv[2])
 part.describe(3 << 20, None)
 with part.open() as file:

@@ -1,0 +1,1 @@
+"""Part files: ``folder`` keeps them, ``part`` is one of them with its record."""
