@@ -1,8 +1,9 @@
 """The hook by which ``dvc`` learns of our command: a finder that waits for one module.
 
-``dvc-studio-models.pth`` imports this at every start of Python, so it imports nothing
-but ``sys``: ``typing`` or ``logging`` would slow every program of the environment. The
-work is left to ``dvc_studio_models.plugin``, in processes that run DVC's command line.
+``dvc-studio-models.pth`` imports this at every start of Python, if it is there: a
+source tree may have moved. It imports nothing but ``sys``, as ``typing`` or ``logging``
+would slow every program of the environment. The work is left to
+``dvc_studio_models.plugin``, in processes that run DVC's command line.
 """
 
 import sys

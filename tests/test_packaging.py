@@ -100,7 +100,10 @@ def test_the_wheel_has_one_file_at_its_root_with_one_plain_line(
     with zipfile.ZipFile(built["wheel"]) as wheel:
         at_root = {n: wheel.read(n) for n in wheel.namelist() if "/" not in n}
 
-    assert at_root == {PTH: b"import _dvc_studio_models_startup\n"}
+    assert at_root == {
+        PTH: b'import sys; any(f.find_spec("_dvc_studio_models_startup", None) '
+        b'for f in sys.meta_path) and __import__("_dvc_studio_models_startup")\n'
+    }
 
 
 def test_the_sdist_holds_the_hook(built: dict[str, Path]) -> None:
@@ -145,13 +148,31 @@ def test_dvc_works_after_the_package_was_deleted(unpacked: Environment) -> None:
     assert_dvc_goes_on(unpacked, "ModuleNotFoundError")
 
 
-def test_dvc_works_after_all_but_the_pth_file_was_deleted(
+def test_after_all_but_the_pth_file_was_deleted_no_python_notices(
     unpacked: Environment,
 ) -> None:
     for package in ("dvc_studio_models", "_dvc_studio_models_startup"):
         shutil.rmtree(unpacked.packages / package)
 
-    assert unpacked.dvc("--version").returncode == 0
+    assert_unnoticed(unpacked)
+
+
+def test_after_the_source_of_an_editable_install_moved_no_python_notices(
+    environment: Environment, source: Path, tmp_path: Path
+) -> None:
+    place = shutil.copytree(source, tmp_path / "place")
+    installed = ["--no-deps", "--no-build-isolation", "-e", place]
+    environment.pip("install", "-q", *installed)
+    assert environment.dvc("models", "pull", "--help").returncode == 0
+    place.rename(tmp_path / "elsewhere")
+
+    assert_unnoticed(environment)
+
+
+def assert_unnoticed(environment: Environment) -> None:
+    for args in (["-c", "pass"], ["-m", "dvc", "--version"]):
+        done = environment.run(environment.python, *args)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_dvc_works_with_a_start_up_module_that_fails(unpacked: Environment) -> None:
