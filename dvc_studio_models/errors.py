@@ -148,7 +148,7 @@ class NotLockedError(StudioModelsError):
         there = ", ".join(known) or "no model"
         super().__init__(
             f"'{name}' is not in '{path.name}', which has {there}\n"
-            f"Add it with 'dvc models pull {name} {_lock_option(path)}'"
+            f"Add it with 'dvc models pull {shlex.quote(name)} {_lock_option(path)}'"
         )
 
 
@@ -429,6 +429,30 @@ class ModelNotFoundError(StudioError):
     def __init__(self, ref: Ref, repo_url: str, detail: str) -> None:
         self.ref, self.repo_url, self.detail = ref, repo_url, detail
         super().__init__(f"'{ref}' not found in '{repo_url}': {detail}")
+
+
+class NoModelMatchesError(StudioModelsError):
+    """No registered model matches a glob, or none that has the version or stage."""
+
+    exit_code = 4
+
+    def __init__(self, glob: str | None, selected: str | None, known: str) -> None:
+        """Store the facts.
+
+        Args:
+            glob: As the user typed it; None for all models.
+            selected: The version or stage that the matching models lack, in words;
+                None if there are no such models.
+            known: The registered models, in words.
+        """
+        self.glob, self.selected = glob, selected
+        which = f" matches {glob!a}" if glob else ""
+        lacks = f"{' and' if glob else ''} has {selected}" if selected else ""
+        is_none = not (which or lacks)
+        super().__init__(
+            f"no model {'is registered' if is_none else f'{which}{lacks}'.strip()}; "
+            f"{known}\nRun '{FORCE_TAGS}' if this clone lacks tags"
+        )
 
 
 class VersionUnknownError(StudioModelsError):

@@ -15,7 +15,7 @@ from dvc_studio_models.errors import UsageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_JOBS = 16
 MAX_JOBS = 256
@@ -254,6 +254,31 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class ModelSummary:
+    """A registered model: its versions, and the version in each stage."""
+
+    name: str
+    """As in Studio: ``churn`` or ``dir:churn``."""
+
+    versions: tuple[str, ...] = ()
+    """Greatest SemVer first."""
+
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """Stage to version, or to commit if that has no version."""
+
+    @property
+    def latest(self) -> str | None:
+        """The greatest version."""
+        return self.versions[0] if self.versions else None
+
+    def has(self, ref: ModelRef) -> bool:
+        """Whether it has the version or stage that ``ref`` selects, or any version."""
+        if ref.stage:
+            return ref.stage in self.stages
+        return ref.version in self.versions if ref.version else bool(self.versions)
+
+
+@dataclass(frozen=True)
 class PinnedFile:
     """One file of a pinned model."""
 
@@ -306,6 +331,9 @@ class PullOptions:
 
     out: str | os.PathLike[str] | None = None
     """Place files below this folder instead of the Git root."""
+
+    all_models: bool = False
+    """Whether all models are wanted that have a version, or the stage."""
 
     include: Sequence[str] = ()
     """Globs on repo-relative paths, as in ``.dvcignore``; empty selects all files."""

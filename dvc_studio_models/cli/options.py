@@ -95,6 +95,17 @@ def add_selectors(parser: argparse.ArgumentParser, verb: str) -> None:
     )
 
 
+def add_all(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add ``--all``; ``verb`` begins its help."""
+    parser.add_argument(
+        "--all",
+        dest="all_models",
+        action="store_true",
+        help=f"{verb} every registered model that has a version, or the one of "
+        "'--stage' or '--version'.",
+    )
+
+
 def add_repo(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the repo: ``--repo`` and ``--git-remote``."""
     parser.add_argument(

@@ -10,6 +10,7 @@ from dvc.cli.completion import FILE
 from dvc_studio_models.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import (
+    add_all,
     add_command,
     add_json,
     add_repo,
@@ -134,8 +135,10 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         nargs="*",
         metavar="<name>",
         help="Model: NAME, NAME@VERSION or NAME#STAGE; "
-        "DIR:NAME for a model annotated in DIR/dvc.yaml.",
+        "DIR:NAME for a model annotated in DIR/dvc.yaml. Or a glob in quotes, as in "
+        "'team-*' or 'team-*#prod'.",
     )
+    add_all(parser, "Pull")
     add_selectors(parser, "Pull")
     add_repo(parser)
     parser.add_argument(

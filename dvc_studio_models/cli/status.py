@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import (
+    add_all,
     add_command,
     add_json,
     add_repo,
@@ -138,8 +139,10 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         "name",
         nargs="*",
         metavar="<name>",
-        help="Model: NAME, NAME@VERSION or NAME#STAGE. Default: see above.",
+        help="Model: NAME, NAME@VERSION or NAME#STAGE, or a glob in quotes. Default: "
+        "see above.",
     )
+    add_all(parser, "Check")
     add_selectors(parser, "Compare with")
     add_repo(parser)
     add_source(

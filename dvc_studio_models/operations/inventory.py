@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
-    FORCE_TAGS,
     RecordUnreadableError,
     UnreadableRepoError,
     disk_errors,
@@ -26,7 +25,6 @@ from dvc_studio_models.operations.steps.targets import is_same_text
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.registry.gto.counting import RegisteredModel
-from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.registry.recorded import expand, is_inside
 from dvc_studio_models.registry.records import relative_to_root
 from dvc_studio_models.store.dvc.objects import tree_digest
@@ -124,9 +122,7 @@ class Inventory:
 
     def registered(self) -> tuple[RegisteredModel, ...]:
         """List the models of the local tags; warn if these may be incomplete."""
-        if tags := self._registry.tags.all_ignored_tags():
-            names = format_names("lightweight Git tags, which GTO does not read", tags)
-            logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
+        self._registry.list_models()
         return self._registry.models
 
     def receipts(self) -> list[Receipt]:

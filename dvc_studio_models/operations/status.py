@@ -42,9 +42,9 @@ def compare(names: Sequence[str], options: PullOptions) -> StatusResult:
     """Compare the workspace with pinned models, and with what the source serves.
 
     Args:
-        names: A name without a selector means the model's pin, if ``models.lock`` has
-            one. No name means all that is pinned or was pulled, or, if nothing is, all
-            registered models.
+        names: Or globs. A name without a selector means the model's pin, if
+            ``models.lock`` has one. No name means all that is pinned or was pulled, or,
+            if nothing is, all registered models.
         options: Which repo, which source, and the stage or version of every name
             without a selector of its own; with one of these, no pin counts.
 
@@ -55,7 +55,7 @@ def compare(names: Sequence[str], options: PullOptions) -> StatusResult:
         context = open_context(options)
         stack.callback(context.close)
         pins = {} if options.stage or options.version else _read_pins(context)
-        if names:
+        if names or options.all_models:
             refs = read_names(names, context, options)
             pins = {r.name: pins[r.name] for r in refs if _is_pinned(r, pins)}
             refs = [ref for ref in refs if not _is_pinned(ref, pins)]

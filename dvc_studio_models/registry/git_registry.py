@@ -5,25 +5,29 @@ The tags are read once, and each commit once, for any number of models.
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
+    FORCE_TAGS,
     RecordUnreadableError,
     StudioConfigError,
     UnreadableRepoError,
 )
-from dvc_studio_models.registry.gto.tags import read_registry
+from dvc_studio_models.registry.gto.tags import format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dvc_studio_models.model import ModelRef, ModelVersion
+    from dvc_studio_models.model import ModelRef, ModelSummary, ModelVersion
     from dvc_studio_models.registry.git.reader import GitReader
     from dvc_studio_models.registry.gto.counting import RegisteredModel
     from dvc_studio_models.registry.gto.tags import Registry
     from dvc_studio_models.registry.recorded import RecordedModel
+
+logger = logging.getLogger(f"dvc.{__name__}")
 
 
 class GitRegistry:
@@ -60,6 +64,17 @@ class GitRegistry:
     def models(self) -> tuple[RegisteredModel, ...]:
         """All registered models, with their versions and stages."""
         return self.tags.models
+
+    def list_models(self) -> list[ModelSummary]:
+        """List all registered models by name; warn of tags that GTO does not read.
+
+        Raises:
+            UnreadableRepoError: Git cannot read the tags.
+        """
+        if tags := self.tags.all_ignored_tags():
+            names = format_names("lightweight Git tags, which GTO does not read", tags)
+            logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
+        return [model.summary for model in self.models]
 
     def resolve(self, ref: ModelRef) -> ModelVersion | None:
         """Return the version that ``ref`` selects."""

@@ -1,10 +1,11 @@
 """Where a model's files come from: Studio, or the clone by itself.
 
 A source (``base``) resolves names to files and delivers their contents; ``open``
-chooses between ``studio`` and ``local``. ``verification`` compares what a source serves
-with Git, ``resolve`` with a lock file. ``context`` opens the clone, its registry and
-DVC's stores once for a command, in the ``settings`` of the user's folder. Promises that
-an explicit version with another hash in Git is refused before the first byte.
+chooses between ``studio`` and ``local``. ``registered`` lists all models.
+``verification`` compares what a source serves with Git, ``resolve`` with a lock file.
+``context`` opens the clone, its registry and DVC's stores once for a command, in the
+``settings`` of the user's folder. Promises that an explicit version with another hash
+in Git is refused before the first byte.
 """
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "context",
     "local",
     "open",
+    "registered",
     "resolve",
     "settings",
     "verification",

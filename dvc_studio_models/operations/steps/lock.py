@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from dvc_studio_models.errors import (
     VersionUnknownError,
 )
 from dvc_studio_models.model import MAX_JOBS, Pin, PinnedFile
+from dvc_studio_models.operations.steps.names import expand_locked
 from dvc_studio_models.operations.steps.prepare import read_names
 from dvc_studio_models.operations.steps.report import digests_of, with_downloads
 from dvc_studio_models.registry.lockfile import (
@@ -60,8 +62,8 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
             "'--lock' pins what was pulled, and a dry run pulls nothing",
         ),
         (
-            not (names or options.locked),
-            "no model given: name one or more, or use '--locked'",
+            not (names or options.locked or options.all_models),
+            "no model given: name one or more, or use '--all' or '--locked'",
         ),
         (
             options.jobs is not None and not 1 <= options.jobs <= MAX_JOBS,
@@ -90,15 +92,16 @@ def choose_models(
         LockFileError: The lock file cannot be used.
         UnsafePathError: It names paths that must not be written.
     """
-    refs = read_names(names, context, options)
     if not options.locked:
-        return refs, {}
+        return read_names(names, context, options), {}
     has_selector = any("@" in name or "#" in name for name in names)
     if options.stage or options.version or has_selector:
         msg = "'--locked' sets the versions: leave out versions and stages"
         raise UsageError(msg)
     path = lock_path(options.locked, context)
     pins = read_pins(path)
+    names = expand_locked(names, pins, path)
+    refs = read_names(names, context, replace(options, all_models=False))
     wanted = [ref.name for ref in refs] or list(pins)
     for name in wanted:
         if name not in pins:

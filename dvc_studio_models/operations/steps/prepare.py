@@ -14,6 +14,7 @@ from dvc_studio_models.errors import NotGitRepoError, UsageError
 from dvc_studio_models.files.receipts import Receipts
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import STUDIO, ModelRef
+from dvc_studio_models.operations.steps.names import expand_names
 from dvc_studio_models.operations.steps.plan import (
     PreparedPull,
     ProjectPull,
@@ -62,16 +63,17 @@ def read_names(
     """Parse the names of models, each once.
 
     Args:
-        names: As the user typed them.
+        names: As the user typed them, see :func:`expand_names`.
         context: A name without a folder may be that of a model of the user's folder.
         options: With the stage or version of every name without a selector of its own.
 
     Raises:
         UsageError: A name is not valid, or two select different versions of one model.
+        NoModelMatchesError: No model matches a glob.
     """
     refs = [
         ModelRef.parse(name, version=options.version, stage=options.stage)
-        for name in names
+        for name in expand_names(names, context, options)
     ]
     if context.clone:
         refs = [context.clone.qualify(ref, context.folder) for ref in refs]

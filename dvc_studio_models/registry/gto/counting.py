@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.model import ModelVersion
+from dvc_studio_models.model import ModelSummary, ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,6 +59,15 @@ class RegisteredModel:
 
     stages: Mapping[str, ModelVersion] = field(default_factory=dict)
     """The version in each stage; it may be a commit without a registered version."""
+
+    @property
+    def summary(self) -> ModelSummary:
+        """The names of its versions and stages."""
+        return ModelSummary(
+            self.name,
+            tuple(version.version for version in self.versions),
+            {stage: at.version for stage, at in self.stages.items()},
+        )
 
 
 @dataclass

@@ -1,0 +1,122 @@
+"""The models that a command is for: globs and ``--all``, replaced by names.
+
+Globs are those of ``fnmatch`` on full names, and may have a selector: ``team-*#prod``.
+Models without the requested version or stage are left out, with a note.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import NoModelMatchesError, NotLockedError, UsageError
+from dvc_studio_models.model import ModelRef
+from dvc_studio_models.registry.gto.tags import format_names
+from dvc_studio_models.sources.registered import list_registered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from dvc_studio_models.model import ModelSummary, PullOptions
+    from dvc_studio_models.sources.context import PullContext
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+_GLOB = re.compile(r"(?P<pattern>[^@#]*[*?\[][^@#]*)(?P<selector>[@#].*)?")
+_DVC_YAML = re.compile(r"(?:\A|/)dvc\.yaml:")
+
+
+def expand_names(
+    names: Sequence[str], context: PullContext, options: PullOptions
+) -> list[str]:
+    """Replace globs, or nothing if all models are wanted, by the names of models.
+
+    Args:
+        names: As the user typed them.
+        context: With the clone, whose tags register the models.
+        options: Whether all are wanted; the stage or version for names without a
+            selector of their own.
+
+    Raises:
+        UsageError: All are wanted, and names are given too; or a selector is not valid.
+        NoModelMatchesError: No registered model matches a glob, or none that has the
+            version or stage.
+        StudioModelsError: The registered models cannot be read.
+    """
+    if options.all_models and names:
+        msg = "'--all' selects every model: leave out NAMEs"
+        raise UsageError(msg)
+    if options.all_models:
+        names = ["*"]
+    if not any(map(_GLOB.fullmatch, names)):
+        return list(names)
+    models = list_registered(context, options)
+    return [
+        each
+        for name in names
+        for each in _expand(name, models, options, is_all=options.all_models)
+    ]
+
+
+def expand_locked(names: Sequence[str], known: Iterable[str], path: Path) -> list[str]:
+    """Replace globs by the names of locked models.
+
+    Raises:
+        NotLockedError: No locked model matches a glob.
+    """
+    known = list(known)
+    return [each for name in names for each in _match_locked(name, known, path)]
+
+
+def _match_locked(name: str, known: Sequence[str], path: Path) -> list[str]:
+    glob = _GLOB.fullmatch(name)
+    if not glob or glob["selector"]:
+        return [name]
+    found = [each for each in known if _matches(each, glob["pattern"])]
+    if not found:
+        raise NotLockedError(name, path, known)
+    return found
+
+
+def _expand(
+    name: str, models: Sequence[ModelSummary], options: PullOptions, *, is_all: bool
+) -> Iterator[str]:
+    glob = _GLOB.fullmatch(name)
+    if not glob:
+        yield name
+        return
+    selector = glob["selector"] or ""
+    ref = ModelRef.parse(
+        f"model{selector}",
+        version=None if selector else options.version,
+        stage=None if selector else options.stage,
+    )
+    pattern = _DVC_YAML.sub(":", glob["pattern"]).removeprefix(":")
+    matching = [model for model in models if _matches(model.name, pattern)]
+    found = [model.name for model in matching if model.has(ref)]
+    if not found:
+        known = [model.name for model in models]
+        raise NoModelMatchesError(
+            None if is_all else glob["pattern"],
+            _describe(ref) if matching else None,
+            format_names("registered models", known),
+        )
+    left_out = [model.name for model in matching if not model.has(ref)]
+    if left_out:
+        count = f"{len(left_out)} model{'' if len(left_out) == 1 else 's'}"
+        what = f"left out {count} without {_describe(ref)}"
+        logger.info("%s", format_names(what, left_out))
+    yield from (f"{each}{selector}" for each in found)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern)
+
+
+def _describe(ref: ModelRef) -> str:
+    if ref.stage:
+        return f"stage '{ref.stage}'"
+    return f"version {ref.version}" if ref.version else "a version"
