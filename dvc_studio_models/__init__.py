@@ -1,5 +1,6 @@
 """Pull registered models through DVC Studio, verified, to their paths in the repo.
 
+    api/          the Python interface, one function per command
     cli/          arguments, text, JSON, bars, completion: one module per command
     operations/   the steps of pull, status, list and lock; no I/O of their own
     sources/      where a model's files come from: Studio, or the clone by itself
@@ -11,6 +12,7 @@
     server/       the self-hosted API: catalog/ (repos -> files), links/ (files -> URLs)
     errors        every error that users can see
     model         values: names, versions, files, options, results
+    log           the package's logger; the warnings of one call
     background    threads: a bounded pool, and work that cannot be interrupted
     plugin        how the command is added to dvc; __main__ is dvc-models without it
 
@@ -22,17 +24,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dvc_studio_models.operations.pull import download_urls, pull
+    from dvc_studio_models.api.pull import download_urls, pull
+    from dvc_studio_models.api.workspace import list_models, status
+    from dvc_studio_models.model import (
+        FileResult,
+        ModelRef,
+        ModelResult,
+        ModelStatus,
+        PullResult,
+        StatusResult,
+    )
+    from dvc_studio_models.operations.inventory import ListedModel, WorkspaceState
 
 __version__ = "0.1.0"
-__all__ = ["download_urls", "pull"]
+__all__ = [
+    "FileResult",
+    "ListedModel",
+    "ModelRef",
+    "ModelResult",
+    "ModelStatus",
+    "PullResult",
+    "StatusResult",
+    "WorkspaceState",
+    "download_urls",
+    "list_models",
+    "pull",
+    "status",
+]
+
+_MODULES = {
+    "api.pull": ("download_urls", "pull"),
+    "api.workspace": ("list_models", "status"),
+    "operations.inventory": ("ListedModel", "WorkspaceState"),
+}
+"""Where a name is defined; all others are values of ``model``."""
 
 
 def __getattr__(name: str) -> object:
     """Import the Python API on first use, so that ``dvc --help`` stays fast."""
-    if name in __all__:
-        from dvc_studio_models.operations import pull as operation
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    import importlib
 
-        return getattr(operation, name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    where = next((at for at, names in _MODULES.items() if name in names), "model")
+    return getattr(importlib.import_module(f"{__name__}.{where}"), name)

@@ -8,6 +8,7 @@ even the end of the process.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import math
 import threading
@@ -114,7 +115,8 @@ class Workers:
 
     def _start(self, target: Task) -> bool:
         name = f"dvc-models-{len(self._threads)}"
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        run = contextvars.copy_context().run  # to collect its warnings too
+        thread = threading.Thread(target=run, args=(target,), name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:

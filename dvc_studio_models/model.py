@@ -423,6 +423,9 @@ class PullResult:
     source: str = STUDIO
     """One of :data:`SOURCES`."""
 
+    warnings: tuple[str, ...] = ()
+    """What the command would warn about, one sentence each."""
+
 
 @dataclass(frozen=True)
 class ModelStatus:

@@ -12,8 +12,9 @@ import pytest
 import dvc_studio_models
 
 PACKAGE = Path(__file__).parents[1] / "dvc_studio_models"
-GROUND = {"background", "errors", "model"}
+GROUND = {"background", "errors", "log", "model"}
 ARROWS = {
+    "api": {"operations"},
     "cli": {"operations", "server", "registry", "store", "files"},
     "operations": {"sources", "registry", "store", "files"},
     "sources": {"transfer", "http", "registry", "store"},
@@ -25,7 +26,7 @@ ARROWS = {
     "server": {"registry"},
 }
 ENTRIES = {
-    "__init__": {"operations"},
+    "__init__": {"api", "operations"},  # operations: the types of results
     "__main__": {"cli", "plugin"},
     "plugin": {"cli"},
     **dict.fromkeys(GROUND, GROUND),
@@ -97,6 +98,14 @@ def test_a_library_is_used_by_its_package_alone(path: Path) -> None:
     used = {name.split(".")[0] for name in imports(path)} & set(LIBRARIES)
 
     assert {name for name in used if package_of(path) not in LIBRARIES[name]} == set()
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.stem)
+def test_what_a_program_may_call_has_a_logger_of_the_package(path: Path) -> None:
+    """DVC prints what is logged below ``dvc``."""
+    prints = "logging.getLogger(f" in path.read_text("utf-8")
+
+    assert not prints or package_of(path) in {"cli", "server", "plugin"}
 
 
 SERVER = {

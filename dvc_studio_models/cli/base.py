@@ -22,6 +22,7 @@ from dvc_studio_models.cli.output import (
     log_handlers,
     write_json,
 )
+from dvc_studio_models.log import log_as
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +50,7 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         Raises:
             BaseException: An error that is not ours. DVC prints it.
         """
+        log_as("dvc")
         try:
             return self._run()
         except BaseException as error:

@@ -9,7 +9,6 @@ roll-back. Signals are handled only between two steps, and not during a roll-bac
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import posixpath
 from dataclasses import dataclass
@@ -41,12 +40,13 @@ from dvc_studio_models.files.scratch import (
     remove_hidden,
     temporary_name,
 )
+from dvc_studio_models.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 _FEW_FOLDERS = 8
 

@@ -8,7 +8,6 @@ the workspace as it was. ``transaction`` changes one target, ``folders`` opens f
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import posixpath
 import stat
@@ -32,6 +31,7 @@ from dvc_studio_models.files.paths import HIDDEN, clashes, path_problem
 from dvc_studio_models.files.scratch import remove_hidden
 from dvc_studio_models.files.signals import deferred_signals
 from dvc_studio_models.files.transaction import Transaction
+from dvc_studio_models.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ __all__ = ["FileStamp", "Staged", "Workspace"]
 
 _SHORT_BYTES = 1024  # of an absolute path; 4096 is the usual limit
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 
 class Workspace:

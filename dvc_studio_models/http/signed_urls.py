@@ -8,7 +8,6 @@ may be hours off.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -16,12 +15,14 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+from dvc_studio_models.log import get_logger
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dvc_studio_models.model import ModelFile
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MARGIN_S = 30  # a URL that expires sooner is renewed before it is used

@@ -8,7 +8,6 @@ no hash.
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +18,7 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
     disk_errors,
 )
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5
 from dvc_studio_models.operations.project import LocalProject
 from dvc_studio_models.operations.steps.targets import is_same_text
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         RecordedOutput,
     )
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 REGISTERED = "registered"
 PARTIAL = "partial"

@@ -6,7 +6,6 @@ Reads through DVC and its state, and changes nothing.
 
 from __future__ import annotations
 
-import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import StudioConfigError, disk_errors
 from dvc_studio_models.files.receipts import Receipt, Receipts
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.store.dvc.objects import Objects, parse_tree
 from dvc_studio_models.store.dvc.project import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import Digest
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 
 class LocalProject:

@@ -1,10 +1,8 @@
-"""The pull: the order of its steps, and the Python interface.
+"""The pull: the order of its steps.
 
-Both functions may be called from any thread, inside a Git repo or, with ``repo`` and
-``out``, outside of one. They print nothing. Until all files of all models are verified,
-a failure leaves the workspace as it was; then they are placed together. Of two pulls
-of one model into one folder, the second to place may be refused, because its targets
-have changed: call it again.
+Until all files of all models are verified, a failure leaves the workspace as it was;
+then they are placed together. Of two pulls of one model into one folder, the second to
+place may be refused, because its targets have changed.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from dvc_studio_models.errors import (
     UsageError,
 )
 from dvc_studio_models.files.paths import path_problem
+from dvc_studio_models.log import collect_warnings
 from dvc_studio_models.model import STUDIO, PullOptions
 from dvc_studio_models.operations.steps import prepare
 from dvc_studio_models.operations.steps.lock import (
@@ -46,7 +45,6 @@ from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from dvc_studio_models.model import Pin, PullResult
@@ -58,100 +56,27 @@ if TYPE_CHECKING:
     Report = Callable[[int, int | None], None]
 
 
-def pull(  # noqa: PLR0913 - as many as the command has options, all named
-    *names: str,
-    stage: str | None = None,
-    version: str | None = None,
-    repo: str | None = None,
-    git_remote: str | None = None,
-    folder: str | os.PathLike[str] = ".",
-    out: str | os.PathLike[str] | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    source: str | None = None,
-    lock: bool | str | os.PathLike[str] = False,
-    locked: bool | str | os.PathLike[str] = False,
-    force: bool = False,
-    cache: bool = True,
-    dry_run: bool = False,
-    jobs: int | None = None,
-    token: str | None = None,
-    url: str | None = None,
-    progress: Report | None = None,
+def pull_models(
+    names: Sequence[str], options: PullOptions, report: Report | None = None
 ) -> PullResult:
-    """Download models to their paths in the workspace: all of their files, or none.
-
-    >>> result = pull("churn", stage="prod")
-    >>> result.models[0].version
-    'v2.0.0'
-    >>> [(file.path, file.action) for file in result.models[0].files]
-    [('models/churn.pkl', 'downloaded')]
+    """Download models and place all of their files, or none.
 
     Args:
-        names: ``churn``, ``churn@v1.2.0``, ``churn#prod``, ``dir:churn``.
-        stage: For every name without a selector of its own.
-        version: The same; with or without the leading ``v``.
-        repo: URL of the Git repo as registered in Studio; by default that of the Git
-            remote.
-        git_remote: The Git remote to take the URL from.
-        folder: Where to act: a folder of the clone.
-        out: Place below this folder instead of the Git root.
-        include: Globs on repo-relative paths, as in ``.dvcignore``.
-        exclude: The same, for files not to pull.
-        source: ``studio``; ``remote``, the user's own DVC remote; ``cache``, the DVC
-            cache only. The last two resolve versions from local Git tags. By default
-            Studio, or the cache if the settings say offline.
-        lock: Pin the models in this file; True is ``models.lock`` in the Git root.
-        locked: Pull exactly what this file pins; without names all of its models.
-        force: Replace files whose content would be lost.
-        cache: Add the files to the DVC cache.
-        dry_run: Return what would be done, and do nothing.
-        jobs: The most connections at a time, 1 to 256. By default 16, and up to 64
-            for small files where the network is slow.
-        token: For Studio; by default from the settings, as is ``url``.
-        url: Studio's base URL.
-        progress: Called from this thread with the bytes that are there and their total,
+        names: As the user typed them; none means all that the lock file pins.
+        options: Where from, where to, and how.
+        report: Called from this thread with the bytes that are there and their total,
             which is None until it is known.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
     """
-    options = PullOptions(
-        stage=stage,
-        version=version,
-        repo=repo,
-        git_remote=git_remote,
-        folder=folder,
-        out=out,
-        include=include,
-        exclude=exclude,
-        source=source,
-        lock=lock,
-        locked=locked,
-        force=force,
-        cache=cache,
-        dry_run=dry_run,
-        jobs=jobs,
-        token=token,
-        url=url,
-    )
-    return pull_models(names, options, progress)
-
-
-def pull_models(
-    names: Sequence[str], options: PullOptions, report: Report | None = None
-) -> PullResult:
-    """Pull models, see :func:`pull`.
-
-    Args:
-        names: As the user typed them; none means all that the lock file pins.
-        options: Where from, where to, and how.
-        report: See ``progress`` there.
-
-    Raises:
-        StudioModelsError: See there.
-    """
     check_options(names, options)
+    with collect_warnings() as warnings:
+        result = _pull(names, options, report or _ignore)
+    return replace(result, warnings=tuple(warnings))
+
+
+def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullResult:
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         context = _open_context(options, stack)
@@ -167,7 +92,7 @@ def pull_models(
         _refuse_conflicts(prepared)
         _sweep(prepared)
         stack.callback(release_parts, prepared)
-        prepared = download(prepared, report or _ignore, jobs=options.jobs)
+        prepared = download(prepared, report, jobs=options.jobs)
         if not options.is_partial:
             prepared = _verify_downloads_with_git(prepared)
         if lock_file:
@@ -209,56 +134,15 @@ def prepare_pull(
     return make_plans(prepared, options)
 
 
-def download_urls(  # noqa: PLR0913 - see pull
-    *names: str,
-    stage: str | None = None,
-    version: str | None = None,
-    repo: str | None = None,
-    git_remote: str | None = None,
-    folder: str | os.PathLike[str] = ".",
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    locked: bool | str | os.PathLike[str] = False,
-    token: str | None = None,
-    url: str | None = None,
-) -> dict[str, str]:
-    """Ask Studio for the signed URLs of models' files; download and change nothing.
-
-    The arguments are those of :func:`pull`.
-
-    >>> sorted(download_urls("churn", version="v1.0.0"))
-    ['models/churn.pkl']
-
-    Returns:
-        Repo-relative path to URL. The URLs are secrets; most expire within an hour.
-
-    Raises:
-        StudioModelsError: See :func:`pull`.
-    """
-    options = PullOptions(
-        stage=stage,
-        version=version,
-        repo=repo,
-        git_remote=git_remote,
-        folder=folder,
-        include=include,
-        exclude=exclude,
-        locked=locked,
-        token=token,
-        url=url,
-    )
-    return find_urls(names, options)
-
-
 def find_urls(names: Sequence[str], options: PullOptions) -> dict[str, str]:
-    """Ask Studio for signed URLs, see :func:`download_urls`.
+    """Ask Studio for the signed URLs of models' files: repo-relative path to URL.
 
     Args:
         names: As the user typed them; none means all that the lock file pins.
         options: Which repo, and which files.
 
     Raises:
-        StudioModelsError: See there.
+        StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
     """
     check_options(names, options)
     if options.lock or options.source not in {None, STUDIO}:

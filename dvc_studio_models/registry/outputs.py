@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import posixpath
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import Digest
 from dvc_studio_models.registry.recorded import (
     CloudVersion,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.meta import Meta
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 
 def digest_of(recorded: HashInfo | None) -> Digest | None:

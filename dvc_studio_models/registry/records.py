@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import posixpath
 from dataclasses import asdict
@@ -29,6 +28,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.files.scratch import write_atomically
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.registry.outputs import describe, find_outputs
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.git.reader import GitReader
     from dvc_studio_models.registry.git.tree import Key, TreeEntry
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 CACHED_RECORDS = 5000  # the newest ones; one takes some 300 bytes
 

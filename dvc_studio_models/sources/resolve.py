@@ -6,7 +6,6 @@ Also the identity of a file's object in storage, for URLs that contain no hash.
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +17,7 @@ from dvc_studio_models.errors import (
     StudioOfflineError,
 )
 from dvc_studio_models.http.studio.client import StudioClient
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import Digest, ModelFile
 from dvc_studio_models.registry.urls import (
     is_local,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.sources.settings import Settings
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 _OBJECT_VERSIONS = {"versionid", "generation", "snapshot"}
 """Query parameters for the version of an object, of S3, Azure and Google."""

@@ -5,7 +5,6 @@ No I/O of its own: the registry reads tags and commits.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from dvc_studio_models.errors import (
     UnsafePathError,
     fetch_from,
 )
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import ModelFile
 from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.registry.recorded import expand_output, is_inside
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.comparison import ReadListing
     from dvc_studio_models.sources.resolve import ResolvedModel
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 
 def verify_with_git(

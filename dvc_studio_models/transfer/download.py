@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from dvc_studio_models.http.response import (
     RestartNeeded,
     Retry,
 )
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.parts.part import DownloadedFile
 from dvc_studio_models.transfer.file import FileTransfer
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.http.batch import Body
     from dvc_studio_models.http.response import StorageResponse
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 _END = sys.maxsize
 

@@ -10,7 +10,6 @@ the next pull.
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import DEFAULT_JOBS, format_bytes
 from dvc_studio_models.transfer.download import Download
 from dvc_studio_models.transfer.file import TransferContext
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tuning", "fetch"]
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 _TICK_S = 0.1
 _BATCH_FILES = 256  # are added to the cache together, after one flush

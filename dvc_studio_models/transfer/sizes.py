@@ -8,7 +8,6 @@ a dry run needs none.
 from __future__ import annotations
 
 import functools
-import logging
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.background import Workers
@@ -21,6 +20,7 @@ from dvc_studio_models.http.response import (
 )
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.transfer.engine import stop_all
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelFile
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 IDLE_S = 10.0  # without a byte; a size is not worth a longer wait
 _TICK_S = 0.1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,18 +14,18 @@ from hashlib import md5
 from typing import TYPE_CHECKING
 
 import pytest
-from projects import BERT, CHURN
+from projects import BERT, CHURN, git
 
 import dvc_studio_models
-from dvc_studio_models import download_urls, pull
+from dvc_studio_models import download_urls, list_models, pull, status
 from dvc_studio_models.errors import (
     ModelNotFoundError,
     TargetChangedError,
     UsageError,
 )
-from dvc_studio_models.operations import pull as operation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.e2e.conftest import Registry
@@ -35,18 +37,39 @@ def settings(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+FUNCTIONS = [download_urls, list_models, pull, status]
+
+
 @pytest.mark.usefixtures("settings")
-@pytest.mark.parametrize("function", [pull, download_urls], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_the_examples_in_the_docstrings_are_true(
     clone: Path, monkeypatch: pytest.MonkeyPatch, function: object
 ) -> None:
     monkeypatch.chdir(clone)
-    tests = doctest.DocTestFinder().find(function, globs=vars(operation))
+    known = {each.__name__: each for each in FUNCTIONS}
+    tests = doctest.DocTestFinder().find(function, globs=known)
 
     results = [doctest.DocTestRunner().run(test) for test in tests]
 
     assert [result.failed for result in results] == [0]
     assert results[0].attempted > 0
+
+
+def test_every_public_function_has_an_example() -> None:
+    public = [getattr(dvc_studio_models, name) for name in dvc_studio_models.__all__]
+
+    assert [f for f in public if inspect.isfunction(f)] == FUNCTIONS
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_the_help_of_a_function_describes_each_argument(
+    function: Callable[..., object],
+) -> None:
+    text = inspect.getdoc(function) or ""
+
+    described = re.findall(r"^    (\w+): ", text.partition("Args:")[2], re.M)
+    assert set(inspect.signature(function).parameters) <= set(described)
+    assert not re.search(r"\b[Ss]ee\b", text)
 
 
 def test_repo_and_token_are_enough_outside_a_git_repo(
@@ -174,6 +197,54 @@ def test_errors_are_those_of_the_command(clone: Path) -> None:
         pull("nosuch", folder=clone)
 
 
+LOG = """
+import logging, sys
+import dvc_studio_models as models
+
+records = []
+if sys.argv[1] == "configured":
+    class Keep(logging.Handler):
+        def emit(self, record):
+            records.append((record.name.partition(".")[0], record.getMessage()))
+    logging.getLogger("dvc_studio_models").addHandler(Keep())
+result = models.pull("churn")
+assert len(result.warnings) == 1, result.warnings
+assert records in ([], [("dvc_studio_models", *result.warnings)]), records
+assert bool(records) == (sys.argv[1] == "configured")
+"""
+
+
+@pytest.mark.parametrize("logging", ["configured", "not configured", "for errors only"])
+@pytest.mark.usefixtures("settings")
+def test_a_program_gets_the_warnings_and_nothing_is_printed(
+    clone: Path, logging: str
+) -> None:
+    git(clone, "tag", "--delete", "churn@v2.0.0", "churn#prod#3")
+    level = "logging.getLogger('dvc_studio_models').setLevel(logging.ERROR)\n"
+    code = LOG.replace("result =", f"{level}result =") if "only" in logging else LOG
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, logging],
+        cwd=clone,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.usefixtures("settings")
+def test_the_warnings_of_pulls_on_several_threads_do_not_mix(clone: Path) -> None:
+    git(clone, "tag", "--delete", "churn@v2.0.0", "churn#prod#3")
+    names = ["churn", "bert", "services/fraud:fraud"]
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        results = list(pool.map(lambda name: pull(name, folder=clone), names))
+
+    assert [len(result.warnings) for result in results] == [1, 0, 0]
+
+
 def test_importing_the_package_loads_nothing_of_it() -> None:
     code = "import sys, dvc_studio_models; print('requests' in sys.modules)"
 
@@ -182,13 +253,12 @@ def test_importing_the_package_loads_nothing_of_it() -> None:
     )
 
     assert done.stdout == "False\n"
-    assert dvc_studio_models.__all__ == ["download_urls", "pull"]
 
 
 USER_PROGRAM = """
 from __future__ import annotations
 
-from dvc_studio_models import download_urls, pull
+from dvc_studio_models import download_urls, list_models, pull, status
 from dvc_studio_models.errors import ModelNotFoundError, StudioModelsError
 
 

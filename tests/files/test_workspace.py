@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from leftovers import killed_name, owned_by
 from needs import mount_namespace, need_program, other_file_system
 
+from dvc_studio_models import log
 from dvc_studio_models.errors import (
     LocalDiskError,
     TargetChangedError,
@@ -962,12 +963,12 @@ def test_a_second_signal_waits_until_all_that_was_there_is_back(
 
     with ending_on_sigterm():
         answers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-        logging.getLogger("dvc").addHandler(second)
+        logging.getLogger(log.NAME).addHandler(second)
         try:
             with pytest.raises((KeyboardInterrupt, SystemExit)):
                 bench.place(Between(staged, act))
         finally:
-            logging.getLogger("dvc").removeHandler(second)
+            logging.getLogger(log.NAME).removeHandler(second)
 
         assert answers == [
             signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)

@@ -7,19 +7,19 @@ of refusal has an error of its own. Whether the paths are safe to write is check
 
 from __future__ import annotations
 
-import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import ModelNotFoundError, StudioResponseError
 from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.http.urls import find_url_problem
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import Digest, ModelFile, ModelRef
 
 if TYPE_CHECKING:
     from dvc_studio_models.http.studio.reply import Reply
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 ENDPOINT = "/api/model-registry/get-download-uris"
 

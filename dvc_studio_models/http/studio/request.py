@@ -6,7 +6,6 @@ in no message, and that no reply, however slow or long, is waited for without en
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -37,11 +36,12 @@ from dvc_studio_models.http.urls import (
     TooManyRedirects,
     follow_redirects,
 )
+from dvc_studio_models.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 TRIES = 3
 READ_TIMEOUT_S = 60  # Studio takes long to sign thousands of files

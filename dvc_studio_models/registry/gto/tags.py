@@ -8,13 +8,13 @@ square of the number of versions.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import VersionUnknownError
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import FOLDER, NAME, SEMVER, ModelRef
 from dvc_studio_models.registry.git.reader import COMMIT, TAG, is_oid
 from dvc_studio_models.registry.gto.counting import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.registry.git.reader import GitReader
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 LISTED = 10  # names in a message, which then says how many more there are
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import LocalDiskError, StudioModelsError
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import CACHE, REMOTE
 from dvc_studio_models.store.dvc.objects import parse_tree
 from dvc_studio_models.store.dvc.store import DvcStore
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.comparison import ReadListing
     from dvc_studio_models.store.base import Store
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 
 def listing_reader(store: Store, kind: str, options: PullOptions) -> ReadListing:

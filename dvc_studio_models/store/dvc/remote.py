@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from dvc_studio_models.errors import DvcRemoteError, RemoteConfigError, disk_err
 from dvc_studio_models.files.durable import fsync_files
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.files.scratch import temporary_folder
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5_DOS2UNIX
 from dvc_studio_models.store.dvc.objects import by_algorithm
 from dvc_studio_models.store.dvc.project import check_writable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest
     from dvc_studio_models.store.dvc.objects import Objects
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 NOT_ON_REMOTE = "it is not there; was it pushed with 'dvc push'?"
 

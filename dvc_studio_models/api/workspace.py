@@ -1,0 +1,93 @@
+"""List models, and compare the workspace with them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.model import PullOptions
+from dvc_studio_models.operations.inventory import Inventory
+from dvc_studio_models.operations.status import compare
+
+if TYPE_CHECKING:
+    import os
+
+    from dvc_studio_models.model import StatusResult
+    from dvc_studio_models.operations.inventory import ListedModel
+
+
+def list_models(*, folder: str | os.PathLike[str] = ".") -> tuple[ListedModel, ...]:
+    """List the models of a clone, by name, and the version of each in the workspace.
+
+    These are the models that local Git tags register, those that a ``dvc.yaml``
+    annotates, and those that were pulled. Uses no network.
+
+    >>> [(model.name, model.latest) for model in list_models()]
+    [('bert', 'v2.0.0'), ('churn', 'v2.0.0'), ('services/fraud:fraud', 'v1.0.0')]
+
+    Args:
+        folder: A folder of the clone.
+
+    Raises:
+        StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
+            ``exit_code`` is that of the command.
+    """
+    with contextlib.closing(Inventory(Path(folder))) as inventory:
+        return tuple(inventory.list_models())
+
+
+def status(  # noqa: PLR0913 - as many as the command has options, all named
+    *names: str,
+    stage: str | None = None,
+    version: str | None = None,
+    repo: str | None = None,
+    git_remote: str | None = None,
+    folder: str | os.PathLike[str] = ".",
+    source: str | None = None,
+    token: str | None = None,
+    url: str | None = None,
+) -> StatusResult:
+    """Check whether the workspace matches what Studio currently serves.
+
+    Asks Studio, but not storage. A model that ``models.lock`` pins is compared with its
+    pin, unless a selector is given.
+
+    >>> result = status("churn#prod")
+    >>> [(model.result.ref.name, model.up_to_date) for model in result.models]
+    [('churn', False)]
+
+    Args:
+        names: ``churn``, ``churn@v1.2.0``, ``churn#prod``; with ``dir:`` before it for
+            a model annotated in ``dir/dvc.yaml``. Without names: all models that are
+            pinned or were pulled, or, if there are none, all registered models.
+        stage: The stage of every name without a selector of its own.
+        version: The version of every name without a selector of its own, with or
+            without the leading ``v``.
+        repo: URL of the Git repo as registered in Studio; by default that of the Git
+            remote of the clone.
+        git_remote: Name of the Git remote whose URL is the repo's.
+        folder: Where to act, as if the process had changed to it.
+        source: Where to look up versions: ``studio``; ``remote`` and ``cache``: local
+            Git tags. By default Studio, or the tags if the settings say offline.
+        token: Studio's token; by default from the environment or DVC's config.
+        url: Studio's base URL; by default from the environment or DVC's config.
+
+    Returns:
+        For each model what a pull would do, and whether its pin is outdated.
+
+    Raises:
+        StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
+            ``exit_code`` is that of the command.
+    """
+    options = PullOptions(
+        stage=stage,
+        version=version,
+        repo=repo,
+        git_remote=git_remote,
+        folder=folder,
+        source=source,
+        token=token,
+        url=url,
+    )
+    return compare(names, options)
