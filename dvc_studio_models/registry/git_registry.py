@@ -5,7 +5,6 @@ The tags are read once, and each commit once, for any number of models.
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from dvc_studio_models.errors import (
     StudioConfigError,
     UnreadableRepoError,
 )
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.gto.tags import format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.gto.tags import Registry
     from dvc_studio_models.registry.recorded import RecordedModel
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 
 class GitRegistry:

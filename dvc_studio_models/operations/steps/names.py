@@ -7,11 +7,11 @@ Models without the requested version or stage are left out, with a note.
 from __future__ import annotations
 
 import fnmatch
-import logging
 import re
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NoModelMatchesError, NotLockedError, UsageError
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.sources.registered import list_registered
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import ModelSummary, PullOptions
     from dvc_studio_models.sources.context import PullContext
 
-logger = logging.getLogger(f"dvc.{__name__}")
+logger = get_logger(__name__)
 
 _GLOB = re.compile(r"(?P<pattern>[^@#]*[*?\[][^@#]*)(?P<selector>[@#].*)?")
 _DVC_YAML = re.compile(r"(?:\A|/)dvc\.yaml:")
