@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from dvc_studio_models.errors import WorkspaceError
+
 DEFAULT_JOBS = 16
 MAX_JOBS = 256
 """Each job has a thread, a socket and a file, and 1024 open files are a usual limit."""
@@ -425,6 +427,9 @@ class PullResult:
 
     warnings: tuple[str, ...] = ()
     """What the command would warn about, one sentence each."""
+
+    refused: WorkspaceError | None = None
+    """In a dry run, the error with which the pull would be refused."""
 
 
 @dataclass(frozen=True)

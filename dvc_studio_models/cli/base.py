@@ -17,9 +17,11 @@ from dvc.cli.command import CmdBaseNoRepo
 from dvc.env import DVC_NO_ANALYTICS
 
 from dvc_studio_models.cli.output import (
+    LOGGERS,
     error_to_json,
     flush_stdout,
     log_handlers,
+    shorten_lists,
     write_json,
 )
 from dvc_studio_models.log import log_as
@@ -59,11 +61,13 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
             from dvc_studio_models.errors import StudioModelsError
 
             code = _exit_code(error)
+            if getattr(self.args, "quiet", False):
+                _let_errors_through()
             if code == _EXIT_CONFIG:  # DVC's analytics would fail on it once more
                 os.environ[DVC_NO_ANALYTICS] = "1"
             is_printed_by_dvc = not isinstance(error, (StudioModelsError, SCMError))
             if not is_printed_by_dvc:
-                logger.exception("")
+                _log_error(error)
             if getattr(self.args, "json", False) and not self._has_printed_json:
                 with contextlib.suppress(OSError):  # stdout is closed or full
                     self.print_json(error_to_json(error, code))
@@ -88,6 +92,21 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         """Print the single JSON document."""
         self._has_printed_json = True
         write_json(value)
+
+
+def _let_errors_through() -> None:
+    """Print errors under ``-q`` too, where DVC prints none."""
+    for logger_of_dvc in map(logging.getLogger, LOGGERS):
+        logger_of_dvc.setLevel(logging.ERROR)
+
+
+def _log_error(error: BaseException) -> None:
+    """Print an error; only with ``-v`` its traceback and the whole of long lists."""
+    text = shorten_lists(str(error), hint="all with -v")
+    if text == str(error) or logger.isEnabledFor(logging.DEBUG):
+        logger.error("", exc_info=error)
+    else:
+        logger.error("%s", text)
 
 
 def _exit_code(error: BaseException) -> int:

@@ -133,6 +133,20 @@ def add_json(parser: argparse.ArgumentParser, kind: str = "object") -> None:
     )
 
 
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """Add ``--files``."""
+    parser.add_argument(
+        "--files",
+        action="store_true",
+        help="Print a line for each file, also for models with many files.",
+    )
+
+
+def lists_each_file(args: argparse.Namespace) -> bool:
+    """Return whether ``--files`` or ``-v`` is given."""
+    return bool(args.files or args.verbose)
+
+
 def read_options(args: argparse.Namespace, **others: object) -> PullOptions:
     """Build the options of a pull from the arguments of the same names.
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dvc_studio_models.model import FileResult, ModelRef, ModelResult
+
+FEW = 10
+"""So many files, or items of a list, are printed one a line; more are summarized."""
+
+LOGGERS = ("dvc", "dvc_objects", "dvc_data")
+"""The loggers whose level and handlers DVC sets."""
 
 _SHORT_SHA = 7
 _MESSAGES: dict[type[BaseException], str] = {
@@ -33,7 +41,7 @@ class JsonAction(argparse._StoreTrueAction):
 
 def log_handlers() -> Iterator[logging.Handler]:
     """Return the handlers that DVC writes its log with."""
-    for name in ("dvc", "dvc_objects", "dvc_data"):
+    for name in LOGGERS:
         yield from logging.getLogger(name).handlers
 
 
@@ -90,11 +98,88 @@ def format_model(model: ModelResult) -> str:
     return text
 
 
-def format_size(file: FileResult) -> str:
-    """Format the size of a file; empty if it is unknown."""
+def format_files(
+    files: Sequence[FileResult], *, each: bool
+) -> list[tuple[str, str, str]]:
+    """Return rows of path, size and action.
+
+    Args:
+        files: Of one model.
+        each: Whether each file has a row. Otherwise, of many files, each folder has
+            one.
+    """
+    groups = {file.path: [file] for file in files} if each else fold(files)
+    return [
+        (path, _format_sizes(group), _format_actions(group))
+        for path, group in groups.items()
+    ]
+
+
+def fold(files: Sequence[FileResult]) -> dict[str, list[FileResult]]:
+    """Group files, by path or by folder, into a few groups that are as small as can be.
+
+    Returns:
+        The files by path, or by that of their folder, which ends with ``/``.
+    """
+    depth = max((file.path.count("/") for file in files), default=0) + 1
+    groups = {file.path: [file] for file in files}
+    while len(groups) > FEW and depth:
+        depth -= 1
+        groups = {}
+        for file in files:
+            groups.setdefault(_path_at(file.path, depth), []).append(file)
+    return {g[0].path if len(g) == 1 else path: g for path, g in groups.items()}
+
+
+def _path_at(path: str, depth: int) -> str:
+    """Return the folder of a file that is so many folders below the root, or itself."""
+    parts = path.split("/")
+    return path if len(parts) <= depth else "/".join([*parts[:depth], ""]) or "./"
+
+
+def _format_sizes(files: Sequence[FileResult]) -> str:
+    """Format the number of files, if there are several, and their known size."""
     from dvc_studio_models.model import format_bytes
 
-    return "" if file.size is None else format_bytes(file.size)
+    sizes = [file.size for file in files if file.size is not None]
+    size = [format_bytes(sum(sizes))] if sizes else []
+    return ", ".join([count_files(len(files)), *size] if len(files) > 1 else size)
+
+
+def _format_actions(files: Sequence[FileResult]) -> str:
+    """Format what happened to most of the files, and what to the others."""
+    counts = Counter(file.action for file in files)
+    main, *others = sorted(
+        counts, key=lambda it: (it != "conflict", it == "unchanged", -counts[it])
+    )
+    texts = [f"{counts[action]} {action}" for action in others]
+    return f"{main} ({', '.join(texts)})" if texts else main
+
+
+def count_files(count: int) -> str:
+    """Format a number of files: ``1 file``, ``300 files``."""
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
+def shorten_lists(text: str, *, hint: str) -> str:
+    """Shorten each list in a message, which has an indented line for each item.
+
+    Args:
+        text: The message.
+        hint: How to see all items.
+    """
+    lines: list[str] = []
+    for is_item, group in itertools.groupby(text.split("\n"), _is_item):
+        items = list(group)
+        if is_item and len(items) > FEW + 1:
+            more = f"  ... and {len(items) - FEW} more ({hint})"
+            items = [*items[:FEW], more]
+        lines += items
+    return "\n".join(lines)
+
+
+def _is_item(line: str) -> bool:
+    return line.startswith("  ")
 
 
 def align(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:

@@ -12,16 +12,19 @@ from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import (
     add_all,
     add_command,
+    add_files,
     add_json,
     add_repo,
     add_selectors,
     add_source,
+    lists_each_file,
     read_options,
 )
 from dvc_studio_models.cli.output import (
     align,
+    count_files,
+    format_files,
     format_model,
-    format_size,
     model_to_json,
 )
 
@@ -66,7 +69,10 @@ class CmdModelsPull(CmdModels):
         if args.json:
             self.print_json(_to_json(result))
         elif not args.check:
-            ui.write(_format_result(result, dry_run=args.dry_run))
+            each = lists_each_file(args)
+            ui.write(_format_result(result, dry_run=args.dry_run, each=each))
+        if result.refused and args.dry_run:
+            raise result.refused
         would_change = any(file.action != "unchanged" for file in _files(result))
         return int(args.check and would_change)
 
@@ -85,13 +91,13 @@ def _files(result: PullResult) -> list[FileResult]:
     return [file for model in result.models for file in model.files]
 
 
-def _format_result(result: PullResult, *, dry_run: bool) -> str:
+def _format_result(result: PullResult, *, dry_run: bool, each: bool) -> str:
     origin = _ORIGINS.get(result.source, result.repo)
     lines = []
     for model in result.models:
         lines.append(f"{format_model(model)} from {origin}")
-        rows = [(f"{f.path} ", format_size(f), f.action) for f in model.files]
-        lines.extend(align(rows, "<><"))
+        rows = format_files(model.files, each=each)
+        lines += align([(f"{path} ", *cells) for path, *cells in rows], "<><")
     return "\n".join([*lines, _format_summary(result, dry_run=dry_run)])
 
 
@@ -100,7 +106,7 @@ def _format_summary(result: PullResult, *, dry_run: bool) -> str:
 
     files = _files(result)
     total = sum(file.size or 0 for file in files)
-    count = f"{len(files)} file{'' if len(files) == 1 else 's'}, {format_bytes(total)}"
+    count = f"{count_files(len(files))}, {format_bytes(total)}"
     if dry_run:
         return f"{count}; nothing was changed"
     return f"{count} in {result.seconds:.1f} s, {_format_verification(files)}"
@@ -155,6 +161,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
     )
     _add_file_options(parser)
     _add_modes(parser)
+    add_files(parser)
     add_json(parser)
     parser.add_argument(
         "-j",
@@ -208,7 +215,8 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
 def _add_modes(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     texts = {
-        "--dry-run": "Show what would be done without doing it.",
+        "--dry-run": "Show what would be done without doing it; exit with 7 if the "
+        "pull would be refused.",
         "--check": "Print nothing, change nothing, and exit with 1 if anything would "
         "change.",
         "--urls": "Only print each file's path and signed URL, separated by a tab.",

@@ -10,16 +10,18 @@ from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import (
     add_all,
     add_command,
+    add_files,
     add_json,
     add_repo,
     add_selectors,
     add_source,
+    lists_each_file,
     read_options,
 )
 from dvc_studio_models.cli.output import (
     align,
+    format_files,
     format_model,
-    format_size,
     model_to_json,
 )
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import argparse
 
     from dvc_studio_models.cli.options import Commands
-    from dvc_studio_models.model import ModelStatus, StatusResult
+    from dvc_studio_models.model import FileResult, ModelStatus, StatusResult
 
 SUMMARY = "Check whether the workspace matches what Studio currently serves."
 DESCRIPTION = f"""\
@@ -58,7 +60,7 @@ class CmdModelsStatus(CmdModels):
         if args.json:
             self.print_json(_to_json(result))
         elif result.models:
-            ui.write(_format_result(result))
+            ui.write(_format_result(result, each=lists_each_file(args)))
         else:
             ui.write(
                 "No models found: nothing was pulled here and no GTO tag registers a "
@@ -89,8 +91,8 @@ def _to_json(result: StatusResult) -> dict[str, Any]:
     }
 
 
-def _format_result(result: StatusResult) -> str:
-    blocks = [_format_status(status) for status in result.models]
+def _format_result(result: StatusResult, *, each: bool) -> str:
+    blocks = [_format_status(status, each=each) for status in result.models]
     stale = [status for status in result.models if not status.up_to_date]
     unpinned = [str(status.result.ref) for status in stale if not status.pin]
     pinned = [status.result.ref.name for status in stale if status.pin]
@@ -109,14 +111,18 @@ def _format_result(result: StatusResult) -> str:
     return "\n".join(blocks)
 
 
-def _format_status(status: ModelStatus) -> str:
+def _format_status(status: ModelStatus, *, each: bool) -> str:
     head = _format_pinned(status) if status.pin else format_model(status.result)
     if status.up_to_date:
         return head if status.outdated else f"{head}: up to date"
+    by_action: dict[str, list[FileResult]] = {}
+    for file in status.result.files:
+        by_action.setdefault(file.action, []).append(file)
+    by_action.pop("unchanged", None)
     rows = [
-        (file.action, file.path, format_size(file))
-        for file in status.result.files
-        if file.action != "unchanged"
+        (action, path, size)
+        for files in by_action.values()
+        for path, size, action in format_files(files, each=each)
     ]
     return "\n".join([f"{head}:", *align(rows, "<<<")])
 
@@ -150,6 +156,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         "Where to look up versions: Studio (default), or local Git tags ('remote', "
         "'cache').",
     )
+    add_files(parser)
     add_json(parser)
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsStatus)

@@ -47,6 +47,7 @@ from dvc_studio_models.sources import verification
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from dvc_studio_models.errors import WorkspaceError
     from dvc_studio_models.model import Pin, PullResult
     from dvc_studio_models.operations.steps.plan import PreparedPull
     from dvc_studio_models.sources.base import Source
@@ -88,8 +89,10 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
             check_lockable(prepared.models, lock_file, prepared.registry)
         if options.dry_run:
             sizes = source.expected_sizes(prepared.to_download(), options)
-            return build_result(prepared, began=began, sizes=sizes)
-        _refuse_conflicts(prepared)
+            result = build_result(prepared, began=began, sizes=sizes)
+            return replace(result, refused=_find_conflicts(prepared))
+        if refused := _find_conflicts(prepared):
+            raise refused
         _sweep(prepared)
         stack.callback(release_parts, prepared)
         prepared = download(prepared, report, jobs=options.jobs)
@@ -173,13 +176,8 @@ def _open_context(options: PullOptions, stack: contextlib.ExitStack) -> PullCont
     return context
 
 
-def _refuse_conflicts(prepared: PreparedPull) -> None:
-    """Refuse to replace content that would be lost, or that Git tracks.
-
-    Raises:
-        TargetExistsError: It would be lost.
-        GitFilesDifferError: Only Git may change these files.
-    """
+def _find_conflicts(prepared: PreparedPull) -> WorkspaceError | None:
+    """Return the error for content that would be lost, or that Git tracks."""
     conflicts = {
         step.file.path: step.file
         for project in prepared.projects
@@ -187,12 +185,14 @@ def _refuse_conflicts(prepared: PreparedPull) -> None:
         for step in plan.steps_to(CONFLICT)
     }
     if lost := [path for path, file in conflicts.items() if not file.git_oid]:
-        raise TargetExistsError(lost)
+        return TargetExistsError(lost)
     for model in prepared.models:
         in_git = [path for path in model.paths if path in conflicts]
         if in_git and model.version:
-            command = git_checkout(model.version.commit, in_git)
-            raise GitFilesDifferError(model.ref.name, command, in_git)
+            folder = model.record.path if model.record else ""
+            command = git_checkout(model.version.commit, in_git, folder=folder)
+            return GitFilesDifferError(model.ref.name, command, in_git)
+    return None
 
 
 def _sweep(prepared: PreparedPull) -> None:

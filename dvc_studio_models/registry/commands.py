@@ -12,20 +12,24 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from dvc_studio_models.registry.recorded import RecordedOutput
 
+_FEW = 10
 _PLAIN = re.compile(r"[\w./@+-]+", re.ASCII)
 
 
-def git_checkout(commit: str, paths: Iterable[str]) -> str:
+def git_checkout(commit: str, paths: Sequence[str], *, folder: str = "") -> str:
     """Return the command that gets files from a commit.
 
     Args:
         commit: Its id.
         paths: Relative to the Git root.
+        folder: Of the model; named instead of many files.
     """
+    if folder and len(paths) > _FEW:
+        paths = [folder]
     return f"git checkout {commit} -- {shlex.join(map(_from_top, paths))}"
 
 

@@ -23,6 +23,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import ModelFile
 from dvc_studio_models.registry.commands import git_checkout
+from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.registry.recorded import expand_output, is_inside
 from dvc_studio_models.sources.comparison import is_recorded
 from dvc_studio_models.store.dvc.objects import tree_digest
@@ -163,7 +164,8 @@ def verify_downloads_with_git(
     is_same = is_recorded(record, digests, read_listing)
     verified = _judge(model, version, record, registry, is_same=is_same)
     if added := [f.path for f in verified.files if f.path not in model.paths]:
-        _warn_of_git_files(added, version, "they were not known when the plan was made")
+        why = "they were not known when the plan was made"
+        _warn_of_git_files(added, record, version, why)
     return replace(verified, files=verified.files and _fill_in(model.files, record))
 
 
@@ -220,7 +222,7 @@ def with_git_files(
     missing = [file for file in record.git_files if file.path not in have]
     if unread := [file.path for file in missing if file.digest is None]:
         why = "they are symlinks, submodules, too large, or files of Git LFS"
-        _warn_of_git_files(unread, version, why)
+        _warn_of_git_files(unread, record, version, why)
     added = (
         ModelFile(
             file.path,
@@ -241,24 +243,27 @@ def _warn_of_missing_files(model: ResolvedModel, record: RecordedModel | None) -
     have = set(model.paths)
     files = record.git_files if record and record.outputs else ()
     if missing := [file.path for file in files if file.path not in have]:
-        logger.warning(
-            "'%s' has files in Git that were not pulled because this clone has no tag "
-            "for its version: %s. Run '%s', then pull again",
-            model.ref,
-            ", ".join(missing),
-            FORCE_TAGS,
+        what = (
+            f"'{model.ref}' has files in Git that were not pulled because this clone "
+            "has no tag for its version"
         )
+        names = format_names(what, missing)
+        logger.warning("%s. Run '%s', then pull again", names, FORCE_TAGS)
 
 
 def _warn_of_git_files(
-    paths: Sequence[str], version: ModelVersion, reason: str
+    paths: Sequence[str],
+    record: RecordedModel | None,
+    version: ModelVersion,
+    reason: str,
 ) -> None:
     """Warn of files that only Git can check out."""
+    what = f"files of the model in Git were not pulled because {reason}"
+    folder = record.path if record else ""
     logger.warning(
-        "files of the model in Git were not pulled because %s: %s. Run '%s'",
-        reason,
-        ", ".join(paths),
-        git_checkout(version.commit, paths),
+        "%s. Run '%s'",
+        format_names(what, paths),
+        git_checkout(version.commit, paths, folder=folder),
     )
 
 

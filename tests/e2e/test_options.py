@@ -480,7 +480,9 @@ def test_a_signal_ends_a_command_with_one_json_object(
     [
         pytest.param(("pull", "-j", "many"), "argument -j/--jobs: ", id="value"),
         pytest.param(("list", "churn"), "unrecognized arguments: churn", id="argument"),
-        pytest.param(("status", "--al"), "unrecognized arguments: --al", id="option"),
+        pytest.param(
+            ("status", "--no-such"), "unrecognized arguments: --no-such", id="option"
+        ),
         pytest.param(("pull",), "no model", id="no model"),
         pytest.param(
             ("status", "--stage=prod", "--version=1.0.0"),

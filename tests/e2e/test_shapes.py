@@ -463,11 +463,15 @@ def test_a_locked_file_of_git_keeps_its_executable_bit(
     assert (tmp_path / "out/bert/nested/run.sh").stat().st_mode & 0o100
 
 
-def test_links_in_a_mixed_folder_are_named(run_dvc: RunDvc, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 300])
+def test_links_in_a_mixed_folder_are_named(
+    run_dvc: RunDvc, tmp_path: Path, count: int
+) -> None:
     project = init_project(tmp_path / "project")
     write(project.repo, {"dvc.yaml": b"artifacts:\n  m: {path: m}\n", "m/w": b"w"})
     write(project.repo, {"shared.json": b"{}"})
-    (project.repo / "m/link.json").symlink_to("../shared.json")
+    for number in range(count):
+        (project.repo / f"m/{number:03}.json").symlink_to("../shared.json")
     track(project.repo, "m/w")
     commit_all(project, "Train")
     project.tag("m@v1.0.0")
@@ -476,7 +480,10 @@ def test_links_in_a_mixed_folder_are_named(run_dvc: RunDvc, tmp_path: Path) -> N
     done = run_dvc(*pull, cwd=project.repo)
 
     assert done.returncode == 0
-    assert "m/link.json. Run 'git checkout" in done.stderr
+    names, _, command = done.stderr.partition(". Run ")
+    few = {1: "m/000.json", 300: "m/009.json and 290 more"}
+    assert names.endswith(few[count])
+    assert command.endswith({1: ":/m/000.json'\n", 300: ":/m'\n"}[count])
     assert read_tree(tmp_path / "out") == {"m/w": b"w"}
 
 
