@@ -64,6 +64,10 @@ class ModelRef:
 
     stage: str | None = None
 
+    repo: str | None = None
+    """The Git URL of its repo, without secrets, if that is not the clone's own; None
+    also for a model whose repo the command is yet to find out."""
+
     @classmethod
     def parse(
         cls, text: str, *, version: str | None = None, stage: str | None = None
@@ -281,6 +285,17 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
+class StatedVersion:
+    """A version as a server states it; no tag of the clone confirms it."""
+
+    version: str | None = None
+    """``v1.2.0``; None if the server names none."""
+
+    commit: str | None = None
+    """The full id of its commit; None if the server names none."""
+
+
+@dataclass(frozen=True)
 class PinnedFile:
     """One file of a pinned model."""
 
@@ -300,15 +315,24 @@ class Pin:
     """A model's entry in a lock file."""
 
     ref: ModelRef
-    """The reference that was pinned."""
+    """The reference that was pinned, with its repo."""
 
-    version: ModelVersion
     files: tuple[PinnedFile, ...]
+    version: str | None = None
+    """``v1.2.0``; None if no tag and no server named it."""
+
+    commit: str | None = None
+    """The full id of the version's commit; None if not known."""
 
     @property
     def pinned(self) -> ModelRef:
-        """The pinned version, even if the stage has moved."""
-        return ModelRef(self.ref.name, version=self.version.version)
+        """The pinned version, even if the stage has moved; the stage if none is known.
+
+        Then only the hashes of its files tell whether it has moved.
+        """
+        if self.version is None:
+            return self.ref
+        return ModelRef(self.ref.name, version=self.version, repo=self.ref.repo)
 
 
 @dataclass(frozen=True)
@@ -405,8 +429,11 @@ class ModelResult:
     """One model of a result: reference, version, files."""
 
     ref: ModelRef
+    """With its repo, if that is not the clone's own."""
+
     version: str | None
-    """None if local tags do not show it, or the stage's commit has none."""
+    """None if neither local tags nor the server show it, or the stage's commit has
+    none."""
 
     commit: str | None
     files: tuple[FileResult, ...]
@@ -417,7 +444,8 @@ class PullResult:
     """The outcome of one pull."""
 
     repo: str
-    """The repo's URL as registered in Studio; a clone's folder if it has no remote."""
+    """The repo's URL as registered in Studio; a clone's folder if it has no remote.
+    Models of other repos name theirs (:attr:`ModelRef.repo`)."""
 
     models: tuple[ModelResult, ...]
     bytes_downloaded: int

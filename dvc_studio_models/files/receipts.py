@@ -44,6 +44,9 @@ class Receipt:
     objects: Mapping[str, str] = field(default_factory=dict)
     """Path to the object that it came from, see ``object_version_id``."""
 
+    repo: str | None = None
+    """As in :attr:`ModelRef.repo`: None if the model is of the clone's own repo."""
+
 
 class Receipts:
     """The folder of receipts. With None as the folder, none are kept."""
@@ -107,10 +110,12 @@ def _read(path: Path) -> Receipt | None:
 
 def _is_ours(receipt: Receipt, path: Path) -> bool:
     """Check that a pull can have written it, since its paths may be removed later."""
-    texts = (receipt.model, receipt.root, receipt.version or "", receipt.commit or "")
+    maybe = (receipt.version, receipt.commit, receipt.repo)
+    texts = (receipt.model, receipt.root, *(text or "" for text in maybe))
     return (
         all(isinstance(text, str) for text in texts)
         and path.name == _file_name(receipt)
+        and (receipt.repo or "").isprintable()
         and _is_selector(receipt.selector)
         and not any(path_problem(name) for name in receipt.files)
         and not any(map(is_tree, receipt.files.values()))

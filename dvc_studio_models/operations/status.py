@@ -8,6 +8,7 @@ nothing is changed.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import (
@@ -88,15 +89,20 @@ def _pulled_or_registered(
     inventory = Inventory(context.folder, context.clone)
     with contextlib.closing(inventory):
         receipts = inventory.receipts()
-        names = [receipt.model + receipt.selector for receipt in receipts]
-        if options.stage or options.version:
-            names = [receipt.model for receipt in receipts]
+        ignores_selectors = bool(options.stage or options.version)
+        names = [
+            (
+                receipt.model + ("" if ignores_selectors else receipt.selector),
+                receipt.repo,
+            )
+            for receipt in receipts
+        ]
         if not (names or pins):
-            names = [model.name for model in inventory.registered()]
-    for name in names:
+            names = [(model.name, None) for model in inventory.registered()]
+    for name, repo in names:
         ref = ModelRef.parse(name, version=options.version, stage=options.stage)
         if ref.name not in pins:
-            yield ref
+            yield replace(ref, repo=repo)
 
 
 # Comparing
@@ -128,7 +134,7 @@ def _compare(
             found[result.ref.name] = ModelStatus(result)
         for model in models[len(refs) :]:
             name = model.ref.name
-            found[name] = _with_now(found[name], pins[name], model, source, context)
+            found[name] = _with_now(found[name], pins[name], model, context)
         repo = source.repo
     return StatusResult(repo, tuple(found[name] for name in sorted(found)))
 
@@ -149,15 +155,14 @@ def _with_now(
     status: ModelStatus,
     pin: Pin,
     model: ResolvedModel,
-    source: Source,
     context: PullContext,
 ) -> ModelStatus:
     """Add the version that the pinned reference selects now."""
     has_git_files = any(file.git_oid for file in pin.files)
-    if source.clone and (has_git_files or differences_of(model, pin)):
+    is_own = context.clone and model.ref.repo is None
+    if is_own and (has_git_files or differences_of(model, pin)):
         registry = context.open_registry([model.ref])
         model = verify_with_git(model, registry, lambda _: None)
     if not differences_of(model, pin):
         return status
-    now = model.version.registered if model.version else None
-    return ModelStatus(status.result, pin, outdated=True, now=now)
+    return ModelStatus(status.result, pin, outdated=True, now=model.version_name)

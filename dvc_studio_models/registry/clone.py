@@ -72,6 +72,10 @@ class Clone:
         urls = map(self._url_of, self._remotes)
         return any(is_same_repo(each, url) for each in urls if each)
 
+    def is_remote(self, name: str) -> bool:
+        """Whether a text is the name of a remote, and not a URL."""
+        return name in self._remotes
+
     def qualify(self, ref: ModelRef, folder: Path) -> ModelRef:
         """Qualify a bare name of a model that ``folder``'s ``dvc.yaml`` annotates."""
         inner = os.path.relpath(folder.resolve(), self.root.resolve())

@@ -1,5 +1,8 @@
 """Reads, checks and writes a lock file, which pins the version and content of models.
 
+A model of another repo than the lock file's own names that repo. Where no server and no
+tag named its version, its hashes alone pin it.
+
 It is YAML, written by DVC's own serializer, and describes files as ``dvc.lock``
 describes outputs. Anybody who can open a pull request can write one, so every field is
 checked.
@@ -7,6 +10,7 @@ checked.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
@@ -22,10 +26,10 @@ from dvc_studio_models.model import (
     MD5_DOS2UNIX,
     Digest,
     ModelRef,
-    ModelVersion,
     Pin,
     PinnedFile,
 )
+from dvc_studio_models.registry.urls import strip_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +39,7 @@ DEFAULT_NAME = "models.lock"
 SUFFIXES = (".lock", ".yaml", ".yml")
 SCHEMA = "1.0"
 MAX_BYTES = 64 << 20  # as for a reply of Studio's
+_URL_CHARS = 1000  # as for the server's parameters
 _LATEST = "@latest"  # GTO's selector of the latest version
 _OBJECT_ID = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"  # SHA-1 or SHA-256
 
@@ -145,8 +150,9 @@ def _check(path: Path, content: object) -> Mapping[str, Any]:
     }
     model = {
         Required("requested"): str,
-        Required("version"): str,
-        Required("commit"): All(str, Match(_OBJECT_ID)),
+        "repo": All(str, Length(min=1, max=_URL_CHARS), _check_printable),
+        "version": str,
+        "commit": All(str, Match(_OBJECT_ID)),
         Required("files"): All([file], Length(min=1)),
     }
     schema = Schema({Required("schema"): SCHEMA, Required("models"): {str: model}})
@@ -159,16 +165,24 @@ def _check(path: Path, content: object) -> Mapping[str, Any]:
     return checked["models"]
 
 
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        msg = "it has control characters"
+        raise ValueError(msg)
+    return text
+
+
 def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
     """Make the pin.
 
     Raises:
         UsageError: The name, the selector or the version is invalid.
     """
-    pinned = ModelRef.parse(f"{name}@{entry['version']}")
     ref = ModelRef.parse(f"{name}{entry['requested']}")
+    version = entry.get("version", ref.version)
+    pinned = ModelRef.parse(f"{name}@{version}" if version else name)
     paths = [file["path"] for file in entry["files"]]
-    if pinned.name != name or ref.name != name or pinned.version != entry["version"]:
+    if pinned.name != name or ref.name != name or pinned.version != version:
         msg = (
             f"{name!a} is not the full name of a model, or its version is not of the "
             "form v1.2.3"
@@ -176,6 +190,10 @@ def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
         raise UsageError(msg)
     if len(set(paths)) < len(paths):
         msg = f"{name!a} lists a path twice"
+        raise UsageError(msg)
+    repo = strip_secrets(entry["repo"]) if "repo" in entry else None
+    if repo and any("git" in file for file in entry["files"]):
+        msg = f"{name!a} has files in Git, but it is a model of another repo"
         raise UsageError(msg)
     files = (
         PinnedFile(
@@ -186,8 +204,8 @@ def _to_pin(name: str, entry: Mapping[str, Any]) -> Pin:
         )
         for file in sorted(entry["files"], key=lambda file: str(file["path"]))
     )
-    version = ModelVersion(entry["version"], entry["commit"])
-    return Pin(ref, version, tuple(files))
+    ref = replace(ref, repo=repo)
+    return Pin(ref, tuple(files), version, entry.get("commit"))
 
 
 # Writing
@@ -202,10 +220,14 @@ def _dump(pins: Mapping[str, Pin]) -> str:
 
 
 def _from_pin(pin: Pin) -> dict[str, object]:
+    optional = {
+        "repo": pin.ref.repo,
+        "version": pin.version,
+        "commit": pin.commit,
+    }
     return {
         "requested": pin.ref.selector or _LATEST,
-        "version": pin.version.version,
-        "commit": pin.version.commit,
+        **{key: value for key, value in optional.items() if value},
         "files": list(_from_files(pin.files)),
     }
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
+    from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.server.catalog.recorded import StoredFile
     from dvc_studio_models.server.catalog.remotes import Store
     from dvc_studio_models.server.catalog.repos import Catalog, ServedRepo
@@ -136,11 +137,14 @@ class StudioApi:
         served = self._served.get(repo.key) or self._serve(repo)
         prefix = request.path_params.get("prefix", "")
         base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
-        links = await served.slow_calls.run(
+        links, version = await served.slow_calls.run(
             functools.partial(self._find_and_sign, served.index, ref, base_url)
         )
         note(request, files=len(links))
-        return JSONResponse(links, headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store", "X-Model-Commit": version.commit}
+        if version.registered:
+            headers["X-Model-Version"] = version.registered
+        return JSONResponse(links, headers=headers)
 
     async def get_object(self, request: Request) -> Response:
         """Answer with an object of a local folder, or a range of it."""
@@ -177,14 +181,15 @@ class StudioApi:
 
     def _find_and_sign(
         self, index: ModelIndex, ref: ModelRef, base_url: str
-    ) -> dict[str, str]:
-        """Return the link to each file of a model, by its path."""
-        files = index.find(ref)
+    ) -> tuple[dict[str, str], ModelVersion]:
+        """Return the link to each file of a model, by its path; and its version."""
+        version, files = index.find(ref)
         makers = self._link_makers(files, base_url)
         if makers is None:
             with waiting_for_remotes():
-                return self._sign(files, base_url)
-        return {file.path: makers[file.store](file.object) for file in files}
+                return self._sign(files, base_url), version
+        links = {file.path: makers[file.store](file.object) for file in files}
+        return links, version
 
     def _link_makers(
         self, files: Sequence[StoredFile], base_url: str

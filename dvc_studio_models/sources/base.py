@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         Progress,
         PullOptions,
     )
-    from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.parts.part import DownloadedFile
@@ -32,15 +31,16 @@ class Source(Protocol):
     """One of ``model.SOURCES``."""
 
     repo: str
-    """The repo's URL, as results show it."""
-
-    clone: Clone | None
-    """The clone whose Git can verify the models; None where it is of another repo."""
+    """The repo's URL, as results show it; of several, that of the clone or the first.
+    Set by :meth:`resolve`."""
 
     def resolve(
         self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]
     ) -> list[ResolvedModel]:
         """Return the files of models, in the order of ``refs``.
+
+        A model that is returned names its repo only if that is not the clone's own: the
+        clone's Git can verify all others.
 
         Args:
             refs: Of a pinned model, the version that is pinned.

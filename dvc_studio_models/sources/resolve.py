@@ -18,7 +18,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.http.studio.client import StudioClient
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.model import Digest, ModelFile
+from dvc_studio_models.model import Digest, ModelFile, ModelVersion, StatedVersion
 from dvc_studio_models.registry.urls import (
     is_local,
     is_loopback,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import (
         ModelRef,
-        ModelVersion,
         Pin,
         PullOptions,
     )
@@ -47,6 +46,8 @@ _OBJECT_VERSIONS = {"versionid", "generation", "snapshot"}
 """Query parameters for the version of an object, of S3, Azure and Google."""
 
 
+_UNSTATED = StatedVersion()
+
 Difference = tuple[str, Digest | None, Digest | None]
 """Path, hash in the lock file, served hash; None if a file is missing."""
 
@@ -57,7 +58,11 @@ class ResolvedModel:
 
     ref: ModelRef
     files: tuple[ModelFile, ...]
+    """With its repo, if that is not the clone's own."""
+
     version: ModelVersion | None = None
+    """By the clone's tags, or by its pin."""
+
     record: RecordedModel | None = None
     """What Git recorded; set only if the content matches it."""
 
@@ -68,10 +73,25 @@ class ResolvedModel:
     """Version and record to compare with after the download, see
     :func:`verify_downloads_with_git`."""
 
+    stated: StatedVersion = _UNSTATED
+    """By the server, or by a pin."""
+
     @property
     def paths(self) -> list[str]:
         """The files' paths."""
         return [file.path for file in self.files]
+
+    @property
+    def version_name(self) -> str | None:
+        """The version by tags, else as it was requested, else as the server states."""
+        if self.version:
+            return self.version.registered
+        return self.ref.version or self.stated.version
+
+    @property
+    def commit(self) -> str | None:
+        """The full id of the version's commit, by tags or by the server."""
+        return self.version.commit if self.version else self.stated.commit
 
 
 def infer_repo_url(
@@ -92,6 +112,17 @@ def infer_repo_url(
     if is_local(url) and not is_loopback(settings.url):
         raise GitRemoteError.local_folder(url)
     return url
+
+
+def is_named_by_setting(
+    clone: Clone | None, settings: Settings, options: PullOptions
+) -> bool:
+    """Whether a setting names the repo by its URL, so that it may be another repo."""
+    if options.repo is not None or options.git_remote is not None:
+        return False
+    if settings.git_remote:
+        return clone is None or not clone.is_remote(settings.git_remote)
+    return bool(settings.repo_url)
 
 
 def _infer_outside_git(settings: Settings, options: PullOptions) -> str:
@@ -135,7 +166,15 @@ def verify_with_lock(
         replace(file, digest=locked[file.path].digest, size=locked[file.path].size)
         for file in model.files
     )
-    return replace(model, files=files, version=pin.version, locked=True)
+    return replace(_with_pinned_version(model, pin), files=files, locked=True)
+
+
+def _with_pinned_version(model: ResolvedModel, pin: Pin) -> ResolvedModel:
+    version = None
+    if pin.version and pin.commit and not model.ref.repo:
+        version = ModelVersion(pin.version, pin.commit)
+    stated = StatedVersion(pin.version, pin.commit)
+    return replace(model, version=version, stated=stated)
 
 
 def _with_pinned_git_files(model: ResolvedModel, pin: Pin) -> ResolvedModel:
@@ -174,12 +213,17 @@ def make_renewal(
     """Return a function that asks Studio for new URLs of the same content.
 
     It raises ModelMovedError if the content has changed.
+
+    Args:
+        client: Of Studio.
+        repo_url: Of the models that name no repo of their own.
+        models: As Studio served them.
     """
 
     def renew() -> dict[str, str]:
         urls: dict[str, str] = {}
         for model in models:
-            files = client.files(repo_url, model.ref)
+            files = client.files(model.ref.repo or repo_url, model.ref)
             if _contents(files) != _contents(model.files):
                 raise ModelMovedError(model.ref)
             urls.update((file.path, file.url) for file in files)

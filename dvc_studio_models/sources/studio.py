@@ -1,7 +1,12 @@
-"""The source that asks Studio for models, and downloads them from its signed URLs."""
+"""The source that asks Studio for models, and downloads them from its signed URLs.
+
+The models of one pull may be of several repos.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import DEFAULT_JOBS, STUDIO
@@ -9,6 +14,7 @@ from dvc_studio_models.sources.resolve import (
     ResolvedModel,
     connect,
     infer_repo_url,
+    is_named_by_setting,
     make_renewal,
 )
 from dvc_studio_models.store.dvc.light import importing_dvc
@@ -39,13 +45,10 @@ class StudioSource:
         """Connect to nothing yet.
 
         Raises:
-            StudioConfigError: The settings forbid it, lack a token, or name no repo.
+            StudioConfigError: The settings forbid it, or lack a token.
         """
-        self.repo = infer_repo_url(context.clone, context.settings, options)
-        is_of_repo = context.clone and (
-            options.repo is None or context.clone.has_remote(self.repo)
-        )
-        self.clone = context.clone if is_of_repo else None
+        self.repo = ""
+        self._context, self._options = context, options
         root = context.clone.root if context.clone else context.folder
         project = project_around(context.folder, root)
         self._own = own_folder(project) if project else None
@@ -60,14 +63,55 @@ class StudioSource:
         """Ask Studio for each model.
 
         Raises:
+            GitRemoteError: A model names no repo, and none can be inferred.
             StudioError: Studio does not know it, or did not answer.
         """
+        refs = [self._with_repo(ref) for ref in refs]
+        own = any(ref.repo is None for ref in refs)
+        self.repo = self._default_repo if own else refs[0].repo or ""
         with importing_dvc(self._own):
-            models = [
-                ResolvedModel(ref, self._client.files(self.repo, ref)) for ref in refs
-            ]
+            models = [self._ask(ref) for ref in refs]
         self._models += models
         return models
+
+    def _ask(self, ref: ModelRef) -> ResolvedModel:
+        files, stated = self._client.find(ref.repo or self._default_repo, ref)
+        return ResolvedModel(ref, files, stated=stated)
+
+    # Repos
+
+    def _with_repo(self, ref: ModelRef) -> ModelRef:
+        """Set the repo of a model, or None if it is the clone's own."""
+        named = None if self._options.repo is not None else ref.repo
+        url = named or self._default_repo
+        return replace(ref, repo=None if self._is_own(url, ref, named) else url)
+
+    def _is_own(self, url: str, ref: ModelRef, named: str | None) -> bool:
+        """Whether a model is of the clone's own repo, whose tags can verify it.
+
+        Args:
+            url: Of the model's repo.
+            ref: The model.
+            named: The same URL, if a pin or a receipt named it.
+        """
+        context, options = self._context, self._options
+        if context.clone is None:
+            return False
+        by_setting = is_named_by_setting(context.clone, context.settings, options)
+        if named is None and options.repo is None and not by_setting:
+            return True  # the URL is that of a remote
+        if context.clone.has_remote(url):
+            return True
+        # The setting may name this repo by a URL that only Studio uses.
+        if not by_setting or url != self._default_repo:
+            return False
+        return context.open_registry([ref]).tags.find(ref.name) is not None
+
+    @cached_property
+    def _default_repo(self) -> str:
+        """The repo of models that name none."""
+        context = self._context
+        return infer_repo_url(context.clone, context.settings, self._options)
 
     def expected_sizes(
         self, files: Sequence[ModelFile], options: PullOptions

@@ -55,7 +55,7 @@ def verify_with_git(
 
     Args:
         model: As the source resolved it; its version, if known, is that of a lock file.
-        registry: Of a clone of that very repo.
+        registry: Of the clone; models of other repos are returned as they are.
         read_listing: Reads which files are in a folder that the model is part of.
 
     Raises:
@@ -65,7 +65,7 @@ def verify_with_git(
             cannot read its files there.
         UnreadableRepoError: Git cannot read that commit, though the clone has it.
     """
-    if model.record:  # it comes from Git
+    if model.record or model.ref.repo:  # it comes from Git, or from another repo
         return model
     found = _find_record(model, registry)
     if found is None:

@@ -471,7 +471,7 @@ def test_status_tells_what_a_locked_stage_is_now(
 
     assert (fresh.returncode, fresh.stdout) == (0, "churn: v1.0.0 locked: up to date\n")
     assert lagging.returncode == 0
-    assert "churn: v1.0.0 locked, #dev is now another version\n" in lagging.stdout
+    assert "churn: v1.0.0 locked, #dev is now v2.0.0\n" in lagging.stdout
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "churn: v1.0.0 locked, #dev is now v2.0.0\n"

@@ -55,6 +55,25 @@ def test_a_receipt_is_read_as_it_was_kept(receipts: Receipts) -> None:
     assert load(receipts) == [CHURN]
 
 
+def test_a_receipt_may_name_another_repo(receipts: Receipts) -> None:
+    foreign = replace(CHURN, repo="git@git.example.com:acme/models.git")
+    receipts.save(foreign)
+
+    assert load(receipts) == [foreign]
+
+
+def test_a_receipt_of_an_earlier_release_names_no_repo(
+    receipts: Receipts, tmp_path: Path
+) -> None:
+    receipts.save(CHURN)
+    (file,) = (tmp_path / "receipts").iterdir()
+    content = json.loads(file.read_text())
+    del content["repo"]
+    file.write_text(json.dumps(content))
+
+    assert load(receipts) == [CHURN]
+
+
 def test_a_receipt_may_know_no_version(receipts: Receipts) -> None:
     unknown = replace(CHURN, version=None, commit=None)
     receipts.save(unknown)

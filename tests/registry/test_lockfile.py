@@ -19,7 +19,6 @@ from dvc_studio_models.model import (
     MD5_DOS2UNIX,
     Digest,
     ModelRef,
-    ModelVersion,
     Pin,
     PinnedFile,
 )
@@ -37,16 +36,18 @@ if TYPE_CHECKING:
 COMMIT = "3" * 40
 CHURN = Pin(
     ModelRef("churn", stage="prod"),
-    ModelVersion("v2.0.0", COMMIT),
     (
         PinnedFile("m/a.txt", Digest(MD5_DOS2UNIX, "b" * 32), 0),
         PinnedFile("m/größe: 1.pkl", Digest(MD5, "0" * 32), 47395840),
     ),
+    "v2.0.0",
+    COMMIT,
 )
 FRAUD = Pin(
     ModelRef("services/fraud:fraud"),
-    ModelVersion("v1.0.0-rc.1", COMMIT),
     (PinnedFile("services/fraud/model.bin", Digest(MD5, "1e" * 16), 7),),
+    "v1.0.0-rc.1",
+    COMMIT,
 )
 PINS = {"churn": CHURN, "services/fraud:fraud": FRAUD}
 
@@ -99,7 +100,7 @@ def test_a_file_of_which_nothing_changes_is_not_touched(file: Path) -> None:
 
 
 def test_a_new_pin_replaces_the_models_last_and_no_other(file: Path) -> None:
-    newer = replace(CHURN, version=ModelVersion("v3.0.0", COMMIT))
+    newer = replace(CHURN, version="v3.0.0")
 
     update_pins(file, {"churn": newer})
 
@@ -132,6 +133,66 @@ def test_names_of_lock_files_pass(name: str) -> None:
 def test_a_name_that_may_be_a_models_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="not the name of a lock file"):
         check_name(name)
+
+
+MODELS_REPO = "git@git.example.com:acme/models.git"
+
+
+def test_a_model_of_another_repo_names_it(file: Path) -> None:
+    churn = replace(CHURN, ref=replace(CHURN.ref, repo=MODELS_REPO))
+
+    update_pins(file, {"churn": churn})
+
+    assert load_yaml(file)["models"]["churn"]["repo"] == MODELS_REPO
+    assert "repo" not in load_yaml(file)["models"]["services/fraud:fraud"]
+    assert read_pins(file) == {**PINS, "churn": churn}
+    assert churn.pinned == ModelRef("churn", version="v2.0.0", repo=MODELS_REPO)
+
+
+def test_a_pin_without_a_version_is_its_hashes_and_what_was_requested(
+    file: Path,
+) -> None:
+    unnamed = replace(CHURN, version=None, commit=None)
+
+    update_pins(file, {"churn": unnamed})
+
+    entry = load_yaml(file)["models"]["churn"]
+    assert list(entry) == ["requested", "files"]
+    assert read_pins(file)["churn"] == unnamed
+    assert unnamed.pinned == ModelRef("churn", stage="prod")
+
+
+def test_a_pin_of_a_requested_version_has_it_also_where_only_the_request_does(
+    file: Path,
+) -> None:
+    change(
+        file,
+        lambda content: content["models"]["churn"].update({"requested": "@v2.0.0"}),
+    )
+    change(file, lambda content: content["models"]["churn"].pop("version"))
+
+    assert read_pins(file)["churn"].version == "v2.0.0"
+
+
+def test_secrets_in_the_url_of_a_repo_are_dropped(file: Path) -> None:
+    url = "https://ada:secret@git.example.com/acme/models.git?token=secret"
+    change(file, lambda content: content["models"]["churn"].update({"repo": url}))
+
+    repo = read_pins(file)["churn"].ref.repo
+
+    assert repo == "https://git.example.com/acme/models.git"
+
+
+def test_a_model_of_another_repo_has_no_files_in_this_ones_git(file: Path) -> None:
+    def spoil(content: dict[str, Any]) -> None:
+        churn = content["models"]["churn"]
+        churn["repo"] = MODELS_REPO
+        churn["files"][0]["git"] = COMMIT
+
+    change(file, spoil)
+
+    with pytest.raises(LockFileError, match="of another repo"):
+        read_pins(file)
 
 
 # -- not believed
@@ -182,6 +243,9 @@ def test_what_is_no_lock_file_is_told_with_its_name(
         pytest.param("files", [], id="no files"),
         pytest.param("files", {"a": "b"}, id="files"),
         pytest.param("url", "http://evil", id="another key"),
+        pytest.param("repo", "", id="empty repo"),
+        pytest.param("repo", "x" * 1001, id="long repo"),
+        pytest.param("repo", "git@host:a/\x1b[31mb", id="control character"),
     ],
 )
 def test_a_model_of_another_form_is_refused(
@@ -193,7 +257,7 @@ def test_a_model_of_another_form_is_refused(
         read_pins(file)
 
 
-@pytest.mark.parametrize("key", ["requested", "version", "commit", "files"])
+@pytest.mark.parametrize("key", ["requested", "files"])
 def test_a_model_that_lacks_something_is_refused(file: Path, key: str) -> None:
     change(file, lambda content: content["models"]["churn"].pop(key))
 

@@ -7,14 +7,21 @@ of refusal has an error of its own. Whether the paths are safe to write is check
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dvc_studio_models.errors import ModelNotFoundError, StudioResponseError
 from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.http.urls import find_url_problem
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.model import Digest, ModelFile, ModelRef
+from dvc_studio_models.model import (
+    SEMVER,
+    Digest,
+    ModelFile,
+    ModelRef,
+    StatedVersion,
+)
 
 if TYPE_CHECKING:
     from dvc_studio_models.http.studio.reply import Reply
@@ -23,12 +30,31 @@ logger = get_logger(__name__)
 
 ENDPOINT = "/api/model-registry/get-download-uris"
 
+_VERSION_HEADER, _COMMIT_HEADER = "X-Model-Version", "X-Model-Commit"
+"""Headers of ``dvc models serve``; hosted Studio does not send them."""
+_COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # SHA-1 or SHA-256
+_SHOWN_CHARS = 100
+
+
+class ServedModel(NamedTuple):
+    """A model as Studio serves it."""
+
+    files: tuple[ModelFile, ...]
+    """In the order of their paths."""
+
+    stated: StatedVersion
+    """Empty from hosted Studio, which names no version."""
+
 
 class StudioClient(StudioConnection):
     """Asks one Studio for the files of models."""
 
     def files(self, repo_url: str, ref: ModelRef) -> tuple[ModelFile, ...]:
-        """Return the files of a model, in the order of their paths.
+        """Return the files of a model, see :meth:`find`."""
+        return self.find(repo_url, ref).files
+
+    def find(self, repo_url: str, ref: ModelRef) -> ServedModel:
+        """Return the files of a model, and its version if Studio states it.
 
         Raises:
             StudioUnreachableError: Studio did not reply in three tries.
@@ -53,10 +79,24 @@ class StudioClient(StudioConnection):
         urls = self._read_urls(reply)
         if not urls:
             raise ModelNotFoundError(ref, repo_url, "Studio returned no files for it")
-        return tuple(
+        files = tuple(
             ModelFile(path, url, Digest.from_url(url))
             for path, url in sorted(urls.items())
         )
+        return ServedModel(files, self._read_version(reply, ref))
+
+    def _read_version(self, reply: Reply, ref: ModelRef) -> StatedVersion:
+        """Read the version that is served.
+
+        Raises:
+            StudioResponseError: It is not the version that was requested.
+        """
+        version = _read_header(reply, _VERSION_HEADER, f"v{SEMVER}")
+        commit = _read_header(reply, _COMMIT_HEADER, _COMMIT)
+        if ref.version and version not in {None, ref.version}:
+            why = f"'{ref}' was requested, and it served {version}"
+            raise StudioResponseError(self.url, why)
+        return StatedVersion(version, commit)
 
     def _read_urls(self, reply: Reply) -> dict[str, str]:
         urls = self.read(reply)
@@ -68,3 +108,12 @@ class StudioClient(StudioConnection):
         if problems:
             raise StudioResponseError(self.url, "; ".join(problems))
         return urls
+
+
+def _read_header(reply: Reply, name: str, form: str) -> str | None:
+    """Return the value of a header; None if there is none, or one of another form."""
+    value = reply.headers.get(name)
+    if value is None or re.fullmatch(form, value):
+        return value
+    logger.debug("ignored Studio's header %s: %a", name, value[:_SHOWN_CHARS])
+    return None

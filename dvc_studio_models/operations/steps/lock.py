@@ -16,6 +16,7 @@ from dvc_studio_models.errors import (
     UsageError,
     VersionUnknownError,
 )
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MAX_JOBS, Pin, PinnedFile
 from dvc_studio_models.operations.steps.names import expand_locked
 from dvc_studio_models.operations.steps.prepare import read_names
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
+
+
+logger = get_logger(__name__)
 
 
 def check_options(names: Sequence[str], options: PullOptions) -> None:
@@ -132,34 +136,43 @@ def check_lockable(
     Args:
         models: Some may be unverified until they are downloaded.
         path: Of the lock file.
-        registry: Of the models' clone, if there is one.
+        registry: Of the clone, unless all models are of other repos.
 
     Raises:
-        VersionUnknownError: A model's version is not known, or is not registered.
+        VersionUnknownError: The clone could say the version of a model of its own repo,
+            and does not, or the version is not registered.
         LocalDiskError: There is no folder for the file.
         LockFileError: The file that is to be updated cannot be read.
         UnsafePathError: It names paths that must not be written.
     """
     for model in models:
-        if registry and (error := registry.tags.version_error(model.ref)):
-            raise error
-        version = model.version or (model.unverified and model.unverified[0])
-        if not version:
-            raise _unknown(model.ref, registry)
-        if not version.registered:
-            raise VersionUnknownError.unregistered(model.ref, version.commit)
+        if registry and model.ref.repo is None:
+            _check_version(model, registry)
     if not path.parent.is_dir():
         raise LocalDiskError(path, "no such folder")
     if path.exists():
         read_pins(path)
 
 
-def _unknown(ref: ModelRef, registry: GitRegistry | None) -> VersionUnknownError:
+def _check_version(model: ResolvedModel, registry: GitRegistry) -> None:
+    """Check that a tag confirms the version, or that there is none for it.
+
+    Raises:
+        VersionUnknownError: The local tags say another version, or none does.
+    """
+    if error := registry.tags.version_error(model.ref):
+        raise error
+    version = model.version or (model.unverified and model.unverified[0])
+    if version is None:
+        has_tag = registry.resolve(model.ref) is not None
+        if has_tag or not model.version_name:
+            raise _unknown(model.ref, registry)
+    elif not version.registered:
+        raise VersionUnknownError.unregistered(model.ref, version.commit)
+
+
+def _unknown(ref: ModelRef, registry: GitRegistry) -> VersionUnknownError:
     """Return the error that says why no version is known."""
-    if registry is None:
-        why = "its repo has the tags, and this is not a clone of it"
-        hint = "Lock it in a clone of that repo"
-        return VersionUnknownError(ref, why, hint=hint, problem="cannot pin")
     if version := registry.resolve(ref):
         try:
             verification.read_record(ref, version, registry)
@@ -182,10 +195,11 @@ def check_verified(
         VersionUnknownError: Studio may serve another version than the local tags say.
     """
     for model in models:
-        if model.version is None:
+        if model.version or model.ref.repo or registry is None:
+            continue
+        if registry.resolve(model.ref):
             if model.unverified is None:
-                remote = registry.remote if registry else None
-                raise VersionUnknownError.outdated(model.ref, remote)
+                raise VersionUnknownError.outdated(model.ref, registry.remote)
             version, record = model.unverified
             raise VersionUnknownError(
                 model.ref,
@@ -205,7 +219,6 @@ def pin_models(path: Path, projects: Iterable[ProjectPull]) -> None:
     pins = {}
     for project in projects:
         for model, plan in zip(project.models, project.plans, strict=True):
-            assert model.version  # noqa: S101 - else ``check_lockable`` has refused
             digests = digests_of(model, project.downloads)
             sizes = {
                 step.file.path: (done.size if done else step.size) or 0
@@ -216,5 +229,17 @@ def pin_models(path: Path, projects: Iterable[ProjectPull]) -> None:
                 PinnedFile(path, digests[path], sizes[path], in_git.get(path))
                 for path in sorted(digests)
             )
-            pins[model.ref.name] = Pin(model.ref, model.version, files)
+            name, commit = model.version_name, model.commit
+            pins[model.ref.name] = Pin(model.ref, files, name, commit)
     update_pins(path, pins)
+    tell_unnamed(pins.values())
+
+
+def tell_unnamed(pins: Iterable[Pin]) -> None:
+    """Log which pins have no version, so that their hashes alone pin them."""
+    if refs := [f"'{pin.ref}'" for pin in pins if pin.version is None]:
+        logger.info(
+            "%s: pinned by the hashes of the files alone, because Studio does not say "
+            "which version it is",
+            ", ".join(refs),
+        )

@@ -176,7 +176,8 @@ def open_stores(
         read_listing = listing_reader(store, source.kind, options)
         projects.append(ProjectPull(of_project, store, receipts, earlier, read_listing))
     refs = [model.ref for model in models]
-    registry = context.open_registry(refs) if source.clone else None
+    own = [ref for ref in refs if ref.repo is None]
+    registry = context.open_registry(own) if own and context.clone else None
     names = [ref.name for ref in refs]
     return PreparedPull(context, source, workspace, projects, names, registry)
 

@@ -67,8 +67,8 @@ def _model_result(
     removed = "removed" if sizes is None else REMOVE
     return ModelResult(
         model.ref,
-        model.version.registered if model.version else None,
-        model.version.commit if model.version else None,
+        model.version_name,
+        model.commit,
         (
             *(by_path[path] for path in model.paths),
             *(FileResult(path, None, None, removed, None) for path in plan.leftovers),
@@ -169,11 +169,12 @@ def new_receipts(
         receipt = Receipt(
             model.ref.name,
             str(root),
-            model.version.version if model.version else None,
-            model.version.commit if model.version else None,
+            model.version.version if model.version else model.version_name,
+            model.commit,
             digests_of(model, project.downloads),
             model.ref.selector,
             {path: version_id for path, version_id in ids.items() if version_id},
+            model.ref.repo,
         )
         before = before_of.get(receipt.model)
         if before and is_partial:
@@ -191,7 +192,7 @@ def _join(before: Receipt, receipt: Receipt) -> Receipt:
     left = {p: digest for p, digest in before.files.items() if p not in receipt.files}
     if not left:
         return receipt
-    if before.commit != receipt.commit:
+    if (before.version, before.commit) != (receipt.version, receipt.commit):
         receipt = replace(receipt, version=None, commit=None)
     objects = {p: name for p, name in before.objects.items() if p in left}
     return replace(

@@ -80,6 +80,13 @@ class _Found(NamedTuple):
     stores: dict[str | None, Store]
 
 
+class ServedModel(NamedTuple):
+    """The version that a request selects, and its files."""
+
+    version: ModelVersion
+    files: tuple[StoredFile, ...]
+
+
 class ModelIndex:
     """One served repo: which models it has, and where their files are stored."""
 
@@ -113,8 +120,8 @@ class ModelIndex:
             MAX_CACHED_FILES, size=len
         )
         self._present: SingleFlightCache[bool] = SingleFlightCache(MAX_CACHED_CHECKS)
-        self._answers: SingleFlightCache[tuple[StoredFile, ...]] = SingleFlightCache(
-            MAX_CACHED_FILES, size=len
+        self._answers: SingleFlightCache[ServedModel] = SingleFlightCache(
+            MAX_CACHED_FILES, size=lambda answer: len(answer.files)
         )
 
     def warm_up(self) -> None:
@@ -144,8 +151,8 @@ class ModelIndex:
         else:
             self._cache_answer(key, self._list_and_verify(ref, found))
 
-    def find(self, ref: ModelRef) -> tuple[StoredFile, ...]:
-        """Find the objects of the version that ``ref`` selects now.
+    def find(self, ref: ModelRef) -> ServedModel:
+        """Find the version that ``ref`` selects now, and its objects.
 
         Raises:
             ModelMissingError: No tag registers such a model, version or stage.
@@ -188,12 +195,10 @@ class ModelIndex:
         """Return the number of the period for which a verification is valid."""
         return int(time.monotonic() // self._verify_s) if self._verify_s else 0
 
-    def _cache_answer(
-        self, key: object, files: tuple[StoredFile, ...]
-    ) -> tuple[StoredFile, ...]:
-        return files if key is None else self._answers.get(key, lambda: files)
+    def _cache_answer(self, key: object, model: ServedModel) -> ServedModel:
+        return model if key is None else self._answers.get(key, lambda: model)
 
-    def _list_and_verify(self, ref: ModelRef, found: _Found) -> tuple[StoredFile, ...]:
+    def _list_and_verify(self, ref: ModelRef, found: _Found) -> ServedModel:
         """List the files of a version, and look for those that may not be stored."""
         version, recorded, stores = found
         key = (version.commit, ref.name, *stores.values())
@@ -217,7 +222,7 @@ class ModelIndex:
                 return NotPushedError(ref.name, version, paths, of=len(files))
 
             self._verify(("all", *key, self._period()), files, not_pushed)
-        return files
+        return ServedModel(version, files)
 
     def _list(
         self, key: object, record: RecordedModel, stores: Mapping[str | None, Store]

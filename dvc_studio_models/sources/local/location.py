@@ -12,13 +12,13 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
     VersionUnknownError,
 )
-from dvc_studio_models.model import ModelFile
+from dvc_studio_models.model import ModelFile, ModelVersion, StatedVersion
 from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.sources.resolve import ResolvedModel
 
 if TYPE_CHECKING:
-    from dvc_studio_models.model import ModelRef, ModelVersion, Pin
+    from dvc_studio_models.model import ModelRef, Pin
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.registry.recorded import RecordedModel, RecordedOutput
 
@@ -60,6 +60,10 @@ def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
     """
     if pin:
         return _locate_pinned(ref, pin, registry)
+    if ref.repo:
+        reason = f"it is a model of '{ref.repo}', and this is not a clone of that repo"
+        hint = "Pull it from Studio, or pull what is pinned with '--locked'"
+        raise VersionUnknownError(ref, reason, hint=hint)
     if error := registry.tags.version_error(ref):
         raise error
     version = registry.resolve(ref)
@@ -75,9 +79,10 @@ def locate(ref: ModelRef, pin: Pin | None, registry: GitRegistry) -> Location:
 
 def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
     """List the pinned files; if the clone lacks the commit, without their remotes."""
+    version = _pinned_version(ref, pin, registry)
     record = None
     with contextlib.suppress(RecordUnreadableError, UnreadableRepoError):
-        record = registry.read_record(ref.name, pin.version)
+        record = registry.read_record(ref.name, version) if version else None
     outputs = record.outputs if record else ()
     files = (
         ModelFile(
@@ -90,7 +95,19 @@ def _locate_pinned(ref: ModelRef, pin: Pin, registry: GitRegistry) -> Location:
         )
         for f in pin.files
     )
-    return Location(ResolvedModel(ref, tuple(files), pin.version), outputs)
+    stated = StatedVersion(pin.version, pin.commit)
+    return Location(ResolvedModel(ref, tuple(files), version, stated=stated), outputs)
+
+
+def _pinned_version(
+    ref: ModelRef, pin: Pin, registry: GitRegistry
+) -> ModelVersion | None:
+    """Return the version of a pin; None if it is of another repo, or not known."""
+    if ref.repo or not pin.version:
+        return None
+    if pin.commit:
+        return ModelVersion(pin.version, pin.commit)
+    return registry.resolve(ref)
 
 
 def _refuse_unstored(

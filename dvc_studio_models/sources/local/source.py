@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from dvc_studio_models.model import Digest, ModelRef, Pin, Progress, PullOptions
-    from dvc_studio_models.registry.clone import Clone
     from dvc_studio_models.registry.recorded import Listing, RecordedOutput
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.local.location import Location
@@ -57,7 +56,6 @@ class LocalSource:
             )
             raise UsageError(msg)
         self.kind = kind
-        self.clone: Clone | None = context.clone
         self._root = context.clone.root
         self._context = context
         self._saves_listings = not options.dry_run
@@ -106,11 +104,7 @@ class LocalSource:
         if imports_only and not any(out.is_of_another_repo for out in outputs):
             return None
         found = [(each.model, self._store_of(each)) for each in self._locations]
-        names = ", ".join(
-            f"{model.ref.name}@{model.version.version}"
-            for model, _ in found
-            if model.version
-        )
+        names = ", ".join(_name_of(model) for model, _ in found)
         if all(_is_cached(model, store) for model, store in found):
             return f"All files of {names} are in the DVC cache: use '--source cache'"
         projects = {self._require_project(store) for _, store in found}
@@ -237,6 +231,13 @@ class LocalSource:
             missing = f"{output.path} (which files it has)"
             raise NotInCacheError([missing], imported=output.is_of_another_repo)
         return listing
+
+
+def _name_of(model: ResolvedModel) -> str:
+    """Name a model with its version, a commit where a stage has none."""
+    if model.version:
+        return f"{model.ref.name}@{model.version.version}"
+    return str(model.ref)
 
 
 def _is_cached(model: ResolvedModel, store: Store) -> bool:
