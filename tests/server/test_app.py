@@ -82,6 +82,29 @@ def test_a_version_a_stage_or_the_latest_is_selected(
     assert fetch(link).content == CHURN[version]
 
 
+@pytest.mark.parametrize("query", [{}, {"stage": "prod"}, {"version": "v2.0.0"}])
+def test_a_reply_states_the_version_and_its_commit(
+    project: Project, server: str, query: dict[str, str]
+) -> None:
+    for _ in range(2):  # the second reply is a cached one
+        headers = ask(server, repo=ORIGIN_URL, name="churn", **query).headers
+
+        assert headers["X-Model-Version"] == "v2.0.0"
+        assert headers["X-Model-Commit"] == project.commit("churn@v2.0.0")
+
+
+def test_a_stage_at_a_commit_without_a_version_states_the_commit_alone(
+    project: Project, own_server: str
+) -> None:
+    git(project.repo, "commit", "--quiet", "--allow-empty", "--message", "no version")
+    project.tag("churn#dev#9", "HEAD")
+
+    headers = ask(own_server, repo=ORIGIN_URL, name="churn", stage="dev").headers
+
+    assert headers["X-Model-Commit"] == project.commit("HEAD")
+    assert "X-Model-Version" not in headers
+
+
 @pytest.mark.parametrize(
     "name", ["services/fraud:fraud", "services/fraud/dvc.yaml:fraud"]
 )

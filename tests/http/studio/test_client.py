@@ -42,7 +42,7 @@ from dvc_studio_models.errors import (
     StudioUnreachableError,
 )
 from dvc_studio_models.http.studio.client import StudioClient
-from dvc_studio_models.model import Digest, ModelFile, ModelRef
+from dvc_studio_models.model import Digest, ModelFile, ModelRef, StatedVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -101,6 +101,56 @@ def refused(asked: Asked, behaviour: Behaviour, server: StudioServer) -> StudioE
     shown = f"{caught.value} {caught.value!r} {caught.value.__cause__}"
     assert not [secret for secret in PLANTED_SECRETS if secret in shown]
     return caught.value
+
+
+# -- the version
+
+COMMIT = "3f2a1bc" + 33 * "0"
+REPLY = f'{{"{PATH}": "{URL}"}}'.encode()
+
+
+def test_studios_headers_state_the_version(asked: Asked, studio: StudioServer) -> None:
+    headers = {**JSON, "X-Model-Version": "v1.2.0", "X-Model-Commit": COMMIT}
+    studio.behaviour = body(REPLY, headers)
+
+    assert asked.client.find(REPO, CHURN).stated == StatedVersion("v1.2.0", COMMIT)
+
+
+def test_hosted_studio_states_none(asked: Asked, studio: StudioServer) -> None:
+    studio.behaviour = body(REPLY)
+
+    assert asked.client.find(REPO, CHURN).stated == StatedVersion()
+
+
+@pytest.mark.parametrize(
+    ("version", "commit"),
+    [
+        ("1.2.0", COMMIT[1:]),
+        ("v1.2.0 ", COMMIT.upper()),
+        ("../../etc", COMMIT + "0"),
+        ("", ""),
+        ("v1.2.0, v1.2.0", f"{COMMIT}, {COMMIT}"),
+    ],
+)
+def test_a_statement_of_another_form_is_none(
+    asked: Asked, studio: StudioServer, version: str, commit: str
+) -> None:
+    headers = {**JSON, "X-Model-Version": version, "X-Model-Commit": commit}
+    studio.behaviour = body(REPLY, headers)
+
+    found = asked.client.find(REPO, CHURN)
+
+    assert found.stated == StatedVersion()
+    assert [file.path for file in found.files] == [PATH]
+
+
+def test_another_version_than_was_requested_is_refused(
+    asked: Asked, studio: StudioServer
+) -> None:
+    studio.behaviour = body(REPLY, {**JSON, "X-Model-Version": "v1.2.0"})
+
+    with pytest.raises(StudioResponseError, match=r"'churn@v1\.0\.0' was requested"):
+        asked.client.find(REPO, ModelRef("churn", version="v1.0.0"))
 
 
 # -- the question
