@@ -137,7 +137,7 @@ def test_a_name_with_a_selector_of_its_own_ignores_the_options(
     assert expected == ModelRef.parse(text, **option)
 
 
-def test_a_version_and_a_stage_exclude_each_other() -> None:
+def test_a_version_and_a_stage_cannot_be_combined() -> None:
     with pytest.raises(UsageError, match="cannot be combined"):
         ModelRef.parse("churn", version="v1.0.0", stage="prod")
 
