@@ -26,9 +26,9 @@ def lacking(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def need_program(name: str) -> None:
-    """Skip the test unless the program is on PATH."""
-    if shutil.which(name) is None:
+def need_program(name: str, path: str | None = None) -> None:
+    """Skip the test unless the program is on PATH, or on another path like it."""
+    if shutil.which(name, path=path) is None:
         lacking(f"{name} is missing")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tarfile
@@ -104,6 +105,17 @@ def test_the_wheel_has_one_file_at_its_root_with_one_plain_line(
         PTH: b'import sys; any(f.find_spec("_dvc_studio_models_startup", None) '
         b'for f in sys.meta_path) and __import__("_dvc_studio_models_startup")\n'
     }
+
+
+def test_the_page_of_an_index_has_no_link_that_leads_nowhere(
+    built: dict[str, Path],
+) -> None:
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+        page = wheel.read(name).decode()
+
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", page) == []
+    assert "`docs/pins.md`" in page
 
 
 def test_the_sdist_holds_the_hook(built: dict[str, Path]) -> None:

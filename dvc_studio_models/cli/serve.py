@@ -58,7 +58,7 @@ class CmdModelsServe(CmdModels):
                 raise
             msg = (
                 f"'dvc models serve' needs the package '{exc.name}'\n"
-                "Install it with: pip install 'dvc-studio-models[serve]'"
+                "Install it with: pip install starlette uvicorn"
             )
             raise StudioConfigError(msg) from None
         service.run(args.repo or ["."], settings, host=args.host, port=args.port)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Registry
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-INSTALL = "pip install dvc-studio-models"
+INSTALL = "pip install git+https://git.example.com/dvc-studio-models"
 BIN = Path(sys.executable).parent
 
 
