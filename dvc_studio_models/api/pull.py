@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def pull(  # noqa: PLR0913 - as many as the command has options, all named
     *names: str,
+    all_models: bool = False,
     stage: str | None = None,
     version: str | None = None,
     repo: str | None = None,
@@ -51,7 +52,9 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
 
     Args:
         names: ``churn`` (the latest version), ``churn@v1.2.0``, ``churn#prod``; with
-            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``.
+            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``. Or a glob, such
+            as ``team-*#prod``.
+        all_models: All models that have a version, or the stage; without ``names``.
         stage: The stage of every name without a selector of its own.
         version: The version of every name without a selector of its own, with or
             without the leading ``v``.
@@ -89,6 +92,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
             ``exit_code`` is that of the command.
     """
     options = PullOptions(
+        all_models=all_models,
         stage=stage,
         version=version,
         repo=repo,
@@ -112,6 +116,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
 
 def download_urls(  # noqa: PLR0913 - as many as select files
     *names: str,
+    all_models: bool = False,
     stage: str | None = None,
     version: str | None = None,
     repo: str | None = None,
@@ -130,7 +135,9 @@ def download_urls(  # noqa: PLR0913 - as many as select files
 
     Args:
         names: ``churn`` (the latest version), ``churn@v1.2.0``, ``churn#prod``; with
-            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``.
+            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``. Or a glob, such
+            as ``team-*#prod``.
+        all_models: All models that have a version, or the stage; without ``names``.
         stage: The stage of every name without a selector of its own.
         version: The version of every name without a selector of its own, with or
             without the leading ``v``.
@@ -154,6 +161,7 @@ def download_urls(  # noqa: PLR0913 - as many as select files
             ``exit_code`` is that of the command.
     """
     options = PullOptions(
+        all_models=all_models,
         stage=stage,
         version=version,
         repo=repo,

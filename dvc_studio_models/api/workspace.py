@@ -39,6 +39,7 @@ def list_models(*, folder: str | os.PathLike[str] = ".") -> tuple[ListedModel, .
 
 def status(  # noqa: PLR0913 - as many as the command has options, all named
     *names: str,
+    all_models: bool = False,
     stage: str | None = None,
     version: str | None = None,
     repo: str | None = None,
@@ -59,8 +60,10 @@ def status(  # noqa: PLR0913 - as many as the command has options, all named
 
     Args:
         names: ``churn``, ``churn@v1.2.0``, ``churn#prod``; with ``dir:`` before it for
-            a model annotated in ``dir/dvc.yaml``. Without names: all models that are
-            pinned or were pulled, or, if there are none, all registered models.
+            a model annotated in ``dir/dvc.yaml``. Or a glob, such as ``team-*#prod``.
+            Without names: all models that are pinned or were pulled, or, if there are
+            none, all registered models.
+        all_models: All models that have a version, or the stage; without ``names``.
         stage: The stage of every name without a selector of its own.
         version: The version of every name without a selector of its own, with or
             without the leading ``v``.
@@ -81,6 +84,7 @@ def status(  # noqa: PLR0913 - as many as the command has options, all named
             ``exit_code`` is that of the command.
     """
     options = PullOptions(
+        all_models=all_models,
         stage=stage,
         version=version,
         repo=repo,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import inspect
 import os
@@ -23,6 +24,7 @@ from dvc_studio_models.errors import (
     TargetChangedError,
     UsageError,
 )
+from dvc_studio_models.model import PullOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,13 @@ def test_the_examples_in_the_docstrings_are_true(
 
     assert [result.failed for result in results] == [0]
     assert results[0].attempted > 0
+
+
+def test_pull_has_each_option_of_the_command() -> None:
+    options = {field.name for field in dataclasses.fields(PullOptions)}
+
+    missing = options - set(inspect.signature(pull).parameters)
+    assert missing == {"ask_sizes", "wait_for_lock"}  # of commands that wait and print
 
 
 def test_every_public_function_has_an_example() -> None:
