@@ -52,8 +52,8 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
 
     Args:
         names: ``churn`` (the latest version), ``churn@v1.2.0``, ``churn#prod``; with
-            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``. Or a glob, such
-            as ``team-*#prod``.
+            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``. Or a glob,
+            such as ``team-*#prod``.
         all_models: All models that have a version, or the stage; without ``names``.
         stage: The stage of every name without a selector of its own.
         version: The version of every name without a selector of its own, with or
@@ -135,8 +135,8 @@ def download_urls(  # noqa: PLR0913 - as many as select files
 
     Args:
         names: ``churn`` (the latest version), ``churn@v1.2.0``, ``churn#prod``; with
-            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``. Or a glob, such
-            as ``team-*#prod``.
+            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``. Or a glob,
+            such as ``team-*#prod``.
         all_models: All models that have a version, or the stage; without ``names``.
         stage: The stage of every name without a selector of its own.
         version: The version of every name without a selector of its own, with or
