@@ -380,7 +380,10 @@ class PullOptions:
     """Replace content that exists nowhere else."""
 
     cache: bool = True
-    """Store the files in the DVC cache too."""
+    """Store the files in the cache too."""
+
+    cache_dir: str | os.PathLike[str] | None = None
+    """The cache for files outside of DVC projects, instead of that of the settings."""
 
     dry_run: bool = False
     """Change nothing, and return what would be done."""

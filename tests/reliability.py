@@ -47,6 +47,7 @@ CHAPTERS = (
     "Installations",
     "Through `dvc`: pulling",
     "Through `dvc`: a cache without links",
+    "Through `dvc`: a user's cache",
     "Through `dvc`: a placement that fails",
     "Through `dvc`: dry runs",
     "Through `dvc`: hostile servers",

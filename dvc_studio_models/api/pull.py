@@ -30,6 +30,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
     locked: bool | str | os.PathLike[str] = False,
     force: bool = False,
     cache: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
     jobs: int | None = None,
     token: str | None = None,
@@ -74,7 +75,10 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         locked: Pull exactly what this lock file pins, and without names all of its
             models; True is ``models.lock`` in the Git root.
         force: Replace files whose content would be lost.
-        cache: Store the files in the DVC cache too.
+        cache: Store the files in the cache too.
+        cache_dir: The cache of files outside of DVC projects; by default
+            ``DVC_STUDIO_MODELS_CACHE``, ``cache.dir`` of DVC's global config, or a
+            folder in the user's cache folder.
         dry_run: Return what would be done, and change nothing.
         jobs: The most connections at a time, 1 to 256. By default 16, and up to 64
             for small files where the network is slow.
@@ -106,6 +110,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         locked=locked,
         force=force,
         cache=cache,
+        cache_dir=cache_dir,
         dry_run=dry_run,
         jobs=jobs,
         token=token,

@@ -119,6 +119,17 @@ def add_repo(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cache_dir(parser: argparse._ActionsContainer) -> None:
+    """Add ``--cache-dir``."""
+    parser.add_argument(
+        "--cache-dir",
+        metavar="<path>",
+        help="Cache of files outside of DVC projects (default: "
+        "DVC_STUDIO_MODELS_CACHE, 'cache.dir' of DVC's global config, or a folder in "
+        "the user's cache folder).",
+    )
+
+
 def add_source(parser: argparse.ArgumentParser, text: str) -> None:
     """Add ``--source`` with this help."""
     parser.add_argument("--source", choices=["studio", "remote", "cache"], help=text)

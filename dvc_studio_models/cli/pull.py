@@ -11,6 +11,7 @@ from dvc_studio_models.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import (
     add_all,
+    add_cache_dir,
     add_command,
     add_files,
     add_json,
@@ -204,12 +205,14 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Replace files even if their content would be lost.",
     )
-    parser.add_argument(
+    caches = parser.add_mutually_exclusive_group()
+    caches.add_argument(
         "--no-cache",
         dest="cache",
         action="store_false",
-        help="Do not store a copy in the DVC cache.",
+        help="Do not store a copy in the cache.",
     )
+    add_cache_dir(caches)
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:

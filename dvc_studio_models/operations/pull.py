@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
     GitFilesDifferError,
+    LocalDiskError,
     NotGitRepoError,
     TargetExistsError,
     UnsafePathError,
     UsageError,
 )
 from dvc_studio_models.files.paths import path_problem
-from dvc_studio_models.log import collect_warnings
+from dvc_studio_models.log import collect_warnings, get_logger
 from dvc_studio_models.model import STUDIO, PullOptions
 from dvc_studio_models.operations.steps import prepare
 from dvc_studio_models.operations.steps.lock import (
@@ -41,6 +42,7 @@ from dvc_studio_models.operations.steps.report import (
     digests_of,
 )
 from dvc_studio_models.operations.steps.targets import make_plans
+from dvc_studio_models.operations.steps.usage import record_usage
 from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.sources import verification
 
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.resolve import ResolvedModel
 
     Report = Callable[[int, int | None], None]
+
+logger = get_logger(__name__)
 
 
 def pull_models(
@@ -94,13 +98,15 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
         if refused := _find_conflicts(prepared):
             raise refused
         _sweep(prepared)
+        record_usage(prepared)
         stack.callback(release_parts, prepared)
-        prepared = download(prepared, report, jobs=options.jobs)
+        prepared = _download(prepared, report, options)
         if not options.is_partial:
             prepared = _verify_downloads_with_git(prepared)
         if lock_file:
             check_verified(prepared.models, prepared.registry)
         place(prepared, lock_file, options)
+        record_usage(prepared)
         return build_result(prepared, began=began)
 
 
@@ -200,6 +206,25 @@ def _sweep(prepared: PreparedPull) -> None:
     for project in prepared.projects:
         project.store.sweep()
     prepared.workspace.sweep(path for model in prepared.models for path in model.paths)
+
+
+def _download(
+    prepared: PreparedPull, report: Report, options: PullOptions
+) -> PreparedPull:
+    """Download what is missing; once more, without the user's cache, if that fails.
+
+    Raises:
+        StudioModelsError: See :func:`place.download`.
+    """
+    try:
+        return download(prepared, report, jobs=options.jobs)
+    except LocalDiskError as error:
+        stopped = [project.store.stop_caching() for project in prepared.projects]
+        if not any(stopped):
+            raise
+        logger.warning("no new files are added to the cache: %s", error)
+    release_parts(prepared)
+    return download(prepared, report, jobs=options.jobs)
 
 
 def _verify_downloads_with_git(prepared: PreparedPull) -> PreparedPull:

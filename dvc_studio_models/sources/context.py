@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError
+from dvc_studio_models.errors import NotGitRepoError, UsageError
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.store.dvc.project import project_around, tag_cache_path
-from dvc_studio_models.store.open import open_store
+from dvc_studio_models.store.dvc.project import (
+    project_above,
+    project_around,
+    tag_cache_path,
+)
+from dvc_studio_models.store.dvc.store import DvcStore
+from dvc_studio_models.store.plain import PlainStore
+from dvc_studio_models.store.user.location import find_user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from dvc_studio_models.model import ModelRef, PullOptions
     from dvc_studio_models.sources.settings import Settings
     from dvc_studio_models.store.base import Store
+    from dvc_studio_models.store.user.location import UserCache
 
 
 class PullContext:
@@ -60,28 +67,65 @@ class PullContext:
         return self._registry
 
     def open_store(self, root: Path, paths: Sequence[str]) -> Store:
-        """Open the store of the DVC project that holds paths, each project's once.
+        """Open the store for paths: each project's once, else that of the user.
 
         Args:
-            root: What the paths are relative to; nothing above it counts.
+            root: What the paths are relative to. Above the root of a clone, no project
+                counts; above any other folder, one does.
             paths: Of files or folders of one model, which need not exist.
 
         Raises:
+            UsageError: Another cache is chosen than that of the project.
             StudioConfigError: DVC cannot read the project's config.
             LocalDiskError: The file system refused.
         """
-        folder = root / common_folder(paths)
-        key = project_around(folder, root) or root
+        project = project_around(root / common_folder(paths), root)
+        if project is None and not (self.clone and root == self.clone.root):
+            project = project_above(root)
+        key = project or root
         if key not in self._stores:
-            self._stores[key] = open_store(
-                folder,
-                root,
-                use_cache=self._options.cache,
-                wait_for_lock=self._options.wait_for_lock,
-                config=self.settings.dvc_config,
-                read_only=self._options.dry_run,
+            self._stores[key] = (
+                self._open_project_store(project)
+                if project
+                else self._open_other_store(root)
             )
         return self._stores[key]
+
+    def _open_project_store(self, project: Path) -> Store:
+        options = self._options
+        if options.cache_dir is not None:
+            msg = (
+                f"'{project}' is a DVC project, which has its own cache: leave out "
+                "'--cache-dir', or change that with 'dvc cache dir'"
+            )
+            raise UsageError(msg)
+        return DvcStore(
+            project,
+            use_cache=options.cache,
+            wait_for_lock=options.wait_for_lock,
+            config=self.settings.dvc_config,
+            read_only=options.dry_run,
+        )
+
+    def _open_other_store(self, root: Path) -> Store:
+        if not self._options.cache:
+            return PlainStore(root)
+        from dvc_studio_models.store.user.store import open_user_store
+
+        cache = self.find_user_cache().folder
+        return open_user_store(root, cache, read_only=self._options.dry_run)
+
+    def find_user_cache(self) -> UserCache:
+        """Return the cache for files outside of DVC projects.
+
+        Raises:
+            StudioConfigError: DVC cannot read its config.
+            LocalDiskError: The config cannot be read.
+        """
+        chosen = self._options.cache_dir
+        if chosen is not None:
+            chosen = self.folder / Path(chosen).expanduser()
+        return find_user_cache(chosen, config=self.settings.dvc_config)
 
     def clone_around(self, folder: Path) -> Clone | None:
         """Return the clone that a folder is in, which ``--out`` may set anywhere."""

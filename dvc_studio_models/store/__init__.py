@@ -1,9 +1,11 @@
 """DVC's cache, state and remotes, and the part files of downloads.
 
-    open     the store for a folder
     base     the interface of a store, and what all stores share
     plain    the store without a cache
+    hidden   the hidden folder beside targets outside of DVC projects
+    usage    records of the model versions in a cache, and their last use
     dvc/     the store of a DVC project: cache, links, state, remotes, lock
+    user/    the store of all other folders: a cache of the user's
     parts/   part files, which a later pull resumes
 
 Owns all that belongs to DVC on disk, through DVC's own code. Promises that only
@@ -18,7 +20,10 @@ __all__ = [
     "dvc.project",
     "dvc.remote",
     "dvc.store",
-    "open",
     "parts.folder",
     "parts.part",
+    "plain",
+    "usage",
+    "user.location",
+    "user.store",
 ]

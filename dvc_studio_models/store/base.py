@@ -40,6 +40,10 @@ class Store(Protocol):
         """The folder for receipts, or None if none are kept."""
 
     @property
+    def cache_folder(self) -> Path | None:
+        """The folder of the cache that contents are added to, or None."""
+
+    @property
     def needs_second_copy(self) -> bool:
         """Whether the cache needs a copy of its own of each content."""
 
@@ -115,6 +119,13 @@ class Store(Protocol):
 
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
         """Return the files of a directory, or None if the cache lacks their list."""
+
+    def stop_caching(self) -> bool:
+        """Add nothing more to the cache, after it has failed, if it is not required.
+
+        Returns:
+            Whether anything is different now, so that another try may succeed.
+        """
 
     def lock(self) -> contextlib.AbstractContextManager[Path]:
         """Hold the project's lock, and make a scratch folder below the root."""

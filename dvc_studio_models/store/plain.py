@@ -9,23 +9,15 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.folders import FileStamp, Staged
-from dvc_studio_models.files.paths import HIDDEN
-from dvc_studio_models.files.scratch import (
-    lay_out,
-    make_folder,
-    make_hidden_folder,
-    remove_hidden,
-    sweep,
-    temporary_folder,
-)
+from dvc_studio_models.files.scratch import lay_out, temporary_folder
 from dvc_studio_models.model import Digest
 from dvc_studio_models.store.base import (
-    PARTS,
     reading_file,
     stage_parts,
     stamps_of,
     sweep_parts,
 )
+from dvc_studio_models.store.hidden import HiddenFolder
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -39,16 +31,17 @@ class PlainStore:
     """A store without a cache: parts are in a hidden folder of the root."""
 
     def __init__(self, root: Path) -> None:
-        self._own = root / HIDDEN
-        self._made: list[Path] = []
-        self._may_remove = False
+        self._hidden = HiddenFolder(root)
 
     @property
     def parts(self) -> Path:
         """In the hidden folder."""
-        self._make()
-        make_folder(self._own / PARTS)
-        return self._own / PARTS
+        return self._hidden.make_parts()
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """There is no cache."""
+        return None
 
     @property
     def receipts(self) -> Path | None:
@@ -62,9 +55,8 @@ class PlainStore:
 
     def sweep(self) -> None:
         """Remove such files from the hidden folder, if there is one."""
-        self._may_remove = True
-        sweep(self._own)
-        sweep_parts(self._own / PARTS, self)
+        self._hidden.sweep()
+        sweep_parts(self._hidden.parts, self)
 
     def size_of(self, digest: Digest) -> int | None:  # noqa: ARG002 - there is no cache
         """Return None: there is no cache."""
@@ -126,28 +118,17 @@ class PlainStore:
         """Return None: there is no cache."""
         return None
 
+    def stop_caching(self) -> bool:
+        """Return False: there is no cache."""
+        return False
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:
         """Make a scratch folder. There is no lock, since DVC does not work here."""
-        self._make()
-        with temporary_folder(self._own) as folder:
+        self._hidden.make()
+        with temporary_folder(self._hidden.path) as folder:
             yield folder
 
     def close(self) -> None:
-        """Remove the hidden folder, unless it contains parts or another pull uses it.
-
-        Folders that were made for it are removed, too, if they are empty.
-        """
-        if not self._may_remove:
-            return
-        remove_hidden(self._own / PARTS)
-        remove_hidden(self._own)
-        with contextlib.suppress(OSError):
-            for folder in self._made:
-                folder.rmdir()
-
-    def _make(self) -> None:
-        self._may_remove = True
-        missing = [at for at in self._own.parents if not at.exists()]
-        self._made = self._made or missing
-        make_hidden_folder(self._own)
+        """Remove the hidden folder, unless it has parts or another pull uses it."""
+        self._hidden.remove()

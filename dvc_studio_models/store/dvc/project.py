@@ -11,7 +11,7 @@ import errno
 import functools
 import getpass
 import os
-import shutil
+import stat
 import tempfile
 import weakref
 from functools import cached_property
@@ -32,6 +32,7 @@ from dvc_studio_models.store.dvc.light import (
     find_site_cache,
     read_config,
 )
+from dvc_studio_models.store.dvc.read_only import make_read_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,26 @@ def project_around(folder: Path, root: Path) -> Path | None:
             return candidate
         if candidate == root:
             break
+    return None
+
+
+def project_above(folder: Path) -> Path | None:
+    """Return the root of the DVC project that a folder is in, or None.
+
+    DVC searches up to a mount point. This also ends below a folder in which everybody
+    may make a project, as ``/tmp``.
+
+    Args:
+        folder: Its real path; it need not exist.
+    """
+    for candidate in (folder, *folder.parents):
+        with contextlib.suppress(FileNotFoundError):
+            if candidate.stat().st_mode & stat.S_IWOTH:
+                return None
+        if (candidate / ".dvc").is_dir():
+            return candidate
+        if os.path.ismount(candidate):
+            return None
     return None
 
 
@@ -95,7 +116,7 @@ def open_project(
         root: The root of the project.
         config: A parsed config of DVC's. It is used if it is of this project, so that
             DVC does not parse the files again.
-        read_only: Whether nothing may change on disk, see :func:`_read_only`.
+        read_only: Whether nothing may change on disk, see ``read_only``.
         options: Arguments of DVC's own class.
 
     Raises:
@@ -116,7 +137,7 @@ def open_project(
     with config_errors(), ensure_user_name():
         try:
             if read_only:
-                kind = _read_only(kind)
+                kind = make_read_only(kind)
             return kind(os.fspath(root), scm=scm, **options)
         except sqlite3.DatabaseError as error:
             raise SiteCacheError(_site_cache_of(root), str(error)) from None
@@ -189,57 +210,6 @@ class LazyProject:
         """Close DVC's databases."""
         if "repo" in vars(self):
             self.repo.close()
-
-
-def _read_only(kind: Any) -> Any:
-    """Make a class of DVC projects that write only to a temporary folder.
-
-    DVC writes to its databases even when it only reads. So it gets a copy of its
-    database of hashes. Hashes that it adds are lost.
-    """
-    temporary = tempfile.TemporaryDirectory()
-    site_cache = Path(temporary.name, "site-cache")
-
-    class ReadOnlyRepo(kind):  # type: ignore[misc]  # DVC is untyped
-        @cached_property
-        def _has_databases(self) -> bool:
-            """Whether DVC can find its databases without making files for that."""
-            repos = Path(find_site_cache(self.config), "repo")
-            return Path(self.dvc_dir, "tmp", "btime").is_file() and repos.is_dir()
-
-        @property
-        def tmp_dir(self) -> str:
-            own = Path(self.dvc_dir, "tmp")
-            return os.fspath(own if self._has_databases else site_cache)
-
-        @property
-        def site_cache_dir(self) -> str:
-            if self._has_databases and not site_cache.exists():
-                _copy_hashes(Path(super().site_cache_dir), site_cache)
-            return os.fspath(site_cache)
-
-        def close(self) -> None:
-            super().close()
-            temporary.cleanup()
-
-    return ReadOnlyRepo
-
-
-def _copy_hashes(source: Path, target: Path) -> None:
-    """Copy DVC's database of hashes, unless it changes during the copy."""
-    import sqlite3
-
-    folder = target / DATABASE.parent
-    folder.mkdir(parents=True)
-    try:
-        for file in (source / DATABASE.parent).glob(f"{DATABASE.name}*"):
-            shutil.copyfile(file, folder / file.name)
-        with contextlib.closing(sqlite3.connect(folder / DATABASE.name)) as copy:
-            is_whole = copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
-    except (OSError, sqlite3.Error):
-        is_whole = False
-    if not is_whole:
-        shutil.rmtree(folder)
 
 
 def open_project_to_read(root: Path | str, **options: Any) -> Any:

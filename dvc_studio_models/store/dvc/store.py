@@ -1,67 +1,26 @@
-"""The store of a DVC project: its cache, its links and its state database.
-
-``objects`` checks the objects of the cache.
-"""
+"""The store of a DVC project: its cache, its receipts, and DVC's lock."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import disk_errors
-from dvc_studio_models.files.durable import fsync_files
-from dvc_studio_models.files.folders import (
-    FileStamp,
-    Staged,
-    nearest_existing,
-    stat_target,
-)
-from dvc_studio_models.files.scratch import (
-    lay_out,
-    make_hidden_folder,
-    sweep,
-    temporary_folder,
-)
-from dvc_studio_models.model import Digest
-from dvc_studio_models.store.base import (
-    PARTS,
-    stage_parts,
-    stamps_of,
-    sweep_parts,
-)
-from dvc_studio_models.store.dvc.light import KnownFile, look_up, state_key
-from dvc_studio_models.store.dvc.links import can_reflink, link_types, stage_objects
+from dvc_studio_models.files.scratch import sweep, temporary_folder
+from dvc_studio_models.store.base import PARTS, sweep_parts
+from dvc_studio_models.store.dvc.cached import CachedStore
 from dvc_studio_models.store.dvc.locking import hold_lock
-from dvc_studio_models.store.dvc.objects import (
-    Objects,
-    build_tree,
-    parse_tree,
-    state_info,
-)
-from dvc_studio_models.store.dvc.project import (
-    RECEIPTS,
-    LazyProject,
-    check_writable,
-    own_folder,
-)
+from dvc_studio_models.store.dvc.project import RECEIPTS, LazyProject, own_folder
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Callable,
-        Container,
-        Iterable,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
+    from collections.abc import Callable, Iterator, Mapping
 
+    from dvc_studio_models.model import Digest
     from dvc_studio_models.store.dvc.remote import DvcRemote
 
 
-class DvcStore:
+class DvcStore(CachedStore):
     """The cache of a DVC project."""
 
     def __init__(
@@ -76,172 +35,25 @@ class DvcStore:
         # DVC's databases, and the paths in them, are found by the real path.
         real = os.path.realpath(root)
         wait = {"_wait_for_lock": True} if wait_for_lock else {}  # from DVC 3.61 on
-        self._project = LazyProject(real, config=config, read_only=read_only, **wait)
-        self._objects = Objects(lambda: self._project.repo)
-        self._use_cache = use_cache
+        project = LazyProject(real, config=config, read_only=read_only, **wait)
+        super().__init__(project, own_folder(Path(real)), use_cache=use_cache)
         self._waits = wait_for_lock
-        self._own = own_folder(Path(real))
-        self._staged: dict[FileStamp | None, FileStamp] = {}
-
-    @property
-    def repo(self) -> Any:
-        """DVC's own object of the project."""
-        return self._project.repo
 
     @property
     def parts(self) -> Path:
-        """In the cache folder beside ``files/``; without the cache, in ``.dvc/tmp``.
-
-        It is made as DVC makes folders of its cache, which a group may share.
-        """
-        if not self._use_cache:
-            return self._own / PARTS
-        cache = self.repo.cache.local
-        folder = Path(self._objects.folder) / PARTS
-        with self._objects.writing():
-            cache.makedirs(os.fspath(folder))
-            for needed in (folder, nearest_existing(Path(cache.path))):
-                check_writable(needed)
-        return folder
+        """In the cache folder beside ``files/``; without the cache, in ``.dvc/tmp``."""
+        return self._cached_parts() if self._use_cache else self._own / PARTS
 
     @property
     def receipts(self) -> Path | None:
         """In ``.dvc/tmp``, which Git ignores."""
         return self._own / RECEIPTS
 
-    @functools.cached_property
-    def needs_second_copy(self) -> bool:
-        """Whether the cache and the workspace can share no file by a link.
-
-        False if they are on different file systems: then a part cannot be moved either.
-        """
-        links = link_types(self.repo.cache.local)
-        if not self._use_cache or set(links) - {"reflink"}:
-            return False
-        make_hidden_folder(self._own)
-        here, there = self._own.stat(), self.parts.stat()
-        if (here.st_dev, here.st_gid) != (there.st_dev, there.st_gid):
-            return False  # another group than that of the user's other files
-        return not (links and can_reflink(self._own))
-
     def sweep(self) -> None:
         """Remove them from the cache folder and from ``.dvc/tmp``."""
         sweep(self._own)
         for folder in (Path(self._project.cache_folder), self._own):
             sweep_parts(folder / PARTS, self)
-
-    def size_of(self, digest: Digest) -> int | None:
-        """Return the size of an object whose content has its hash."""
-        return self._objects.size_of(digest)
-
-    def has_object(self, digest: Digest) -> bool:
-        """Whether there is an object of that name, whatever its content."""
-        return os.path.exists(self._project.object_path(digest))  # noqa: PTH110
-
-    def digest_of(self, path: Path, algorithm: str) -> Digest:
-        """Hash a file, or take the hash from DVC's state.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            LocalDiskError: It cannot be read.
-        """
-        return Digest(algorithm, self._objects.hash_of(state_key(path), algorithm))
-
-    def look_up(self, paths: Iterable[str]) -> dict[str, KnownFile]:
-        """Return the files whose hash DVC's state knows, in one query."""
-        return look_up(self._project.database, paths)
-
-    def look_up_objects(self, digests: Iterable[Digest]) -> None:
-        """Learn from DVC's state, in one query, which of these contents are whole."""
-        self._objects.look_up(self._project.database, digests)
-
-    def add(self, fetched: Sequence[tuple[Digest, Path]]) -> bool:
-        """Move parts into the cache as objects.
-
-        They are flushed first: DVC trusts a read-only object, even if a power cut has
-        damaged it.
-
-        Raises:
-            LocalDiskError: The file system refuses.
-        """
-        if self._use_cache:
-            with self._objects.writing():
-                fsync_files(part for _, part in fetched)
-                self._objects.add(fetched)
-        return self._use_cache
-
-    def stage(
-        self,
-        cached: Mapping[str, Digest],
-        parts: Mapping[str, Path],
-        folder: Path,
-        *,
-        new_folders: Container[str] = (),
-    ) -> Staged:
-        """Link from the cache with the project's ``cache.type``.
-
-        Raises:
-            LocalDiskError: The file system refuses, or an object has been removed.
-        """
-        with disk_errors(folder.parent):
-            made, folders = lay_out([*cached, *parts], folder, new_folders)
-            files: dict[str, Path | str] = {**stage_parts(parts, made, folder)}
-            stamps = stamps_of(files)
-            self._staged.update((stamp, stamp) for stamp in stamps.values())
-            linked = stage_objects(self._objects, cached, made)
-        self._staged.update(linked.values())
-        files.update((path, made[path]) for path in linked)
-        stamps.update((path, stamp) for path, (stamp, _) in linked.items())
-        return Staged(files, stamps, folders)
-
-    def save_hashes(
-        self,
-        root: Path,
-        placed: Mapping[str, Digest],
-        stamps: Mapping[str, FileStamp | None],
-    ) -> None:
-        """Save the hashes to DVC's state, so that ``dvc status`` need not hash.
-
-        A file whose stamp is that of a staged file has the expected content. Any other
-        file may have been edited since, so it is hashed unless the state has its hash.
-
-        Raises:
-            LocalDiskError: The file system refuses.
-        """
-        known = []
-        folders: dict[str, str] = {}
-        for path, digest in placed.items():
-            parent, _, name = path.rpartition("/")
-            if parent not in folders:
-                folders[parent] = os.path.realpath(root / parent)
-            key = f"{folders[parent]}{os.sep}{name}"
-            stamp = stamps.get(path) or stat_target(key)
-            if content := self._staged.get(stamp):
-                known.append((key, digest, state_info(content)))
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    self.digest_of(root / path, digest.algorithm)
-        self._objects.save_hashes(known)
-
-    def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
-        """Save the ``.dir`` object that DVC needs for a directory.
-
-        Raises:
-            LocalDiskError: The file system refuses.
-        """
-        from dvc_data.hashfile.db import add_update_tree
-
-        tree = build_tree(files)
-        if self._use_cache and tree.hash_info.value == digest.value:
-            with self._objects.writing():
-                self._objects.drop_damaged(digest)
-                add_update_tree(self._objects.odb(digest.algorithm), tree)
-
-    def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
-        """Read a ``.dir`` object from the cache."""
-        if self.size_of(digest) is None:
-            return None
-        return parse_tree(Path(self._objects.path_of(digest)).read_bytes(), digest)
 
     def fetch(
         self,
@@ -254,6 +66,10 @@ class DvcStore:
         """Download contents into the cache, see :meth:`DvcRemote.fetch_into`."""
         scratch = self._own
         remote.fetch_into(self._objects, files, scratch, report=report, jobs=jobs)
+
+    def stop_caching(self) -> bool:
+        """Return False: a pull into a project needs its cache, or ``--no-cache``."""
+        return False
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:

@@ -32,8 +32,8 @@ from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.base import stage_parts
 from dvc_studio_models.store.dvc.objects import tree_digest
+from dvc_studio_models.store.dvc.project import project_around
 from dvc_studio_models.store.dvc.store import DvcStore
-from dvc_studio_models.store.open import open_store
 from dvc_studio_models.store.plain import PlainStore
 
 if TYPE_CHECKING:
@@ -85,7 +85,10 @@ def configure(project: Path, **settings: str) -> None:
 
 @contextlib.contextmanager
 def opened(root: Path, *, cache: bool = True) -> Iterator[Store]:
-    with contextlib.closing(open_store(root, root, use_cache=cache)) as store:
+    store: Store = PlainStore(root)
+    if project_around(root, root):
+        store = DvcStore(root, use_cache=cache, wait_for_lock=False)
+    with contextlib.closing(store):
         yield store
 
 
@@ -161,15 +164,15 @@ def test_the_nearest_dvc_project_has_the_store(tmp_path: Path) -> None:
     outer = init_project(tmp_path / "p", subdir="services/fraud")
     inner = outer.repo / "services" / "fraud"
 
-    with contextlib.closing(open_store(inner / "m" / "new", outer.repo)) as store:
+    assert project_around(inner / "m" / "new", outer.repo) == inner
+    with opened(inner) as store:
         assert store.receipts == inner / ".dvc" / "tmp" / "models" / "receipts"
 
 
 def test_a_dvc_project_above_the_root_does_not_count(project: Path) -> None:
     out = project / "out"
 
-    with contextlib.closing(open_store(out / "m", out)) as store:
-        assert isinstance(store, PlainStore)
+    assert project_around(out / "m", out) is None
 
 
 # DVC's cache

@@ -1,0 +1,106 @@
+"""The user's cache as DVC opens it: a project of its own, which has no Git.
+
+Its settings are DVC's global ones, but for the folder of the cache. DVC's state is in
+it, so that it can be mounted in another container and no file is hashed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import config_errors, disk_errors
+from dvc_studio_models.files.scratch import hide_from_git
+from dvc_studio_models.store.dvc.light import read_config
+from dvc_studio_models.store.dvc.project import (
+    LazyProject,
+    check_writable,
+    ensure_user_name,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PRIVATE = 0o700
+_USERS = "users"
+
+
+def user_folder(cache: Path) -> Path:
+    """Return the folder of this user in a cache, which others may use too."""
+    return cache / _USERS / str(os.getuid())
+
+
+def make_user_folder(cache: Path) -> Path:
+    """Make the folder of this user in a cache, and the cache if it does not exist.
+
+    A new cache is readable by this user only, and hidden from Git.
+
+    Raises:
+        LocalDiskError: The file system refuses, or the cache cannot be written.
+    """
+    folder = user_folder(cache)
+    with disk_errors(cache):
+        if not cache.exists():
+            _make_cache(cache)
+        users = folder.parent
+        if not users.is_dir():
+            mode = stat.S_IMODE(cache.stat().st_mode)
+            users.mkdir(exist_ok=True)
+            users.chmod(mode)
+        for each in (folder, folder / ".dvc"):
+            with contextlib.suppress(FileExistsError):
+                each.mkdir(mode=_PRIVATE)
+        for each in (cache, folder / ".dvc"):
+            check_writable(each)
+    return folder
+
+
+def _make_cache(cache: Path) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        cache.mkdir(mode=_PRIVATE)
+    opened = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        hide_from_git(opened)
+    finally:
+        os.close(opened)
+
+
+def open_user_project(
+    cache: Path, folder: Path, *, read_only: bool = False
+) -> LazyProject:
+    """Open the project in a user's folder, with the cache of the user.
+
+    Args:
+        cache: The folder of the cache.
+        folder: Of the user, or another one with a folder ``.dvc``.
+        read_only: Whether nothing may change on disk.
+
+    Raises:
+        StudioConfigError: DVC cannot read its config.
+        LocalDiskError: The file system refuses.
+    """
+    return LazyProject(
+        os.fspath(folder),
+        config=_config_of(cache, folder),
+        read_only=read_only,
+    )
+
+
+def _config_of(cache: Path, folder: Path) -> Any:
+    """Return DVC's global config, changed for the user's cache.
+
+    Copies are always allowed, since the targets may be on any file system.
+    """
+    own = folder / ".dvc"
+    with config_errors(), ensure_user_name(), disk_errors(own, action="read"):
+        config = read_config(os.fspath(own))
+    config["cache"].pop("local", None)
+    config["cache"]["dir"] = os.fspath(cache)
+    types = config["cache"].get("type")
+    if types and "copy" not in types:
+        config["cache"]["type"] = [*types, "copy"]
+    config["core"]["site_cache_dir"] = os.fspath(own / "tmp" / "site")
+    return config
