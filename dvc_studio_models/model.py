@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.errors import WorkspaceError
 
 DEFAULT_JOBS = 16
+MIN_RATE = 1024
+"""The lowest limit of downloads, in bytes a second."""
+
 MAX_JOBS = 256
 """Each job has a thread, a socket and a file, and 1024 open files are a usual limit."""
 STUDIO, REMOTE, CACHE = SOURCES = ("studio", "remote", "cache")
@@ -394,6 +397,9 @@ class PullOptions:
     jobs: int | None = None
     """The maximum number of connections; None allows :data:`DEFAULT_JOBS`, and more for
     small files where the network is slow."""
+
+    limit_rate: int | None = None
+    """The most bytes a second to download, of all connections together."""
 
     wait_for_lock: bool = False
     """Wait for DVC's lock without a time limit."""

@@ -33,6 +33,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
     cache_dir: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
     jobs: int | None = None,
+    limit_rate: int | None = None,
     token: str | None = None,
     url: str | None = None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -82,6 +83,8 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         dry_run: Return what would be done, and change nothing.
         jobs: The most connections at a time, 1 to 256. By default 16, and up to 64
             for small files where the network is slow.
+        limit_rate: The most bytes a second to download, of all connections together;
+            not possible with the source ``remote``.
         token: Studio's token; by default from the environment or DVC's config.
         url: Studio's base URL; by default from the environment or DVC's config.
         progress: Called from this thread with the bytes that are there and their total,
@@ -113,6 +116,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         cache_dir=cache_dir,
         dry_run=dry_run,
         jobs=jobs,
+        limit_rate=limit_rate,
         token=token,
         url=url,
     )

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import logging
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dvc.cli import DvcParserError, formatter
@@ -170,6 +171,15 @@ def read_options(args: argparse.Namespace, **others: object) -> PullOptions:
     names = {field.name for field in dataclasses.fields(PullOptions)}
     given = {name: value for name, value in vars(args).items() if name in names}
     return PullOptions(**{**given, **others})
+
+
+def read_rate(text: str) -> int:
+    """Read bytes a second as curl writes them: ``500K``, ``10M``, ``1G``."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)([KMG]?)", text.upper())
+    if match is None:
+        msg = f"{text!a} is not a number of bytes a second, such as 500K, 10M or 1G"
+        raise argparse.ArgumentTypeError(msg)
+    return int(float(match[1]) * 1024 ** " KMG".index(match[2] or " "))
 
 
 def bounded_int(least: int, most: int) -> Callable[[str], int]:

@@ -20,6 +20,7 @@ from dvc_studio_models.cli.options import (
     add_source,
     lists_each_file,
     read_options,
+    read_rate,
 )
 from dvc_studio_models.cli.output import (
     align,
@@ -171,6 +172,13 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         metavar="<number>",
         help="Concurrent connections, 1 to 256 (default: 16, and up to 64 for small "
         "files where the network is slow).",
+    )
+    parser.add_argument(
+        "--limit-rate",
+        type=read_rate,
+        metavar="<bytes>",
+        help="Download at most so many bytes a second, e.g. 500K, 10M or 1G (1K is "
+        "1024); all connections together.",
     )
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsPull)

@@ -4,6 +4,7 @@
     signed_urls   the current signed URL of each file
     storage       one request to storage
     response      its response: the requested bytes, or a signal
+    limit         the rate of all transfers together
     batch         many requests for small bodies, driven by one thread
     stream        requests whose bodies are read as they arrive, on any thread
     curl/         libcurl: routes, handles, what was received
@@ -18,4 +19,4 @@ message or a log, that no server is waited for without end, and that no error of
 ``requests``, storage with libcurl.
 """
 
-__all__ = ["batch", "response", "signed_urls", "storage", "studio.client"]
+__all__ = ["batch", "limit", "response", "signed_urls", "storage", "studio.client"]

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.http.curl.exchange import Exchange, Head
     from dvc_studio_models.http.curl.routes import Route
+    from dvc_studio_models.http.limit import RateLimit
     from dvc_studio_models.http.response import RangeRequest
     from dvc_studio_models.http.signed_urls import SignedUrls
 
@@ -74,11 +75,12 @@ class StorageBatch:
         find_route: Callable[[str], Route],
         *,
         idle_s: float,
+        limit: RateLimit | None = None,
     ) -> None:
-        """Open no connection yet; for ``idle_s`` see :class:`Multi`."""
+        """Open no connection yet; for ``idle_s`` and ``limit`` see :class:`Multi`."""
         self._signed_urls = signed_urls
         self._find_route = find_route
-        self._multi = Multi(connections=_CONNECTIONS, idle_s=idle_s)
+        self._multi = Multi(connections=_CONNECTIONS, idle_s=idle_s, limit=limit)
         self._done: list[Result] = []
 
     @property

@@ -30,6 +30,7 @@ from dvc_studio_models.http.stream import Streams
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from dvc_studio_models.http.limit import RateLimit
     from dvc_studio_models.http.response import RangeRequest
     from dvc_studio_models.http.signed_urls import SignedUrls
 
@@ -64,7 +65,12 @@ class Storage:
     """Requests bytes, from any number of threads."""
 
     def __init__(
-        self, signed_urls: SignedUrls, *, connections: int, idle_s: float
+        self,
+        signed_urls: SignedUrls,
+        *,
+        connections: int,
+        idle_s: float,
+        limit: RateLimit | None = None,
     ) -> None:
         """Open no connection yet.
 
@@ -73,12 +79,14 @@ class Storage:
             connections: How many of :meth:`ask` stay open.
             idle_s: The longest time without a byte of the body, and the longest time
                 until the head of a response is complete, in seconds.
+            limit: Of the rate of all requests together.
         """
         self.signed_urls = signed_urls
         self._find_route = functools.cache(find_route)
         self._idle_s = idle_s
+        self._limit = limit
         self._streams = Streams(
-            self._find_route, connections=connections, idle_s=idle_s
+            self._find_route, connections=connections, idle_s=idle_s, limit=limit
         )
 
     def ask(self, request: RangeRequest) -> StorageResponse:
@@ -106,7 +114,9 @@ class Storage:
 
     def batch(self) -> StorageBatch:
         """Return requests for small bodies, for one thread, which closes them."""
-        return StorageBatch(self.signed_urls, self._find_route, idle_s=self._idle_s)
+        return StorageBatch(
+            self.signed_urls, self._find_route, idle_s=self._idle_s, limit=self._limit
+        )
 
     def stop(self) -> None:
         """End all requests of :meth:`ask`, also those of other threads."""

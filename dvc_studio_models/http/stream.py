@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.http.curl.exchange import Exchange, Head, Job
     from dvc_studio_models.http.curl.routes import Route
+    from dvc_studio_models.http.limit import RateLimit
 
 _HOSTS = 2  # storage, and where it redirects to
 _LONG_S = 60.0  # any wait is shorter
@@ -28,10 +29,16 @@ class Streams:
     """The streams of one storage."""
 
     def __init__(
-        self, find_route: Callable[[str], Route], *, connections: int, idle_s: float
+        self,
+        find_route: Callable[[str], Route],
+        *,
+        connections: int,
+        idle_s: float,
+        limit: RateLimit | None = None,
     ) -> None:
         self.find_route = find_route
         self.idle_s = idle_s
+        self.limit = limit
         self.stopped = False
         self._most = connections
         self._spare: list[Stream] = []
@@ -69,7 +76,9 @@ class Stream:
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
-        self._multi = Multi(connections=_HOSTS, idle_s=streams.idle_s)
+        self._multi = Multi(
+            connections=_HOSTS, idle_s=streams.idle_s, limit=streams.limit
+        )
         self._exchange: Exchange | None = None
         self._failure: Exception | None = None
 

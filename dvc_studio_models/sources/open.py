@@ -17,7 +17,7 @@ from dvc_studio_models.errors import (
     TokenMissingError,
     UsageError,
 )
-from dvc_studio_models.model import CACHE, SOURCES, STUDIO
+from dvc_studio_models.model import CACHE, REMOTE, SOURCES, STUDIO
 from dvc_studio_models.sources.studio import StudioSource
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ def open_source(context: PullContext, options: PullOptions) -> Source:
         return StudioSource(context, options)
     if not options.cache:
         msg = f"'--source {kind}' needs the DVC cache: leave out '--no-cache'"
+        raise UsageError(msg)
+    if kind == REMOTE and options.limit_rate:
+        msg = (
+            "'--limit-rate' has no effect with '--source remote', where DVC downloads "
+            "the files: leave it out"
+        )
         raise UsageError(msg)
     from dvc_studio_models.sources.local.source import LocalSource
 

@@ -52,6 +52,7 @@ class StudioSource:
         root = context.clone.root if context.clone else context.folder
         project = project_around(context.folder, root)
         self._own = own_folder(project) if project else None
+        self._limit_rate = options.limit_rate
         self._client = connect(context.settings)
         self._models: list[ResolvedModel] = []
 
@@ -147,6 +148,7 @@ class StudioSource:
             progress=progress,
             jobs=jobs,
             reserved=reserved,
+            limit_rate=self._limit_rate,
         )
 
     def _renew(self) -> Callable[[], dict[str, str]]:

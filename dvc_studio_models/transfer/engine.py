@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.background import Workers
 from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.http.limit import RateLimit
 from dvc_studio_models.http.signed_urls import SignedUrls
 from dvc_studio_models.http.storage import Storage, Tuning
 from dvc_studio_models.log import get_logger
@@ -58,6 +59,7 @@ def fetch(  # noqa: PLR0913 - what one pull needs, all named
     progress: Progress,
     jobs: int | None = None,
     reserved: int = 0,
+    limit_rate: int | None = None,
     tuning: Tuning | None = None,
 ) -> Generator[list[DownloadedFile]]:
     """Download files and yield them as they are verified, several at a time.
@@ -73,6 +75,7 @@ def fetch(  # noqa: PLR0913 - what one pull needs, all named
         jobs: The most connections at a time; None allows :data:`DEFAULT_JOBS` for
             large files and :data:`MOST_CONNECTIONS` for small ones.
         reserved: Bytes that are to stay free on the disk for what is written later.
+        limit_rate: The most bytes a second, of all connections together.
         tuning: Sizes and limits of requests.
 
     Raises:
@@ -83,7 +86,9 @@ def fetch(  # noqa: PLR0913 - what one pull needs, all named
         StudioModelsError: ``renew`` failed.
     """
     signed_urls = SignedUrls(files, renew)
-    transfer = _Transfer(signed_urls, store, tuning or Tuning(), jobs=jobs)
+    transfer = _Transfer(
+        signed_urls, store, tuning or Tuning(), jobs=jobs, limit_rate=limit_rate
+    )
     try:
         transfer.start(files, reserved)
         yield from transfer.results(progress)
@@ -101,11 +106,17 @@ class _Transfer:
         tuning: Tuning,
         *,
         jobs: int | None = None,
+        limit_rate: int | None = None,
     ) -> None:
         self._store = store
         self._tuning = tuning
-        threads = jobs or DEFAULT_JOBS
-        self._storage = Storage(signed_urls, connections=threads, idle_s=tuning.idle_s)
+        most = jobs or MOST_CONNECTIONS
+        limit = RateLimit(limit_rate, connections=most) if limit_rate else None
+        self._most = limit.connections if limit else most
+        threads = min(jobs or DEFAULT_JOBS, self._most)
+        self._storage = Storage(
+            signed_urls, connections=threads, idle_s=tuning.idle_s, limit=limit
+        )
         self._workers = Workers(threads)
         self._jobs = jobs
         self._later: list[Task] | None = None
@@ -193,8 +204,7 @@ class _Transfer:
         self, downloads: Sequence[Download], context: TransferContext
     ) -> None:
         """Fetch small files on one thread."""
-        most = self._jobs or MOST_CONNECTIONS
-        small = SmallFiles(downloads, context, self._hand_over, connections=most)
+        small = SmallFiles(downloads, context, self._hand_over, connections=self._most)
         self._small, self._later = small, [] if self._jobs else None
 
         def run() -> None:

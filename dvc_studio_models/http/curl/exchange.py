@@ -126,6 +126,7 @@ class Exchange:
 
         self.job = job
         self._taken = self._seen = 0
+        self._passed_on = self._counted = 0
         self._error_since = 0.0
         self._is_unresolved = False
         self._since = time.monotonic()
@@ -192,7 +193,19 @@ class Exchange:
         data = b"".join(self._pieces[:count])
         del self._pieces[:count]
         self._taken += count
+        self._passed_on += total
         return data
+
+    def count_new(self) -> int:
+        """Return how many bytes of the body have come since the last call."""
+        before, self._counted = self._counted, self._passed_on + self.received
+        return self._counted - before
+
+    def postpone(self, seconds: float) -> None:
+        """Allow as much more time, in which nothing could be received."""
+        self._since += seconds
+        if self._error_since:
+            self._error_since += seconds
 
     @property
     def is_wanted(self) -> bool:

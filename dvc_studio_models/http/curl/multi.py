@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.http.curl.exchange import Job
     from dvc_studio_models.http.curl.routes import Route
+    from dvc_studio_models.http.limit import RateLimit
 
 _AT_ONCE = 64  # results that are read from libcurl
 _TICK_S = 0.1
@@ -33,13 +34,16 @@ _BLIND_TICK_S = 0.005
 class Multi:
     """Exchanges that run, and those that wait for the next request."""
 
-    def __init__(self, *, connections: int, idle_s: float) -> None:
+    def __init__(
+        self, *, connections: int, idle_s: float, limit: RateLimit | None = None
+    ) -> None:
         """Open no connection yet.
 
         Args:
             connections: How many stay open.
             idle_s: The longest time without a byte of the body, and the longest time
                 until the head of a response is complete, in seconds.
+            limit: Shared with the other connections.
 
         Raises:
             LibcurlError: libcurl cannot be loaded.
@@ -53,6 +57,7 @@ class Multi:
         self.waited_s = 0.0
         """How long nothing could be done but wait, in seconds."""
         self._idle_s = idle_s
+        self._limit = limit
         self._spare: dict[Route, list[Exchange]] = {}
         self._next_check = 0.0
         self._is_stuck = False
@@ -67,10 +72,18 @@ class Multi:
     def start(self, job: Job, route: Route, target: str, *, limit: int) -> Exchange:
         """Start a request; ``limit`` is that of its body in bytes, 0 for none."""
         spare = self._spare.get(route)
-        exchange = spare.pop() if spare else Exchange(route)
+        exchange = spare.pop() if spare else self._make_exchange(route)
         exchange.begin(job, target, limit=limit)
         self._multi.add_handle(exchange.handle)
         self.running[exchange.handle] = exchange
+        return exchange
+
+    def _make_exchange(self, route: Route) -> Exchange:
+        import pycurl
+
+        exchange = Exchange(route)
+        if self._limit:
+            exchange.handle.setopt(pycurl.BUFFERSIZE, self._limit.buffer_bytes)
         return exchange
 
     def stop(self, exchange: Exchange) -> None:
@@ -88,9 +101,13 @@ class Multi:
         """Send and receive what can be, and return the exchanges that have ended.
 
         Returns:
-            Each with its failure, stopped.
+            Each with its failure, stopped. None while the limit of the rate is reached.
         """
+        if self._limit and self._limit.pause_s:
+            return []
         self._multi.perform()
+        if self._limit:
+            self._limit.spend(sum(each.count_new() for each in self.running.values()))
         done = list(self._read_results())
         for exchange, _ in done:
             self.stop(exchange)
@@ -122,6 +139,9 @@ class Multi:
 
     def select(self, limit_s: float) -> None:
         """Wait until there is something to do, for a short time."""
+        if self._limit and (pause_s := self._limit.pause_s):
+            self._pause(min(pause_s, limit_s, self._tick_s))
+            return
         own_s = self._multi.timeout() / 1000
         limits = [limit_s, self._tick_s, *([own_s] if own_s >= 0 else [])]
         limit_s, began = max(0.0, min(limits)), time.monotonic()
@@ -129,6 +149,13 @@ class Multi:
         if ready == 0 and time.monotonic() < began + limit_s:
             time.sleep(min(limit_s, _BLIND_TICK_S))  # there is no connection yet
         self.waited_s += time.monotonic() - began
+
+    def _pause(self, seconds: float) -> None:
+        """Receive nothing for a time, which is no silence of the server."""
+        began = time.monotonic()
+        time.sleep(seconds)
+        for exchange in self.running.values():
+            exchange.postpone(time.monotonic() - began)
 
     def close(self) -> None:
         """End all requests and close the connections.

@@ -17,7 +17,7 @@ from dvc_studio_models.errors import (
     VersionUnknownError,
 )
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.model import MAX_JOBS, Pin, PinnedFile
+from dvc_studio_models.model import MAX_JOBS, MIN_RATE, Pin, PinnedFile
 from dvc_studio_models.operations.steps.names import expand_locked
 from dvc_studio_models.operations.steps.prepare import read_names
 from dvc_studio_models.operations.steps.report import digests_of, with_downloads
@@ -72,6 +72,10 @@ def check_options(names: Sequence[str], options: PullOptions) -> None:
         (
             options.jobs is not None and not 1 <= options.jobs <= MAX_JOBS,
             f"'--jobs' must be between 1 and {MAX_JOBS}",
+        ),
+        (
+            options.limit_rate is not None and options.limit_rate < MIN_RATE,
+            "'--limit-rate' must be at least 1K",
         ),
     )
     for is_so, problem in problems:
