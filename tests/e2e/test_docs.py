@@ -222,6 +222,21 @@ def test_the_python_of_a_page_runs(acme: Registry, reader: Path, page: Path) -> 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
+def test_the_rule_on_the_page_of_pins_pulls_what_is_pinned(
+    acme: Registry, reader: Path
+) -> None:
+    blocks = FENCED.findall((ROOT / "docs/pins.md").read_text("utf-8"))
+    (rule,) = (block for language, block in blocks if language == "make")
+    (reader / "Makefile").write_text(rule)
+    page = [
+        Command("dvc models pull churn --lock --quiet && rm models/churn.pkl", ""),
+        Command("make --silent && make --question && ls models/churn.pkl", ""),
+    ]
+
+    assert [code for code, _ in run(page, reader, acme.environ)] == [0, 0]
+
+
 def test_the_page_on_the_hook_quotes_its_line() -> None:
     line = (ROOT / "dvc-studio-models.pth").read_text("utf-8")
 
