@@ -1,5 +1,8 @@
 """Pull registered models through DVC Studio, verified, to their paths in the repo.
 
+Programs use the names in ``__all__``: a function for each command, and the types of
+their results. For contributors, the packages:
+
     api/          the Python interface, one function per command
     cli/          arguments, text, JSON, bars, completion: one module per command
     operations/   the steps of pull, status, list and lock; no I/O of their own
