@@ -48,6 +48,7 @@ CHAPTERS = (
     "Through `dvc`: pulling",
     "Through `dvc`: a cache without links",
     "Through `dvc`: a user's cache",
+    "Through `dvc`: a user's cache that fails",
     "Through `dvc`: a placement that fails",
     "Through `dvc`: dry runs",
     "Through `dvc`: hostile servers",

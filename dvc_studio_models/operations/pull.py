@@ -21,7 +21,7 @@ from dvc_studio_models.errors import (
     UsageError,
 )
 from dvc_studio_models.files.paths import path_problem
-from dvc_studio_models.log import collect_warnings, get_logger
+from dvc_studio_models.log import collect_warnings
 from dvc_studio_models.model import STUDIO, PullOptions
 from dvc_studio_models.operations.steps import prepare
 from dvc_studio_models.operations.steps.lock import (
@@ -36,7 +36,7 @@ from dvc_studio_models.operations.steps.place import (
     place,
     release_parts,
 )
-from dvc_studio_models.operations.steps.plan import CONFLICT
+from dvc_studio_models.operations.steps.plan import CONFLICT, link_arrived
 from dvc_studio_models.operations.steps.report import (
     build_result,
     digests_of,
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.resolve import ResolvedModel
 
     Report = Callable[[int, int | None], None]
-
-logger = get_logger(__name__)
 
 
 def pull_models(
@@ -219,11 +217,16 @@ def _download(
     try:
         return download(prepared, report, jobs=options.jobs)
     except LocalDiskError as error:
-        stopped = [project.store.stop_caching() for project in prepared.projects]
-        if not any(stopped):
+        release_parts(prepared)
+        files = prepared.to_download()
+        digests = [file.digest for file in files if file.digest]
+        stores = [project.store for project in prepared.projects]
+        if not any(store.stop_caching(error, digests) for store in stores):
             raise
-        logger.warning("no new files are added to the cache: %s", error)
-    release_parts(prepared)
+    for project in prepared.projects:
+        project.downloads.clear()
+    projects = [link_arrived(project) for project in prepared.projects]
+    prepared = replace(prepared, projects=projects)
     return download(prepared, report, jobs=options.jobs)
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError, UsageError
+from dvc_studio_models.errors import LocalDiskError, NotGitRepoError, UsageError
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.store.dvc.project import (
@@ -110,9 +110,13 @@ class PullContext:
     def _open_other_store(self, root: Path) -> Store:
         if not self._options.cache:
             return PlainStore(root)
-        from dvc_studio_models.store.user.store import open_user_store
+        from dvc_studio_models.store.user.store import open_user_store, warn_of_cache
 
-        cache = self.find_user_cache().folder
+        try:
+            cache = self.find_user_cache().folder
+        except LocalDiskError as error:
+            warn_of_cache(error)
+            return PlainStore(root)
         return open_user_store(root, cache, read_only=self._options.dry_run)
 
     def find_user_cache(self) -> UserCache:
@@ -120,7 +124,7 @@ class PullContext:
 
         Raises:
             StudioConfigError: DVC cannot read its config.
-            LocalDiskError: The config cannot be read.
+            LocalDiskError: The config cannot be read, or the user has no home folder.
         """
         chosen = self._options.cache_dir
         if chosen is not None:

@@ -14,15 +14,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.errors import LocalDiskError, disk_errors
 from dvc_studio_models.files.durable import copy, fsync_files
 from dvc_studio_models.files.folders import FileStamp, Staged, nearest_existing
+from dvc_studio_models.model import Digest
 from dvc_studio_models.store.parts.folder import PartStore
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-    from dvc_studio_models.model import Digest
     from dvc_studio_models.store.dvc.light import KnownFile
 
 PARTS = "parts"
@@ -120,8 +120,12 @@ class Store(Protocol):
     def read_tree(self, digest: Digest) -> dict[str, Digest] | None:
         """Return the files of a directory, or None if the cache lacks their list."""
 
-    def stop_caching(self) -> bool:
+    def stop_caching(self, error: LocalDiskError, digests: Iterable[Digest]) -> bool:
         """Add nothing more to the cache, after it has failed, if it is not required.
+
+        Args:
+            error: The failure.
+            digests: Of the contents whose parts are needed where parts are kept then.
 
         Returns:
             Whether anything is different now, so that another try may succeed.
@@ -150,6 +154,19 @@ def sweep_parts(folder: Path, store: Store) -> None:
     """Remove parts that nobody will finish, or whose content a store has."""
     if folder.is_dir():
         PartStore(folder).sweep(lambda digest: store.size_of(digest) is not None)
+
+
+def hash_file(path: Path, algorithm: str) -> Digest:
+    """Hash a file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        LocalDiskError: It cannot be read.
+    """
+    from dvc_data.hashfile.hash import file_md5
+
+    with reading_file(path):
+        return Digest(algorithm, file_md5(os.fspath(path), name=algorithm))
 
 
 @contextlib.contextmanager

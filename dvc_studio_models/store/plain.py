@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.files.folders import FileStamp, Staged
 from dvc_studio_models.files.scratch import lay_out, temporary_folder
-from dvc_studio_models.model import Digest
 from dvc_studio_models.store.base import (
-    reading_file,
+    hash_file,
     stage_parts,
     stamps_of,
     sweep_parts,
@@ -23,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from dvc_studio_models.errors import LocalDiskError
     from dvc_studio_models.files.folders import FileStamp
+    from dvc_studio_models.model import Digest
     from dvc_studio_models.store.dvc.light import KnownFile
 
 
@@ -73,10 +73,7 @@ class PlainStore:
             FileNotFoundError: There is no such file.
             LocalDiskError: It cannot be read.
         """
-        from dvc_data.hashfile.hash import file_md5
-
-        with reading_file(path):
-            return Digest(algorithm, file_md5(os.fspath(path), name=algorithm))
+        return hash_file(path, algorithm)
 
     def look_up(self, paths: Iterable[str]) -> dict[str, KnownFile]:  # noqa: ARG002
         """Return nothing: there is no state database."""
@@ -118,7 +115,7 @@ class PlainStore:
         """Return None: there is no cache."""
         return None
 
-    def stop_caching(self) -> bool:
+    def stop_caching(self, error: LocalDiskError, digests: Iterable[Digest]) -> bool:  # noqa: ARG002
         """Return False: there is no cache."""
         return False
 

@@ -14,8 +14,9 @@ from dvc_studio_models.store.dvc.locking import hold_lock
 from dvc_studio_models.store.dvc.project import RECEIPTS, LazyProject, own_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from dvc_studio_models.errors import LocalDiskError
     from dvc_studio_models.model import Digest
     from dvc_studio_models.store.dvc.remote import DvcRemote
 
@@ -67,7 +68,7 @@ class DvcStore(CachedStore):
         scratch = self._own
         remote.fetch_into(self._objects, files, scratch, report=report, jobs=jobs)
 
-    def stop_caching(self) -> bool:
+    def stop_caching(self, error: LocalDiskError, digests: Iterable[Digest]) -> bool:  # noqa: ARG002
         """Return False: a pull into a project needs its cache, or ``--no-cache``."""
         return False
 

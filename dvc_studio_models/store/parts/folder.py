@@ -29,7 +29,7 @@ from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 from dvc_studio_models.store.parts.part import RECORD, Part, record_of, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 STALE_AFTER_S = 14 * 24 * 3600
@@ -242,6 +242,20 @@ class PartStore:
                 )
                 leftovers.append(leftover)
         return leftovers, records
+
+
+def move_parts(source: Path, target: Path, digests: Iterable[Digest]) -> None:
+    """Move the parts of contents that no pull claims to another folder.
+
+    Those that cannot be moved, as to another file system, stay where they are.
+    """
+    keys = set(map(key_of, digests))
+    with contextlib.suppress(OSError):
+        for path in source.iterdir():
+            key, _, rest = path.name.partition(".")
+            _, _, owner = rest.partition(".")
+            if key in keys and owner in {"", RECORD}:
+                path.rename(target / path.name)
 
 
 def _is_needless(key: str, is_at_hand: Callable[[Digest], bool]) -> bool:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dvc_studio_models.errors import config_errors, disk_errors
+from dvc_studio_models.errors import LocalDiskError, config_errors, disk_errors
 from dvc_studio_models.store.dvc.light import read_config
 
 if TYPE_CHECKING:
@@ -44,17 +44,26 @@ def find_user_cache(
 
     Raises:
         StudioConfigError: DVC cannot read its config.
-        LocalDiskError: The config cannot be read.
+        LocalDiskError: The config cannot be read, or the user has no home folder.
     """
     env = os.environ if environ is None else environ
     folder = os.fspath(chosen or "") or env.get(VARIABLE)
     configured = None if folder else _configured(config)
-    if not (folder or configured):
-        import platformdirs
-
-        folder = platformdirs.user_cache_dir("dvc-studio-models", appauthor=False)
-    path = os.path.expanduser(folder or configured or "")  # noqa: PTH111
+    path = os.path.expanduser(folder or configured or _default())  # noqa: PTH111
     return UserCache(Path(os.path.realpath(path)), configured is not None)
+
+
+def _default() -> str:
+    import platformdirs
+
+    try:
+        folder = platformdirs.user_cache_dir("dvc-studio-models", appauthor=False)
+    except RuntimeError:  # of platformdirs 4.14 and later
+        folder = "~"
+    if not os.path.isabs(folder):  # noqa: PTH117
+        reason = "this user has no home folder; set DVC_STUDIO_MODELS_CACHE"
+        raise LocalDiskError("~/.cache", reason)
+    return folder
 
 
 def _configured(config: Any) -> str | None:

@@ -7,7 +7,9 @@ it, so that it can be mounted in another container and no file is hashed again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _PRIVATE = 0o700
 _USERS = "users"
+_LEAST_BYTES = 1 << 20
+"""What DVC's databases may need."""
 
 
 def user_folder(cache: Path) -> Path:
@@ -38,7 +42,8 @@ def make_user_folder(cache: Path) -> Path:
     A new cache is readable by this user only, and hidden from Git.
 
     Raises:
-        LocalDiskError: The file system refuses, or the cache cannot be written.
+        LocalDiskError: The file system refuses, the cache cannot be written, or its
+            disk is full.
     """
     folder = user_folder(cache)
     with disk_errors(cache):
@@ -54,6 +59,8 @@ def make_user_folder(cache: Path) -> Path:
                 each.mkdir(mode=_PRIVATE)
         for each in (cache, folder / ".dvc"):
             check_writable(each)
+        if shutil.disk_usage(cache).free < _LEAST_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return folder
 
 

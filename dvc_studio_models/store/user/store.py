@@ -12,13 +12,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import LocalDiskError
+from dvc_studio_models.errors import LocalDiskError, SiteCacheError
 from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.store.base import PARTS, sweep_parts
+from dvc_studio_models.store.base import PARTS, hash_file, sweep_parts
 from dvc_studio_models.store.dvc.cached import CachedStore
 from dvc_studio_models.store.dvc.project import RECEIPTS, own_folder
 from dvc_studio_models.store.hidden import HiddenFolder
+from dvc_studio_models.store.parts.folder import move_parts
 from dvc_studio_models.store.plain import PlainStore
 from dvc_studio_models.store.user.project import (
     make_user_folder,
@@ -27,8 +28,10 @@ from dvc_studio_models.store.user.project import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from dvc_studio_models.files.folders import FileStamp
+    from dvc_studio_models.model import Digest
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.dvc.project import LazyProject
 
@@ -56,16 +59,16 @@ def open_user_store(root: Path, cache: Path, *, read_only: bool = False) -> Stor
         elif not (folder / ".dvc").is_dir():
             return _open_contents(root, cache)
         project = open_user_project(cache, folder, read_only=read_only)
-    except (LocalDiskError, OSError) as error:
-        logger.warning(
-            "the cache '%s' is not used for new files: %s", cache, _reason(error)
-        )
+    except LocalDiskError as error:
+        warn_of_cache(error)
         return _open_contents(root, cache)
     return UserStore(root, project, receipts=own_folder(folder) / RECEIPTS)
 
 
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def warn_of_cache(error: LocalDiskError) -> None:
+    """Warn that the user's cache cannot be written; without the error's hints."""
+    reason = str(error).partition("\n")[0]
+    logger.warning("downloaded files are not kept in the cache: %s", reason)
 
 
 def _open_contents(root: Path, cache: Path) -> Store:
@@ -81,6 +84,14 @@ def _open_contents(root: Path, cache: Path) -> Store:
             return UserStore(root, project, spare=stack.pop_all())
     except (LocalDiskError, OSError):
         return PlainStore(root)
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except LocalDiskError as error:
+        logger.debug("%s", error)
 
 
 class UserStore(CachedStore):
@@ -126,11 +137,45 @@ class UserStore(CachedStore):
         sweep_parts(Path(self._project.cache_folder) / PARTS, self)
         sweep_parts(self._hidden.parts, self)
 
-    def stop_caching(self) -> bool:
+    def stop_caching(self, error: LocalDiskError, digests: Iterable[Digest]) -> bool:
         """Keep new contents in the hidden folder from now on."""
-        was_used, self._use_cache = self._use_cache, False
+        if not self._use_cache:
+            return False
+        warn_of_cache(error)
+        self._use_cache = False
         vars(self).pop("needs_second_copy", None)
-        return was_used
+        cached = Path(self._project.cache_folder) / PARTS
+        move_parts(cached, self._hidden.make_parts(), digests)
+        return True
+
+    # DVC's state, which is in the cache, is not required.
+
+    def digest_of(self, path: Path, algorithm: str) -> Digest:
+        """Hash a file, or take the hash from DVC's state if that can be used.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            LocalDiskError: It cannot be read.
+        """
+        try:
+            return super().digest_of(path, algorithm)
+        except SiteCacheError:
+            return hash_file(path, algorithm)
+
+    def save_hashes(
+        self,
+        root: Path,
+        placed: Mapping[str, Digest],
+        stamps: Mapping[str, FileStamp | None],
+    ) -> None:
+        """Save the hashes to DVC's state if that can be written."""
+        with _logged():
+            super().save_hashes(root, placed, stamps)
+
+    def add_tree(self, files: Mapping[str, Digest], digest: Digest) -> None:
+        """Save the ``.dir`` object of a directory if the cache can be written."""
+        with _logged():
+            super().add_tree(files, digest)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Path]:
