@@ -280,6 +280,14 @@ class RecordUnreadableError(StudioModelsError):
         )
 
 
+class CommitUnreadableError(StudioModelsError):
+    """DVC cannot read one of its files at a commit."""
+
+    def __init__(self, commit: str, reason: str) -> None:
+        self.commit, self.reason = commit, reason
+        super().__init__(f"cannot read the DVC files at {commit[:7]}: {reason}")
+
+
 class GitFileMissingError(StudioModelsError):
     """A file of a model is stored in Git, and is missing in the clone."""
 
@@ -631,6 +639,61 @@ class IntegrityError(StudioModelsError):
         )
         if hint:
             self.add_hint(hint)
+
+
+class CacheDamagedError(StudioModelsError):
+    """Objects of a cache do not have the content that their names promise."""
+
+    exit_code = 6
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        super().__init__(
+            f"these objects of the cache are damaged:{_as_lines(self.paths)}\n"
+            "Remove them with 'dvc models cache verify --fix'; the next pull downloads "
+            "them again"
+        )
+
+
+class PruneRefusedError(StudioModelsError):
+    """Nothing is removed, since what is needed cannot be determined."""
+
+    exit_code = 7
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "nothing was removed, since these may need what is in the cache and cannot "
+            f"be read:{_as_lines(self.problems)}"
+        )
+
+
+class SharedCacheError(StudioModelsError):
+    """Other projects may use a cache, and none of them was named."""
+
+    exit_code = 7
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+        super().__init__(
+            f"other projects may use the cache '{folder}'\n"
+            "Name them with '--projects PATH...' to keep what they need, or give "
+            "'--projects' alone if there are none"
+        )
+
+
+class NotInAnyCacheError(StudioModelsError):
+    """No model of that name is known to a cache."""
+
+    exit_code = 4
+
+    def __init__(self, names: Sequence[str], folder: Path | str) -> None:
+        self.names = tuple(names)
+        listed = ", ".join(f"'{name}'" for name in names)
+        super().__init__(
+            f"no version of {listed} is known to the cache '{folder}'\n"
+            "List what is there with 'dvc models cache ls'"
+        )
 
 
 class ModelMovedError(StudioModelsError):

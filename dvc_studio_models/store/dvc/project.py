@@ -108,7 +108,12 @@ def receipts_folder(folder: Path, root: Path) -> Path | None:
 
 
 def open_project(
-    root: Path | str, *, config: Any = None, read_only: bool = False, **options: Any
+    root: Path | str,
+    *,
+    config: Any = None,
+    read_only: bool = False,
+    with_git: bool = False,
+    **options: Any,
 ) -> Any:
     """Open a DVC project.
 
@@ -117,6 +122,7 @@ def open_project(
         config: A parsed config of DVC's. It is used if it is of this project, so that
             DVC does not parse the files again.
         read_only: Whether nothing may change on disk, see ``read_only``.
+        with_git: Whether DVC opens Git too, to leave out what Git ignores.
         options: Arguments of DVC's own class.
 
     Raises:
@@ -129,8 +135,8 @@ def open_project(
     from dvc.repo import Repo
     from scmrepo.noscm import NoSCM
 
-    # DVC must not open Git itself, which it does with libgit2.
-    scm = NoSCM(os.fspath(root))
+    # Where it can be helped, DVC does not open Git itself, which it does with libgit2.
+    scm = None if with_git else NoSCM(os.fspath(root))
     kind: type[Repo] = Repo
     if config is not None and config.dvc_dir == os.fspath(Path(root, ".dvc")):
         kind = type("ConfiguredRepo", (Repo,), {"config": config})

@@ -1,0 +1,1 @@
+"""What is in a cache, who needs it, and the removal of the rest."""

@@ -1,0 +1,169 @@
+"""What the working tree of a DVC project needs of a cache.
+
+That is what DVC's files record, committed or not, and what is really there: a file may
+be a symbolic link into the cache, or have the content of another version than DVC's
+files say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.errors import LocalDiskError, disk_errors
+from dvc_studio_models.model import MD5, Digest
+from dvc_studio_models.store.dvc.light import DATABASE, look_up
+from dvc_studio_models.store.dvc.locking import hold_lock
+from dvc_studio_models.store.dvc.objects import Objects
+from dvc_studio_models.store.dvc.project import ensure_user_name, open_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dvc_studio_models.store.upkeep.folder import CacheFolder
+
+
+class DvcWorkspace:
+    """The working tree of one DVC project."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the project.
+
+        Args:
+            root: Of the DVC project.
+
+        Raises:
+            StudioConfigError, SiteCacheError, LocalDiskError: See
+                :func:`project.open_project`.
+        """
+        self.root = Path(os.path.realpath(root))
+        self.repo: Any = open_project(self.root, with_git=True)
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder of the cache."""
+        return Path(self.repo.cache.local_cache_dir)
+
+    @property
+    def has_own_cache(self) -> bool:
+        """Whether the cache is in the project's ``.dvc`` folder, for it alone."""
+        own = os.path.realpath(Path(self.repo.dvc_dir, "cache"))
+        return os.path.realpath(self.cache_folder) == own
+
+    @contextlib.contextmanager
+    def lock(self, *, waits: bool = False) -> Iterator[None]:
+        """Hold DVC's lock of the project.
+
+        Raises:
+            LockHeldError, LockUnsupportedError, LocalDiskError: See
+                :func:`locking.hold_lock`.
+        """
+        with hold_lock(self.repo, waits=waits):
+            yield
+
+    def close(self) -> None:
+        """Close DVC's databases."""
+        self.repo.close()
+
+    def outputs(self) -> list[tuple[str, Any]]:
+        """List the outputs that DVC's files record: path, and DVC's own object.
+
+        Raises:
+            DvcException: DVC cannot read one of its files.
+        """
+        with ensure_user_name():
+            return [
+                (out.fs_path, out)
+                for out in self.repo.index.outs
+                if out.protocol == "local"
+            ]
+
+    def contents(
+        self, paths: Iterable[str], cache: CacheFolder, *, reads: bool
+    ) -> dict[str, Digest]:
+        """Return what files of the workspace have as their content, as far as known.
+
+        Args:
+            paths: Absolute, of files and folders, which need not exist.
+            cache: Links into it are recognised without DVC's state.
+            reads: Whether to hash files whose hash DVC's state does not know.
+
+        Raises:
+            LocalDiskError: One cannot be read.
+        """
+        found: dict[str, Digest] = {}
+        files = []
+        for path in dict.fromkeys(paths):
+            for file in _files_at(path):
+                if digest := _linked(file, cache):
+                    found[file] = digest
+                else:
+                    files.append(file)
+        database = Path(self.repo.site_cache_dir, DATABASE)
+        known = look_up(database, files)
+        for file in files:
+            if file in known:
+                with contextlib.suppress(ValueError):
+                    found[file] = Digest(known[file].algorithm, known[file].value)
+            elif reads:
+                with contextlib.suppress(FileNotFoundError):
+                    found[file] = Digest(MD5, self._objects.hash_of(file, MD5))
+        return found
+
+    @property
+    def _objects(self) -> Objects:
+        return Objects(lambda: self.repo)
+
+
+def _files_at(path: str) -> Iterator[str]:
+    """Yield the files and links at a path, or in the folder there."""
+    with disk_errors(path, action="read"):
+        try:
+            found = os.stat(path)  # noqa: PTH116 - of thousands of files
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            if not os.path.islink(path):  # noqa: PTH114 - a loop of links
+                raise
+            raise LocalDiskError(path, str(error), action="read") from None
+        if stat.S_ISREG(found.st_mode):
+            yield path
+        elif stat.S_ISDIR(found.st_mode):
+            for folder, _, names in os.walk(path, onerror=_fail):
+                for name in names:
+                    file = os.path.join(folder, name)  # noqa: PTH118
+                    if os.path.isfile(file):  # noqa: PTH113
+                        yield file
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+def _linked(path: str, cache: CacheFolder) -> Digest | None:
+    """Return the object that a symbolic link leads to; None for any other file."""
+    if not os.path.islink(path):  # noqa: PTH114
+        return None
+    real = os.path.realpath(path)
+    return cache.digest_at(real) if cache.is_inside(real) else None
+
+
+def links_into(paths: Iterable[str], cache: CacheFolder) -> dict[Digest, str]:
+    """Return the objects that symbolic links of the workspace lead to.
+
+    Args:
+        paths: Absolute, of files and folders, which need not exist.
+        cache: Where they lead.
+
+    Raises:
+        LocalDiskError: A folder cannot be read.
+    """
+    found = {}
+    for path in dict.fromkeys(paths):
+        for file in _files_at(path):
+            if digest := _linked(file, cache):
+                found[digest] = file
+    return found
