@@ -88,6 +88,31 @@ class Receipts:
                 write_atomically(self._folder / _file_name(receipt), text)
 
 
+def read_every(folder: Path) -> tuple[list[Receipt], list[Path]]:
+    """Read the receipts of all roots, and list those that cannot be read.
+
+    Args:
+        folder: Need not exist.
+
+    Raises:
+        LocalDiskError: The folder cannot be read.
+    """
+    with disk_errors(folder, action="read"):
+        paths = sorted(p for p in _entries(folder) if p.suffix == ".json")
+    found = [(path, _read(path)) for path in paths]
+    return (
+        [receipt for _, receipt in found if receipt],
+        [path for path, receipt in found if receipt is None],
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def _file_name(receipt: Receipt) -> str:
     identity = f"{receipt.model}\n{receipt.root}".encode()
     return f"{hashlib.sha256(identity).hexdigest()[:32]}.json"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
     CommitUnreadableError,
+    ObjectTooLargeError,
     StudioModelsError,
     config_errors,
 )
@@ -67,13 +68,16 @@ class CommitReader:
     ) -> Iterator[tuple[str, bytes]]:
         """Yield the files of a commit whose names end so: path and content.
 
+        Files that are too large to be read are left out.
+
         Raises:
             UnreadableRepoError: Git cannot read the commit, or one of them.
         """
         tree = self._tree(commit)
         for key, entry in tree.files(()):
             if entry.is_file and key[-1].endswith(suffixes):
-                yield "/".join(key), tree.read(entry)
+                with contextlib.suppress(ObjectTooLargeError):
+                    yield "/".join(key), tree.read(entry)
 
     def _tree(self, commit: str) -> CommitTree:
         if self._objects is None:
@@ -107,7 +111,8 @@ def outputs_of(repo: Any) -> Iterator[Digest]:
         DvcException: DVC cannot read one of its files.
     """
     for out in repo.index.outs:
-        if digest := out.use_cache and digest_of(out.hash_info):
+        digest = digest_of(out.hash_info) if out.use_cache else None
+        if digest:
             yield digest
         for entry in out.files or ():
             if digest := digest_of(_hash_info(entry, out.hash_name)):

@@ -66,7 +66,39 @@ def read_pins(path: Path) -> dict[str, Pin]:
         LockFileError: It cannot be read or is invalid.
         UnsafePathError: It contains paths that must not be written.
     """
-    models = _check(path, _parse(path, _read(path)))
+    return _to_pins(path, _read(path))
+
+
+def parse_pins(path: Path, raw: bytes) -> dict[str, Pin]:
+    """Read the content of a lock file, see :func:`read_pins`.
+
+    Args:
+        path: For messages.
+        raw: The content.
+
+    Raises:
+        LockFileError, UnsafePathError: See there.
+    """
+    return _to_pins(path, _decode(path, raw))
+
+
+def is_lock_file(name: str, raw: bytes) -> bool:
+    """Return whether a file is a lock file of models, by its name or its content.
+
+    Users may give it any name that ends with one of :data:`SUFFIXES`.
+
+    Args:
+        name: The last part of its path.
+        raw: Its content.
+    """
+    keys = {line.partition(b":")[0].strip(b"'\"") for line in raw.splitlines()}
+    return name == DEFAULT_NAME or (
+        name.endswith(SUFFIXES) and {b"schema", b"models"} <= keys
+    )
+
+
+def _to_pins(path: Path, text: str) -> dict[str, Pin]:
+    models = _check(path, _parse(path, text))
     try:
         pins = {name: _to_pin(name, models[name]) for name in sorted(models)}
     except UsageError as error:
@@ -108,11 +140,16 @@ def _read(path: Path) -> str:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise LockFileError(path, f"it is larger than {MAX_BYTES >> 20} MiB")
-        return raw.decode()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         is_missing = isinstance(error, FileNotFoundError)
         raise LockFileError(path, reason, is_missing=is_missing) from None
+    return _decode(path, raw)
+
+
+def _decode(path: Path, raw: bytes) -> str:
+    try:
+        return raw.decode()
     except UnicodeDecodeError:
         raise LockFileError(path, "it is not UTF-8") from None
 

@@ -205,7 +205,7 @@ class LibraryReader:
 
 
 def _ends(names: Iterable[str]) -> list[str]:
-    return [f"/{name}" for name in names]
+    return [name[1:] if name.startswith("*") else f"/{name}" for name in names]
 
 
 def _full_name(section: tuple[bytes, ...], name: bytes) -> str:

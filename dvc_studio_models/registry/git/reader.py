@@ -108,7 +108,7 @@ class GitReader(Protocol):
         """Find files of the working tree that Git does not ignore.
 
         Args:
-            names: The last parts of their paths.
+            names: The last parts of their paths; ``*`` may begin one.
 
         Returns:
             Paths relative to the root, without those in other clones below it.

@@ -53,7 +53,7 @@ def digest_of(key: str) -> Digest | None:
 
 
 @dataclass(frozen=True)
-class _Leftover:
+class Leftover:
     """A part in the folder that this process does not own."""
 
     path: Path
@@ -72,13 +72,16 @@ class _Leftover:
 
     @property
     def key(self) -> str:
+        """See :func:`key_of`."""
         return self.home.name.partition(".")[0]
 
     @property
     def is_abandoned(self) -> bool:
+        """Whether no pull is writing it."""
         return not self.owner or _is_abandoned(self.owner, self.age_s)
 
     def remove(self) -> None:
+        """Remove it and its record."""
         remove(self.path)
         remove(record_of(self.home))
 
@@ -176,6 +179,10 @@ class PartStore:
             with contextlib.suppress(OSError):
                 os.utime(part.path)
 
+    def leftovers(self) -> list[Leftover]:
+        """List the parts in the folder, by their paths; also those being written."""
+        return sorted(self._list()[0], key=lambda left: left.path)
+
     def free_bytes(self) -> int:
         """Return the free space of the file system of the parts."""
         self.make_folder()
@@ -197,12 +204,12 @@ class PartStore:
         return part
 
     @functools.cached_property
-    def _claimable(self) -> Mapping[str, list[_Leftover]]:
+    def _claimable(self) -> Mapping[str, list[Leftover]]:
         """The parts that can be claimed, the largest first.
 
         Listed once, since a listing for each file would be slow.
         """
-        found: dict[str, list[_Leftover]] = {}
+        found: dict[str, list[Leftover]] = {}
         largest_first = sorted(self._list()[0], key=lambda left: -left.allocated_bytes)
         for left in largest_first:
             # With a second name it is a file of the user's by now: its pull was killed.
@@ -218,7 +225,7 @@ class PartStore:
             return time.time()
         return self.folder.stat().st_mtime
 
-    def _list(self) -> tuple[list[_Leftover], set[Path]]:
+    def _list(self) -> tuple[list[Leftover], set[Path]]:
         """List the parts, and the homes of all records."""
         found: dict[Path, os.stat_result] = {}
         with contextlib.suppress(OSError):
@@ -237,7 +244,7 @@ class PartStore:
             elif identity:
                 age_s = min(ages[path], ages.get(record_of(home), ages[path]))
                 disk_bytes = stat.st_blocks * 512
-                leftover = _Leftover(
+                leftover = Leftover(
                     path, home, owner, age_s, disk_bytes, stat.st_nlink
                 )
                 leftovers.append(leftover)

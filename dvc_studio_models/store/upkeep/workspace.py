@@ -13,12 +13,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import LocalDiskError, disk_errors
+from dvc_studio_models.errors import disk_errors
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.dvc.light import DATABASE, look_up
 from dvc_studio_models.store.dvc.locking import hold_lock
 from dvc_studio_models.store.dvc.objects import Objects
-from dvc_studio_models.store.dvc.project import ensure_user_name, open_project
+from dvc_studio_models.store.dvc.project import open_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,18 +68,14 @@ class DvcWorkspace:
         """Close DVC's databases."""
         self.repo.close()
 
-    def outputs(self) -> list[tuple[str, Any]]:
-        """List the outputs that DVC's files record: path, and DVC's own object.
+    def output_paths(self) -> list[str]:
+        """List where the outputs are that DVC's files record.
 
         Raises:
             DvcException: DVC cannot read one of its files.
         """
-        with ensure_user_name():
-            return [
-                (out.fs_path, out)
-                for out in self.repo.index.outs
-                if out.protocol == "local"
-            ]
+        outs = self.repo.index.outs
+        return [str(out.fs_path) for out in outs if out.protocol == "local"]
 
     def contents(
         self, paths: Iterable[str], cache: CacheFolder, *, reads: bool
@@ -125,10 +121,6 @@ def _files_at(path: str) -> Iterator[str]:
             found = os.stat(path)  # noqa: PTH116 - of thousands of files
         except (FileNotFoundError, NotADirectoryError):
             return
-        except OSError as error:
-            if not os.path.islink(path):  # noqa: PTH114 - a loop of links
-                raise
-            raise LocalDiskError(path, str(error), action="read") from None
         if stat.S_ISREG(found.st_mode):
             yield path
         elif stat.S_ISDIR(found.st_mode):

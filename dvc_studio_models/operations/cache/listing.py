@@ -1,0 +1,219 @@
+"""The versions of models in a cache, what needs them, and parts of unfinished pulls."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import NotInAnyCacheError
+from dvc_studio_models.log import get_logger
+from dvc_studio_models.operations.cache.context import open_cache
+from dvc_studio_models.operations.cache.needs import Needs, add_links, collect
+from dvc_studio_models.operations.cache.versions import (
+    CachedVersion,
+    VersionFinder,
+    look_up,
+    merge,
+)
+from dvc_studio_models.registry.gto.counting import semver_key
+from dvc_studio_models.store.base import PARTS
+from dvc_studio_models.store.dvc.project import own_folder
+from dvc_studio_models.store.parts.folder import PartStore, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dvc_studio_models.model import Digest
+    from dvc_studio_models.operations.cache.context import CacheContext
+    from dvc_studio_models.operations.cache.versions import KnownVersion
+    from dvc_studio_models.store.parts.folder import Leftover
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ListedPart:
+    """A part of a file, of an unfinished pull."""
+
+    leftover: Leftover
+    digest: Digest | None
+    """Of the whole file; None if no later pull can use the part."""
+
+    model: str | None
+    """The model and its version, if they are known, as is ``path``."""
+
+    path: str | None
+    is_at_hand: bool
+    """Whether the cache has the whole file by now."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, on the disk."""
+        return self.leftover.allocated_bytes
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a pull is writing it."""
+        return not self.leftover.is_abandoned
+
+
+@dataclass(frozen=True)
+class CacheListing:
+    """What is in a cache, as far as models are concerned."""
+
+    folder: str
+    versions: tuple[CachedVersion, ...]
+    """By model, the greatest version first."""
+
+    parts: tuple[ListedPart, ...]
+    problems: tuple[str, ...] = ()
+    """What could not be read, so that something may need more than is said here."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, of all versions; what they share counts once."""
+        sizes = {d: size for each in self.versions for d, size in each.present.items()}
+        return sum(sizes.values())
+
+    @property
+    def parts_size(self) -> int:
+        """In bytes, of all parts."""
+        return sum(part.size for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that is known of a cache at one moment."""
+
+    listing: CacheListing
+    needs: Needs
+    known: tuple[KnownVersion, ...]
+    """All versions, in the cache or not."""
+
+    damaged: frozenset[Digest]
+    """Listings of folders that are damaged."""
+
+
+def list_cache(
+    names: Sequence[str] = (),
+    *,
+    folder: str | os.PathLike[str] = ".",
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> CacheListing:
+    """List the versions of models in a cache.
+
+    Args:
+        names: Of models; globs are allowed. None means all.
+        folder: In the DVC project whose cache is listed; outside of one, the user's
+            cache is.
+        cache_dir: Another cache.
+
+    Raises:
+        NotInAnyCacheError: No version of a name is known.
+        StudioModelsError: The cache or the project cannot be read.
+    """
+    context = open_cache(Path(folder), cache_dir)
+    try:
+        survey = take_survey(context, reads=False)
+    finally:
+        context.close()
+    for problem in survey.listing.problems:
+        logger.warning("%s", problem)
+    return select(survey, names)
+
+
+def select(survey: Survey, names: Sequence[str]) -> CacheListing:
+    """Return the listing of the models that names or globs match.
+
+    Raises:
+        NotInAnyCacheError: One matches no version that is known.
+    """
+    listing = survey.listing
+    if not names:
+        return listing
+    unknown = [n for n in names if not any(_matches(v, [n]) for v in survey.known)]
+    if unknown:
+        raise NotInAnyCacheError(unknown, listing.folder)
+    return replace(
+        listing,
+        versions=tuple(v for v in listing.versions if _matches(v.known, names)),
+        parts=tuple(
+            part
+            for part in listing.parts
+            if part.model and _matches_text(part.model, names)
+        ),
+    )
+
+
+def _matches(version: KnownVersion, names: Iterable[str]) -> bool:
+    return any(fnmatchcase(version.name, name) for name in names)
+
+
+def _matches_text(model: str, names: Iterable[str]) -> bool:
+    name = model.partition("@")[0].partition(" ")[0]
+    return any(fnmatchcase(name, each) for each in names)
+
+
+def take_survey(context: CacheContext, *, reads: bool) -> Survey:
+    """Find all versions of a cache, and what needs them.
+
+    Args:
+        context: The cache and its projects.
+        reads: Whether to hash files of the working trees that DVC's state does not
+            know.
+
+    Raises:
+        LocalDiskError: The cache cannot be read.
+    """
+    cache = context.cache
+    finder = VersionFinder(cache)
+    known = merge(v for project in context.projects for v in finder.registered(project))
+    needs = Needs(cache)
+    for project in context.projects:
+        collect(project, needs, cache, reads=reads)
+    add_links(known, needs, cache)
+    found = look_up(known, cache)
+    versions = [replace(each, needed_by=needs.reasons(each)) for each in found]
+    versions.sort(key=lambda v: semver_key(v.known.version), reverse=True)
+    versions.sort(key=lambda v: (v.known.name, v.known.repo or ""))
+    damaged = [
+        f"'{cache.path_of(each)}' is damaged. Run 'dvc models cache verify --fix'"
+        for each in sorted(finder.damaged, key=str)
+    ]
+    listing = CacheListing(
+        os.fspath(cache.path),
+        tuple(versions),
+        tuple(_list_parts(context, known)),
+        tuple(dict.fromkeys([*needs.problems, *finder.problems, *damaged])),
+    )
+    return Survey(listing, needs, tuple(known), frozenset(finder.damaged))
+
+
+def _list_parts(
+    context: CacheContext, known: Iterable[KnownVersion]
+) -> Iterable[ListedPart]:
+    files = {
+        digest: (describe_version(version), path)
+        for version in known
+        for path, digest in version.files.items()
+    }
+    folders = [context.cache.path / PARTS]
+    folders += [own_folder(project.root) / PARTS for project in context.projects]
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for left in PartStore(folder).leftovers():
+            digest = digest_of(left.key)
+            model, path = files.get(digest, (None, None)) if digest else (None, None)
+            at_hand = digest is not None and context.cache.find(digest) is not None
+            yield ListedPart(left, digest, model, path, at_hand)
+
+
+def describe_version(version: KnownVersion) -> str:
+    """Return the model and its version as users write them."""
+    if version.version:
+        return f"{version.name}@{version.version}"
+    return f"{version.name} {(version.commit or '')[:7]}"

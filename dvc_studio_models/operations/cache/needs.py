@@ -1,0 +1,276 @@
+"""Which objects of a cache a project needs, and why.
+
+Everything is read here that may need an object. What cannot be read is a problem, and
+never counts as "needs nothing".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import LockFileError, UnsafePathError
+from dvc_studio_models.files.receipts import read_every
+from dvc_studio_models.model import is_tree
+from dvc_studio_models.registry.commits import CommitReader, outputs_of
+from dvc_studio_models.registry.lockfile import (
+    DEFAULT_NAME,
+    SUFFIXES,
+    is_lock_file,
+    parse_pins,
+)
+from dvc_studio_models.store.dvc.project import receipts_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dvc_studio_models.files.receipts import Receipt
+    from dvc_studio_models.model import Digest
+    from dvc_studio_models.operations.cache.context import UserProject
+    from dvc_studio_models.operations.cache.versions import CachedVersion, KnownVersion
+    from dvc_studio_models.store.upkeep.folder import CacheFolder
+
+WORKSPACE = "workspace"
+LINK = "hard link"
+"""A working tree has the object itself; to remove it would free nothing."""
+
+ENDS = tuple(f"*{suffix}" for suffix in SUFFIXES)
+ABOUT_TAGS = "Run 'git fetch --unshallow --tags', or 'git fetch --tags --force'"
+
+
+class Needs:
+    """Objects, and the reasons to keep them."""
+
+    def __init__(self, cache: CacheFolder) -> None:
+        self._cache = cache
+        self._reasons: dict[Digest, dict[str, None]] = defaultdict(dict)
+        self._whole: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self.problems: dict[str, None] = {}
+        """What could not be read, each with the reason, in the order of reading."""
+
+    def add(self, digests: Iterable[Digest], reason: str) -> None:
+        """Add objects, and the files in folders whose listing is in the cache."""
+        for digest in digests:
+            self._reasons[digest][reason] = None
+            if is_tree(digest):
+                with self.reading(reason):
+                    for inner in (self._cache.read_listing(digest) or {}).values():
+                        self._reasons[inner][reason] = None
+
+    def add_version(self, name: str, versions: Iterable[str | None], why: str) -> None:
+        """Add all that is known of a version, by its name or its commit."""
+        for version in filter(None, versions):
+            self._whole[name, version][why] = None
+
+    @contextlib.contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Note an error of reading as a problem."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - DVC has many for bad files
+            text = str(error) or type(error).__name__
+            lines = text.splitlines()
+            paths = getattr(error, "paths", ())
+            reason = ": ".join([lines[0].rstrip(":"), *map(str, paths)])
+            self.problems[f"{what}: {reason}"] = None
+
+    def needs(self, digest: Digest) -> bool:
+        """Whether an object is needed."""
+        return digest in self._reasons
+
+    def reasons(self, version: CachedVersion) -> tuple[str, ...]:
+        """Return what needs all that is here of a version; if nothing does, nothing.
+
+        A version whose files are all needed, each by something else, has all reasons.
+        """
+        known = version.known
+        found: dict[str, None] = {}
+        for each in (known.version, known.commit):
+            if each and known.repo is None:
+                found |= self._whole.get((known.name, each), {})
+        files = [digest for digest in version.present if not is_tree(digest)]
+        trees = [digest for digest in version.present if is_tree(digest)]
+        each_needs = [self._reasons.get(digest, {}) for digest in files or trees]
+        common = [why for why in each_needs[0] if all(why in e for e in each_needs)]
+        if not common and all(each_needs):
+            common = [why for reasons in each_needs for why in reasons]
+        return tuple(dict.fromkeys([*found, *common]))
+
+
+def collect(
+    project: UserProject,
+    needs: Needs,
+    cache: CacheFolder,
+    *,
+    reads: bool,
+) -> None:
+    """Add what one project needs.
+
+    Args:
+        project: It uses the cache.
+        needs: Receives objects, reasons and problems.
+        cache: The cache.
+        reads: Whether to hash files of the working tree that DVC's state does not know.
+    """
+    receipts = _read_receipts(project, needs)
+    _add_workspace(project, receipts, needs, cache, reads=reads)
+    if project.clone:
+        _add_stages(project, needs)
+        _add_commits(project, needs)
+    _add_own_locks(project, needs)
+
+
+def _label(project: UserProject, reason: str) -> str:
+    return f"{project.label}: {reason}" if project.label else reason
+
+
+# The working tree
+
+
+def _read_receipts(project: UserProject, needs: Needs) -> list[Receipt]:
+    folder = receipts_folder(project.root, project.root)
+    if folder is None:
+        return []
+    with needs.reading(_label(project, "receipts")):
+        receipts, unreadable = read_every(folder)
+        for path in unreadable:
+            needs.problems[f"the record of a pull, '{path}': it is damaged"] = None
+        return receipts
+    return []
+
+
+def _add_workspace(
+    project: UserProject,
+    receipts: list[Receipt],
+    needs: Needs,
+    cache: CacheFolder,
+    *,
+    reads: bool,
+) -> None:
+    reason = _label(project, WORKSPACE)
+    paths: list[str] = []
+    with needs.reading(reason):
+        needs.add(outputs_of(project.workspace.repo), reason)
+        paths += project.workspace.output_paths()
+    for receipt in receipts:
+        placed = {os.path.join(receipt.root, path): d for path, d in receipt.files.items()}
+        there = {path: digest for path, digest in placed.items() if _may_exist(path)}
+        needs.add(there.values(), reason)
+        if there:
+            versions = (receipt.version, receipt.commit)
+            needs.add_version(receipt.model, versions, reason)
+        paths += there
+    with needs.reading(reason):
+        contents = project.workspace.contents(paths, cache, reads=reads)
+        needs.add(contents.values(), reason)
+
+
+def _may_exist(path: str) -> bool:
+    """Whether a file is there, or cannot be looked at."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+# Git
+
+
+def _add_stages(project: UserProject, needs: Needs) -> None:
+    registry = project.registry
+    assert registry  # noqa: S101 - the caller has checked
+    with needs.reading(_label(project, "tags")):
+        tags = registry.tags
+        missing = [tag.tag for tag in tags.unreadable]
+        ignored = [t.tag for t in tags.lightweight if t.stage]
+        relevant = set(tags.all_ignored_tags())
+        for tag in [*missing, *(tag for tag in ignored if tag in relevant)]:
+            what = "it, or its commit, is missing in this clone"
+            if tag not in missing:
+                what = "it is lightweight, so GTO does not read it"
+            needs.problems[f"the tag '{tag}': {what}. {ABOUT_TAGS}"] = None
+        for model in registry.models:
+            for stage, version in model.stages.items():
+                reason = _label(project, f"#{stage}")
+                with needs.reading(f"{model.name}{reason}"):
+                    record = registry.read_record(model.name, version)
+                    for output in record.outputs if record else ():
+                        needs.add(filter(None, [output.digest]), reason)
+                        needs.add((file.digest for file in output.files), reason)
+
+
+def _add_commits(project: UserProject, needs: Needs) -> None:
+    """Add HEAD, all local branches, and the lock files there."""
+    assert project.clone  # noqa: S101 - the caller has checked
+    reader = project.clone.reader
+    commits: dict[str, str] = {}
+    with needs.reading(_label(project, "branches")):
+        for name, commit in reader.branches():
+            commits.setdefault(commit, name)
+        if head := reader.head():
+            commits.setdefault(head, "HEAD")
+    with contextlib.closing(CommitReader(reader)) as commit_reader:
+        for commit, name in commits.items():
+            reason = _label(project, name)
+            with needs.reading(f"branch {reason}" if name != "HEAD" else reason):
+                needs.add(commit_reader.digests(commit, project.inner), reason)
+                for path, raw in commit_reader.find_files(commit, SUFFIXES):
+                    _add_lock(path, raw, needs, f"{reason}:{path}")
+
+
+# Lock files
+
+
+def _add_own_locks(project: UserProject, needs: Needs) -> None:
+    """Add the lock files of the working tree."""
+    with needs.reading(_label(project, "lock files")):
+        for root, path in _lock_paths(project):
+            with needs.reading(_label(project, path)):
+                raw = (root / path).read_bytes()
+                _add_lock(path, raw, needs, _label(project, path))
+
+
+def _lock_paths(project: UserProject) -> Iterator[tuple[Path, str]]:
+    if project.clone is None:
+        for path in sorted(project.root.iterdir()):
+            if path.name.endswith(SUFFIXES) and path.is_file():
+                yield project.root, path.name
+        return
+    root = project.clone.root
+    found = dict.fromkeys([DEFAULT_NAME, *project.clone.reader.find_files(*ENDS)])
+    for path in found:
+        if (root / path).is_file():
+            yield root, path
+
+
+def _add_lock(path: str, raw: bytes, needs: Needs, reason: str) -> None:
+    if not is_lock_file(Path(path).name, raw):
+        return
+    try:
+        pins = parse_pins(Path(path), raw)
+    except (LockFileError, UnsafePathError) as error:
+        needs.problems[str(error).partition("\n")[0]] = None
+        return
+    for pin in pins.values():
+        needs.add((file.digest for file in pin.files), reason)
+        versions = (pin.version.version, pin.version.commit)
+        needs.add_version(pin.ref.name, versions, reason)
+
+
+def add_links(
+    versions: Iterable[KnownVersion], needs: Needs, cache: CacheFolder
+) -> None:
+    """Add objects that have a second hard link: a working tree has them, too."""
+    for version in versions:
+        for digest in version.digests:
+            found = cache.find(digest)
+            if found and found.links > 1 and not needs.needs(digest):
+                needs.add([digest], LINK)
+
+

@@ -1,0 +1,217 @@
+"""The versions of models that a cache has objects of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import (
+    CacheDamagedError,
+    RecordUnreadableError,
+    StudioConfigError,
+    UnreadableRepoError,
+)
+from dvc_studio_models.model import Digest, is_tree
+from dvc_studio_models.registry.recorded import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from dvc_studio_models.model import ModelVersion
+    from dvc_studio_models.operations.cache.context import UserProject
+    from dvc_studio_models.registry.gto.counting import RegisteredModel
+    from dvc_studio_models.registry.recorded import RecordedModel
+    from dvc_studio_models.store.upkeep.folder import CacheFolder
+
+Key = tuple[str | None, str, str]
+"""Repo, name, and version or commit."""
+
+
+@dataclass(frozen=True)
+class KnownVersion:
+    """A version, as tags or a record of its use describe it."""
+
+    name: str
+    version: str | None
+    """``v1.2.0``; None for a commit without a version."""
+
+    commit: str | None
+    repo: str | None = None
+    """The repo's URL, None for that of the clone."""
+
+    stages: tuple[str, ...] = ()
+    files: Mapping[str, Digest] = field(default_factory=dict)
+    """The files that are known, by path."""
+
+    trees: frozenset[Digest] = frozenset()
+    """The listings of its folders."""
+
+    is_listed: bool = True
+    """Whether all of its files are known."""
+
+    last_used: float | None = None
+    """When a pull used it, in seconds since 1970; None if no record says so."""
+
+    record: Path | None = None
+    """The record of its use."""
+
+    @property
+    def key(self) -> Key:
+        """What identifies it."""
+        return self.repo, self.name, self.version or self.commit or ""
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """All of its objects that are known."""
+        return self.trees | frozenset(self.files.values())
+
+
+@dataclass(frozen=True)
+class CachedVersion:
+    """A version that a cache has objects of."""
+
+    known: KnownVersion
+    present: Mapping[Digest, int]
+    """Its objects in the cache, with their sizes in bytes."""
+
+    last_used: float
+    """When a pull used it; else when the newest of its objects was added or linked."""
+
+    shared_bytes: int = 0
+    """The size of the objects that other versions have, too."""
+
+    needed_by: tuple[str, ...] = ()
+    """What needs all of it: ``workspace``, a branch, ``#stage``, a lock file."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, of what is in the cache."""
+        return sum(self.present.values())
+
+    @property
+    def files_present(self) -> int:
+        """The number of its files whose content is in the cache."""
+        return sum(digest in self.present for digest in self.known.files.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of its files are in the cache."""
+        is_there = self.files_present == len(self.known.files)
+        return is_there and self.known.is_listed and bool(self.known.files)
+
+
+class VersionFinder:
+    """Finds the versions that a clone's tags and records of use describe."""
+
+    def __init__(self, cache: CacheFolder) -> None:
+        self._cache = cache
+        self.problems: list[str] = []
+        """Why versions or their files may be missing in the result."""
+
+        self.damaged: set[Digest] = set()
+        """Listings of folders whose content does not have their hash."""
+
+    def registered(self, project: UserProject) -> Iterator[KnownVersion]:
+        """Yield the versions that tags register, and the commits in stages."""
+        if project.registry is None:
+            return
+        for model in project.registry.models:
+            for version in dict.fromkeys([*model.versions, *model.stages.values()]):
+                try:
+                    record = project.registry.read_record(model.name, version)
+                except (
+                    RecordUnreadableError,
+                    StudioConfigError,
+                    UnreadableRepoError,
+                ) as error:
+                    self.problems.append(str(error).partition("\n")[0])
+                    continue
+                if record:
+                    yield self._describe(model, version, record)
+
+    def _describe(
+        self, model: RegisteredModel, version: ModelVersion, record: RecordedModel
+    ) -> KnownVersion:
+        trees = {out.digest for out in record.outputs if is_tree(out.digest)}
+        listings = {
+            tree: listing
+            for tree in filter(None, trees)
+            if (listing := self._read_listing(tree)) is not None
+        }
+        files: dict[str, Digest] = {}
+        for output in record.outputs:
+            if not output.is_folder or output.files or output.digest in listings:
+                part = type(record)(record.path, record.project, (output,))
+                files |= {file.path: file.digest for file in expand(part, listings)}
+        return KnownVersion(
+            model.name,
+            version.registered,
+            version.commit,
+            stages=tuple(s for s, at in model.stages.items() if at == version),
+            files=files,
+            trees=frozenset(filter(None, trees)),
+            is_listed=trees <= listings.keys(),
+        )
+
+    def _read_listing(self, tree: Digest) -> Mapping[str, Digest] | None:
+        try:
+            return self._cache.read_listing(tree)
+        except CacheDamagedError:
+            self.damaged.add(tree)
+            return None
+
+
+def merge(found: Iterable[KnownVersion]) -> list[KnownVersion]:
+    """Merge what tags and records say of one version; the first one's stages count."""
+    merged: dict[Key, KnownVersion] = {}
+    for version in found:
+        before = merged.get(version.key)
+        merged[version.key] = _join(before, version) if before else version
+    return list(merged.values())
+
+
+def _join(one: KnownVersion, other: KnownVersion) -> KnownVersion:
+    times = [each.last_used for each in (one, other) if each.last_used is not None]
+    return KnownVersion(
+        one.name,
+        one.version or other.version,
+        one.commit or other.commit,
+        one.repo,
+        one.stages,
+        {**other.files, **one.files},
+        one.trees | other.trees,
+        is_listed=one.is_listed or other.is_listed,
+        last_used=max(times, default=None),
+        record=one.record or other.record,
+    )
+
+
+def look_up(
+    known: Iterable[KnownVersion], cache: CacheFolder
+) -> tuple[CachedVersion, ...]:
+    """Return the versions that the cache has objects of.
+
+    Raises:
+        LocalDiskError: The cache cannot be read.
+    """
+    found = []
+    for version in known:
+        objects = {digest: cache.find(digest) for digest in version.digests}
+        there = {digest: each for digest, each in objects.items() if each}
+        if there:
+            sizes = {digest: each.size for digest, each in there.items()}
+            added = max(each.added for each in there.values())
+            used = added if version.last_used is None else version.last_used
+            found.append(CachedVersion(version, sizes, used))
+    count = Counter(digest for version in found for digest in version.present)
+    return tuple(
+        CachedVersion(
+            each.known,
+            each.present,
+            each.last_used,
+            sum(size for digest, size in each.present.items() if count[digest] > 1),
+        )
+        for each in found
+    )
