@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.cli.cache import add_parser as _add_cache
 from dvc_studio_models.cli.list import add_parser as _add_list
 from dvc_studio_models.cli.options import Parser, add_command
 from dvc_studio_models.cli.pull import add_parser as _add_pull
@@ -39,5 +40,5 @@ def add_parser(subparsers: Commands, parent_parser: argparse.ArgumentParser) -> 
         required=True,
         help="Use `dvc models CMD --help` for command-specific help.",
     )
-    for add in (_add_pull, _add_list, _add_status, _add_serve):
+    for add in (_add_pull, _add_list, _add_status, _add_cache, _add_serve):
         add(commands, parent_parser)

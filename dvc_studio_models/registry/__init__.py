@@ -12,6 +12,7 @@ program runs that a repository's config names.
 __all__ = [
     "clone",
     "commands",
+    "commits",
     "git.open",
     "git.reader",
     "git.tree",

@@ -7,6 +7,7 @@
     dvc/     the store of a DVC project: cache, links, state, remotes, lock
     user/    the store of all other folders: a cache of the user's
     parts/   part files, which a later pull resumes
+    upkeep/  what is in a cache, and the removal of what nothing needs
 
 Owns all that belongs to DVC on disk, through DVC's own code. Promises that only
 verified content enters the cache, that DVC's state gets the hashes of placed files, and
@@ -23,6 +24,8 @@ __all__ = [
     "parts.folder",
     "parts.part",
     "plain",
+    "upkeep.folder",
+    "upkeep.workspace",
     "usage",
     "user.location",
     "user.store",

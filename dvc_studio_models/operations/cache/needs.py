@@ -134,12 +134,12 @@ def _read_receipts(project: UserProject, needs: Needs) -> list[Receipt]:
     folder = receipts_folder(project.root, project.root)
     if folder is None:
         return []
+    receipts: list[Receipt] = []
     with needs.reading(_label(project, "receipts")):
         receipts, unreadable = read_every(folder)
         for path in unreadable:
             needs.problems[f"the record of a pull, '{path}': it is damaged"] = None
-        return receipts
-    return []
+    return receipts
 
 
 def _add_workspace(
@@ -156,7 +156,7 @@ def _add_workspace(
         needs.add(outputs_of(project.workspace.repo), reason)
         paths += project.workspace.output_paths()
     for receipt in receipts:
-        placed = {os.path.join(receipt.root, path): d for path, d in receipt.files.items()}
+        placed = {f"{receipt.root}/{path}": d for path, d in receipt.files.items()}
         there = {path: digest for path, digest in placed.items() if _may_exist(path)}
         needs.add(there.values(), reason)
         if there:
@@ -238,9 +238,9 @@ def _add_own_locks(project: UserProject, needs: Needs) -> None:
 
 def _lock_paths(project: UserProject) -> Iterator[tuple[Path, str]]:
     if project.clone is None:
-        for path in sorted(project.root.iterdir()):
-            if path.name.endswith(SUFFIXES) and path.is_file():
-                yield project.root, path.name
+        for there in sorted(project.root.iterdir()):
+            if there.name.endswith(SUFFIXES) and there.is_file():
+                yield project.root, there.name
         return
     root = project.clone.root
     found = dict.fromkeys([DEFAULT_NAME, *project.clone.reader.find_files(*ENDS)])
@@ -272,5 +272,3 @@ def add_links(
             found = cache.find(digest)
             if found and found.links > 1 and not needs.needs(digest):
                 needs.add([digest], LINK)
-
-

@@ -9,7 +9,6 @@ needs it by now.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from dvc_studio_models.operations.cache.listing import take_survey
 from dvc_studio_models.store.parts.folder import STALE_AFTER_S
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from dvc_studio_models.model import Digest
@@ -108,12 +108,12 @@ def prune(
             shown = _plan(context, criteria)
         if options.dry_run or shown.is_empty or not (confirm and confirm(shown)):
             return shown
-    with contextlib.closing(_open(options)) as context:
-        with context.lock(waits=options.wait_for_lock):
-            plan = _plan(context, criteria)
-            if shown:
-                plan = _limit(plan, shown)
-            return _remove(context, plan)
+    with (
+        contextlib.closing(_open(options)) as context,
+        context.lock(waits=options.wait_for_lock),
+    ):
+        plan = _plan(context, criteria)
+        return _remove(context, _limit(plan, shown) if shown else plan)
 
 
 def _open(options: PruneOptions) -> CacheContext:
@@ -193,7 +193,11 @@ def _limit(plan: PrunePlan, shown: PrunePlan) -> PrunePlan:
         plan.folder,
         tuple(v for v in plan.versions if v.known.key in seen),
         plan.kept,
-        {digest: size for digest, size in plan.objects.items() if digest in shown.objects},
+        {
+            digest: size
+            for digest, size in plan.objects.items()
+            if digest in shown.objects
+        },
         tuple(part for part in plan.parts if part.leftover.path in paths),
         plan.kept_size,
     )

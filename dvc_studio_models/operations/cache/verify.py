@@ -141,9 +141,7 @@ def _describe(
     )
 
 
-def _fix(
-    context: CacheContext, found: Iterable[DamagedObject]
-) -> list[DamagedObject]:
+def _fix(context: CacheContext, found: Iterable[DamagedObject]) -> list[DamagedObject]:
     """Remove objects that are still damaged, unless the workspace links to them."""
     paths = [
         path

@@ -155,7 +155,7 @@ class VersionFinder:
             is_listed=trees <= listings.keys(),
         )
 
-    def _read_listing(self, tree: Digest) -> Mapping[str, Digest] | None:
+    def _read_listing(self, tree: Digest) -> dict[str, Digest] | None:
         try:
             return self._cache.read_listing(tree)
         except CacheDamagedError:

@@ -244,9 +244,7 @@ class PartStore:
             elif identity:
                 age_s = min(ages[path], ages.get(record_of(home), ages[path]))
                 disk_bytes = stat.st_blocks * 512
-                leftover = Leftover(
-                    path, home, owner, age_s, disk_bytes, stat.st_nlink
-                )
+                leftover = Leftover(path, home, owner, age_s, disk_bytes, stat.st_nlink)
                 leftovers.append(leftover)
         return leftovers, records
 

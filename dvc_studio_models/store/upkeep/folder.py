@@ -25,7 +25,7 @@ from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, is_tree
 from dvc_studio_models.store.dvc.objects import parse_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 UNFINISHED = "removal.unfinished"
@@ -85,7 +85,7 @@ class CacheFolder:
         added = max(found.st_mtime, found.st_ctime)
         return StoredObject(found.st_size, added, found.st_nlink)
 
-    def read_listing(self, digest: Digest) -> Mapping[str, Digest] | None:
+    def read_listing(self, digest: Digest) -> dict[str, Digest] | None:
         """List the files in a folder: relative path to hash; None without a listing.
 
         Raises:
@@ -219,8 +219,8 @@ class CacheFolder:
 
 
 def _digest_at(inner: str) -> Digest | None:
-    parts = inner.split(os.sep)
-    algorithm = MD5 if parts[:2] == ["files", "md5"] else MD5_DOS2UNIX
+    parts = tuple(inner.split("/"))
+    algorithm = MD5 if parts[:2] == ("files", "md5") else MD5_DOS2UNIX
     if len(parts) != (4 if algorithm == MD5 else 2) or len(parts[-2]) != 2:  # noqa: PLR2004
         return None
     with contextlib.suppress(ValueError):
@@ -234,5 +234,3 @@ def _names(folder: Path) -> list[str]:
             return sorted(os.listdir(folder))  # noqa: PTH208 - only the names
         except (FileNotFoundError, NotADirectoryError):
             return []
-
-
