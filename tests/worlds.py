@@ -42,7 +42,7 @@ actions = st.one_of(
     st.tuples(st.just("pull"), content),
     st.tuples(st.just("uncommitted"), st.sampled_from(FILE_MODELS), content),
 )
-histories = st.lists(actions, min_size=6, max_size=16)
+histories = st.lists(actions, min_size=1, max_size=10)
 links = st.sampled_from(["copy", "symlink", "hardlink"])
 
 
@@ -90,7 +90,10 @@ def build(root: Path, history: list[Any], link: str) -> World:
     write(world.repo, {"dvc.yaml": DVC_YAML.encode()})
     _track_file(world, "a", 0)
     _track_folder(world, "models/f", {"x": 0, "y": 1})
-    _commit(world)
+    _do_release(world)
+    _track_file(world, "a", 2)
+    _track_folder(world, "models/f", {"x": 0, "y": 3})
+    _do_release(world)
     for action, *values in history:
         globals()[f"_do_{action}"](world, *values)
     return world
@@ -142,7 +145,12 @@ def _do_data(world: World, files: dict[str, int]) -> None:
 
 
 def _do_uncommitted(world: World, name: str, number: int) -> None:
+    """Track a file; then remove it, or let DVC's file say what the branch does."""
     _track_file(world, name, number)
+    if number % 3 == 0:
+        (world.repo / "models" / name).unlink()
+    elif number % 3 == 1 and git(world.repo, "ls-files", f"models/{name}.dvc"):
+        git(world.repo, "checkout", "--quiet", "--", f"models/{name}.dvc")
 
 
 def _do_release(world: World) -> None:

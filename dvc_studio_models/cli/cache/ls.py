@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,13 @@ from dvc_studio_models.cli.options import add_command, add_json
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from dvc_studio_models.cli.options import Commands
     from dvc_studio_models.operations.cache.listing import CacheListing, ListedPart
     from dvc_studio_models.operations.cache.versions import CachedVersion
+
+    Row = tuple[str | None, ...]
 
 DESCRIPTION = """\
 List the versions of models in the cache, and parts of unfinished pulls.
@@ -55,25 +60,64 @@ def _print(listing: CacheListing) -> None:
         ui.write(f"No versions of models in '{listing.folder}'.")
         return
     if listing.versions:
-        ui.table(list(map(format_row, listing.versions)), headers=_HEADERS)
+        _print_table(list(map(format_row, listing.versions)), _HEADERS)
         count = len(listing.versions)
         plural = "version" if count == 1 else "versions"
         ui.write(f"{count} {plural}, {format_bytes(listing.size)}")
     if listing.parts:
         if listing.versions:
             ui.write("")
-        ui.table(list(map(_format_part, listing.parts)), headers=_PART_HEADERS)
+        _print_table(list(map(_format_part, listing.parts)), _PART_HEADERS)
         ui.write(f"Parts of unfinished pulls: {format_bytes(listing.parts_size)}")
 
 
-def format_row(version: CachedVersion) -> tuple[str | None, ...]:
+def _print_table(rows: Sequence[Row], headers: Sequence[str]) -> None:
+    """Print a table, or where it is wider than the terminal, a paragraph for each row.
+
+    A cell may have several lines; None is shown as a dash.
+    """
+    from dvc.ui import ui
+
+    columns = shutil.get_terminal_size().columns
+    widths = [
+        max(len(line) for cell in column for line in (cell or "-").split("\n"))
+        for column in zip(headers, *rows, strict=True)
+    ]
+    if not _is_terminal() or sum(widths) + 2 * (len(widths) - 1) <= columns:
+        ui.table(rows, headers=headers)
+        return
+    for name, *cells in rows:
+        ui.write(name or "-")
+        facts = [
+            f"{header.lower()} {cell.replace(chr(10), ', ')}"
+            for header, cell in zip(headers[1:], cells, strict=True)
+            if cell
+        ]
+        text = "; ".join(facts)
+        indent = " " * 2
+        ui.write(
+            textwrap.fill(
+                text,
+                columns,
+                initial_indent=indent,
+                subsequent_indent=indent,
+                break_long_words=False,
+            )
+        )
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def format_row(version: CachedVersion) -> Row:
     """Return the cells of a row; the table shows None as a dash."""
     from dvc_studio_models.model import format_bytes
     from dvc_studio_models.operations.cache.listing import describe_version
 
     known = version.known
     # A terminal is narrow; programs that read a pipe expect a line per version.
-    separator = "\n" if sys.stdout and sys.stdout.isatty() else ", "
+    separator = "\n" if _is_terminal() else ", "
     name = describe_version(known)
     if known.repo:
         name += f"{separator if separator != ', ' else ' '}{known.repo}"
@@ -90,11 +134,11 @@ def format_row(version: CachedVersion) -> tuple[str | None, ...]:
     )
 
 
-def _format_part(part: ListedPart) -> tuple[str | None, ...]:
+def _format_part(part: ListedPart) -> Row:
     from dvc_studio_models.model import format_bytes
 
     whole = f"{part.digest.value[:_HASH_LENGTH]}..." if part.digest else None
-    separator = "\n" if sys.stdout and sys.stdout.isatty() else " "
+    separator = "\n" if _is_terminal() else " "
     name = separator.join(filter(None, [part.model, part.path])) or whole
     state = "resumable"
     if part.is_running:

@@ -61,7 +61,10 @@ class Needs:
                         self._reasons[inner][reason] = None
 
     def add_version(self, name: str, versions: Iterable[str | None], why: str) -> None:
-        """Add all that is known of a version, by its name or its commit."""
+        """Add all that is known of a version, by its name or its commit.
+
+        The repo is not compared: it may be spelled in several ways.
+        """
         for version in filter(None, versions):
             self._whole[name, version][why] = None
 
@@ -89,7 +92,7 @@ class Needs:
         known = version.known
         found: dict[str, None] = {}
         for each in (known.version, known.commit):
-            if each and known.repo is None:
+            if each:
                 found |= self._whole.get((known.name, each), {})
         files = [digest for digest in version.present if not is_tree(digest)]
         trees = [digest for digest in version.present if is_tree(digest)]
@@ -259,8 +262,7 @@ def _add_lock(path: str, raw: bytes, needs: Needs, reason: str) -> None:
         return
     for pin in pins.values():
         needs.add((file.digest for file in pin.files), reason)
-        versions = (pin.version.version, pin.version.commit)
-        needs.add_version(pin.ref.name, versions, reason)
+        needs.add_version(pin.ref.name, (pin.version, pin.commit), reason)
 
 
 def add_links(

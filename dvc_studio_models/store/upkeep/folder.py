@@ -176,13 +176,12 @@ class CacheFolder:
             LocalDiskError: The file system refuses.
         """
         wanted = list(dict.fromkeys(digests))
-        if not wanted:
-            return
         note = self.path / OWN / UNFINISHED
         lines = [f"{digest.algorithm} {digest.value}" for digest in wanted]
         with disk_errors(note):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(note, "\n".join(lines) + "\n", flushed=True)
+            if wanted:
+                note.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(note, "\n".join(lines) + "\n", flushed=True)
         for digest in sorted(wanted, key=lambda digest: not is_tree(digest)):
             self.drop(digest)
         with disk_errors(note):
