@@ -129,7 +129,7 @@ class Inventory:
         """List the receipts of this working tree, by the models' names."""
         found = {
             receipt.model: receipt
-            for root in self._scanned[1]
+            for root in {*self._scanned[1], self._clone.root}
             for receipt in self._project(root).receipts
         }
         return [found[name] for name in sorted(found)]

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import StudioConfigError, disk_errors
+from dvc_studio_models.errors import LocalDiskError, StudioConfigError, disk_errors
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.outputs import digest_of
@@ -22,6 +22,8 @@ from dvc_studio_models.store.dvc.project import (
     receipts_folder,
     tag_cache_path,
 )
+from dvc_studio_models.store.user.location import find_user_cache
+from dvc_studio_models.store.user.project import user_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,15 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest
 
 logger = get_logger(__name__)
+
+
+def _receipts_outside(root: Path) -> list[Receipt]:
+    """Read the receipts of a clone without a DVC project, in the user's cache."""
+    try:
+        cache = find_user_cache().folder
+    except LocalDiskError:  # pulls keep none
+        return []
+    return Receipts(user_receipts(cache)).load(root)
 
 
 class LocalProject:
@@ -48,6 +59,7 @@ class LocalProject:
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
         if project_around(root, git_root) is None:
+            self.receipts = _receipts_outside(git_root)
             return
         try:
             self._repo = open_project_to_read(root, uninitialized=True)

@@ -28,5 +28,6 @@ __all__ = [
     "upkeep.workspace",
     "usage",
     "user.location",
+    "user.project",
     "user.store",
 ]

@@ -245,6 +245,22 @@ def test_a_file_that_was_edited_is_not_replaced(pull: Pull, tmp_path: Path) -> N
     assert edited.read_bytes() == b"mine"
 
 
+def test_a_git_repo_without_dvc_knows_what_was_pulled(
+    run_dvc: RunDvc, env: Mapping[str, str | None], tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet", "app")
+    app = tmp_path / "app"
+    run_dvc("models", "pull", "churn#prod", "--repo", REPO, cwd=app, env=env)
+
+    status = run_dvc("models", "status", cwd=app, env=env)
+    (app / "models" / "churn.pkl").unlink()
+    missing = run_dvc("models", "status", cwd=app, env=env)
+
+    assert (status.returncode, status.stderr) == (0, "")
+    assert "churn#prod" in status.stdout
+    assert missing.returncode == 1
+
+
 def test_each_version_is_recorded_with_its_last_use(pull: Pull, cache: Path) -> None:
     pull("one")
     pull("one", name="churn@v2.0.0")

@@ -47,9 +47,9 @@ def _record_of(
     outputs = model.record.outputs if model.record else ()
     return UsageRecord(
         model.ref.name,
-        prepared.source.repo,
-        model.version.registered if model.version else None,
-        model.version.commit if model.version else None,
+        model.ref.repo or prepared.source.repo,
+        model.version_name,
+        model.commit,
         files,
         sizes,
         {

@@ -17,9 +17,11 @@ from dvc_studio_models.errors import config_errors, disk_errors
 from dvc_studio_models.files.scratch import hide_from_git
 from dvc_studio_models.store.dvc.light import read_config
 from dvc_studio_models.store.dvc.project import (
+    RECEIPTS,
     LazyProject,
     check_writable,
     ensure_user_name,
+    own_folder,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +36,11 @@ _LEAST_BYTES = 1 << 20
 def user_folder(cache: Path) -> Path:
     """Return the folder of this user in a cache, which others may use too."""
     return cache / _USERS / str(os.getuid())
+
+
+def user_receipts(cache: Path) -> Path:
+    """Return where the receipts of this user's pulls through a cache are."""
+    return own_folder(user_folder(cache)) / RECEIPTS
 
 
 def make_user_folder(cache: Path) -> Path:

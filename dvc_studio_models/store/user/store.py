@@ -17,7 +17,6 @@ from dvc_studio_models.files.scratch import temporary_folder
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.store.base import PARTS, hash_file, sweep_parts
 from dvc_studio_models.store.dvc.cached import CachedStore
-from dvc_studio_models.store.dvc.project import RECEIPTS, own_folder
 from dvc_studio_models.store.hidden import HiddenFolder
 from dvc_studio_models.store.parts.folder import move_parts
 from dvc_studio_models.store.plain import PlainStore
@@ -25,6 +24,7 @@ from dvc_studio_models.store.user.project import (
     make_user_folder,
     open_user_project,
     user_folder,
+    user_receipts,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def open_user_store(root: Path, cache: Path, *, read_only: bool = False) -> Stor
     except LocalDiskError as error:
         warn_of_cache(error)
         return _open_contents(root, cache)
-    return UserStore(root, project, receipts=own_folder(folder) / RECEIPTS)
+    return UserStore(root, project, receipts=user_receipts(cache))
 
 
 def warn_of_cache(error: LocalDiskError) -> None:
