@@ -299,6 +299,47 @@ class StatedVersion:
 
 
 @dataclass(frozen=True)
+class TagEvent:
+    """What one tag did to a model, when, and by whom."""
+
+    event: str
+    """As GTO calls it: ``registration``, ``deregistration``, ``assignment``,
+    ``unassignment`` or ``deprecation``."""
+
+    version: str | None
+    """The version it is about; a commit, if that has none; None for the whole model."""
+
+    stage: str | None
+    commit: str
+    time: int
+    """Seconds since 1970."""
+
+    author: str
+    email: str
+    message: str
+    tag: str
+    """The tag's name."""
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One version of a model, and who registered it."""
+
+    version: str | None
+    """None for a commit that a stage is assigned to, and no version."""
+
+    commit: str
+    time: int
+    """Of its registration, or else of its stage's assignment; seconds since 1970."""
+
+    author: str
+    email: str
+    message: str
+    stages: tuple[str, ...] = ()
+    """The stages that it is in now."""
+
+
+@dataclass(frozen=True)
 class PinnedFile:
     """One file of a pinned model."""
 

@@ -15,13 +15,19 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.log import get_logger
+from dvc_studio_models.registry.gto.history import read_history
 from dvc_studio_models.registry.gto.tags import format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dvc_studio_models.model import ModelRef, ModelSummary, ModelVersion
+    from dvc_studio_models.model import (
+        ModelRef,
+        ModelSummary,
+        ModelVersion,
+        TagEvent,
+    )
     from dvc_studio_models.registry.git.reader import GitReader
     from dvc_studio_models.registry.gto.counting import RegisteredModel
     from dvc_studio_models.registry.gto.tags import Registry
@@ -75,6 +81,14 @@ class GitRegistry:
             names = format_names("lightweight Git tags, which GTO does not read", tags)
             logger.warning("ignored %s. Run '%s'", names, FORCE_TAGS)
         return [model.summary for model in self.models]
+
+    def read_history(self, name: str) -> tuple[TagEvent, ...]:
+        """Read what tags did to a model, newest first; empty if no tag names it.
+
+        Raises:
+            UnreadableRepoError: Git cannot read the tags.
+        """
+        return read_history(self._reader, self.tags, name)
 
     def resolve(self, ref: ModelRef) -> ModelVersion | None:
         """Return the version that ``ref`` selects."""

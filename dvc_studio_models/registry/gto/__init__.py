@@ -1,1 +1,4 @@
-"""GTO's tags: ``tags`` reads them, ``counting`` counts them by GTO's rules."""
+"""GTO's tags: ``tags`` reads them, ``counting`` counts them by GTO's rules.
+
+``history`` reads who made them, when and why.
+"""

@@ -139,8 +139,35 @@ def count(
     return tuple(models), counters
 
 
+def versions_at(tags: Sequence[CountedTag]) -> dict[str, str]:
+    """Return the version that a stage tag of a model assigns, by commit.
+
+    Args:
+        tags: All of one model.
+    """
+    ordered = sorted(tags, key=lambda tag: (tag.time, tag.parsed.tag))
+    _, chosen = _collect_versions(ordered)
+    return {commit: version.version for commit, version in chosen.items()}
+
+
 def _collect(tags: Sequence[CountedTag]) -> list[_Version]:
     """Group the tags of one model by version and commit, in order of time."""
+    versions, chosen = _collect_versions(tags)
+    for tag in tags:
+        if tag.parsed.stage:
+            if tag.commit in chosen:
+                version = chosen[tag.commit]
+            else:  # GTO makes a version for each stage tag of such a commit
+                version = _Version(tag.commit, tag.commit)
+                versions.append(version)
+            _assign(version, tag)
+    return versions
+
+
+def _collect_versions(
+    tags: Sequence[CountedTag],
+) -> tuple[list[_Version], dict[str, _Version]]:
+    """Group the tags of versions; return also the version that stands for a commit."""
     found: dict[tuple[str, str], _Version] = {}
     at_commit: dict[str, list[_Version]] = defaultdict(list)
     for tag in tags:
@@ -154,17 +181,8 @@ def _collect(tags: Sequence[CountedTag]) -> list[_Version]:
                 version.deregistered = max(version.deregistered, tag.time)
             else:
                 version.registered = max(version.registered, tag.time)
-    versions = list(found.values())
     chosen = {commit: _choose(there) for commit, there in at_commit.items()}
-    for tag in tags:
-        if tag.parsed.stage:
-            if tag.commit in chosen:
-                version = chosen[tag.commit]
-            else:  # GTO makes a version for each stage tag of such a commit
-                version = _Version(tag.commit, tag.commit)
-                versions.append(version)
-            _assign(version, tag)
-    return versions
+    return list(found.values()), chosen
 
 
 def _assign(version: _Version, tag: CountedTag) -> None:

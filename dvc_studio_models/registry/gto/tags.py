@@ -68,6 +68,12 @@ class Registry:
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The counter of the tag that assigned each stage, by model and stage."""
 
+    counted: tuple[CountedTag, ...] = ()
+    """The tags that count."""
+
+    oids: Mapping[str, str] = field(default_factory=dict)
+    """The id of each tag's object, by the tag's name."""
+
     def find(self, name: str) -> RegisteredModel | None:
         """Return the model of that name."""
         return next((model for model in self.models if model.name == name), None)
@@ -206,7 +212,13 @@ def read_registry(
         known.clear()
         known.update((keys[t.parsed.tag], [t.commit, t.time]) for t in counted)
     models, counters = count(counted)
-    return replace(registry, models=models, counters=counters)
+    return replace(
+        registry,
+        models=models,
+        counters=counters,
+        counted=tuple(counted),
+        oids={parsed.tag: oid for parsed, oid in ours},
+    )
 
 
 def _parse_fact(fact: Any) -> tuple[str, int] | None:
