@@ -340,6 +340,41 @@ class RegisteredVersion:
 
 
 @dataclass(frozen=True)
+class ModelDetails:
+    """A registered model: its versions, its history, and what one version is."""
+
+    name: str
+    """As in Studio: ``churn`` or ``dir:churn``."""
+
+    version: str | None = None
+    """The version that is described; None for a commit without one."""
+
+    commit: str | None = None
+    """The commit that is described; None if no version is registered."""
+
+    path: str | None = None
+    """Of its file or folder, relative to the Git root; None if not known."""
+
+    type: str | None = None
+    description: str | None = None
+    labels: tuple[str, ...] = ()
+    size: int | None = None
+    """In bytes; None if Git has not recorded it, as for ``nfiles``."""
+
+    nfiles: int | None = None
+    """The number of its files."""
+
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """Stage to version, or to commit if that has no version."""
+
+    versions: tuple[RegisteredVersion, ...] = ()
+    """Newest first."""
+
+    history: tuple[TagEvent, ...] = ()
+    """What each tag did, newest first."""
+
+
+@dataclass(frozen=True)
 class PinnedFile:
     """One file of a pinned model."""
 

@@ -140,6 +140,7 @@ def describe(out: Output) -> RecordedOutput:
         files=tuple(_listed(out, path)),
         origin=_origin(out),
         is_pushed=bool(out.can_push),
+        nfiles=out.meta.nfiles,
     )
 
 

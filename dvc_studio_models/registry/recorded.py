@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.model import Digest, is_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,9 @@ class RecordedOutput:
     is_pushed: bool = True
     """Whether ``dvc push`` sends it to a remote."""
 
+    nfiles: int | None = None
+    """Of a folder, the number of its files, where DVC recorded it."""
+
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder, whose listing is an object of its own."""
@@ -126,6 +129,15 @@ class GitFile:
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """What a ``dvc.yaml`` says of a model, besides its path."""
+
+    type: str | None = None
+    description: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RecordedModel:
     """A model at a commit."""
 
@@ -159,9 +171,37 @@ class RecordedModel:
         return self.output.size if self.output else None
 
     @property
+    def totals(self) -> tuple[int | None, int | None]:
+        """The number of its files and their size in bytes; None where not recorded.
+
+        What a commit records of a folder says nothing of a file in it.
+        """
+        if any(
+            output.path != self.path and output.holds(self.path)
+            for output in self.outputs
+        ):
+            return None, None
+        counts = [_count_of(output) for output in self.outputs]
+        counts.append(len(self.git_files))
+        sizes = [output.size for output in self.outputs]
+        sizes += [file.size for file in self.git_files]
+        return _sum(counts), _sum(sizes)
+
+    @property
     def remotes(self) -> set[str | None]:
         """The DVC remotes that store its files; None is the project's default."""
         return {output.remote for output in self.outputs}
+
+
+def _count_of(output: RecordedOutput) -> int | None:
+    if output.files:
+        return len(output.files)
+    return output.nfiles if output.is_folder else 1
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 Listing = dict[str, Digest]

@@ -33,6 +33,7 @@ from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.registry.outputs import describe, find_outputs
 from dvc_studio_models.registry.recorded import (
+    Annotation,
     GitFile,
     RecordedModel,
     RecordedOutput,
@@ -52,7 +53,7 @@ logger = get_logger(__name__)
 
 CACHED_RECORDS = 5000  # the newest ones; one takes some 300 bytes
 
-_CACHE_FORMAT = 4
+_CACHE_FORMAT = 5
 
 _NO_CACHE = f"{os.devnull}/cache"  # DVC requires a folder, and does not use it
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -110,6 +111,26 @@ class RecordReader:
         if not (record and _is_incomplete(record)):
             self._cached[key] = self._new[key] = asdict(record) if record else None
         return record
+
+    def read_annotation(self, commit: str, name: str) -> Annotation | None:
+        """Read what a commit's ``dvc.yaml`` says of a model, None if nothing.
+
+        Raises:
+            UnreadableRepoError, RecordUnreadableError, StudioConfigError: See
+                :meth:`read`.
+        """
+        folder, _, short_name = name.rpartition(":")
+        with _read_errors(name, commit):
+            project = self._project(commit, folder)
+            artifact = self._annotated(project, commit, folder).get(short_name)
+        if not isinstance(artifact, dict):
+            return None
+        labels = artifact.get("labels")
+        return Annotation(
+            _text(artifact.get("type")),
+            _text(artifact.get("desc")),
+            tuple(map(str, labels)) if isinstance(labels, list) else (),
+        )
 
     def read_blob(self, oid: str) -> bytes | None:
         """Read the content of a file that Git tracks, None where the clone lacks it.
@@ -249,6 +270,10 @@ def relative_to_root(path: object, folder: str) -> str | None:
         return None
     path = posixpath.normpath(posixpath.join(folder, path))
     return None if path in {".", ".."} or path.startswith(("/", "../")) else path
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _is_incomplete(record: RecordedModel) -> bool:
