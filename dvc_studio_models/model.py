@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import UsageError
@@ -53,6 +54,8 @@ _OBJECT_PATH = re.compile(r"(?P<dvc3>/files/md5)?/([0-9a-f]{2})/([0-9a-f]{30})\Z
 _ALGORITHMS = {MD5, MD5_DOS2UNIX}
 _HASH = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _DVC_YAML = "dvc.yaml"
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - printed as UTC
+_YEAR_1 = -62_135_596_800  # in seconds; Python has no earlier date
 
 
 @dataclass(frozen=True)
@@ -320,6 +323,10 @@ class TagEvent:
     tag: str
     """The tag's name."""
 
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON."""
+        return _with_date(vars(self))
+
 
 @dataclass(frozen=True)
 class RegisteredVersion:
@@ -337,6 +344,10 @@ class RegisteredVersion:
     message: str
     stages: tuple[str, ...] = ()
     """The stages that it is in now."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON."""
+        return _with_date({**vars(self), "stages": list(self.stages)})
 
 
 @dataclass(frozen=True)
@@ -372,6 +383,36 @@ class ModelDetails:
 
     history: tuple[TagEvent, ...] = ()
     """What each tag did, newest first."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON."""
+        return {
+            **vars(self),
+            "labels": list(self.labels),
+            "stages": dict(self.stages),
+            "versions": [version.to_json() for version in self.versions],
+            "history": [event.to_json() for event in self.history],
+        }
+
+
+def _with_date(values: Mapping[str, object]) -> dict[str, object]:
+    """Replace the time by a date in JSON."""
+    return {
+        "date" if name == "time" else name: format_date(value)
+        if name == "time" and isinstance(value, int)
+        else value
+        for name, value in values.items()
+    }
+
+
+def format_date(time: int) -> str:
+    """Return a time as Git does in JSON, ISO 8601 and UTC.
+
+    Args:
+        time: Seconds since 1970; before the year 1, that year.
+    """
+    moment = _EPOCH + timedelta(seconds=max(time, _YEAR_1))
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry.recorded import (
         GitFile,
+        RecordedFile,
         RecordedModel,
         RecordedOutput,
     )
@@ -101,14 +102,14 @@ class Inventory:
 
     def close(self) -> None:
         """Close DVC's databases, and save what was read of commits."""
-        if "_registry" in vars(self):
-            self._registry.close()
+        if "registry" in vars(self):
+            self.registry.close()
         for project in self._projects.values():
             project.close()
 
     def list_models(self) -> list[ListedModel]:
         """List the models by name: registered, annotated, or pulled."""
-        annotated = self._annotated()
+        annotated = self.annotated
         receipts = {receipt.model: receipt for receipt in self.receipts()}
         models = {model.name: model for model in self.registered()}
         return [
@@ -120,10 +121,27 @@ class Inventory:
             for name in sorted({*models, *annotated, *receipts})
         ]
 
+    def describe(self, name: str) -> ListedModel:
+        """Describe one model, which may be unknown."""
+        receipts = (r for r in self.receipts() if r.model == name)
+        model = self.registry.tags.find(name) or RegisteredModel(name, ())
+        return self._describe(model, self.annotated.get(name), next(receipts, None))
+
+    def list_files(self, record: RecordedModel) -> tuple[RecordedFile, ...] | None:
+        """List the files of a version; None if the cache lacks the list of a folder."""
+        listings = {}
+        for output in record.outputs:
+            if output.digest and output.is_folder and not output.files:
+                listing = self.project_of(output.path).read_tree(output.digest)
+                if listing is None:
+                    return None
+                listings[output.digest] = listing
+        return expand(record, listings)
+
     def registered(self) -> tuple[RegisteredModel, ...]:
         """List the models of the local tags; warn if these may be incomplete."""
-        self._registry.list_models()
-        return self._registry.models
+        self.registry.list_models()
+        return self.registry.models
 
     def receipts(self) -> list[Receipt]:
         """List the receipts of this working tree, by the models' names."""
@@ -188,7 +206,7 @@ class Inventory:
     def _record(self, name: str, version: ModelVersion) -> RecordedModel | None:
         """Read what Git recorded of a version; None, with a warning, if it cannot."""
         try:
-            return self._registry.read_record(name, version)
+            return self.registry.read_record(name, version)
         except (RecordUnreadableError, UnreadableRepoError) as error:
             reason = str(error).partition("\n")[0]
             if reason not in self._unreadable:
@@ -227,7 +245,7 @@ class Inventory:
             return None
         if is_inside(output.path, record.path):
             return self._holds_file(output.path, output.digest, output.size)
-        listing = self._project_of(output.path).read_tree(output.digest)
+        listing = self.project_of(output.path).read_tree(output.digest)
         if listing is None:
             return None
         part = replace(record, outputs=(output,), git_files=())
@@ -258,7 +276,7 @@ class Inventory:
             return False
         with disk_errors(target, action="read"):
             content = target.read_bytes()
-        return content == self._registry.read_blob(file.oid)
+        return content == self.registry.read_blob(file.oid)
 
     def _is_intact(self, receipt: Receipt) -> bool:
         return all(
@@ -269,15 +287,17 @@ class Inventory:
 
     def _digest(self, path: str, algorithm: str) -> Digest | None:
         target = self._clone.root / path
-        return self._project_of(path).digest_of(target, algorithm)
+        return self.project_of(path).digest_of(target, algorithm)
 
-    def _project_of(self, path: str) -> LocalProject:
+    def project_of(self, path: str) -> LocalProject:
+        """Return the DVC project around a file or folder."""
         return self._project((self._clone.root / path).parent)
 
     # Places
 
     @cached_property
-    def _registry(self) -> GitRegistry:
+    def registry(self) -> GitRegistry:
+        """The models that the clone's tags register."""
         return GitRegistry(self._clone.reader, cache=self._tag_cache)
 
     @cached_property
@@ -294,8 +314,9 @@ class Inventory:
             self._projects[found] = LocalProject(found, root)
         return self._projects[found]
 
-    def _annotated(self) -> dict[str, str | None]:
-        """Read the models of all ``dvc.yaml`` files: name to path."""
+    @cached_property
+    def annotated(self) -> dict[str, str | None]:
+        """The models of all ``dvc.yaml`` files of the working tree: name to path."""
         found: dict[str, str | None] = {}
         for dvc_yaml in self._scanned[0]:
             folder = dvc_yaml.parent.relative_to(self._clone.root).as_posix()

@@ -104,6 +104,22 @@ class LocalProject:
             return None
         return parse_tree(Path(objects.path_of(digest)).read_bytes(), digest)
 
+    @property
+    def cache_folder(self) -> str | None:
+        """The folder of the DVC cache; None if there is none."""
+        has_cache = self._repo and self._repo.cache.local
+        return str(self._repo.cache.local_cache_dir) if has_cache else None
+
+    def size_in_cache(self, digest: Digest) -> int | None:
+        """Return the size of an object in bytes, None if the cache lacks it.
+
+        Its content is not read.
+        """
+        if not (self._repo and self._repo.cache.local):
+            return None
+        path = Path(Objects(lambda: self._repo).path_of(digest))
+        return path.stat().st_size if path.is_file() else None
+
     def digest_of(self, path: Path, algorithm: str) -> Digest | None:
         """Hash a file or a directory as ``dvc add`` would, through DVC's state."""
         if (path, algorithm) not in self._known:

@@ -15,6 +15,7 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.log import get_logger
+from dvc_studio_models.registry.details import describe_model
 from dvc_studio_models.registry.gto.history import read_history
 from dvc_studio_models.registry.gto.tags import format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.model import (
+        ModelDetails,
         ModelRef,
         ModelSummary,
         ModelVersion,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.git.reader import GitReader
     from dvc_studio_models.registry.gto.counting import RegisteredModel
     from dvc_studio_models.registry.gto.tags import Registry
+    from dvc_studio_models.registry.metrics import Measures
     from dvc_studio_models.registry.recorded import RecordedModel
 
 logger = get_logger(__name__)
@@ -97,6 +100,16 @@ class GitRegistry:
     def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
         """Read a model at a version's commit, see :meth:`RecordReader.read`."""
         return self._records.read(version.commit, name)
+
+    def describe(self, name: str, version: ModelVersion | None) -> ModelDetails:
+        """Describe a model and one of its versions, see :func:`describe_model`."""
+        return describe_model(name, version, self.tags, self._reader, self._records)
+
+    def read_measures(
+        self, version: ModelVersion, folder: str, cache: str | None
+    ) -> Measures:
+        """Read metrics and params, see :meth:`RecordReader.read_measures`."""
+        return self._records.read_measures(version.commit, folder, cache)
 
     def read_head_record(self, name: str) -> RecordedModel | None:
         """Read a model at the checked-out commit; None if it cannot be read."""

@@ -136,6 +136,16 @@ class Annotation:
     description: str | None = None
     labels: tuple[str, ...] = ()
 
+    @classmethod
+    def read(cls, artifact: Mapping[str, Any]) -> Annotation:
+        """Read the values of an artifact; anything of another type is left out."""
+        kind, text, labels = map(artifact.get, ("type", "desc", "labels"))
+        return cls(
+            kind if isinstance(kind, str) else None,
+            text if isinstance(text, str) else None,
+            tuple(map(str, labels)) if isinstance(labels, list) else (),
+        )
+
 
 @dataclass(frozen=True)
 class RecordedModel:

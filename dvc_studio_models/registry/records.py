@@ -31,6 +31,7 @@ from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
+from dvc_studio_models.registry.metrics import read_measures
 from dvc_studio_models.registry.outputs import describe, find_outputs
 from dvc_studio_models.registry.recorded import (
     Annotation,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.registry.git.reader import GitReader
     from dvc_studio_models.registry.git.tree import Key, TreeEntry
+    from dvc_studio_models.registry.metrics import Measures
 
 logger = get_logger(__name__)
 
@@ -123,14 +125,23 @@ class RecordReader:
         with _read_errors(name, commit):
             project = self._project(commit, folder)
             artifact = self._annotated(project, commit, folder).get(short_name)
-        if not isinstance(artifact, dict):
-            return None
-        labels = artifact.get("labels")
-        return Annotation(
-            _text(artifact.get("type")),
-            _text(artifact.get("desc")),
-            tuple(map(str, labels)) if isinstance(labels, list) else (),
-        )
+        return Annotation.read(artifact) if isinstance(artifact, dict) else None
+
+    def read_measures(self, commit: str, folder: str, cache: str | None) -> Measures:
+        """Read the metrics and params of the DVC project around a folder.
+
+        Args:
+            commit: Its full id.
+            folder: Relative to the Git root.
+            cache: The folder of the DVC cache on this machine, if there is one.
+
+        Raises:
+            UnreadableRepoError: Git cannot read the commit.
+            StudioConfigError: DVC cannot read its config at that commit.
+        """
+        tree = self._tree(commit)
+        root = _project_root(tree, folder)
+        return read_measures(self._open_project(tree, root, cache or _NO_CACHE))
 
     def read_blob(self, oid: str) -> bytes | None:
         """Read the content of a file that Git tracks, None where the clone lacks it.
@@ -219,26 +230,28 @@ class RecordReader:
 
     def _project(self, commit: str, folder: str) -> Repo:
         """Open the DVC project around a folder, as it was at a commit."""
-        from dvc.repo import Repo
-        from scmrepo.noscm import NoSCM
-
         tree = self._tree(commit)
         root = _project_root(tree, folder)
         if (commit, root) not in self._projects:
-            # DVC is not to open Git itself, which it does through libgit2.
-            scm = NoSCM(os.fspath(self._reader.root or self._reader.common_dir))
-            fs = open_commit(tree)
-            with _config_errors():
-                repo = Repo(
-                    f"/{root}",
-                    fs=fs,
-                    scm=scm,
-                    uninitialized=True,
-                    config={"cache": {"dir": _NO_CACHE}},
-                )
-                _ = repo.config
-            self._projects[commit, root] = repo
+            self._projects[commit, root] = self._open_project(tree, root, _NO_CACHE)
         return self._projects[commit, root]
+
+    def _open_project(self, tree: CommitTree, root: str, cache: str) -> Repo:
+        from dvc.repo import Repo
+        from scmrepo.noscm import NoSCM
+
+        # DVC is not to open Git itself, which it does through libgit2.
+        scm = NoSCM(os.fspath(self._reader.root or self._reader.common_dir))
+        with _config_errors():
+            repo = Repo(
+                f"/{root}",
+                fs=open_commit(tree),
+                scm=scm,
+                uninitialized=True,
+                config={"cache": {"dir": cache}},
+            )
+            _ = repo.config
+        return repo
 
     def _annotated(self, project: Repo, commit: str, folder: str) -> Mapping[str, Any]:
         """Read the artifacts of a ``dvc.yaml``, and parse each content only once."""
@@ -270,10 +283,6 @@ def relative_to_root(path: object, folder: str) -> str | None:
         return None
     path = posixpath.normpath(posixpath.join(folder, path))
     return None if path in {".", ".."} or path.startswith(("/", "../")) else path
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _is_incomplete(record: RecordedModel) -> bool:

@@ -1,0 +1,190 @@
+"""What there is to know of a model: its versions, its history, and what of it is here.
+
+All from the clone: tags, commits, the DVC cache and the workspace. Models of another
+repo are described by the server, where it is ``dvc models serve``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import (
+    GitRemoteError,
+    RecordUnreadableError,
+    StudioConfigError,
+    UnreadableRepoError,
+    UsageError,
+    VersionUnknownError,
+)
+from dvc_studio_models.log import get_logger
+from dvc_studio_models.operations.inventory import Inventory
+from dvc_studio_models.operations.steps.prepare import open_context, read_names
+from dvc_studio_models.sources.resolve import infer_repo_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from dvc_studio_models.model import (
+        ModelDetails,
+        ModelRef,
+        ModelVersion,
+        PullOptions,
+    )
+    from dvc_studio_models.operations.inventory import WorkspaceState
+    from dvc_studio_models.registry.recorded import RecordedModel
+    from dvc_studio_models.sources.context import PullContext
+
+logger = get_logger(__name__)
+
+_UNREADABLE = (RecordUnreadableError, StudioConfigError, UnreadableRepoError)
+
+
+@dataclass(frozen=True)
+class CacheState:
+    """What the DVC cache has of one version."""
+
+    files: int | None
+    """The number of its files that are there; None if it lacks the list of a folder."""
+
+    size: int | None
+    """Their size in bytes."""
+
+
+@dataclass(frozen=True)
+class ShownModel:
+    """One model, as ``dvc models show`` shows it."""
+
+    ref: ModelRef
+    details: ModelDetails
+    workspace: WorkspaceState | None = None
+    """None for a model of another repo, as for ``cache``, ``metrics``, ``params``."""
+
+    cache: CacheState | None = None
+    metrics: Mapping[str, Mapping[str, Any]] | None = None
+    """Of the whole DVC project at that commit: path of a file to its values."""
+
+    params: Mapping[str, Mapping[str, Any]] | None = None
+    notes: tuple[str, ...] = ()
+    """What could not be read, and why."""
+
+
+@dataclass(frozen=True)
+class ShowResult:
+    """The models that were asked for."""
+
+    repo: str
+    """The repo's URL; a clone's folder if it has no remote."""
+
+    models: tuple[ShownModel, ...]
+
+
+def show_models(names: Sequence[str], options: PullOptions) -> ShowResult:
+    """Show models.
+
+    Args:
+        names: ``churn``, or with the version to describe ``churn@v1.0.0``,
+            ``churn#prod``; or globs.
+        options: Which repo, and whether all models are wanted.
+
+    Raises:
+        StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
+    """
+    if not (names or options.all_models):
+        msg = "no model given: name one or more, or use '--all'"
+        raise UsageError(msg)
+    with contextlib.ExitStack() as stack:
+        # Nothing is placed, so outside of Git a repo's URL is enough.
+        context = open_context(replace(options, out=options.out or options.folder))
+        stack.callback(context.close)
+        refs = read_names(names, context, options)
+        inventory = Inventory(context.folder, context.clone)
+        stack.callback(inventory.close)
+        models = tuple(_show(ref, inventory) for ref in refs)
+        return ShowResult(_repo_of(context, options), models)
+
+
+def _repo_of(context: PullContext, options: PullOptions) -> str:
+    try:
+        return infer_repo_url(context.clone, context.settings, options)
+    except GitRemoteError:
+        return str(context.clone.root if context.clone else context.folder)
+
+
+def _show(ref: ModelRef, inventory: Inventory) -> ShownModel:
+    """Show a model of the clone.
+
+    Raises:
+        VersionUnknownError: There is no such model, or no such version of it.
+    """
+    registry = inventory.registry
+    version = registry.resolve(ref)
+    problem = registry.tags.version_error(ref)
+    if version is None and (ref.selector or not _is_known(ref.name, inventory)):
+        missing = registry.tags.describe_missing(ref)
+        raise problem or VersionUnknownError(ref, missing, problem="cannot show")
+    if problem:
+        logger.warning("%s", str(problem).partition("\n")[0])
+    listed = inventory.describe(ref.name)
+    notes: list[str] = []
+    try:
+        details = registry.describe(ref.name, version)
+        record = registry.read_record(ref.name, version) if version else None
+    except _UNREADABLE as error:
+        notes.append(str(error).partition("\n")[0])
+        record = None
+        details = registry.describe(ref.name, None)
+        if version:
+            details = replace(
+                details, version=version.registered, commit=version.commit
+            )
+    shown = ShownModel(
+        ref,
+        replace(details, path=details.path or listed.path),
+        listed.workspace,
+        _look_in_cache(record, inventory) if record else None,
+    )
+    return _with_measures(shown, version, record, inventory, notes)
+
+
+def _is_known(name: str, inventory: Inventory) -> bool:
+    """Whether a model is registered, was deprecated, or is annotated."""
+    if inventory.registry.tags.find(name) or name in inventory.annotated:
+        return True
+    return bool(inventory.registry.read_history(name))
+
+
+def _look_in_cache(record: RecordedModel, inventory: Inventory) -> CacheState:
+    files = inventory.list_files(record)
+    if files is None:
+        return CacheState(None, None)
+    sizes = [
+        inventory.project_of(record.path).size_in_cache(file.digest) for file in files
+    ]
+    there = [size for size in sizes if size is not None]
+    return CacheState(len(there), sum(there))
+
+
+def _with_measures(
+    shown: ShownModel,
+    version: ModelVersion | None,
+    record: RecordedModel | None,
+    inventory: Inventory,
+    notes: list[str],
+) -> ShownModel:
+    """Add the metrics and params of the version's commit, and the notes."""
+    if version is None or record is None:
+        return replace(shown, notes=tuple(notes))
+    folder = record.project
+    cache = inventory.project_of(record.path).cache_folder
+    try:
+        measures = inventory.registry.read_measures(version, folder, cache)
+    except _UNREADABLE as error:
+        notes.append(f"no metrics and params: {str(error).partition(chr(10))[0]}")
+        return replace(shown, notes=tuple(notes))
+    notes += measures.notes
+    return replace(
+        shown, metrics=measures.metrics, params=measures.params, notes=tuple(notes)
+    )
