@@ -15,6 +15,7 @@ from dvc_studio_models.cli.list import add_parser as _add_list
 from dvc_studio_models.cli.options import Parser, add_command
 from dvc_studio_models.cli.pull import add_parser as _add_pull
 from dvc_studio_models.cli.serve import add_parser as _add_serve
+from dvc_studio_models.cli.show import add_parser as _add_show
 from dvc_studio_models.cli.status import add_parser as _add_status
 
 if TYPE_CHECKING:
@@ -40,5 +41,12 @@ def add_parser(subparsers: Commands, parent_parser: argparse.ArgumentParser) -> 
         required=True,
         help="Use `dvc models CMD --help` for command-specific help.",
     )
-    for add in (_add_pull, _add_list, _add_status, _add_cache, _add_serve):
+    for add in (
+        _add_pull,
+        _add_list,
+        _add_status,
+        _add_show,
+        _add_cache,
+        _add_serve,
+    ):
         add(commands, parent_parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+import shutil
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ LOGGERS = ("dvc", "dvc_objects", "dvc_data")
 """The loggers whose level and handlers DVC sets."""
 
 _SHORT_SHA = 7
+_MIN_WIDTH = 40
 _MESSAGES: dict[type[BaseException], str] = {
     KeyboardInterrupt: "interrupted by the user",
     SystemExit: "terminated by SIGTERM",
@@ -197,6 +199,22 @@ def align(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def clip(lines: Sequence[str]) -> list[str]:
+    """Cut lines that are wider than the terminal; a pipe gets them whole."""
+    if not (sys.stdout and sys.stdout.isatty()):
+        return list(lines)
+    width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
+    return [
+        line if len(line) <= width else f"{line[: width - 1].rstrip()}…"
+        for line in lines
+    ]
+
+
+def printable(text: str) -> str:
+    """Replace line ends and control characters, as in a tag's message, by blanks."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def shorten(commit: str) -> str:

@@ -14,5 +14,6 @@ __all__ = [
     "cache.versions",
     "inventory",
     "pull",
+    "show",
     "status",
 ]
