@@ -439,6 +439,29 @@ class ModelNotFoundError(StudioError):
         super().__init__(f"'{ref}' not found in '{repo_url}': {detail}")
 
 
+class RepoNotFoundError(StudioError):
+    """Studio does not know the repo."""
+
+    exit_code = 4
+
+    def __init__(self, repo_url: str, detail: str) -> None:
+        self.repo_url, self.detail = repo_url, detail
+        super().__init__(f"'{repo_url}' not found: {detail}")
+
+
+class ListingMissingError(StudioError):
+    """The server cannot list models, as hosted Studio."""
+
+    exit_code = 4
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"Studio at '{url}' cannot list models; only 'dvc models serve' can\n"
+            "Name the models in full, or run this in a clone of their repo"
+        )
+
+
 class NoModelMatchesError(StudioModelsError):
     """No registered model matches a glob, or none that has the version or stage."""
 

@@ -19,4 +19,12 @@ message or a log, that no server is waited for without end, and that no error of
 ``requests``, storage with libcurl.
 """
 
-__all__ = ["batch", "limit", "response", "signed_urls", "storage", "studio.client"]
+__all__ = [
+    "batch",
+    "limit",
+    "response",
+    "signed_urls",
+    "storage",
+    "studio.client",
+    "studio.listing",
+]

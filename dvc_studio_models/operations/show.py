@@ -21,6 +21,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.operations.inventory import Inventory
 from dvc_studio_models.operations.steps.prepare import open_context, read_names
+from dvc_studio_models.sources.registered import describe_remote, is_of_clone
 from dvc_studio_models.sources.resolve import infer_repo_url
 
 if TYPE_CHECKING:
@@ -100,10 +101,19 @@ def show_models(names: Sequence[str], options: PullOptions) -> ShowResult:
         context = open_context(replace(options, out=options.out or options.folder))
         stack.callback(context.close)
         refs = read_names(names, context, options)
+        if not is_of_clone(context, options):
+            url = infer_repo_url(context.clone, context.settings, options)
+            models = tuple(_show_remote(ref, url, context) for ref in refs)
+            return ShowResult(url, models)
         inventory = Inventory(context.folder, context.clone)
         stack.callback(inventory.close)
         models = tuple(_show(ref, inventory) for ref in refs)
         return ShowResult(_repo_of(context, options), models)
+
+
+def _show_remote(ref: ModelRef, repo_url: str, context: PullContext) -> ShownModel:
+    """Show a model of another repo, as its server describes it."""
+    return ShownModel(ref, describe_remote(ref, repo_url, context.settings))
 
 
 def _repo_of(context: PullContext, options: PullOptions) -> str:

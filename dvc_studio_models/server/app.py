@@ -22,11 +22,12 @@ from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.model import ModelRef
+from dvc_studio_models.server import listing
 from dvc_studio_models.server.access import AccessLog, Tokens, note
 from dvc_studio_models.server.catalog.errors import (
     BadRequestError,
@@ -41,6 +42,7 @@ from dvc_studio_models.server.limits import SlowCalls
 from dvc_studio_models.server.links import local as local_links
 from dvc_studio_models.server.links.clouds import SIGNERS
 from dvc_studio_models.server.links.local import FolderSigner, Signer
+from dvc_studio_models.server.listing import Listing
 from dvc_studio_models.server.objects import (
     ObjectResponse,
     check_if_match,
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from dvc_studio_models.model import ModelVersion
@@ -74,6 +75,7 @@ class _Served:
     """One repo that is served."""
 
     index: ModelIndex
+    listing: Listing
     slow_calls: SlowCalls
 
 
@@ -125,16 +127,16 @@ class StudioApi:
                     verify_s=self._verify_s,
                 )
                 # Each repo has its own limits: one that hangs delays no other.
-                self._served[repo.key] = _Served(index, self._make_slow_calls())
+                self._served[repo.key] = _Served(
+                    index, Listing(repo, index), self._make_slow_calls()
+                )
             return self._served[repo.key]
 
     async def get_download_uris(self, request: Request) -> Response:
         """Answer with one signed link for each file of the model."""
-        self._tokens.check(request)
-        repo = self._catalog.find(_parameter(request, "repo", required=True))
-        ref = _ref(request)
-        note(request, repo=repo.key, model=ref)
-        served = self._served.get(repo.key) or self._serve(repo)
+        served = self._find_repo(request)
+        ref = _ref(request, _parameter(request, "name", required=True))
+        note(request, model=ref)
         prefix = request.path_params.get("prefix", "")
         base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
         links, version = await served.slow_calls.run(
@@ -145,6 +147,26 @@ class StudioApi:
         if version.registered:
             headers["X-Model-Version"] = version.registered
         return JSONResponse(links, headers=headers)
+
+    async def list_models(self, request: Request) -> Response:
+        """Answer with the registered models."""
+        served = self._find_repo(request)
+        return _uncached(await served.slow_calls.run(served.listing.list_models))
+
+    async def show_model(self, request: Request) -> Response:
+        """Answer with the versions and the history of one model."""
+        served = self._find_repo(request)
+        ref = _ref(request, request.path_params["name"])
+        note(request, model=ref)
+        describe = functools.partial(served.listing.describe, ref)
+        return _uncached(await served.slow_calls.run(describe))
+
+    def _find_repo(self, request: Request) -> _Served:
+        """Check the token, and return the repo that is requested."""
+        self._tokens.check(request)
+        repo = self._catalog.find(_parameter(request, "repo", required=True))
+        note(request, repo=repo.key)
+        return self._served.get(repo.key) or self._serve(repo)
 
     async def get_object(self, request: Request) -> Response:
         """Answer with an object of a local folder, or a range of it."""
@@ -235,6 +257,8 @@ def create_app(
         for prefix in ("", "/{prefix:path}")
         for path, endpoint in (
             (API, api.get_download_uris),
+            (listing.API, api.list_models),
+            (f"{listing.API}/{{name:path}}", api.show_model),
             (objects, api.get_object),
             ("/healthz", _healthz),
         )
@@ -260,16 +284,26 @@ def _parameter(request: Request, name: str, *, required: bool = False) -> str:
     if required and not value:
         msg = f"parameter '{name}' is required"
         raise BadRequestError(msg)
-    if len(value) > PARAMETER_CHARS:
-        msg = f"parameter '{name}' is longer than {PARAMETER_CHARS} characters"
-        raise BadRequestError(msg)
+    _check_length(name, value)
     return value
 
 
-def _ref(request: Request) -> ModelRef:
-    name = _parameter(request, "name", required=True)
+def _check_length(name: str, value: str) -> None:
+    if len(value) > PARAMETER_CHARS:
+        msg = f"parameter '{name}' is longer than {PARAMETER_CHARS} characters"
+        raise BadRequestError(msg)
+
+
+def _uncached(answer: bytes) -> Response:
+    """Answer with JSON that no proxy may keep."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(answer, headers=headers, media_type="application/json")
+
+
+def _ref(request: Request, name: str) -> ModelRef:
     version = _parameter(request, "version")
     stage = _parameter(request, "stage")
+    _check_length("name", name)
     if re.search("[@#]", name):
         msg = "parameter 'name' is a model name; use 'version' or 'stage' to select"
         raise BadRequestError(msg)

@@ -1,31 +1,81 @@
-"""Which models are registered: in the clone's tags, or in another repo."""
+"""Which models are registered: by the clone's tags, or, in another repo, its server."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import UsageError
+from dvc_studio_models.errors import StudioOfflineError
+from dvc_studio_models.sources.resolve import infer_repo_url, is_named_by_setting
 
 if TYPE_CHECKING:
-    from dvc_studio_models.model import ModelSummary, PullOptions
+    from collections.abc import Iterator
+
+    from dvc_studio_models.http.studio.listing import ListingClient
+    from dvc_studio_models.model import (
+        ModelDetails,
+        ModelRef,
+        ModelSummary,
+        PullOptions,
+    )
     from dvc_studio_models.sources.context import PullContext
+    from dvc_studio_models.sources.settings import Settings
 
 
 def is_of_clone(context: PullContext, options: PullOptions) -> bool:
-    """Whether the models are of the clone's own repo, whose tags register them."""
-    if context.clone is None:
+    """Whether the models are of the clone's own repo, whose tags register them.
+
+    Raises:
+        UnreadableRepoError: Git cannot read the tags.
+    """
+    clone = context.clone
+    if clone is None:
         return False
-    return options.repo is None or context.clone.has_remote(options.repo)
+    if options.repo is not None:
+        return clone.has_remote(options.repo)
+    if not is_named_by_setting(clone, context.settings, options):
+        return True
+    # The setting may name this repo by a URL that only Studio uses.
+    url = infer_repo_url(clone, context.settings, options)
+    return clone.has_remote(url) or bool(context.open_registry([]).models)
 
 
 def list_registered(context: PullContext, options: PullOptions) -> list[ModelSummary]:
     """List the registered models by name.
 
     Raises:
-        UsageError: They are of another repo.
         UnreadableRepoError: Git cannot read the tags.
+        StudioError: The models are of another repo, and its server did not list them.
     """
-    if not is_of_clone(context, options):
-        msg = "'--all' and globs need a clone of the models' repo"
-        raise UsageError(msg)
-    return context.open_registry([]).list_models()
+    if is_of_clone(context, options):
+        return context.open_registry([]).list_models()
+    url = infer_repo_url(context.clone, context.settings, options)
+    with _connected(context.settings) as client:
+        return client.list_models(url)
+
+
+def describe_remote(ref: ModelRef, repo_url: str, settings: Settings) -> ModelDetails:
+    """Ask the server for a model of another repo.
+
+    Raises:
+        StudioError: It does not know the model, cannot list any, or did not answer.
+    """
+    with _connected(settings) as client:
+        return client.describe(repo_url, ref)
+
+
+@contextlib.contextmanager
+def _connected(settings: Settings) -> Iterator[ListingClient]:
+    """Connect to the server of the settings.
+
+    Raises:
+        StudioOfflineError: The settings forbid to contact it.
+        TokenMissingError: The settings have no token.
+    """
+    if settings.offline:
+        raise StudioOfflineError
+    from dvc_studio_models.http.studio.listing import ListingClient
+
+    client = ListingClient(settings.url, settings.require_token())
+    with contextlib.closing(client):
+        yield client

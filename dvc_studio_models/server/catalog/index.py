@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -112,7 +113,8 @@ class ModelIndex:
         self._remotes = Remotes(repo, default=remote, protocols=protocols)
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
-        self._tags = SharedRead(self._read_tags)
+        self.tags = SharedRead(self._read_tags)
+        """What tags register, as they are now."""
         self._recorded: SingleFlightCache[RecordedModel] = SingleFlightCache(
             MAX_CACHED_FILES, size=_count_files
         )
@@ -131,7 +133,7 @@ class ModelIndex:
         opened in a thread of their own.
         """
         folders: dict[str, str] = {}
-        for model in self._tags.get().models:
+        for model in self.tags.get().models:
             folders.setdefault(model.name.rpartition(":")[0], model.name)
         logged: set[str] = set()
         for name in list(folders.values())[:WARM_FOLDERS]:
@@ -143,7 +145,7 @@ class ModelIndex:
                 logged.add(str(error))
 
     def _warm_up(self, ref: ModelRef) -> None:
-        key = self._key(ref)
+        key = self.key(ref)
         found = self._look_up(ref)
         far = [store for store in found.stores.values() if store.protocol != LOCAL]
         if far:
@@ -168,7 +170,7 @@ class ModelIndex:
             StorageSilentError: Another thread has been reading a remote for too long.
             BusyError: Too many requests wait for DVC remotes.
         """
-        key = self._key(ref)  # of before: what changes while this runs is not missed
+        key = self.key(ref)  # of before: what changes while this runs is not missed
         if key and (cached := self._answers.peek(key)):
             return cached
         return self._cache_answer(key, self._list_and_verify(ref, self._look_up(ref)))
@@ -183,10 +185,10 @@ class ModelIndex:
         Raises:
             RepoUnreadableError: Git cannot read this server's copy of the repo.
         """
-        with self._git_errors():
+        with self.git_errors():
             return self._remotes.find(project, name, commit=version)
 
-    def _key(self, ref: ModelRef) -> object:
+    def key(self, ref: ModelRef) -> object:
         """Return a value that changes when the answer may; None while refs change."""
         refs = self._refs.read()
         return refs and (ref, refs, self._remotes.stamp(), self._period())
@@ -267,8 +269,8 @@ class ModelIndex:
 
     def _look_up(self, ref: ModelRef) -> _Found:
         """Find the version, what its commit records, and the stores of its remotes."""
-        with self._git_errors():
-            registry = self._tags.get()
+        with self.git_errors():
+            registry = self.tags.get()
             if tags := registry.unreadable_tags(ref):
                 reason = f"Git cannot read {', '.join(tags)}, or the commit is missing"
                 raise RepoUnreadableError(self._repo.label, reason)
@@ -307,13 +309,15 @@ class ModelIndex:
         return record
 
     @contextlib.contextmanager
-    def _git_errors(self) -> Iterator[None]:
+    def git_errors(self) -> Iterator[None]:
         """Translate errors of Git; paths of this machine go to the log only."""
         try:
             yield
         except (LocalDiskError, UnreadableRepoError) as exc:
             logger.error("%s", str(exc).partition("\n")[0])  # noqa: TRY400 - it is known
-            raise RepoUnreadableError(self._repo.label, exc.reason) from None
+            folder = os.fspath(self._repo.reader.common_dir)
+            reason = exc.reason.replace(folder, "its folder")
+            raise RepoUnreadableError(self._repo.label, reason) from None
 
 
 def _count_files(record: RecordedModel) -> int:

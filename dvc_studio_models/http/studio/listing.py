@@ -1,0 +1,245 @@
+"""The listing of ``dvc models serve``: which models a repo has, and all of one.
+
+Hosted Studio has no such endpoint. A reply is checked for form and size before it is
+used; keys that are not known yet are ignored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dvc_studio_models.errors import (
+    ListingMissingError,
+    ModelNotFoundError,
+    RepoNotFoundError,
+    StudioResponseError,
+    UsageError,
+)
+from dvc_studio_models.http.studio.request import StudioConnection
+from dvc_studio_models.model import (
+    ModelDetails,
+    ModelRef,
+    ModelSummary,
+    RegisteredVersion,
+    TagEvent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dvc_studio_models.errors import StudioError
+    from dvc_studio_models.http.studio.reply import Reply
+
+ENDPOINT = "/api/model-registry/models"
+_TEXT_CHARS = 20_000
+_NOT_FOUND = {"not found", ""}
+"""What frameworks answer where there is no such endpoint."""
+
+_EVENTS = (
+    "registration",
+    "deregistration",
+    "assignment",
+    "unassignment",
+    "deprecation",
+)
+
+
+class ListingClient(StudioConnection):
+    """Asks one server which models a repo has."""
+
+    def list_models(self, repo_url: str) -> list[ModelSummary]:
+        """List the registered models of a repo.
+
+        Raises:
+            StudioError: The server does not know the repo, has no listing, or did not
+                answer; see :meth:`StudioConnection.get`.
+        """
+        reply = self._ask(
+            ENDPOINT,
+            {"repo": repo_url},
+            lambda detail: RepoNotFoundError(repo_url, detail),
+        )
+        models = self._check(reply, _models())["models"]
+        return [
+            ModelSummary(model["name"], tuple(model["versions"]), model["stages"])
+            for model in models
+        ]
+
+    def describe(self, repo_url: str, ref: ModelRef) -> ModelDetails:
+        """Describe a model, and the version that ``ref`` selects, or the latest.
+
+        Raises:
+            StudioError: See :meth:`list_models`.
+        """
+        reply = self._ask(
+            f"{ENDPOINT}/{quote(ref.name, safe='')}",
+            {"repo": repo_url, **ref.requested},
+            lambda detail: ModelNotFoundError(ref, repo_url, detail),
+        )
+        found = self._check(reply, _details())
+        versions = tuple(RegisteredVersion(**v) for v in found.pop("versions"))
+        history = tuple(TagEvent(**event) for event in found.pop("history"))
+        if found["name"] != ref.name:
+            raise StudioResponseError(self.url, "it describes another model")
+        return ModelDetails(**found, versions=versions, history=history)
+
+    def _ask(
+        self,
+        endpoint: str,
+        query: Mapping[str, str],
+        not_found: Callable[[str], StudioError],
+    ) -> Reply:
+        reply = self.get(endpoint, query)
+        is_ok = reply.status == HTTPStatus.OK
+        detail = reply.detail.strip(" .").lower()
+        is_missing = reply.status == HTTPStatus.NOT_FOUND and detail in _NOT_FOUND
+        if is_missing or reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            raise ListingMissingError(self.url)
+        if is_ok and not reply.is_json:  # the page of a single-page application
+            raise ListingMissingError(self.url)
+        if not is_ok:
+            raise self.refusal(reply, not_found)
+        return reply
+
+    def _check(self, reply: Reply, schema: Any) -> dict[str, Any]:
+        """Return the JSON of a reply after checking every field.
+
+        Raises:
+            StudioResponseError: It does not have the documented form.
+        """
+        from voluptuous import MultipleInvalid
+
+        try:
+            checked: dict[str, Any] = schema(self.read(reply))
+        except MultipleInvalid as error:
+            where = "".join(f"[{key!r:.80}]" for key in error.errors[0].path)
+            reason = f"{error.errors[0].msg} at {where or 'the top'}"
+            raise StudioResponseError(self.url, reason) from None
+        return checked
+
+
+# The form of the replies
+
+
+def _schema(fields: dict[str, Any]) -> Any:
+    from voluptuous import REMOVE_EXTRA, Required, Schema
+
+    required = {Required(key): value for key, value in fields.items()}
+    return Schema(required, extra=REMOVE_EXTRA)
+
+
+def _models() -> Any:
+    model = {"name": _name, "versions": [_version], "stages": {_stage: _version}}
+    return _schema({"models": [_schema(model)]})
+
+
+def _details() -> Any:
+    from voluptuous import All, Any, In, Maybe, Range
+
+    made = {"commit": _commit, "author": _text, "email": _text, "message": _text}
+    version = {"version": Maybe(_version), "stages": [_stage], **made}
+    event = {
+        "event": In(_EVENTS),
+        "version": Maybe(_version),
+        "stage": Maybe(_stage),
+        "tag": _text,
+        **made,
+    }
+    number = All(int, Range(min=0))
+    return _schema(
+        {
+            "name": _name,
+            "version": Maybe(_version),
+            "commit": Maybe(_commit),
+            "path": Maybe(_text),
+            "type": Maybe(_text),
+            "description": Maybe(_text),
+            "labels": All([_text], tuple),
+            "size": Any(None, number),
+            "nfiles": Any(None, number),
+            "stages": {_stage: _version},
+            "versions": [All(_dated(version), _with_stages)],
+            "history": [_dated(event)],
+        }
+    )
+
+
+def _dated(fields: dict[str, Any]) -> Any:
+    """Return the schema of something with a date, which becomes a time."""
+    from voluptuous import All
+
+    def timed(value: dict[str, Any]) -> dict[str, Any]:
+        return {**value, "time": value.pop("date")}
+
+    return All(_schema({**fields, "date": _date}), timed)
+
+
+def _with_stages(value: dict[str, Any]) -> dict[str, Any]:
+    return {**value, "stages": tuple(value["stages"])}
+
+
+def _text(value: object) -> str:
+    from voluptuous import Invalid
+
+    if not isinstance(value, str) or len(value) > _TEXT_CHARS:
+        msg = "expected a text"
+        raise Invalid(msg)
+    return value
+
+
+def _name(value: object) -> str:
+    return _parsed(_text(value), lambda text: ModelRef.parse(text).name)
+
+
+def _stage(value: object) -> str:
+    return _parsed(
+        _text(value), lambda text: str(ModelRef.parse("m", stage=text).stage)
+    )
+
+
+def _version(value: object) -> str:
+    """Check a version, or the commit of a stage that has none."""
+    text = _text(value)
+    if _is_commit(text):
+        return text
+    return _parsed(text, lambda text: str(ModelRef.parse("m", version=text).version))
+
+
+def _parsed(text: str, parse: Callable[[str], str]) -> str:
+    from voluptuous import Invalid
+
+    try:
+        if parse(text) == text:
+            return text
+    except UsageError:
+        pass
+    msg = "not a valid name or version"
+    raise Invalid(msg)
+
+
+def _commit(value: object) -> str:
+    from voluptuous import Invalid
+
+    text = _text(value)
+    if not _is_commit(text):
+        msg = "not a commit"
+        raise Invalid(msg)
+    return text
+
+
+def _is_commit(text: str) -> bool:
+    return len(text) in {40, 64} and not set(text) - set("0123456789abcdef")
+
+
+def _date(value: object) -> int:
+    from voluptuous import Invalid
+
+    try:
+        moment = datetime.strptime(f"{_text(value)}+0000", "%Y-%m-%dT%H:%M:%SZ%z")
+    except ValueError:
+        msg = "not a date"
+        raise Invalid(msg) from None
+    return int(moment.timestamp())
