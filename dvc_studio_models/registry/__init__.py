@@ -13,6 +13,7 @@ __all__ = [
     "clone",
     "commands",
     "commits",
+    "details",
     "git.open",
     "git.reader",
     "git.tree",

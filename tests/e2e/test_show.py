@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from environments import DVC
-from projects import BERT, CHURN, MAIN_DVC_YAML, commit_all, git, track, write
+from projects import (
+    BERT,
+    CHURN,
+    MAIN_DVC_YAML,
+    ORIGIN_URL,
+    commit_all,
+    git,
+    track,
+    write,
+)
 from terminals import on_terminal
 
 if TYPE_CHECKING:
@@ -15,6 +24,7 @@ if TYPE_CHECKING:
 
     from conftest import RunDvc
     from projects import Project
+    from servers import StudioServer
 
     from tests.e2e.conftest import Registry
 
@@ -227,3 +237,75 @@ def test_many_versions_are_shortened_unless_all_are_wanted(
     assert "  ... and 4 more (-v shows all)" in few
     assert few.count("churn@v") == 10
     assert every.count("Ada ") >= 14
+
+
+# -- of another repo
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    return folder
+
+
+def test_show_of_another_repo_asks_its_server(
+    run_dvc: RunDvc, registry: Registry, outside: Path, clone: Path
+) -> None:
+    show = ("models", "show", "churn", "--repo", ORIGIN_URL)
+
+    done = run_dvc(*show, "--json", cwd=outside, env=registry.environ)
+
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    (model,) = shown["models"]
+    assert shown["repo"] == ORIGIN_URL
+    absent = ("workspace", "cache", "metrics", "params")
+    assert [model.pop(key) for key in absent] == [None] * 4
+    here = one(run_dvc, clone, "churn")
+    assert model == {key: value for key, value in here.items() if key in model}
+    text = run_dvc(*show, cwd=outside, env=registry.environ).stdout
+    assert "prod  assigned to v2.0.0" in text
+
+
+def test_all_and_globs_of_another_repo_are_those_of_its_server(
+    run_dvc: RunDvc, registry: Registry, outside: Path
+) -> None:
+    def names(*args: str) -> list[str]:
+        command = ("models", *args, "--repo", ORIGIN_URL, "--json")
+        done = run_dvc(*command, cwd=outside, env=registry.environ)
+        assert done.returncode == 0, done.stderr
+        return [model["name"] for model in json.loads(done.stdout)["models"]]
+
+    assert names("show", "--all") == ["bert", "churn", "services/fraud:fraud"]
+    assert names("pull", "c*#dev", "--out", "o") == ["churn"]
+    assert names("pull", "--all", "--stage", "prod", "--out", "p") == ["churn"]
+    assert (outside / "p/models/churn.pkl").read_bytes() == CHURN["v2.0.0"]
+
+
+def test_show_of_an_unknown_model_of_another_repo_names_what_there_is(
+    run_dvc: RunDvc, registry: Registry, outside: Path
+) -> None:
+    for args, known in (
+        (("nobody",), "registered models: bert, churn, services/fraud:fraud"),
+        (("churn@v9.0.0",), "known versions: v2.0.0, v1.0.0"),
+        (("x*",), "no model matches 'x*'; registered models: bert, churn"),
+    ):
+        show = ("models", "show", *args, "--repo", ORIGIN_URL)
+        done = run_dvc(*show, cwd=outside, env=registry.environ)
+
+        assert (done.returncode, done.stdout) == (4, "")
+        assert known in done.stderr
+
+
+def test_a_studio_without_a_listing_is_one_clear_sentence(
+    run_dvc: RunDvc, studio: StudioServer, outside: Path
+) -> None:
+    env = {"DVC_STUDIO_URL": studio.url, "DVC_STUDIO_TOKEN": studio.token}
+
+    for command in (("show", "churn"), ("show", "--all"), ("pull", "c*", "-o", "o")):
+        args = ("models", *command, "--repo", ORIGIN_URL)
+        done = run_dvc(*args, cwd=outside, env=env)
+
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "cannot list models; only 'dvc models serve' can" in done.stderr

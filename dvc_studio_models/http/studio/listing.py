@@ -132,12 +132,12 @@ def _schema(fields: dict[str, Any]) -> Any:
 
 
 def _models() -> Any:
-    model = {"name": _name, "versions": [_version], "stages": {_stage: _version}}
+    model = {"name": _name, "versions": [_version], "stages": _stages}
     return _schema({"models": [_schema(model)]})
 
 
 def _details() -> Any:
-    from voluptuous import All, Any, In, Maybe, Range
+    from voluptuous import All, Any, Coerce, In, Maybe, Range
 
     made = {"commit": _commit, "author": _text, "email": _text, "message": _text}
     version = {"version": Maybe(_version), "stages": [_stage], **made}
@@ -157,10 +157,10 @@ def _details() -> Any:
             "path": Maybe(_text),
             "type": Maybe(_text),
             "description": Maybe(_text),
-            "labels": All([_text], tuple),
+            "labels": All([_text], Coerce(tuple)),
             "size": Any(None, number),
             "nfiles": Any(None, number),
-            "stages": {_stage: _version},
+            "stages": _stages,
             "versions": [All(_dated(version), _with_stages)],
             "history": [_dated(event)],
         }
@@ -172,7 +172,8 @@ def _dated(fields: dict[str, Any]) -> Any:
     from voluptuous import All
 
     def timed(value: dict[str, Any]) -> dict[str, Any]:
-        return {**value, "time": value.pop("date")}
+        time = value.pop("date")
+        return {**value, "time": time}
 
     return All(_schema({**fields, "date": _date}), timed)
 
@@ -198,6 +199,15 @@ def _stage(value: object) -> str:
     return _parsed(
         _text(value), lambda text: str(ModelRef.parse("m", stage=text).stage)
     )
+
+
+def _stages(value: object) -> dict[str, str]:
+    from voluptuous import Invalid
+
+    if not isinstance(value, dict):
+        msg = "expected a dictionary"
+        raise Invalid(msg)
+    return {_stage(stage): _version(version) for stage, version in value.items()}
 
 
 def _version(value: object) -> str:

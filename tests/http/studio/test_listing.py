@@ -1,0 +1,212 @@
+"""The listing's client: every field of a reply is checked before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from servers import PLANTED_TOKEN
+
+from dvc_studio_models.errors import (
+    ListingMissingError,
+    ModelNotFoundError,
+    RepoNotFoundError,
+    StudioAuthError,
+    StudioError,
+    StudioResponseError,
+)
+from dvc_studio_models.http.studio.listing import ListingClient
+from dvc_studio_models.model import ModelRef, ModelSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPO = "git@git.example.com:acme/models.git"
+COMMIT = "3f" * 20
+EVENT = {
+    "event": "assignment",
+    "version": "v1.0.0",
+    "stage": "prod",
+    "commit": COMMIT,
+    "date": "2023-11-14T22:13:20Z",
+    "author": "Ada",
+    "email": "ada@example.com",
+    "message": "m",
+    "tag": "churn#prod#1",
+}
+VERSION = {
+    **{key: EVENT[key] for key in ("version", "commit", "date", "author", "email")},
+    "message": "m",
+    "stages": ["prod"],
+}
+DETAILS: dict[str, Any] = {
+    "name": "churn",
+    "version": "v1.0.0",
+    "commit": COMMIT,
+    "path": "models/churn.pkl",
+    "type": "model",
+    "description": None,
+    "labels": ["a"],
+    "size": 5,
+    "nfiles": 1,
+    "stages": {"prod": "v1.0.0", "canary": COMMIT},
+    "versions": [VERSION],
+    "history": [EVENT],
+}
+MODEL = {"name": "churn", "versions": ["v1.0.0"], "stages": {"prod": "v1.0.0"}}
+
+
+class Answering:
+    """A server with one answer, which records the requests."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body = b"{}"
+        self.kind = "application/json"
+        self.paths: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.paths.append(self.path)
+                self.send_response(outer.status)
+                self.send_header("Content-Type", outer.kind)
+                self.send_header("Content-Length", str(len(outer.body)))
+                self.end_headers()
+                self.wfile.write(outer.body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        serve = functools.partial(self.server.serve_forever, 0.01)
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        self.client = ListingClient(url, PLANTED_TOKEN, sleep=lambda _: None)
+
+    def answer(self, value: object, status: int = 200) -> None:
+        self.status, self.body = status, json.dumps(value).encode()
+
+    def page(self, status: int) -> None:
+        self.status, self.body, self.kind = status, b"<html>Studio</html>", "text/html"
+
+
+@pytest.fixture
+def server() -> Iterator[Answering]:
+    answering = Answering()
+    with contextlib.closing(answering.client):
+        yield answering
+    answering.server.shutdown()
+    answering.server.server_close()
+
+
+def test_models_are_listed(server: Answering) -> None:
+    server.answer({"models": [{**MODEL, "latest": "v1.0.0", "new": 1}], "next": None})
+
+    found = server.client.list_models(REPO)
+
+    assert found == [ModelSummary("churn", ("v1.0.0",), {"prod": "v1.0.0"})]
+    assert server.paths[0].startswith("/api/model-registry/models?repo=git%40git")
+
+
+def test_a_model_is_described(server: Answering) -> None:
+    server.answer({**DETAILS, "name": "a/b:churn", "new": 1})
+
+    found = server.client.describe(REPO, ModelRef("a/b:churn", version="v1.0.0"))
+
+    assert found.to_json() == {**DETAILS, "name": "a/b:churn"}
+    assert found.versions[0].time == 1_700_000_000
+    assert server.paths[0].startswith("/api/model-registry/models/a%2Fb%3Achurn?")
+    assert "version=v1.0.0" in server.paths[0]
+
+
+BAD: dict[str, Any] = {
+    "another model": {"name": "other"},
+    "a name that is none": {"name": "../churn"},
+    "no version": {"version": "newest"},
+    "a short commit": {"commit": "3f2a1bc"},
+    "a path that is a number": {"path": 5},
+    "a long text": {"description": "x" * 20_001},
+    "labels that are a text": {"labels": "abc"},
+    "a negative size": {"size": -1},
+    "a size that is a boolean": {"size": "1"},
+    "a stage that is none": {"stages": {"": "v1.0.0"}},
+    "versions that are none": {"versions": None},
+    "a version without a date": {"versions": [{**VERSION, "date": None}]},
+    "a date of another form": {"history": [{**EVENT, "date": "yesterday"}]},
+    "an unknown event": {"history": [{**EVENT, "event": "explosion"}]},
+    "an event of no commit": {"history": [{**EVENT, "commit": ""}]},
+}
+
+
+@pytest.mark.parametrize("change", BAD.values(), ids=BAD.keys())
+def test_a_model_of_another_form_is_refused(
+    server: Answering, change: dict[str, Any]
+) -> None:
+    server.answer({**DETAILS, **change})
+
+    with pytest.raises(StudioResponseError):
+        server.client.describe(REPO, ModelRef("churn"))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        [],
+        {},
+        {"models": {}},
+        {"models": ["churn"]},
+        {"models": [{**MODEL, "name": "churn@v1"}]},
+        {"models": [{**MODEL, "versions": ["1.0"]}]},
+        {"models": [{**MODEL, "stages": ["prod"]}]},
+    ],
+    ids=str,
+)
+def test_a_list_of_another_form_is_refused(server: Answering, reply: object) -> None:
+    server.answer(reply)
+
+    with pytest.raises(StudioResponseError):
+        server.client.list_models(REPO)
+
+
+@pytest.mark.parametrize("status", [200, 404, 405])
+def test_a_server_without_a_listing_is_named(server: Answering, status: int) -> None:
+    server.page(status)
+    for ask in (
+        lambda: server.client.list_models(REPO),
+        lambda: server.client.describe(REPO, ModelRef("churn")),
+    ):
+        with pytest.raises(ListingMissingError, match="only 'dvc models serve' can"):
+            ask()
+    server.kind = "application/json"
+    server.answer({"detail": "Not found."}, 404)
+    with pytest.raises(ListingMissingError):
+        server.client.list_models(REPO)
+
+
+@pytest.mark.parametrize(
+    ("status", "of_list", "of_model"),
+    [
+        (404, RepoNotFoundError, ModelNotFoundError),
+        (400, RepoNotFoundError, ModelNotFoundError),
+        (401, StudioAuthError, StudioAuthError),
+        (418, StudioResponseError, StudioResponseError),
+    ],
+)
+def test_each_refusal_has_an_error_of_its_own(
+    server: Answering,
+    status: int,
+    of_list: type[StudioError],
+    of_model: type[StudioError],
+) -> None:
+    server.answer({"detail": f"no such thing as {PLANTED_TOKEN}"}, status)
+
+    with pytest.raises(of_list, match=r"no such thing as \*\*\*"):
+        server.client.list_models(REPO)
+    with pytest.raises(of_model, match="no such thing as"):
+        server.client.describe(REPO, ModelRef("churn"))
