@@ -63,9 +63,12 @@ def git_file(repo: Path, path: str) -> GitFile:
     return GitFile(path, git(repo, "rev-parse", f"main:{path}").strip())
 
 
-def file_record(path: str, digest: Digest | None, size: int | None) -> RecordedModel:
-    """Return the record of a model that is one file of the root's project."""
-    return RecordedModel(path, outputs=(RecordedOutput(path, digest, size),))
+def file_record(
+    path: str, digest: Digest | None, size: int | None, nfiles: int | None = None
+) -> RecordedModel:
+    """Return the record of a model that is one output of the root's project."""
+    output = RecordedOutput(path, digest, size, nfiles=nfiles)
+    return RecordedModel(path, outputs=(output,))
 
 
 @pytest.mark.parametrize("which", ["repo", "bare"])
@@ -93,7 +96,9 @@ def test_a_record_is_what_dvc_wrote_at_that_commit(
 
     record = record_of(folder, project.commit(tag), name)
 
-    assert record == file_record(path, Digest("md5", written["md5"]), written["size"])
+    digest = Digest("md5", written["md5"])
+    nfiles = written.get("nfiles")
+    assert record == file_record(path, digest, written["size"], nfiles)
 
 
 def test_a_model_that_the_commit_does_not_annotate_has_no_record(

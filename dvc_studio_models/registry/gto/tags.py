@@ -68,10 +68,10 @@ class Registry:
     counters: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The counter of the tag that assigned each stage, by model and stage."""
 
-    counted: tuple[CountedTag, ...] = ()
+    counted: tuple[CountedTag, ...] = field(default=(), compare=False)
     """The tags that count."""
 
-    oids: Mapping[str, str] = field(default_factory=dict)
+    oids: Mapping[str, str] = field(default_factory=dict, compare=False)
     """The id of each tag's object, by the tag's name."""
 
     def find(self, name: str) -> RegisteredModel | None:
