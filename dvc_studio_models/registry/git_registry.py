@@ -15,7 +15,7 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.registry.details import describe_model
+from dvc_studio_models.registry.gto.details import describe_model
 from dvc_studio_models.registry.gto.history import read_history
 from dvc_studio_models.registry.gto.tags import format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import RecordUnreadableError, StudioConfigError
 from dvc_studio_models.model import ModelRef
-from dvc_studio_models.registry.details import describe_model
+from dvc_studio_models.registry.gto.details import describe_model
 from dvc_studio_models.registry.records import RecordReader
 from dvc_studio_models.server.catalog.errors import (
     ModelMissingError,
