@@ -618,23 +618,53 @@ class StatusResult:
     models: tuple[ModelStatus, ...]
 
 
+@dataclass(frozen=True)
+class ModelProgress:
+    """The downloads of one model; a content that several have counts for the first."""
+
+    name: str
+    bytes: int
+    """The bytes that are there, also from earlier pulls."""
+
+    total: int | None
+    """In bytes; None until it is known."""
+
+    files: int
+    """The files that are complete and verified."""
+
+    files_total: int
+    """The files to download, each content once."""
+
+
+@dataclass(frozen=True)
+class PullProgress:
+    """How far the downloads of a pull are; see :class:`ModelProgress`."""
+
+    bytes: int
+    total: int | None
+    files: int
+    files_total: int
+    models: tuple[ModelProgress, ...]
+    """Those of which something is to be downloaded."""
+
+
 class Progress(Protocol):
-    """Receives progress; called often, from one thread."""
+    """Receives the progress of a source; called often, from one thread."""
 
     def update(self, done: int, total: int | None) -> None:
-        """Show that ``done`` of ``total`` bytes are there; ``total`` may be unknown."""
+        """Note that ``done`` of ``total`` bytes are there; ``total`` may be unknown."""
 
-    def close(self) -> None:
-        """Restore the terminal."""
+    def note_files(self, partial: Mapping[str, int]) -> None:
+        """Note the bytes that are there of some unfinished files, by their paths."""
 
 
 class SilentProgress:
-    """Shows nothing."""
+    """Ignores the progress."""
 
     def update(self, done: int, total: int | None) -> None:
         """Do nothing."""
 
-    def close(self) -> None:
+    def note_files(self, partial: Mapping[str, int]) -> None:
         """Do nothing."""
 
 

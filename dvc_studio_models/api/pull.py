@@ -120,7 +120,9 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         token=token,
         url=url,
     )
-    return pull_models(names, options, progress)
+    if progress is None:
+        return pull_models(names, options)
+    return pull_models(names, options, lambda now: progress(now.bytes, now.total))
 
 
 def download_urls(  # noqa: PLR0913 - as many as select files

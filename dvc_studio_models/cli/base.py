@@ -68,9 +68,11 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
             is_printed_by_dvc = not isinstance(error, (StudioModelsError, SCMError))
             if not is_printed_by_dvc:
                 _log_error(error)
+            value = error_to_json(error, code)
             if getattr(self.args, "json", False) and not self._has_printed_json:
                 with contextlib.suppress(OSError):  # stdout is closed or full
-                    self.print_json(error_to_json(error, code))
+                    self.print_json(value)
+            self.show_error(value)
             if is_printed_by_dvc:
                 raise
             return code
@@ -87,6 +89,9 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
             code = int(self.run())
             flush_stdout()
             return code
+
+    def show_error(self, value: dict[str, Any]) -> None:
+        """Show the JSON of an error where a command does so apart from ``--json``."""
 
     def print_json(self, value: object) -> None:
         """Print the single JSON document."""

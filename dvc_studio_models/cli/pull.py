@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dvc_studio_models.cli.options import Commands
+    from dvc_studio_models.cli.progress import Display
     from dvc_studio_models.model import FileResult, PullResult
 
 _ORIGINS = {"remote": "the DVC remote", "cache": "the DVC cache"}
@@ -51,11 +52,12 @@ _VERIFICATIONS = {
 class CmdModelsPull(CmdModels):
     """Pulls models, or prints the URLs of their files."""
 
+    _has_ended = False
+
     def run(self) -> int:
         """Pull, and print the result."""
         from dvc.ui import ui
 
-        from dvc_studio_models.cli.progress import make_progress
         from dvc_studio_models.operations.pull import find_urls, pull_models
 
         args = self.args
@@ -64,10 +66,11 @@ class CmdModelsPull(CmdModels):
         )
         if args.urls:
             return self._print_urls(find_urls(args.name, options))
-        quiet = args.quiet or args.json or options.dry_run
-        progress = make_progress("Downloading", quiet=quiet)
+        progress = self._make_progress()
         with contextlib.closing(progress):
             result = pull_models(args.name, options, progress.update)
+        progress.end(_to_json(result))
+        self._has_ended = True
         if args.json:
             self.print_json(_to_json(result))
         elif not args.check:
@@ -78,6 +81,16 @@ class CmdModelsPull(CmdModels):
         would_change = any(file.action != "unchanged" for file in _files(result))
         return int(args.check and would_change)
 
+    def show_error(self, value: dict[str, Any]) -> None:
+        """Show it as the last line of ``--progress json``."""
+        if not self._has_ended:
+            self._make_progress().end(value)
+
+    def _make_progress(self) -> Display:
+        from dvc_studio_models.cli.progress import make_progress
+
+        return make_progress("Downloading", _choose_kind(self.args))
+
     def _print_urls(self, urls: Mapping[str, str]) -> int:
         from dvc.ui import ui
 
@@ -87,6 +100,13 @@ class CmdModelsPull(CmdModels):
             for path, url in urls.items():
                 ui.write(f"{path}\t{url}", force=True)
         return 0
+
+
+def _choose_kind(args: argparse.Namespace) -> str:
+    """Return which progress to show, where that is not said."""
+    is_silent = args.json or args.dry_run or args.check
+    kind: str = args.progress
+    return "none" if args.quiet or (is_silent and kind == "auto") else kind
 
 
 def _files(result: PullResult) -> list[FileResult]:
@@ -179,6 +199,13 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         metavar="<bytes>",
         help="Download at most so many bytes a second, e.g. 500K, 10M or 1G (1K is "
         "1024); all connections together.",
+    )
+    parser.add_argument(
+        "--progress",
+        choices=["auto", "bar", "plain", "json", "none"],
+        default="auto",
+        help="How to show the progress on stderr; 'json': one object a line (default: "
+        "a bar on a terminal, plain lines elsewhere, none with --json).",
     )
     completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsPull)

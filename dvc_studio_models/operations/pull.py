@@ -47,16 +47,15 @@ from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dvc_studio_models.errors import WorkspaceError
-    from dvc_studio_models.model import Pin, PullResult
+    from dvc_studio_models.model import Pin, PullProgress, PullResult
     from dvc_studio_models.operations.steps.plan import PreparedPull
+    from dvc_studio_models.operations.steps.progress import Report
     from dvc_studio_models.sources.base import Source
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
-
-    Report = Callable[[int, int | None], None]
 
 
 def pull_models(
@@ -67,8 +66,7 @@ def pull_models(
     Args:
         names: As the user typed them; none means all that the lock file pins.
         options: Where from, where to, and how.
-        report: Called from this thread with the bytes that are there and their total,
-            which is None until it is known.
+        report: Called from this thread while files are downloaded.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`.
@@ -245,5 +243,5 @@ def _verify_downloads_with_git(prepared: PreparedPull) -> PreparedPull:
     )
 
 
-def _ignore(_done: int, _total: int | None) -> None:
+def _ignore(_progress: PullProgress) -> None:
     """Report nothing."""

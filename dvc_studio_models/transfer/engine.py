@@ -174,6 +174,8 @@ class _Transfer:
                 if is_due or error or not waiting:
                     ready, self._ready, yielded = self._ready, [], now
                 done = max(done, self._verified + self._received())
+                partial = {path: each.received for path, each in self._active.items()}
+            progress.note_files(partial)
             progress.update(done, self._space.total)
             if ready:
                 yield ready

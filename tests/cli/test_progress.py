@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
 from dvc_studio_models.cli.progress import (
+    JSON_EVERY_S,
     LINE_EVERY_S,
     BarProgress,
+    JsonProgress,
     LineProgress,
-    SilentProgress,
-    format_bytes,
+    NoProgress,
     make_progress,
 )
+from dvc_studio_models.model import ModelProgress, PullProgress, format_bytes
 
 MIB = 1 << 20
+
+
+def progress_of(
+    done: int, total: int | None, files: int = 0, files_total: int = 1
+) -> PullProgress:
+    model = ModelProgress("churn", done, total, files, files_total)
+    return PullProgress(done, total, files, files_total, (model,))
 
 
 class Lines:
@@ -28,9 +38,11 @@ class Lines:
             "churn", write=self.written.append, clock=lambda: self.now
         )
 
-    def update_after(self, seconds: float, done: int, total: int | None) -> None:
+    def update_after(
+        self, seconds: float, done: int, total: int | None, *files: int
+    ) -> None:
         self.now += seconds
-        self.progress.update(done, total)
+        self.progress.update(progress_of(done, total, *files))
 
 
 def test_a_line_has_bytes_rate_and_time_left() -> None:
@@ -49,6 +61,15 @@ def test_resumed_bytes_are_done_but_do_not_count_for_the_rate() -> None:
     lines.update_after(LINE_EVERY_S, 30 * MIB, 40 * MIB)
 
     assert lines.written == ["churn: 30.0 MiB of 40.0 MiB (75%), 2.0 MiB/s, 5 s left"]
+
+
+def test_a_line_has_the_number_of_files_if_there_are_several() -> None:
+    lines = Lines()
+    lines.update_after(0, 0, None, 0, 300)
+
+    lines.update_after(LINE_EVERY_S, 5 * MIB, None, 12, 300)
+
+    assert lines.written == ["churn: 5.0 MiB, 12/300 files, 1.0 MiB/s"]
 
 
 def test_without_a_total_a_line_has_bytes_and_rate() -> None:
@@ -102,12 +123,13 @@ def test_a_bar_is_drawn_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", terminal)
     bar = BarProgress("churn")
 
-    bar.update(10, 100)
-    bar.update(60, 100)
+    bar.update(progress_of(10, 100, 1, 300))
+    bar.update(progress_of(60, 100, 2, 300))
     drawn = terminal.getvalue()
     bar.close()
 
     assert "churn" in drawn
+    assert "/300 files" in drawn
     assert terminal.getvalue().rpartition("\r")[0].strip()
     assert not terminal.getvalue().rstrip("\r").rpartition("\r")[2].strip()
 
@@ -122,20 +144,57 @@ def test_a_bar_that_was_never_drawn_closes(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("stderr", "quiet", "kind"),
+    ("stderr", "kind", "expected"),
     [
-        pytest.param(Terminal(), False, BarProgress, id="terminal"),
-        pytest.param(io.StringIO(), False, LineProgress, id="file"),
-        pytest.param(None, False, LineProgress, id="closed"),
-        pytest.param(Terminal(), True, SilentProgress, id="quiet"),
+        pytest.param(Terminal(), "auto", BarProgress, id="terminal"),
+        pytest.param(io.StringIO(), "auto", LineProgress, id="file"),
+        pytest.param(None, "auto", LineProgress, id="closed"),
+        pytest.param(Terminal(), "none", NoProgress, id="none"),
+        pytest.param(Terminal(), "plain", LineProgress, id="plain"),
+        pytest.param(io.StringIO(), "bar", BarProgress, id="bar"),
+        pytest.param(Terminal(), "json", JsonProgress, id="json"),
     ],
 )
-def test_the_kind_of_progress_fits_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, stderr: object, quiet: bool, kind: type
+def test_the_kind_of_progress_fits_the_terminal_or_the_option(
+    monkeypatch: pytest.MonkeyPatch, stderr: object, kind: str, expected: type
 ) -> None:
     monkeypatch.setattr("sys.stderr", stderr)
 
-    assert type(make_progress("churn", quiet=quiet)) is kind
+    assert type(make_progress("churn", kind)) is expected
+
+
+# -- JSON
+
+
+def test_the_progress_is_a_json_object_a_line_not_too_often_and_complete() -> None:
+    now, written = 100.0, []
+    progress = JsonProgress(write=written.append, clock=lambda: now)
+    for count in range(21):
+        progress.update(progress_of(count * MIB, 20 * MIB, count, 20))
+        now += JSON_EVERY_S / 4
+    progress.close()
+    progress.end({"seconds": 2})
+
+    *states, result = map(json.loads, written)
+    assert result == {"event": "result", "seconds": 2}
+    assert [state["files"] for state in states] == [0, 4, 8, 12, 16, 20]
+    assert states[-1] == {
+        "event": "progress",
+        "bytes": 20 * MIB,
+        "total": 20 * MIB,
+        "files": 20,
+        "files_total": 20,
+        "rate": 8 * MIB,
+        "models": [
+            {
+                "name": "churn",
+                "bytes": 20 * MIB,
+                "total": 20 * MIB,
+                "files": 20,
+                "files_total": 20,
+            }
+        ],
+    }
 
 
 @pytest.mark.parametrize(

@@ -585,7 +585,7 @@ class Told:
     def update(self, done: int, total: int | None) -> None:
         self.states.append((done, total))
 
-    def close(self) -> None: ...
+    def note_files(self, _partial: object) -> None: ...
 
 
 def test_progress_grows_to_the_size_of_all_files(fetcher: Fetcher) -> None:

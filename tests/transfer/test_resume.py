@@ -189,7 +189,7 @@ def test_what_an_earlier_pull_left_counts_as_done(fetcher: Fetcher) -> None:
         def update(self, done: int, total: int | None) -> None:
             told.append((done, total))
 
-        def close(self) -> None: ...
+        def note_files(self, _partial: object) -> None: ...
 
     fetcher.server.behaviour = Behaviour(delay_s=0.5)
     fetcher.fetch(files, progress=Told())
@@ -211,7 +211,7 @@ def leave_half(fetcher: Fetcher) -> list[ModelFile]:
             if done >= HALF:
                 raise KeyboardInterrupt
 
-        def close(self) -> None: ...
+        def note_files(self, _partial: object) -> None: ...
 
     with pytest.raises(KeyboardInterrupt):
         fetcher.fetch(files, jobs=JOBS, progress=Interrupting())

@@ -39,9 +39,10 @@ class CmdModelsCacheVerify(CmdModels):
             fix=args.fix,
             wait_for_lock=getattr(args, "wait_for_lock", False),
         )
-        progress = make_progress("Verifying", quiet=args.quiet or args.json)
+        is_silent = args.quiet or args.json
+        progress = make_progress("Verifying", "none" if is_silent else "auto")
         with contextlib.closing(progress):
-            result = verify(args.names, options, progress.update)
+            result = verify(args.names, options, progress.update_bytes)
         if args.json:
             self.print_json(_to_json(result))
         else:

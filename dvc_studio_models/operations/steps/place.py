@@ -14,8 +14,8 @@ from dvc_studio_models.errors import TargetChangedError
 from dvc_studio_models.files.workspace import Staged
 from dvc_studio_models.operations.steps.lock import pin_models
 from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK, link_arrived
+from dvc_studio_models.operations.steps.progress import DownloadProgress
 from dvc_studio_models.operations.steps.report import (
-    ProjectProgress,
     digests_of,
     new_receipts,
     with_downloads,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.files.workspace import FileStamp
     from dvc_studio_models.model import Digest, PullOptions
     from dvc_studio_models.operations.steps.plan import PreparedPull, ProjectPull
-    from dvc_studio_models.operations.steps.report import Report
+    from dvc_studio_models.operations.steps.progress import Report
     from dvc_studio_models.operations.steps.targets import Stamps
     from dvc_studio_models.registry.recorded import RecordedOutput
     from dvc_studio_models.sources.resolve import ResolvedModel
@@ -54,19 +54,20 @@ def download(
     Returns:
         The pull; projects that share a cache link what another one has downloaded.
     """
+    progress = DownloadProgress(report, prepared)
     projects: list[ProjectPull] = []
-    done = 0
     for at, planned in enumerate(prepared.projects):
         later = prepared.projects[at + 1 :]
-        project = link_arrived(planned) if done else planned
+        project = link_arrived(planned) if progress.has_begun else planned
         projects.append(project)
-        rest = [file.size for each in later for file in each.to_download()]
-        progress = ProjectProgress(report, done, rest)
+        paths = {file.path for file in project.to_download()}
+        progress.drop(f for f in planned.to_download() if f.path not in paths)
         for batches in _deliver(prepared, project, later, progress, jobs):
             with contextlib.closing(batches):
                 for batch in batches:
                     _add(project, batch)
-        done += sum(each.size for each in project.downloads.values())
+                    progress.finish(batch)
+    progress.end()
     return replace(prepared, projects=projects)
 
 
@@ -74,16 +75,18 @@ def _deliver(
     prepared: PreparedPull,
     project: ProjectPull,
     later: Sequence[ProjectPull],
-    progress: ProjectProgress,
+    progress: DownloadProgress,
     jobs: int | None,
 ) -> Iterator[Generator[list[DownloadedFile]]]:
     """Take what Git stores from the clone, and everything else from the source."""
     files, store = project.to_download(), project.store
     if in_git := [file for file in files if file.git_oid]:
+        progress.start(in_git)
         yield deliver_git_files(in_git, prepared.registry, store)
     if others := [file for file in files if not file.git_oid]:
         reserved = _bytes_of(later, store)
         source = prepared.source
+        progress.start(others)
         yield source.deliver(others, store, progress, jobs=jobs, reserved=reserved)
 
 

@@ -1,4 +1,4 @@
-"""Reports the progress and the result of a pull, and makes receipts. No I/O."""
+"""Reports the result of a pull, and makes receipts. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK, REMOVE, UNCH
 from dvc_studio_models.sources.resolve import object_version_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from dvc_studio_models.model import ModelFile
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Downloads = Mapping[str, DownloadedFile]
     Sizes = Mapping[Digest | str, int]
-    Report = Callable[[int, int | None], None]
 
 _DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
 
@@ -127,35 +126,6 @@ def digests_of(model: ResolvedModel, downloads: Downloads) -> dict[str, Digest]:
     return {
         file.path: file.digest or downloads[file.path].digest for file in model.files
     }
-
-
-class ProjectProgress:
-    """The progress of one project, added to that of the other projects."""
-
-    def __init__(
-        self, report: Report, before: int, after: Sequence[int | None]
-    ) -> None:
-        """Store the sizes of the other projects.
-
-        Args:
-            report: Called with the total progress.
-            before: The bytes of the previous projects.
-            after: The sizes, in bytes, of the files of the following projects.
-        """
-        self._report = report
-        self._before = before
-        self._after = None if None in after else sum(size or 0 for size in after)
-
-    def update(self, done: int, total: int | None) -> None:
-        """Report the bytes of all projects."""
-        if total is not None and self._after is not None:
-            total = self._before + total + self._after
-        else:
-            total = None
-        self._report(self._before + done, total)
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def new_receipts(
