@@ -46,6 +46,7 @@ VOLATILE = [
     (r"\x1b\[\d*m", ""),
     (r"\([0-9a-f]{7}\)", "(COMMIT)"),
     (r" in \d+\.\d s", " in SECONDS"),
+    (r"'/[^']*/\.dvc/cache'", "'CACHE'"),
     (r"\d+(\.\d)? (B|KiB|MiB)", "SIZE"),
     (r"[0-9a-f]{8,}", "HASH"),
     (r"127\.0\.0\.1:\d+", "HOST"),
