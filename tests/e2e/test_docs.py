@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 ORIGIN = "git@github.com:acme/models.git"
 RUN_ELSEWHERE = {
+    "docker.md": "test_docker.py",
     "urls.md": "test_options.py",
     "self-hosting.md": "test_self_hosting.py",
 }
