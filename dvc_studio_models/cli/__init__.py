@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.cli.cache import add_parser as _add_cache
+from dvc_studio_models.cli.diff import add_parser as _add_diff
 from dvc_studio_models.cli.list import add_parser as _add_list
 from dvc_studio_models.cli.options import Parser, add_command
 from dvc_studio_models.cli.pull import add_parser as _add_pull
@@ -46,6 +47,7 @@ def add_parser(subparsers: Commands, parent_parser: argparse.ArgumentParser) -> 
         _add_list,
         _add_status,
         _add_show,
+        _add_diff,
         _add_cache,
         _add_serve,
     ):

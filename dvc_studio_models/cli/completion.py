@@ -134,6 +134,8 @@ def _functions(what: str) -> dict[str, object]:
 
 _BY_ARGUMENT = {
     "name": _functions("models"),
+    "old": _functions("models"),
+    "new": _functions("models"),
     "version": _functions("versions"),
     "stage": _functions("stages"),
 }

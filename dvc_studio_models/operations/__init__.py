@@ -12,6 +12,7 @@ __all__ = [
     "cache.prune",
     "cache.verify",
     "cache.versions",
+    "diff",
     "inventory",
     "pull",
     "show",

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, ModelVersion
     from dvc_studio_models.registry.recorded import (
         GitFile,
-        RecordedFile,
         RecordedModel,
         RecordedOutput,
     )
@@ -100,6 +99,11 @@ class Inventory:
         self._projects: dict[Path, LocalProject] = {}
         self._unreadable: set[str] = set()
 
+    @property
+    def root(self) -> Path:
+        """The Git root."""
+        return self._clone.root
+
     def close(self) -> None:
         """Close DVC's databases, and save what was read of commits."""
         if "registry" in vars(self):
@@ -127,17 +131,6 @@ class Inventory:
         model = self.registry.tags.find(name) or RegisteredModel(name, ())
         return self._describe(model, self.annotated.get(name), next(receipts, None))
 
-    def list_files(self, record: RecordedModel) -> tuple[RecordedFile, ...] | None:
-        """List the files of a version; None if the cache lacks the list of a folder."""
-        listings = {}
-        for output in record.outputs:
-            if output.digest and output.is_folder and not output.files:
-                listing = self.project_of(output.path).read_tree(output.digest)
-                if listing is None:
-                    return None
-                listings[output.digest] = listing
-        return expand(record, listings)
-
     def registered(self) -> tuple[RegisteredModel, ...]:
         """List the models of the local tags; warn if these may be incomplete."""
         self.registry.list_models()
@@ -147,7 +140,7 @@ class Inventory:
         """List the receipts of this working tree, by the models' names."""
         found = {
             receipt.model: receipt
-            for root in {*self._scanned[1], self._clone.root}
+            for root in {*self._scanned[1], self.root}
             for receipt in self._project(root).receipts
         }
         return [found[name] for name in sorted(found)]
@@ -220,7 +213,7 @@ class Inventory:
         return record.path if record else None
 
     def _exists(self, path: str) -> bool:
-        target = self._clone.root / path
+        target = self.root / path
         with disk_errors(target, action="read"):
             return target.exists()
 
@@ -255,7 +248,7 @@ class Inventory:
 
     def _holds_file(self, path: str, digest: Digest, size: int | None) -> bool:
         """Whether a file or folder has this hash; not read if its size differs."""
-        target = self._clone.root / path
+        target = self.root / path
         if target.is_file():
             sizes = {None, target.stat().st_size}
             if digest.algorithm == MD5 and size not in sizes:
@@ -266,12 +259,12 @@ class Inventory:
 
     def _holds_text(self, path: str, digest: Digest) -> bool:
         """Whether a file that Git stores is there, with any line ends."""
-        target = self._clone.root / path
+        target = self.root / path
         return target.is_file() and is_same_text(target, digest)
 
     def _holds_blob(self, file: GitFile) -> bool:
         """Whether a file is there exactly as Git stores it."""
-        target = self._clone.root / file.path
+        target = self.root / file.path
         if not target.is_file():
             return False
         with disk_errors(target, action="read"):
@@ -280,18 +273,18 @@ class Inventory:
 
     def _is_intact(self, receipt: Receipt) -> bool:
         return all(
-            (self._clone.root / path).is_file()
+            (self.root / path).is_file()
             and self._digest(path, digest.algorithm) == digest
             for path, digest in receipt.files.items()
         )
 
     def _digest(self, path: str, algorithm: str) -> Digest | None:
-        target = self._clone.root / path
+        target = self.root / path
         return self.project_of(path).digest_of(target, algorithm)
 
     def project_of(self, path: str) -> LocalProject:
         """Return the DVC project around a file or folder."""
-        return self._project((self._clone.root / path).parent)
+        return self._project((self.root / path).parent)
 
     # Places
 
@@ -308,7 +301,7 @@ class Inventory:
 
     def _project(self, folder: Path) -> LocalProject:
         """Open the DVC project around a folder, as a pull would."""
-        root = self._clone.root
+        root = self.root
         found = project_around(folder, root) or root
         if found not in self._projects:
             self._projects[found] = LocalProject(found, root)
@@ -319,7 +312,7 @@ class Inventory:
         """The models of all ``dvc.yaml`` files of the working tree: name to path."""
         found: dict[str, str | None] = {}
         for dvc_yaml in self._scanned[0]:
-            folder = dvc_yaml.parent.relative_to(self._clone.root).as_posix()
+            folder = dvc_yaml.parent.relative_to(self.root).as_posix()
             prefix = "" if folder == "." else f"{folder}:"
             models = self._project(dvc_yaml.parent).annotated(dvc_yaml)
             found.update(
@@ -330,7 +323,7 @@ class Inventory:
     @cached_property
     def _scanned(self) -> tuple[list[Path], list[Path]]:
         """Find all ``dvc.yaml`` files and DVC projects of the working tree."""
-        root = self._clone.root
+        root = self.root
         config = f"{_DVC_DIR}/config"
         found = self._clone.reader.find_files("dvc.yaml", config)
         there = [root / path for path in found if (root / path).is_file()]

@@ -126,13 +126,38 @@ class LocalProject:
             self._known[path, algorithm] = self._hash(path, algorithm)
         return self._known[path, algorithm]
 
+    def list_content(
+        self, path: Path, algorithm: str
+    ) -> dict[str, tuple[Digest, int | None]]:
+        """Hash a file, or all files of a folder: relative path to hash and size.
+
+        The path of a file by itself is empty. Empty if there is nothing.
+        """
+        from dvc_data.hashfile.tree import Tree
+
+        meta, content = self._build(path, algorithm) or (None, None)
+        if not isinstance(content, Tree):
+            found = [((), meta, content.hash_info)] if content else []
+        else:
+            found = list(content)
+        return {
+            "/".join(key): (digest, meta.size if meta else None)
+            for key, meta, hashed in found
+            if (digest := digest_of(hashed))
+        }
+
     def _hash(self, path: Path, algorithm: str) -> Digest | None:
+        built = self._build(path, algorithm)
+        return digest_of(built[1].hash_info) if built else None
+
+    def _build(self, path: Path, algorithm: str) -> tuple[Any, Any] | None:
+        """Build DVC's object of a path; None if there is nothing."""
         from dvc_data.hashfile.build import IgnoreInCollectedDirError, build
         from dvc_objects.fs import localfs
 
         with disk_errors(path, action="read"):
             try:
-                _, _, content = build(
+                _, meta, content = build(
                     self._odb(algorithm),
                     os.fspath(path),
                     localfs,
@@ -142,7 +167,7 @@ class LocalProject:
                 )
             except (FileNotFoundError, IgnoreInCollectedDirError):
                 return None  # a link to nothing within, or what `dvc add` refuses
-        return digest_of(content.hash_info)
+        return meta, content
 
     def _odb(self, algorithm: str) -> Any:
         """Return the cache, to read from; an empty one if there is none."""

@@ -19,6 +19,7 @@ from dvc_studio_models.errors import (
     VersionUnknownError,
 )
 from dvc_studio_models.log import get_logger
+from dvc_studio_models.operations.contents import list_files
 from dvc_studio_models.operations.inventory import Inventory
 from dvc_studio_models.operations.steps.prepare import open_context, read_names
 from dvc_studio_models.sources.registered import describe_remote, is_of_clone
@@ -108,7 +109,7 @@ def show_models(names: Sequence[str], options: PullOptions) -> ShowResult:
         inventory = Inventory(context.folder, context.clone)
         stack.callback(inventory.close)
         models = tuple(_show(ref, inventory) for ref in refs)
-        return ShowResult(_repo_of(context, options), models)
+        return ShowResult(repo_label(context, options), models)
 
 
 def _show_remote(ref: ModelRef, repo_url: str, context: PullContext) -> ShownModel:
@@ -116,7 +117,8 @@ def _show_remote(ref: ModelRef, repo_url: str, context: PullContext) -> ShownMod
     return ShownModel(ref, describe_remote(ref, repo_url, context.settings))
 
 
-def _repo_of(context: PullContext, options: PullOptions) -> str:
+def repo_label(context: PullContext, options: PullOptions) -> str:
+    """Return the repo's URL, or the clone's folder if it has no remote."""
     try:
         return infer_repo_url(context.clone, context.settings, options)
     except GitRemoteError:
@@ -167,7 +169,7 @@ def _is_known(name: str, inventory: Inventory) -> bool:
 
 
 def _look_in_cache(record: RecordedModel, inventory: Inventory) -> CacheState:
-    files = inventory.list_files(record)
+    files = list_files(record, inventory)
     if files is None:
         return CacheState(None, None)
     sizes = [
