@@ -822,6 +822,14 @@ class LocalDiskError(StudioModelsError):
         super().__init__(f"cannot {action} '{path}': {reason}")
 
 
+class ObjectGoneError(LocalDiskError):
+    """An object that was in the cache has been removed, or damaged, during a pull."""
+
+    def __init__(self, path: Path | str) -> None:
+        reason = "it was removed from the DVC cache, or damaged, during the pull"
+        super().__init__(path, reason, action="read")
+
+
 class SiteCacheError(LocalDiskError):
     """DVC's site cache, which users of a machine may share, cannot be written."""
 

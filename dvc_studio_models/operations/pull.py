@@ -16,6 +16,7 @@ from dvc_studio_models.errors import (
     GitFilesDifferError,
     LocalDiskError,
     NotGitRepoError,
+    ObjectGoneError,
     TargetExistsError,
     UnsafePathError,
     UsageError,
@@ -73,7 +74,10 @@ def pull_models(
     """
     check_options(names, options)
     with collect_warnings() as warnings:
-        result = _pull(names, options, report or _ignore)
+        try:
+            result = _pull(names, options, report or _ignore)
+        except ObjectGoneError:  # 'cache prune' or 'dvc gc' was faster
+            result = _pull(names, options, report or _ignore)
     return replace(result, warnings=tuple(warnings))
 
 

@@ -12,16 +12,23 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import NotDvcProjectError, NotGitRepoError
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.store.dvc.project import project_around, tag_cache_path
+from dvc_studio_models.store.dvc.project import (
+    project_above,
+    project_around,
+    tag_cache_path,
+)
 from dvc_studio_models.store.upkeep.folder import CacheFolder
 from dvc_studio_models.store.upkeep.workspace import DvcWorkspace
+from dvc_studio_models.store.user.location import find_user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dvc_studio_models.store.user.location import UserCache
+
 
 class UserProject:
-    """A DVC project that uses a cache, with the clone that it is in."""
+    """A DVC project that uses a cache, or a clone without DVC."""
 
     def __init__(self, folder: Path, *, label: str = "") -> None:
         """Open the project around a folder.
@@ -31,20 +38,24 @@ class UserProject:
             label: What reasons to keep an object begin with.
 
         Raises:
-            NotDvcProjectError: There is no project.
+            NotDvcProjectError: There is neither a project nor a clone.
             StudioConfigError, SiteCacheError, LocalDiskError: DVC cannot open it.
         """
         self.label = label
         self.clone = _clone_around(folder)
-        root = find_project(folder, self.clone)
-        if root is None:
+        root = _find_root(folder, self.clone)
+        if root is None and self.clone is None:
             raise NotDvcProjectError(os.fspath(folder))
-        self.workspace = DvcWorkspace(root)
+        self.workspace = DvcWorkspace(root) if root else None
+        """Of the DVC project; None without DVC."""
 
     @property
     def root(self) -> Path:
-        """Of the DVC project."""
-        return self.workspace.root
+        """Of the DVC project, or of the clone."""
+        if self.workspace:
+            return self.workspace.root
+        assert self.clone  # noqa: S101 - see __init__
+        return Path(os.path.realpath(self.clone.root))
 
     @cached_property
     def registry(self) -> GitRegistry | None:
@@ -53,6 +64,13 @@ class UserProject:
             return None
         cache = tag_cache_path(self.root, self.root)
         return GitRegistry(self.clone.reader, cache=cache)
+
+    def is_own_repo(self, url: str) -> bool:
+        """Whether a URL is that of its clone; a clone without a remote has its path."""
+        clone = self.clone
+        return clone is not None and (
+            clone.has_remote(url) or url == os.fspath(clone.root)
+        )
 
     @property
     def inner(self) -> str:
@@ -66,7 +84,8 @@ class UserProject:
         """Close DVC's databases, and save what was read of commits."""
         if "registry" in vars(self) and self.registry:
             self.registry.close()
-        self.workspace.close()
+        if self.workspace:
+            self.workspace.close()
 
 
 @dataclass
@@ -75,7 +94,7 @@ class CacheContext:
 
     cache: CacheFolder
     project: UserProject | None = None
-    """The project of the user's folder, if it uses this cache."""
+    """The project or clone around the user's folder. It may use another cache."""
 
     others: list[UserProject] = field(default_factory=list)
     """Further projects that use it, as the user named them."""
@@ -99,7 +118,8 @@ class CacheContext:
         roots = {project.root: project for project in self.projects}
         with contextlib.ExitStack() as stack:
             for root in sorted(roots):
-                stack.enter_context(roots[root].workspace.lock(waits=waits))
+                if workspace := roots[root].workspace:
+                    stack.enter_context(workspace.lock(waits=waits))
             yield
 
     def close(self) -> None:
@@ -118,12 +138,12 @@ def open_cache(
 
     Args:
         folder: The user's.
-        cache_dir: Another cache; it may be the project's.
+        cache_dir: Another cache; it may be that of a project.
         projects: Others that use it; None if the user has named none, not even by an
             empty list.
 
     Raises:
-        NotDvcProjectError: There is no project, and no other cache is known.
+        NotDvcProjectError: One of the projects is none.
         StudioConfigError, SiteCacheError, LocalDiskError: DVC cannot open a project.
     """
     with contextlib.ExitStack() as stack:
@@ -138,33 +158,40 @@ def open_cache(
 
 
 def _open(folder: Path, cache_dir: str | os.PathLike[str] | None) -> CacheContext:
-    project = None
-    if find_project(folder, _clone_around(folder)):
-        project = UserProject(folder)
-    if cache_dir is None:
-        if project is None:
-            raise NotDvcProjectError(os.fspath(folder))
-        shared = not project.workspace.has_own_cache
-        cache = CacheFolder(project.workspace.cache_folder)
-        return CacheContext(cache, project, is_shared=shared)
-    cache = CacheFolder(Path(cache_dir).absolute())
-    if project and _is_same(project.workspace.cache_folder, cache.path):
-        shared = not project.workspace.has_own_cache
-        return CacheContext(cache, project, is_shared=shared)
-    if project:
-        project.close()
-    return CacheContext(cache, is_shared=False)
+    clone = _clone_around(folder)
+    root = _find_root(folder, clone)
+    project = UserProject(folder) if root or clone else None
+    workspace = project.workspace if project else None
+    if cache_dir is None and workspace:
+        cache = CacheFolder(workspace.cache_folder)
+        return CacheContext(cache, project, is_shared=not workspace.has_own_cache)
+    found = find_user_cache(cache_dir)
+    context = CacheContext(CacheFolder(found.folder), project)
+    context.is_shared = _is_shared(found, workspace)
+    owner = found.folder.parent
+    if owner.name == ".dvc" and not (project and project.root == owner.parent):
+        context.others.append(UserProject(owner.parent, label=owner.parent.name))
+    return context
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
+def _is_shared(chosen: UserCache, workspace: DvcWorkspace | None) -> bool:
+    """Whether projects may use a cache that are not known."""
+    if chosen.is_shared:
+        return True
+    configured = find_user_cache(environ={})
+    if configured.is_shared and configured.folder == chosen.folder:
+        return True
+    if workspace is None or workspace.has_own_cache:
+        return False
+    return Path(os.path.realpath(workspace.cache_folder)) == chosen.folder
 
 
-def find_project(folder: Path, clone: Clone | None) -> Path | None:
+def _find_root(folder: Path, clone: Clone | None) -> Path | None:
     """Return the root of the DVC project around a folder; None without one."""
     folder = Path(os.path.realpath(folder))
-    top = Path(os.path.realpath(clone.root)) if clone else Path(folder.anchor)
-    return project_around(folder, top)
+    if clone is None:
+        return project_above(folder)
+    return project_around(folder, Path(os.path.realpath(clone.root)))
 
 
 def _clone_around(folder: Path) -> Clone | None:

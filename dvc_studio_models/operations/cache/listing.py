@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,7 +13,14 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import NotInAnyCacheError
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.operations.cache.context import open_cache
-from dvc_studio_models.operations.cache.needs import Needs, add_links, collect
+from dvc_studio_models.operations.cache.needs import (
+    Needs,
+    add_links,
+    add_receipts,
+    add_usage,
+    collect,
+    read_receipts,
+)
 from dvc_studio_models.operations.cache.versions import (
     CachedVersion,
     VersionFinder,
@@ -20,8 +29,10 @@ from dvc_studio_models.operations.cache.versions import (
 )
 from dvc_studio_models.registry.gto.counting import semver_key
 from dvc_studio_models.store.base import PARTS
-from dvc_studio_models.store.dvc.project import own_folder
+from dvc_studio_models.store.dvc.project import RECEIPTS, own_folder
 from dvc_studio_models.store.parts.folder import PartStore, digest_of
+from dvc_studio_models.store.usage import read_usage
+from dvc_studio_models.store.user.project import user_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +43,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.parts.folder import Leftover
 
 logger = get_logger(__name__)
+
+RUNNING = "running pull"
+LONGEST_PULL_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -170,12 +184,26 @@ def take_survey(context: CacheContext, *, reads: bool) -> Survey:
     """
     cache = context.cache
     finder = VersionFinder(cache)
-    known = merge(v for project in context.projects for v in finder.registered(project))
+    records, unreadable = read_usage(cache.path)
+    projects = context.projects
+    known = merge(
+        itertools.chain(
+            *map(finder.registered, projects), finder.recorded(records, projects)
+        )
+    )
     needs = Needs(cache)
-    for project in context.projects:
+    for path in unreadable:
+        needs.problems[f"the record of a pull, '{path}': it is damaged"] = None
+    for project in projects:
         collect(project, needs, cache, reads=reads)
+    receipts = read_receipts(_receipt_folders(context, needs), needs)
+    add_receipts(receipts, needs, str)
+    add_usage(records, needs, cache)
     add_links(known, needs, cache)
     found = look_up(known, cache)
+    parts = tuple(_list_parts(context, known))
+    if any(part.is_running for part in parts):
+        _add_running(known, needs)
     versions = [replace(each, needed_by=needs.reasons(each)) for each in found]
     versions.sort(key=lambda v: semver_key(v.known.version), reverse=True)
     versions.sort(key=lambda v: (v.known.name, v.known.repo or ""))
@@ -186,10 +214,30 @@ def take_survey(context: CacheContext, *, reads: bool) -> Survey:
     listing = CacheListing(
         os.fspath(cache.path),
         tuple(versions),
-        tuple(_list_parts(context, known)),
+        parts,
         tuple(dict.fromkeys([*needs.problems, *finder.problems, *damaged])),
     )
     return Survey(listing, needs, tuple(known), frozenset(finder.damaged))
+
+
+def _add_running(known: Iterable[KnownVersion], needs: Needs) -> None:
+    """Add the versions that running pulls may be about to place.
+
+    A pull notes a version before it downloads what is missing of it.
+    """
+    since = time.time() - LONGEST_PULL_S
+    for version in known:
+        if version.last_used and version.last_used > since:
+            needs.add(version.digests, RUNNING)
+
+
+def _receipt_folders(context: CacheContext, needs: Needs) -> list[Path]:
+    """Return where the users of a user's cache keep receipts."""
+    with needs.reading("the users of the cache"):
+        return [
+            own_folder(user) / RECEIPTS for user in user_folders(context.cache.path)
+        ]
+    return []  # type: ignore[unreachable]  # reading() notes an error
 
 
 def _list_parts(
@@ -202,7 +250,8 @@ def _list_parts(
     }
     folders = [context.cache.path / PARTS]
     folders += [own_folder(project.root) / PARTS for project in context.projects]
-    for folder in folders:
+    every = {os.path.realpath(folder): folder for folder in folders}
+    for folder in every.values():
         if not folder.is_dir():
             continue
         for left in PartStore(folder).leftovers():

@@ -23,15 +23,18 @@ from dvc_studio_models.registry.lockfile import (
     parse_pins,
 )
 from dvc_studio_models.store.dvc.project import receipts_folder
+from dvc_studio_models.store.upkeep.workspace import links_into
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.model import Digest
     from dvc_studio_models.operations.cache.context import UserProject
     from dvc_studio_models.operations.cache.versions import CachedVersion, KnownVersion
     from dvc_studio_models.store.upkeep.folder import CacheFolder
+    from dvc_studio_models.store.upkeep.workspace import DvcWorkspace
+    from dvc_studio_models.store.usage import UsageRecord
 
 WORKSPACE = "workspace"
 LINK = "hard link"
@@ -118,8 +121,12 @@ def collect(
         cache: The cache.
         reads: Whether to hash files of the working tree that DVC's state does not know.
     """
-    receipts = _read_receipts(project, needs)
-    _add_workspace(project, receipts, needs, cache, reads=reads)
+    if project.workspace:
+        folder = receipts_folder(project.root, project.root)
+        reason = _label(project, WORKSPACE)
+        receipts = read_receipts([folder] if folder else [], needs)
+        paths = add_receipts(receipts, needs, lambda _: reason)
+        _add_workspace(project, project.workspace, paths, needs, cache, reads=reads)
     if project.clone:
         _add_stages(project, needs)
         _add_commits(project, needs)
@@ -133,42 +140,65 @@ def _label(project: UserProject, reason: str) -> str:
 # The working tree
 
 
-def _read_receipts(project: UserProject, needs: Needs) -> list[Receipt]:
-    folder = receipts_folder(project.root, project.root)
-    if folder is None:
-        return []
-    receipts: list[Receipt] = []
-    with needs.reading(_label(project, "receipts")):
-        receipts, unreadable = read_every(folder)
-        for path in unreadable:
-            needs.problems[f"the record of a pull, '{path}': it is damaged"] = None
-    return receipts
+def read_receipts(folders: Iterable[Path], needs: Needs) -> list[Receipt]:
+    """Read the receipts of all pulls into any folder; damaged ones are problems."""
+    found: list[Receipt] = []
+    for folder in folders:
+        with needs.reading(f"the records of pulls, '{folder}'"):
+            receipts, unreadable = read_every(folder)
+            found += receipts
+            for path in unreadable:
+                needs.problems[f"the record of a pull, '{path}': it is damaged"] = None
+    return found
+
+
+def add_receipts(
+    receipts: Iterable[Receipt], needs: Needs, reason_of: Callable[[str], str]
+) -> list[str]:
+    """Add the files of pulls that are still there, and return their paths.
+
+    Args:
+        receipts: Of the pulls.
+        needs: Receives their objects.
+        reason_of: Returns the reason for a folder that was pulled to.
+    """
+    paths: list[str] = []
+    for receipt in receipts:
+        placed = {f"{receipt.root}/{path}": d for path, d in receipt.files.items()}
+        there = {path: digest for path, digest in placed.items() if _may_exist(path)}
+        reason = reason_of(receipt.root)
+        needs.add(there.values(), reason)
+        if there:
+            versions = (receipt.version, receipt.commit)
+            needs.add_version(receipt.model, versions, reason)
+        paths += there
+    return paths
 
 
 def _add_workspace(
     project: UserProject,
-    receipts: list[Receipt],
+    workspace: DvcWorkspace,
+    paths: list[str],
     needs: Needs,
     cache: CacheFolder,
     *,
     reads: bool,
 ) -> None:
     reason = _label(project, WORKSPACE)
-    paths: list[str] = []
     with needs.reading(reason):
-        needs.add(outputs_of(project.workspace.repo), reason)
-        paths += project.workspace.output_paths()
-    for receipt in receipts:
-        placed = {f"{receipt.root}/{path}": d for path, d in receipt.files.items()}
-        there = {path: digest for path, digest in placed.items() if _may_exist(path)}
-        needs.add(there.values(), reason)
-        if there:
-            versions = (receipt.version, receipt.commit)
-            needs.add_version(receipt.model, versions, reason)
-        paths += there
+        needs.add(outputs_of(workspace.repo), reason)
+        paths += workspace.output_paths()
     with needs.reading(reason):
-        contents = project.workspace.contents(paths, cache, reads=reads)
+        contents = workspace.contents(paths, cache, reads=reads)
         needs.add(contents.values(), reason)
+
+
+def add_usage(records: Iterable[UsageRecord], needs: Needs, cache: CacheFolder) -> None:
+    """Add objects that symbolic links lead to, in any folder that was pulled to."""
+    for record in records:
+        with needs.reading(f"the files in '{record.root}'"):
+            paths = (f"{record.root}/{path}" for path in record.files)
+            needs.add(links_into(paths, cache), record.root)
 
 
 def _may_exist(path: str) -> bool:

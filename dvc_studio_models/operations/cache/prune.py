@@ -207,10 +207,9 @@ def _remove(context: CacheContext, plan: PrunePlan) -> PrunePlan:
     context.cache.remove(plan.objects)
     for part in plan.parts:
         part.leftover.remove()
-    for version in plan.versions:
-        if version.known.record:
-            with contextlib.suppress(OSError):  # it names what is gone, and no more
-                version.known.record.unlink(missing_ok=True)
+    for record in (path for each in plan.versions for path in each.known.records):
+        with contextlib.suppress(OSError):  # it names what is gone, and no more
+            record.unlink(missing_ok=True)
     return PrunePlan(
         plan.folder,
         plan.versions,

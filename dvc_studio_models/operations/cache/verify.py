@@ -15,9 +15,10 @@ from dvc_studio_models.operations.cache.listing import (
     take_survey,
 )
 from dvc_studio_models.store.upkeep.workspace import links_into
+from dvc_studio_models.store.usage import read_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dvc_studio_models.model import Digest
     from dvc_studio_models.operations.cache.context import CacheContext
@@ -143,12 +144,7 @@ def _describe(
 
 def _fix(context: CacheContext, found: Iterable[DamagedObject]) -> list[DamagedObject]:
     """Remove objects that are still damaged, unless the workspace links to them."""
-    paths = [
-        path
-        for project in context.projects
-        for path in project.workspace.output_paths()
-    ]
-    links = links_into(paths, context.cache)
+    links = links_into(_placed_paths(context), context.cache)
     fixed = []
     for each in found:
         linked = links.get(each.digest)
@@ -167,6 +163,15 @@ def _fix(context: CacheContext, found: Iterable[DamagedObject]) -> list[DamagedO
             )
         )
     return fixed
+
+
+def _placed_paths(context: CacheContext) -> Iterator[str]:
+    """Yield where files of the cache may be linked from."""
+    for project in context.projects:
+        if project.workspace:
+            yield from project.workspace.output_paths()
+    for record in read_usage(context.cache.path)[0]:
+        yield from (f"{record.root}/{path}" for path in record.files)
 
 
 def _ignore(_done: int, _total: int | None) -> None:

@@ -16,7 +16,7 @@ from dvc_studio_models.model import Digest, is_tree
 from dvc_studio_models.registry.recorded import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dvc_studio_models.model import ModelVersion
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.gto.counting import RegisteredModel
     from dvc_studio_models.registry.recorded import RecordedModel
     from dvc_studio_models.store.upkeep.folder import CacheFolder
+    from dvc_studio_models.store.usage import UsageRecord
 
 Key = tuple[str | None, str, str]
 """Repo, name, and version or commit."""
@@ -51,21 +52,25 @@ class KnownVersion:
     is_listed: bool = True
     """Whether all of its files are known."""
 
+    others: frozenset[Digest] = frozenset()
+    """Further files, of which another one is at the path in ``files``."""
+
     last_used: float | None = None
     """When a pull used it, in seconds since 1970; None if no record says so."""
 
-    record: Path | None = None
-    """The record of its use."""
+    records: tuple[Path, ...] = ()
+    """The records of its use."""
 
     @property
     def key(self) -> Key:
         """What identifies it."""
-        return self.repo, self.name, self.version or self.commit or ""
+        which = self.version or self.commit or " ".join(sorted(map(str, self.digests)))
+        return self.repo, self.name, which
 
     @property
     def digests(self) -> frozenset[Digest]:
         """All of its objects that are known."""
-        return self.trees | frozenset(self.files.values())
+        return self.trees | self.others | frozenset(self.files.values())
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,28 @@ class VersionFinder:
                 if record:
                     yield self._describe(model, version, record)
 
+    def recorded(
+        self, records: Iterable[UsageRecord], projects: Sequence[UserProject]
+    ) -> Iterator[KnownVersion]:
+        """Yield the versions that records of use describe.
+
+        Args:
+            records: Of the cache.
+            projects: That use the cache; the first one's repo is None in the result.
+        """
+        for record in records:
+            is_own = bool(projects) and projects[0].is_own_repo(record.repo)
+            yield KnownVersion(
+                record.model,
+                record.version,
+                record.commit,
+                None if is_own else record.repo,
+                files=record.files,
+                trees=frozenset(record.trees.values()),
+                last_used=record.used,
+                records=(record.path,) if record.path else (),
+            )
+
     def _describe(
         self, model: RegisteredModel, version: ModelVersion, record: RecordedModel
     ) -> KnownVersion:
@@ -173,6 +200,7 @@ def merge(found: Iterable[KnownVersion]) -> list[KnownVersion]:
 
 
 def _join(one: KnownVersion, other: KnownVersion) -> KnownVersion:
+    lost = {d for path, d in other.files.items() if one.files.get(path, d) != d}
     times = [each.last_used for each in (one, other) if each.last_used is not None]
     return KnownVersion(
         one.name,
@@ -183,8 +211,9 @@ def _join(one: KnownVersion, other: KnownVersion) -> KnownVersion:
         {**other.files, **one.files},
         one.trees | other.trees,
         is_listed=one.is_listed or other.is_listed,
+        others=one.others | other.others | lost,
         last_used=max(times, default=None),
-        record=one.record or other.record,
+        records=one.records + other.records,
     )
 
 

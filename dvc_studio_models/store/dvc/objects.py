@@ -22,6 +22,7 @@ from dvc_studio_models.errors import (
     CacheRefusedError,
     IntegrityError,
     LocalDiskError,
+    ObjectGoneError,
     SiteCacheError,
 )
 from dvc_studio_models.files.durable import copy, fsync_files
@@ -114,16 +115,13 @@ class Objects:
         """Check that objects exist, and return where.
 
         Raises:
-            LocalDiskError: One does not.
+            ObjectGoneError: One does not.
         """
         found = {}
         for digest in digests:
             path = self.path_of(digest)
             if self.size_of(digest) is None:
-                reason = (
-                    "it was removed from the DVC cache, or damaged, during the pull"
-                )
-                raise LocalDiskError(path, reason, action="read")
+                raise ObjectGoneError(path)
             found[digest] = StampedPath(path, self._whole[path])
         return found
 

@@ -43,6 +43,20 @@ def user_receipts(cache: Path) -> Path:
     return own_folder(user_folder(cache)) / RECEIPTS
 
 
+def user_folders(cache: Path) -> list[Path]:
+    """List the folders of all users of a cache.
+
+    Raises:
+        LocalDiskError: They cannot be listed.
+    """
+    users = cache / _USERS
+    with disk_errors(users, action="read"):
+        try:
+            return sorted(users.iterdir())
+        except FileNotFoundError:
+            return []
+
+
 def make_user_folder(cache: Path) -> Path:
     """Make the folder of this user in a cache, and the cache if it does not exist.
 
