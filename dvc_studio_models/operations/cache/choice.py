@@ -68,7 +68,7 @@ def choose(
         if total <= criteria.max_bytes:
             break
         chosen.append(version)
-        uses.subtract(version.present)
+        uses.subtract(list(version.present))
         gone = (d for d in version.present if not uses[d] and not needs(d))
         total -= sum(sizes[digest] for digest in gone)
     return chosen
