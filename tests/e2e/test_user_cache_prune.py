@@ -230,8 +230,11 @@ def test_a_pull_downloads_what_was_removed_while_it_ran(
     at_hand, missing = (_object(project.repo, OLD[path]) for path in OLD)
     missing.unlink()
 
+    left = [at_hand]
+
     def remove(_done: int, _total: int | None) -> None:
-        at_hand.unlink(missing_ok=True)
+        if left:
+            left.pop().unlink()
 
     result = pull_in_python("m", folder=project.repo, progress=remove, **settings)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dvc.repo import Repo
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from projects import git
 from worlds import (
@@ -95,9 +95,16 @@ def assert_nothing_is_lost(
 
 
 HEALTH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+PHASES = [Phase.generate]  # a history is short; to shrink it would take minutes
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=HEALTH)
+@settings(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    phases=PHASES,
+    suppress_health_check=HEALTH,
+)
 @given(history=histories, link=links, wanted=criteria)
 def test_what_is_needed_stays_and_can_be_checked_out_and_pulled(
     tmp_path: Path, history: list[Any], link: str, wanted: Criteria
@@ -107,7 +114,11 @@ def test_what_is_needed_stays_and_can_be_checked_out_and_pulled(
 
 @pytest.mark.slow
 @settings(
-    max_examples=50, deadline=None, derandomize=True, suppress_health_check=HEALTH
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    phases=PHASES,
+    suppress_health_check=HEALTH,
 )
 @given(history=histories, link=links, wanted=criteria)
 def test_in_many_random_projects_what_is_needed_stays(
