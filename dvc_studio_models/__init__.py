@@ -27,38 +27,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dvc_studio_models.api.models import list_models, show, status
     from dvc_studio_models.api.pull import download_urls, pull
-    from dvc_studio_models.api.workspace import list_models, status
     from dvc_studio_models.model import (
         FileResult,
+        ModelDetails,
         ModelRef,
         ModelResult,
         ModelStatus,
         PullResult,
+        RegisteredVersion,
         StatusResult,
+        TagEvent,
     )
     from dvc_studio_models.operations.inventory import ListedModel, WorkspaceState
+    from dvc_studio_models.operations.show import CacheState, ShownModel, ShowResult
 
 __version__ = "0.1.0"
 __all__ = [
+    "CacheState",
     "FileResult",
     "ListedModel",
+    "ModelDetails",
     "ModelRef",
     "ModelResult",
     "ModelStatus",
     "PullResult",
+    "RegisteredVersion",
+    "ShowResult",
+    "ShownModel",
     "StatusResult",
+    "TagEvent",
     "WorkspaceState",
     "download_urls",
     "list_models",
     "pull",
+    "show",
     "status",
 ]
 
 _MODULES = {
+    "api.models": ("list_models", "show", "status"),
     "api.pull": ("download_urls", "pull"),
-    "api.workspace": ("list_models", "status"),
     "operations.inventory": ("ListedModel", "WorkspaceState"),
+    "operations.show": ("CacheState", "ShowResult", "ShownModel"),
 }
 """Where a name is defined; all others are values of ``model``."""
 

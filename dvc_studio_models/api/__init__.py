@@ -5,4 +5,4 @@ nothing, return frozen values, raise the errors in :mod:`dvc_studio_models.error
 may be called from any thread.
 """
 
-__all__ = ["pull", "workspace"]
+__all__ = ["models", "pull"]

@@ -18,7 +18,7 @@ import pytest
 from projects import BERT, CHURN, git
 
 import dvc_studio_models
-from dvc_studio_models import download_urls, list_models, pull, status
+from dvc_studio_models import download_urls, list_models, pull, show, status
 from dvc_studio_models.errors import (
     ModelNotFoundError,
     TargetChangedError,
@@ -39,7 +39,7 @@ def settings(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-FUNCTIONS = [download_urls, list_models, pull, status]
+FUNCTIONS = [download_urls, list_models, pull, show, status]
 
 
 @pytest.mark.usefixtures("settings")
@@ -283,6 +283,8 @@ def fetch(name: str, token: str) -> dict[str, int | None]:
     except StudioModelsError as error:
         raise SystemExit(error.exit_code) from error
     sizes = {file.path: file.size for file in result.models[0].files}
+    stale: list[str] = [m.result.ref.name for m in status().models if m.outdated]
+    latest: dict[str, str | None] = {m.name: m.latest for m in list_models()}
     urls: dict[str, str] = download_urls(name, jobs)
     return sizes
 """

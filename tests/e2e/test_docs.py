@@ -45,8 +45,9 @@ NOT_RUN = {
 }
 VOLATILE = [
     (r"\x1b\[\d*m", ""),
-    (r"\([0-9a-f]{7}\)", "(COMMIT)"),
+    (r"\b[0-9a-f]{7}\b", "COMMIT"),
     (r" in \d+\.\d s", " in SECONDS"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d", "DATE"),
     (r"'/[^']*/\.dvc/cache'", "'CACHE'"),
     (r"\d+(\.\d)? (B|KiB|MiB)", "SIZE"),
     (r"[0-9a-f]{8,}", "HASH"),

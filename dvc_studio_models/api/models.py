@@ -1,4 +1,4 @@
-"""List models, and compare the workspace with them."""
+"""List and show models, and compare the workspace with them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.model import PullOptions
 from dvc_studio_models.operations.inventory import Inventory
+from dvc_studio_models.operations.show import show_models
 from dvc_studio_models.operations.status import compare
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import StatusResult
     from dvc_studio_models.operations.inventory import ListedModel
+    from dvc_studio_models.operations.show import ShowResult
 
 
 def list_models(*, folder: str | os.PathLike[str] = ".") -> tuple[ListedModel, ...]:
@@ -35,6 +37,60 @@ def list_models(*, folder: str | os.PathLike[str] = ".") -> tuple[ListedModel, .
     """
     with contextlib.closing(Inventory(Path(folder))) as inventory:
         return tuple(inventory.list_models())
+
+
+def show(  # noqa: PLR0913 - as many as the command has options, all named
+    *names: str,
+    all_models: bool = False,
+    stage: str | None = None,
+    version: str | None = None,
+    repo: str | None = None,
+    git_remote: str | None = None,
+    folder: str | os.PathLike[str] = ".",
+    token: str | None = None,
+    url: str | None = None,
+) -> ShowResult:
+    """Show models: their versions, who registered them, and what of them is here.
+
+    All of it comes from the clone, without a network. A model of another repo is
+    described by the server, if that is ``dvc models serve``.
+
+    >>> (model,) = show("churn").models
+    >>> [(version.version, version.author) for version in model.details.versions]
+    [('v2.0.0', 'Ada'), ('v1.0.0', 'Ada')]
+    >>> model.details.size
+    380000
+
+    Args:
+        names: ``churn``, or ``churn@v1.2.0`` or ``churn#prod`` for the size and path of
+            that version; with ``dir:`` before it for a model annotated in
+            ``dir/dvc.yaml``. Or a glob, such as ``team-*``.
+        all_models: All models that have a version, or the stage; without ``names``.
+        stage: The stage of every name without a selector of its own.
+        version: The version of every name without a selector of its own, with or
+            without the leading ``v``.
+        repo: URL of the Git repo as registered in Studio; by default that of the Git
+            remote of the clone.
+        git_remote: Name of the Git remote whose URL is the repo's.
+        folder: Where to act, as if the process had changed to it.
+        token: Studio's token; by default from the environment or DVC's config.
+        url: Studio's base URL; by default from the environment or DVC's config.
+
+    Raises:
+        StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
+            ``exit_code`` is that of the command.
+    """
+    options = PullOptions(
+        all_models=all_models,
+        stage=stage,
+        version=version,
+        repo=repo,
+        git_remote=git_remote,
+        folder=folder,
+        token=token,
+        url=url,
+    )
+    return show_models(names, options)
 
 
 def status(  # noqa: PLR0913 - as many as the command has options, all named
