@@ -173,17 +173,23 @@ class LockMismatchError(StudioModelsError):
         """Store the facts.
 
         Args:
-            ref: The locked version.
+            ref: The locked version; without one, the hashes alone are locked.
             differences: Path, hash in the lock, hash that Studio serves; None for none.
             lock: The lock file, as the user names it; None for the default one.
         """
         self.ref, self.differences = ref, tuple(differences)
+        moved = ""
+        if ref.version is None:
+            moved = (
+                f"\n'{ref}' has moved, and the lock file has no version to ask for: "
+                "Studio named none"
+            )
         listed = _as_lines(
             f"{path}: locked {locked or 'nothing'}, Studio serves {served or 'nothing'}"
             for path, locked, served in self.differences
         )
         super().__init__(
-            f"Studio's content for '{ref}' differs from the lock file:{listed}\n"
+            f"Studio's content for '{ref}' differs from the lock file:{listed}{moved}\n"
             "Nothing was changed. If the new content is correct, lock it with "
             f"'dvc models pull {ref} {_lock_option(lock or _DEFAULT_LOCK)}'"
         )

@@ -505,6 +505,10 @@ class PullOptions:
     cache_dir: str | os.PathLike[str] | None = None
     """The cache for files outside of DVC projects, instead of that of the settings."""
 
+    gitignore: bool = False
+    """Add the files to ``.gitignore``, also where there is no DVC project, and those of
+    the clone's own models."""
+
     dry_run: bool = False
     """Change nothing, and return what would be done."""
 
@@ -581,6 +585,10 @@ class PullResult:
 
     warnings: tuple[str, ...] = ()
     """What the command would warn about, one sentence each."""
+
+    gitignore: tuple[str, ...] = ()
+    """The ``.gitignore`` files to which placed files were added, relative to the
+    folder of the call."""
 
     refused: WorkspaceError | None = None
     """In a dry run, the error with which the pull would be refused."""

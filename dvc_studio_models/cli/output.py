@@ -71,18 +71,20 @@ def error_to_json(error: BaseException, code: int) -> dict[str, Any]:
 
 
 def model_to_json(
-    ref: ModelRef, model: ModelResult, **status: object
+    ref: ModelRef, model: ModelResult, *, repo: str | None, **status: object
 ) -> dict[str, Any]:
     """Return the JSON of a model.
 
     Args:
         ref: The model as it was requested.
         model: Its version and its files.
+        repo: Of the result; the model names its own only if that is another one.
         status: Further values, printed before the files.
     """
     return {
         "name": ref.name,
         "requested": ref.requested,
+        **({"repo": model.ref.repo} if model.ref.repo not in {None, repo} else {}),
         "version": model.version,
         "commit": model.commit,
         **status,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from dvc.cli.completion import FILE
@@ -114,13 +115,18 @@ def _files(result: PullResult) -> list[FileResult]:
 
 
 def _format_result(result: PullResult, *, dry_run: bool, each: bool) -> str:
-    origin = _ORIGINS.get(result.source, result.repo)
     lines = []
     for model in result.models:
+        origin = _ORIGINS.get(result.source, model.ref.repo or result.repo)
         lines.append(f"{format_model(model)} from {origin}")
         rows = format_files(model.files, each=each)
         lines += align([(f"{path} ", *cells) for path, *cells in rows], "<><")
-    return "\n".join([*lines, _format_summary(result, dry_run=dry_run)])
+    lines.append(_format_summary(result, dry_run=dry_run))
+    if result.gitignore:
+        # As `dvc add` says it.
+        command = f"git add {shlex.join(result.gitignore)}"
+        lines.append(f"\nTo track the changes with git, run:\n\n\t{command}")
+    return "\n".join(lines)
 
 
 def _format_summary(result: PullResult, *, dry_run: bool) -> str:
@@ -141,11 +147,13 @@ def _format_verification(files: Sequence[FileResult]) -> str:
 
 
 def _to_json(result: PullResult) -> dict[str, Any]:
+    repo = result.repo
     return {
-        "repo": result.repo,
-        "models": [model_to_json(model.ref, model) for model in result.models],
+        "repo": repo,
+        "models": [model_to_json(m.ref, m, repo=repo) for m in result.models],
         "bytes_downloaded": result.bytes_downloaded,
         "seconds": round(result.seconds, 3),
+        **({"gitignore": list(result.gitignore)} if result.gitignore else {}),
     }
 
 
@@ -248,6 +256,12 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         help="Do not store a copy in the cache.",
     )
     add_cache_dir(caches)
+    parser.add_argument(
+        "--gitignore",
+        action="store_true",
+        help="Add the files to .gitignore. Default: only those of other repos, and "
+        "only in a DVC project.",
+    )
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:

@@ -81,6 +81,7 @@ def _to_json(result: StatusResult) -> dict[str, Any]:
             model_to_json(
                 status.pin.ref if status.pin else status.result.ref,
                 status.result,
+                repo=result.repo,
                 locked=status.pin is not None,
                 outdated=status.outdated,
                 now=status.now,
@@ -94,18 +95,22 @@ def _to_json(result: StatusResult) -> dict[str, Any]:
 def _format_result(result: StatusResult, *, each: bool) -> str:
     blocks = [_format_status(status, each=each) for status in result.models]
     stale = [status for status in result.models if not status.up_to_date]
-    unpinned = [str(status.result.ref) for status in stale if not status.pin]
-    pinned = [status.result.ref.name for status in stale if status.pin]
-    outdated = [str(s.pin.ref) for s in result.models if s.pin and s.outdated]
-    hints = (
-        (unpinned, "", "to update"),
-        (pinned, " --locked", "to pull the locked version"),
-        (outdated, " --lock", "to lock the current version"),
-    )
-    for names, option, purpose in hints:
-        if names:
-            command = f"dvc models pull {shlex.join(names)}{option}"
-            blocks.append(f'  (use "{command}" {purpose})')
+    unpinned: dict[str | None, list[str]] = {}
+    for status in stale:
+        if not status.pin:
+            ref = status.result.ref
+            unpinned.setdefault(ref.repo, []).append(str(ref))
+    hints = [
+        (shlex.join(["pull", *refs, *(("--repo", repo) if repo else ())]), "to update")
+        for repo, refs in unpinned.items()
+    ]
+    if pinned := [status.result.ref.name for status in stale if status.pin]:
+        command = shlex.join(["pull", *pinned, "--locked"])
+        hints.append((command, "to pull the locked version"))
+    if outdated := [s.pin.ref.name for s in result.models if s.pin and s.outdated]:
+        command = shlex.join(["update", *outdated])
+        hints.append((command, "to lock the current version"))
+    blocks += [f'  (use "dvc models {command}" {why})' for command, why in hints]
     if any(file.action == "conflict" for s in stale for file in s.result.files):
         blocks.append("  (move conflicting files first, or add --force)")
     return "\n".join(blocks)
@@ -129,10 +134,10 @@ def _format_status(status: ModelStatus, *, each: bool) -> str:
 
 def _format_pinned(status: ModelStatus) -> str:
     ref = status.pin.ref if status.pin else status.result.ref
-    head = f"{ref.name}: {status.result.version} locked"
+    selector = ref.selector or "the latest"
+    head = f"{ref.name}: {status.result.version or selector} locked"
     if status.outdated:
-        now = status.now or "another version"
-        head += f", {ref.selector or 'the latest'} is now {now}"
+        head += f", {selector} is now {status.now or 'another version'}"
     return head
 
 

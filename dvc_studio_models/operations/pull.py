@@ -25,12 +25,14 @@ from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.log import collect_warnings
 from dvc_studio_models.model import STUDIO, PullOptions
 from dvc_studio_models.operations.steps import prepare
+from dvc_studio_models.operations.steps.ignore import ignore_placed
 from dvc_studio_models.operations.steps.lock import (
     check_lockable,
     check_options,
     check_verified,
     choose_models,
     lock_path,
+    tell_pinned,
 )
 from dvc_studio_models.operations.steps.place import (
     download,
@@ -86,6 +88,7 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
     with contextlib.ExitStack() as stack:
         context = _open_context(options, stack)
         refs, pins = choose_models(names, context, options)
+        tell_pinned(refs, context, options)
         lock_file = lock_path(options.lock, context) if options.lock else None
         source, models = prepare.resolve_models(refs, pins, context, options, stack)
         prepared = prepare_pull(source, models, pins, context, options)
@@ -107,7 +110,8 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
             check_verified(prepared.models, prepared.registry)
         place(prepared, lock_file, options)
         record_usage(prepared)
-        return build_result(prepared, began=began)
+        result = build_result(prepared, began=began)
+        return replace(result, gitignore=ignore_placed(prepared, options))
 
 
 def prepare_pull(
@@ -135,7 +139,7 @@ def prepare_pull(
     workspace = prepare.open_workspace(context, options)
     label = prepare.source_label(source, pins)
     prepare.check_paths(models, workspace, context, source=label, together=together)
-    models = prepare.verify_with_lock(models, pins, options)
+    models = prepare.verify_with_lock(models, pins, context, options)
     prepared = prepare.open_stores(source, models, workspace, context, options)
     prepared = prepared.change_models(prepare.with_known_digests)
     prepared = prepare.verify_with_git(prepared, together=together)
@@ -164,7 +168,7 @@ def find_urls(names: Sequence[str], options: PullOptions) -> dict[str, str]:
         context = _open_context(options, stack)
         refs, pins = choose_models(names, context, options)
         _, models = prepare.resolve_models(refs, pins, context, options, stack)
-        models = prepare.verify_with_lock(models, pins, options)
+        models = prepare.verify_with_lock(models, pins, context, options)
     files = prepare.selected_files(models, options)
     problems = [(file.path, why) for file in files if (why := path_problem(file.path))]
     if problems:

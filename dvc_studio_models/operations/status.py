@@ -11,6 +11,8 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import ModelNotFoundError, StudioModelsError
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import (
     CACHE,
     ModelRef,
@@ -19,24 +21,31 @@ from dvc_studio_models.model import (
     StatusResult,
 )
 from dvc_studio_models.operations.pull import prepare_pull
-from dvc_studio_models.operations.steps.lock import lock_path
 from dvc_studio_models.operations.steps.prepare import (
     open_context,
     read_names,
     resolve_models,
 )
 from dvc_studio_models.operations.steps.report import build_result
-from dvc_studio_models.registry.lockfile import read_pins
+from dvc_studio_models.operations.steps.repos import with_known_repos
+from dvc_studio_models.registry.lockfile import read_default
 from dvc_studio_models.sources.resolve import differences_of
 from dvc_studio_models.sources.verification import verify_with_git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelResult, Pin
     from dvc_studio_models.sources.base import Source
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
+
+    Resolve = Callable[..., tuple[Source, list[ResolvedModel]]]
+
+logger = get_logger(__name__)
+
+_NOT_FOUND = ModelNotFoundError.exit_code
+"""Of models that do not exist, and of those that DVC does not store."""
 
 
 def compare(names: Sequence[str], options: PullOptions) -> StatusResult:
@@ -55,22 +64,23 @@ def compare(names: Sequence[str], options: PullOptions) -> StatusResult:
     with contextlib.ExitStack() as stack:
         context = open_context(options)
         stack.callback(context.close)
-        pins = {} if options.stage or options.version else _read_pins(context)
-        if names or options.all_models:
-            refs = read_names(names, context, options)
+        pins = {}
+        if context.clone and not (options.stage or options.version):
+            pins = read_default(context.clone.root)
+        is_named = bool(names or options.all_models)
+        if is_named:
+            refs = with_known_repos(
+                read_names(names, context, options), pins, context, options
+            )
             pins = {r.name: pins[r.name] for r in refs if _is_pinned(r, pins)}
             refs = [ref for ref in refs if not _is_pinned(ref, pins)]
         else:
             refs = list(_pulled_or_registered(context, pins, options))
-        return _compare(refs, pins, context, options, stack)
+        resolve = resolve_models if is_named else _resolve_known
+        return _compare(refs, pins, context, options, stack, resolve)
 
 
 # Which models
-
-
-def _read_pins(context: PullContext) -> dict[str, Pin]:
-    path = lock_path(True, context)  # noqa: FBT003 - the default one
-    return read_pins(path) if path.exists() else {}
 
 
 def _is_pinned(ref: ModelRef, pins: Mapping[str, Pin]) -> bool:
@@ -114,6 +124,7 @@ def _compare(
     context: PullContext,
     options: PullOptions,
     stack: contextlib.ExitStack,
+    resolve: Resolve,
 ) -> StatusResult:
     moving = [pin.ref for pin in pins.values() if not pin.ref.version]
     found: dict[str, ModelStatus] = {}
@@ -129,14 +140,49 @@ def _compare(
             found[name] = ModelStatus(result, pins[name])
         repo = local.repo
     if refs or moving:
-        source, models = resolve_models([*refs, *moving], {}, context, options, stack)
-        for result in _plan(source, models[: len(refs)], {}, context, options):
+        source, models = resolve([*refs, *moving], {}, context, options, stack)
+        unpinned = [model for model in models if model.ref.name not in pins]
+        for result in _plan(source, unpinned, {}, context, options):
             found[result.ref.name] = ModelStatus(result)
-        for model in models[len(refs) :]:
-            name = model.ref.name
-            found[name] = _with_now(found[name], pins[name], model, context)
+        for model in models:
+            if pin := pins.get(model.ref.name):
+                name = model.ref.name
+                found[name] = _with_now(found[name], pin, model, context)
         repo = source.repo
     return StatusResult(repo, tuple(found[name] for name in sorted(found)))
+
+
+def _resolve_known(
+    refs: Sequence[ModelRef],
+    pins: Mapping[str, Pin],
+    context: PullContext,
+    options: PullOptions,
+    stack: contextlib.ExitStack,
+) -> tuple[Source, list[ResolvedModel]]:
+    """Resolve models, and leave out those that cannot be pulled, with a warning.
+
+    Raises:
+        StudioModelsError: None of the models can be pulled, or the source failed.
+    """
+    try:
+        return resolve_models(refs, pins, context, options, stack)
+    except StudioModelsError as error:
+        if error.exit_code != _NOT_FOUND or len(refs) == 1:
+            raise
+        first = error
+    models: list[ResolvedModel] = []
+    for ref in refs:
+        try:
+            source, found = resolve_models([ref], pins, context, options, stack)
+        except StudioModelsError as error:
+            if error.exit_code != _NOT_FOUND:
+                raise
+            logger.warning("left out '%s': %s", ref, str(error).partition("\n")[0])
+        else:
+            models += found
+    if not models:
+        raise first
+    return source, models
 
 
 def _plan(

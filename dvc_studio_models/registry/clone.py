@@ -67,6 +67,26 @@ class Clone:
             if any(prefix in index for prefix in _with_parents(path))
         ]
 
+    def untracked(self, paths: Iterable[str]) -> set[str]:
+        """List the files at or below paths that Git neither tracks nor ignores.
+
+        Args:
+            paths: Relative to the root.
+
+        Raises:
+            UnreadableRepoError: Git cannot list them.
+        """
+        return self.reader.untracked(paths)
+
+    def tracks_below(self, folder: str) -> bool:
+        """Whether Git's index has a file in a folder, relative to the root.
+
+        Raises:
+            UnreadableRepoError: Git cannot read its index.
+        """
+        found = self.reader.tracked([folder])
+        return any(path.startswith(f"{folder}/") for path in found)
+
     def has_remote(self, url: str) -> bool:
         """Whether a remote of this clone is that repo, by any of its URLs."""
         urls = map(self._url_of, self._remotes)

@@ -114,6 +114,17 @@ def _to_pins(path: Path, text: str) -> dict[str, Pin]:
     return pins
 
 
+def read_default(root: Path) -> dict[str, Pin]:
+    """Read the default lock file of a clone; no pins if there is none.
+
+    Raises:
+        LockFileError: It cannot be read or is invalid.
+        UnsafePathError: It contains paths that must not be written.
+    """
+    path = root / DEFAULT_NAME
+    return read_pins(path) if path.exists() else {}
+
+
 def update_pins(path: Path, pins: Mapping[str, Pin]) -> None:
     """Write pins into a lock file; those of other models stay.
 

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
+    LockMismatchError,
     ModelNotFoundError,
     StudioAuthError,
     StudioFailedError,
@@ -17,7 +18,12 @@ from dvc_studio_models.errors import (
     TokenMissingError,
     UsageError,
 )
+<<<<<<< HEAD
 from dvc_studio_models.model import CACHE, REMOTE, SOURCES, STUDIO
+=======
+from dvc_studio_models.model import CACHE, SOURCES, STUDIO
+from dvc_studio_models.registry.lockfile import read_default
+>>>>>>> 524ba9b (Name a model's repo in results and hints; ignore placed files in Git; note what a lock pins)
 from dvc_studio_models.sources.studio import StudioSource
 
 if TYPE_CHECKING:
@@ -74,19 +80,71 @@ def suggest_alternatives(
 ) -> Iterator[None]:
     """Add to an error of Studio's another source that may have the models.
 
-    None is suggested if ``options`` forbid the cache or name another repo. If Studio
-    does not know a model, the DVC remote is suggested only for imports, which Studio
-    never serves.
+    No source is suggested if ``options`` forbid the cache or name another repo. If
+    Studio does not know a model, the DVC remote is suggested only for imports, which
+    Studio never serves; for other models, how to name another repo.
     """
     try:
         yield
     except (*_STUDIO_FAILS, ModelNotFoundError) as error:
         is_unknown = isinstance(error, ModelNotFoundError)
-        if hint := _find_alternative(
-            context, refs, pins, options, imports_only=is_unknown
-        ):
+        hint = _find_alternative(context, refs, pins, options, imports_only=is_unknown)
+        if isinstance(error, ModelNotFoundError):
+            hint = hint or _suggest_repo(error, context, options)
+        if hint:
             error.add_hint(hint)
         raise
+
+
+@contextlib.contextmanager
+def suggest_cache(
+    context: PullContext, pins: Mapping[str, Pin], options: PullOptions
+) -> Iterator[None]:
+    """Add to the error for a stage that has moved that the cache has its files.
+
+    Studio cannot be asked for them, as it can for a version.
+    """
+    try:
+        yield
+    except LockMismatchError as error:
+        pin = pins[error.ref.name]
+        has_moved = pin.version is None
+        if has_moved and options.cache and _is_cached(context, pin, options):
+            error.add_hint(
+                "All locked files are in the DVC cache: use '--source cache'"
+            )
+        raise
+
+
+def _is_cached(context: PullContext, pin: Pin, options: PullOptions) -> bool:
+    from dvc_studio_models.sources.local.source import LocalSource
+
+    try:
+        with contextlib.closing(LocalSource(context, CACHE, options)) as source:
+            return source.are_cached([pin.pinned], {pin.ref.name: pin})
+    except StudioModelsError:
+        return False
+
+
+def _suggest_repo(
+    error: ModelNotFoundError, context: PullContext, options: PullOptions
+) -> str | None:
+    """Say how to name another repo, if the clone's tags do not register the model."""
+    name = error.ref.name
+    if context.clone is None or options.repo is not None:
+        return None
+    try:
+        if context.open_registry([]).tags.find(name):
+            return None
+        pins = read_default(context.clone.root)
+    except StudioModelsError:
+        pins = {}
+    if name in pins and (repo := pins[name].ref.repo):
+        return f"'models.lock' has it from another repo: add '--repo {repo}'"
+    return (
+        "If it is a model of another repo, name that repo with '--repo URL', or for "
+        "every command with 'dvc config studio.repo_url URL'"
+    )
 
 
 def _find_alternative(

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from dvc.utils.serialize import load_yaml
-from projects import CHURN, ORIGIN_URL, git, init_project
+from projects import (
+    CHURN,
+    ORIGIN_URL,
+    Project,
+    copy_project,
+    git,
+    init_project,
+    serving,
+    track,
+    write,
+)
+from projects import TOKEN as SERVED_TOKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import RunDvc
+    from servers import FileServer, StudioServer
 
     from tests.e2e.conftest import Registry
 
 PATH = "models/churn.pkl"
+OTHER_URL = "git@git.example.com:acme/other.git"
 APP_URL = "git@git.example.com:acme/app.git"
 REPO = ("--repo", ORIGIN_URL)
 
@@ -72,7 +87,7 @@ def test_a_fresh_clone_of_the_app_pulls_what_is_locked_without_repo(
 
 
 def commit_all(folder: Path) -> None:
-    git(folder, "add", ".dvc", "models.lock")
+    git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "All")
 
 
@@ -93,3 +108,399 @@ def test_status_asks_the_repo_that_a_model_was_pulled_from(
     )
     assert moved.returncode == 1, moved.stderr
     assert json.loads(moved.stdout)["models"][0]["version"] == "v2.0.0"
+
+
+def test_status_of_a_model_by_its_name_asks_that_repo_too(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = registry.environ
+    run_dvc("models", "pull", "churn#dev", *REPO, cwd=app, env=env)
+
+    done = run_dvc("models", "status", "churn#prod", cwd=app, env=env)
+
+    assert done.returncode == 1, done.stderr
+    hint = f"dvc models pull 'churn#prod' --repo {ORIGIN_URL}"
+    assert f'(use "{hint}" to update)' in done.stdout
+    pulled = run_dvc(*shlex.split(hint)[1:], cwd=app, env=env)
+    assert pulled.returncode == 0
+    assert (app / PATH).read_bytes() == CHURN["v2.0.0"]
+
+
+def test_status_of_a_lock_sees_that_a_stage_of_the_other_repo_has_moved(
+    run_dvc: RunDvc, own_registry: Registry, app: Path
+) -> None:
+    env = own_registry.environ
+    run_dvc("models", "pull", "churn#dev", "--lock", *REPO, cwd=app, env=env)
+    own_registry.project.tag("churn#dev#9", "churn@v2.0.0")
+
+    done = run_dvc("models", "status", cwd=app, env=env)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("churn: v1.0.0 locked, #dev is now v2.0.0\n")
+
+
+# -- several repos
+
+
+@pytest.fixture
+def two_repos(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """Serve the models' repo, and another one with a model of its own."""
+    template = tmp_path_factory.getbasetemp() / "template"
+    first = copy_project(template, tmp_path / "first")
+    second = init_project(tmp_path / "second")
+    git(second.repo, "remote", "set-url", "origin", OTHER_URL)
+    dvc_yaml = b"artifacts:\n  spam:\n    path: spam.bin\n    type: model\n"
+    write(second.repo, {"spam.bin": b"spam", "dvc.yaml": dvc_yaml})
+    track(second.repo, "spam.bin")
+    git(second.repo, "add", "--all")
+    git(second.repo, "commit", "--quiet", "--message", "Model")
+    second.tag("spam@v0.1.0")
+    with serving(first.repo, second.repo) as url:
+        yield {"DVC_STUDIO_URL": url, "DVC_STUDIO_TOKEN": SERVED_TOKEN}
+
+
+def test_models_of_several_repos_are_pulled_and_compared_together(
+    run_dvc: RunDvc, two_repos: dict[str, str], app: Path
+) -> None:
+    other = ("--repo", OTHER_URL)
+    run_dvc("models", "pull", "churn#prod", "--lock", *REPO, cwd=app, env=two_repos)
+    run_dvc("models", "pull", "spam", "--lock", *other, cwd=app, env=two_repos)
+    for path in (PATH, "spam.bin"):
+        (app / path).unlink()
+
+    pulled = run_dvc("models", "pull", "--locked", "--json", cwd=app, env=two_repos)
+    as_text = run_dvc("models", "pull", "--locked", cwd=app, env=two_repos)
+    status = run_dvc("models", "status", "--json", cwd=app, env=two_repos)
+
+    assert pulled.returncode == 0, pulled.stderr
+    result = json.loads(pulled.stdout)
+    assert result["repo"] == ORIGIN_URL
+    repos = {model["name"]: model.get("repo") for model in result["models"]}
+    assert repos == {"churn": None, "spam": OTHER_URL}
+    assert (
+        f"spam@v0.1.0 ({commit_of(result, 'spam')}) from {OTHER_URL}\n"
+        in as_text.stdout
+    )
+    assert status.returncode == 0, status.stderr
+    assert json.loads(status.stdout)["up_to_date"]
+
+
+def commit_of(result: dict[str, Any], name: str) -> str:
+    return next(m["commit"][:7] for m in result["models"] if m["name"] == name)
+
+
+def test_a_model_of_the_clone_and_one_of_another_repo_are_locked_together(
+    run_dvc: RunDvc, two_repos: dict[str, str], tmp_path: Path
+) -> None:
+    """Only Git of the clone's own repo verifies, and only its own model."""
+    clone = Project(tmp_path / "first").clone(tmp_path / "clone")
+    run_dvc("models", "pull", "churn", "--lock", cwd=clone, env=two_repos)
+    run_dvc(
+        *("models", "pull", "spam", "--lock", "--repo", OTHER_URL),
+        cwd=clone,
+        env=two_repos,
+    )
+
+    done = run_dvc("models", "pull", "--locked", "--json", cwd=clone, env=two_repos)
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["repo"] == ORIGIN_URL
+    found = {
+        model["name"]: (model.get("repo"), model["files"][0]["verified_by"])
+        for model in result["models"]
+    }
+    assert found == {"churn": (None, "git"), "spam": (OTHER_URL, "lock")}
+
+
+# -- hosted Studio, which states no version
+
+
+@pytest.fixture
+def hosted(studio: StudioServer, file_server: FileServer) -> StudioServer:
+    offer(studio, file_server, "v1.0.0")
+    return studio
+
+
+def offer(studio: StudioServer, files: FileServer, version: str) -> None:
+    """Serve churn as prod, and as this version."""
+    links = files.publish({PATH: CHURN[version]})
+    studio.serve("churn", links, stage="prod", version=version)
+
+
+def test_without_a_statement_a_pin_has_the_hashes_alone_and_says_so(
+    run_dvc: RunDvc, hosted: StudioServer, app: Path
+) -> None:
+    env = hosted.environ
+
+    done = run_dvc("models", "pull", "churn#prod", "--lock", *REPO, cwd=app, env=env)
+    again = run_dvc("models", "pull", "--locked", cwd=app, env=env)
+    status = run_dvc("models", "status", cwd=app, env=env)
+
+    assert done.returncode == 0, done.stderr
+    assert "'churn#prod': pinned by the hashes of the files alone" in done.stdout
+    pin = load_yaml(app / "models.lock")["models"]["churn"]
+    assert sorted(pin) == ["files", "repo", "requested"]
+    assert again.returncode == 0, again.stderr
+    assert status.stdout == "churn: #prod locked: up to date\n"
+
+
+def test_an_explicit_version_is_the_version_without_any_statement(
+    run_dvc: RunDvc, hosted: StudioServer, app: Path
+) -> None:
+    done = run_dvc(
+        *("models", "pull", "churn", "--version", "1.0.0", "--lock", "--json", *REPO),
+        cwd=app,
+        env=hosted.environ,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["models"][0]["version"] == "v1.0.0"
+    assert load_yaml(app / "models.lock")["models"]["churn"]["version"] == "v1.0.0"
+
+
+def test_a_pin_of_hashes_whose_stage_has_moved_is_refused_and_placed_from_the_cache(
+    run_dvc: RunDvc, hosted: StudioServer, file_server: FileServer, app: Path
+) -> None:
+    env = hosted.environ
+    run_dvc("models", "pull", "churn#prod", "--lock", *REPO, cwd=app, env=env)
+    (app / PATH).unlink()
+    offer(hosted, file_server, "v2.0.0")
+
+    refused = run_dvc("models", "pull", "--locked", cwd=app, env=env)
+    cached = run_dvc(
+        "models", "pull", "--locked", "--source", "cache", cwd=app, env=env
+    )
+
+    assert refused.returncode == 1
+    assert "'churn#prod' has moved" in refused.stderr
+    assert (
+        "All locked files are in the DVC cache: use '--source cache'" in refused.stderr
+    )
+    assert cached.returncode == 0, cached.stderr
+    assert (app / PATH).read_bytes() == CHURN["v1.0.0"]
+
+
+# -- which repo
+
+
+def test_a_model_that_this_repo_lacks_may_be_of_another_one_which_the_error_says(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = registry.environ
+    refused = run_dvc("models", "pull", "churn", cwd=app, env=env)
+    run_dvc("config", "studio.repo_url", ORIGIN_URL, cwd=app)
+    found = run_dvc("models", "pull", "churn", "--lock", cwd=app, env=env)
+    as_json = run_dvc("models", "status", "--json", cwd=app, env=env)
+
+    assert refused.returncode == 4
+    assert "--repo URL" in refused.stderr
+    assert "dvc config studio.repo_url URL" in refused.stderr
+    assert found.returncode == 0, found.stderr
+    assert load_yaml(app / "models.lock")["models"]["churn"]["repo"] == ORIGIN_URL
+    assert json.loads(as_json.stdout)["repo"] == ORIGIN_URL
+
+
+def test_the_error_names_the_repo_that_the_lock_file_has(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = registry.environ
+    run_dvc("models", "pull", "churn", "--lock", *REPO, cwd=app, env=env)
+
+    refused = run_dvc("models", "pull", "churn", cwd=app, env=env)
+
+    assert refused.returncode == 4
+    assert f"add '--repo {ORIGIN_URL}'" in refused.stderr
+
+
+def test_a_setting_that_names_this_clones_repo_by_another_url_is_no_other_repo(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path
+) -> None:
+    """The origin is a mirror, whose URL Studio does not know."""
+    mirror = "git@mirror.example.com:copies/models-copy.git"
+    clone = registry.project.clone(tmp_path / "clone", origin=mirror)
+    run_dvc("config", "studio.repo_url", ORIGIN_URL, cwd=clone)
+
+    done = run_dvc(
+        "models", "pull", "churn", "--lock", "--json", cwd=clone, env=registry.environ
+    )
+
+    assert done.returncode == 0, done.stderr
+    file = json.loads(done.stdout)["models"][0]["files"][0]
+    assert file["verified_by"] == "git"
+    assert "repo" not in load_yaml(clone / "models.lock")["models"]["churn"]
+
+
+@pytest.mark.parametrize("setting", ["config", "environment"])
+def test_a_git_remote_that_is_set_takes_precedence_over_a_repo_url(
+    run_dvc: RunDvc, registry: Registry, clone: Path, setting: str
+) -> None:
+    env = registry.environ
+    run_dvc("config", "studio.repo_url", OTHER_URL, cwd=clone)
+    if setting == "config":
+        run_dvc("config", "exp.git_remote", "origin", cwd=clone)
+    else:
+        env = {**env, "DVC_EXP_GIT_REMOTE": "origin"}
+
+    done = run_dvc("models", "pull", "churn", "--json", cwd=clone, env=env)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["repo"] == ORIGIN_URL
+
+
+# -- beside a lock file
+
+
+def test_a_plain_pull_says_that_a_lock_file_pins_the_model(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    env = registry.environ
+    run_dvc("models", "pull", "churn@v1.0.0", "--lock", cwd=clone, env=env)
+
+    plain = run_dvc("models", "pull", "churn", cwd=clone, env=env)
+    as_json = run_dvc("models", "pull", "churn", "--json", cwd=clone, env=env)
+    explicit = run_dvc("models", "pull", "churn@v2.0.0", cwd=clone, env=env)
+    locked = run_dvc("models", "pull", "churn", "--locked", cwd=clone, env=env)
+
+    note = "models.lock pins 'churn@v1.0.0', which this pull does not use"
+    assert plain.returncode == 0
+    assert note in plain.stdout
+    assert note in as_json.stderr
+    assert json.loads(as_json.stdout)
+    assert "pins" not in explicit.stdout + locked.stdout
+
+
+def test_a_lock_file_that_cannot_be_read_does_not_matter_to_a_plain_pull(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    (clone / "models.lock").write_text("<<<<<<< HEAD\n")
+
+    done = run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
+
+    assert done.returncode == 0, done.stderr
+
+
+# -- .gitignore
+
+
+def test_placed_files_are_ignored_by_git_as_dvc_add_does(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = registry.environ
+
+    done = run_dvc("models", "pull", "churn", "bert", *REPO, cwd=app, env=env)
+    again = run_dvc("models", "pull", "churn", "bert", *REPO, cwd=app, env=env)
+
+    assert done.returncode == 0, done.stderr
+    assert (app / "models/.gitignore").read_text() == "/churn.pkl\n/bert\n"
+    assert done.stdout.endswith(
+        "\nTo track the changes with git, run:\n\n\tgit add models/.gitignore\n"
+    )
+    assert "git add" not in again.stdout
+    assert untracked(app) == {"models/.gitignore"}
+
+
+def untracked(clone: Path) -> set[str]:
+    listed = git(clone, "ls-files", "--others", "--exclude-standard")
+    return set(listed.splitlines())
+
+
+def test_the_hint_is_relative_to_the_users_folder_and_in_json(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    (app / "src").mkdir()
+
+    done = run_dvc(
+        *("models", "pull", "churn", "--json", *REPO),
+        cwd=app / "src",
+        env=registry.environ,
+    )
+
+    (changed,) = json.loads(done.stdout)["gitignore"]
+    git(app / "src", "add", changed)
+    assert "models/.gitignore\n" in git(app, "diff", "--cached", "--name-only")
+
+
+def test_a_folder_that_has_other_files_is_not_ignored_as_a_whole(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    write(app, {"models/bert/app.py": b"print()\n", "models/.gitignore": b"*.tmp"})
+    git(app, "add", "models/bert/app.py")
+
+    run_dvc(
+        *("models", "pull", "bert", "--include", "*.json", "--include", "*.txt", *REPO),
+        cwd=app,
+        env=registry.environ,
+    )
+
+    ignored = (app / "models/bert/.gitignore").read_text()
+    assert ignored == "/config.json\n/empty.txt\n"
+    assert (app / "models/.gitignore").read_text() == "*.tmp"
+
+
+def test_what_git_ignores_already_is_not_added_again(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    write(app, {".gitignore": b"*.pkl\n"})
+
+    done = run_dvc("models", "pull", "churn", *REPO, cwd=app, env=registry.environ)
+
+    assert done.returncode == 0
+    assert "git add" not in done.stdout
+    assert not (app / "models/.gitignore").exists()
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_repo_without_dvc_gets_a_gitignore_only_on_request(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path, *, wanted: bool
+) -> None:
+    app = tmp_path / "plain"
+    git(tmp_path, "init", "--quiet", str(app))
+    option = ["--gitignore"] if wanted else []
+
+    done = run_dvc(
+        *("models", "pull", "churn", *option, *REPO), cwd=app, env=registry.environ
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (app / "models/.gitignore").exists() == wanted
+    assert ("git add models/.gitignore" in done.stdout) == wanted
+
+
+def test_a_gitignore_that_cannot_be_written_is_a_warning(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    write(app, {"elsewhere": b"kept\n"})
+    (app / "models").mkdir()
+    (app / "models/.gitignore").symlink_to("../elsewhere")
+
+    done = run_dvc("models", "pull", "churn", *REPO, cwd=app, env=registry.environ)
+
+    assert done.returncode == 0
+    assert "cannot add the files to '.gitignore'" in done.stderr
+    assert "is a symlink" in done.stderr
+    assert (app / "elsewhere").read_bytes() == b"kept\n"
+    assert (app / PATH).read_bytes() == CHURN["v2.0.0"]
+
+
+def test_the_clones_own_models_have_their_gitignore_from_dvc_add(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    done = run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
+
+    assert done.returncode == 0
+    assert "git add" not in done.stdout
+    assert git(clone, "status", "--porcelain") == ""
+
+
+def test_files_that_go_elsewhere_in_the_project_are_ignored_there(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    done = run_dvc(
+        "models", "pull", "churn", "-o", "serving", cwd=clone, env=registry.environ
+    )
+
+    assert done.returncode == 0
+    assert (clone / "serving/models/.gitignore").read_text() == "/churn.pkl\n"

@@ -475,7 +475,7 @@ def test_status_tells_what_a_locked_stage_is_now(
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "churn: v1.0.0 locked, #dev is now v2.0.0\n"
-        "  (use \"dvc models pull 'churn#dev' --lock\" to lock the current version)\n"
+        '  (use "dvc models update churn" to lock the current version)\n'
     )
     (model,) = json.loads(as_json.stdout)["models"]
     assert model["requested"] == {"stage": "dev"}

@@ -13,6 +13,7 @@ from dvc_studio_models.errors import (
     NotLockedError,
     RecordUnreadableError,
     UnreadableRepoError,
+    UnsafePathError,
     UsageError,
     VersionUnknownError,
 )
@@ -24,6 +25,7 @@ from dvc_studio_models.operations.steps.report import digests_of, with_downloads
 from dvc_studio_models.registry.lockfile import (
     DEFAULT_NAME,
     check_name,
+    read_default,
     read_pins,
     update_pins,
 )
@@ -237,6 +239,32 @@ def pin_models(path: Path, projects: Iterable[ProjectPull]) -> None:
             pins[model.ref.name] = Pin(model.ref, files, name, commit)
     update_pins(path, pins)
     tell_unnamed(pins.values())
+
+
+def tell_pinned(
+    refs: Iterable[ModelRef], context: PullContext, options: PullOptions
+) -> None:
+    """Log which models the lock file pins, if a pull does not use it.
+
+    A version that the user gave is wanted, whatever is pinned.
+    """
+    is_silent = options.dry_run and not options.ask_sizes
+    if options.lock or options.locked or context.clone is None or is_silent:
+        return
+    try:
+        pins = read_default(context.clone.root)
+    except (LockFileError, UnsafePathError) as error:
+        logger.debug("%s", error)
+        return
+    pinned = [pins[ref.name] for ref in refs if ref.name in pins and not ref.version]
+    if pinned:
+        versions = ", ".join(f"'{pin.pinned}'" for pin in pinned)
+        logger.info(
+            "%s pins %s, which this pull does not use: add '--locked' to pull %s",
+            DEFAULT_NAME,
+            versions,
+            "it" if len(pinned) == 1 else "them",
+        )
 
 
 def tell_unnamed(pins: Iterable[Pin]) -> None:

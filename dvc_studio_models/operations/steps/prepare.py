@@ -26,7 +26,11 @@ from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.sources import resolve, verification
 from dvc_studio_models.sources.context import PullContext
 from dvc_studio_models.sources.local.listings import listing_reader
-from dvc_studio_models.sources.open import open_source, suggest_alternatives
+from dvc_studio_models.sources.open import (
+    open_source,
+    suggest_alternatives,
+    suggest_cache,
+)
 from dvc_studio_models.sources.settings import load_settings
 
 if TYPE_CHECKING:
@@ -138,7 +142,10 @@ def source_label(source: Source, pins: Mapping[str, Pin]) -> str:
 
 
 def verify_with_lock(
-    models: Sequence[ResolvedModel], pins: Mapping[str, Pin], options: PullOptions
+    models: Sequence[ResolvedModel],
+    pins: Mapping[str, Pin],
+    context: PullContext,
+    options: PullOptions,
 ) -> list[ResolvedModel]:
     """Compare pinned models with their pins.
 
@@ -146,12 +153,13 @@ def verify_with_lock(
         LockMismatchError: A model has other files than its pin.
     """
     lock = None if isinstance(options.locked, bool) else str(options.locked)
-    return [
-        resolve.verify_with_lock(model, pin, lock=lock)
-        if (pin := pins.get(model.ref.name))
-        else model
-        for model in models
-    ]
+    with suggest_cache(context, pins, options):
+        return [
+            resolve.verify_with_lock(model, pin, lock=lock)
+            if (pin := pins.get(model.ref.name))
+            else model
+            for model in models
+        ]
 
 
 def open_stores(

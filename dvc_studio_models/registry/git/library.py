@@ -161,6 +161,26 @@ class LibraryReader:
             index = self._repo.open_index()
             return {os.fsdecode(p) for p in index if p.partition(b"/")[0] in tops}
 
+    def untracked(self, paths: Iterable[str]) -> set[str]:
+        """List the files at or below paths that Git neither tracks nor ignores."""
+        from dulwich.ignore import IgnoreFilterManager
+
+        assert self.root  # noqa: S101 - a bare repository has no working tree
+        found: set[str] = set()
+        for path in paths:
+            target = self.root / path
+            found.update(
+                os.path.relpath(os.path.join(at, name), self.root)  # noqa: PTH118
+                for at, _, names in os.walk(target)
+                for name in names
+            )
+            if os.path.lexists(target) and not target.is_dir():
+                found.add(path)
+        with self._errors():
+            ignored = IgnoreFilterManager.from_repo(self._repo)
+            found -= {path for path in found if ignored.is_ignored(path)}
+        return found - self.tracked(found)
+
     def find_files(self, *names: str) -> list[str]:
         """Find files of the working tree that Git does not ignore."""
         from dulwich.ignore import IgnoreFilterManager

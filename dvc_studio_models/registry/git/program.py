@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _READS_OBJECTS = {"cat-file", "ls-files"}
 """Commands that may need missing objects: ``ls-files`` reads ``.gitignore`` files."""
 
+_PATHS = 1000
+"""The most paths that one command gets."""
+
 _USAGE = 129
 """The exit code of Git for an unknown option."""
 
@@ -209,6 +212,13 @@ class ProgramReader:
         """List what the index has at, above or below the top folder of each path."""
         tops = sorted({path.partition("/")[0] for path in paths})
         return set(self._files("ls-files", "-z", "--", *tops)) if tops else set()
+
+    def untracked(self, paths: Iterable[str]) -> set[str]:
+        """List the files at or below paths that Git neither tracks nor ignores."""
+        which = ("ls-files", "-z", "--others", "--exclude-standard", "--")
+        paths = sorted(paths)
+        batches = [paths[at : at + _PATHS] for at in range(0, len(paths), _PATHS)]
+        return {path for batch in batches for path in self._files(*which, *batch)}
 
     def find_files(self, *names: str) -> list[str]:
         """Find files of the working tree that Git does not ignore."""

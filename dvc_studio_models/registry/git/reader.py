@@ -104,6 +104,12 @@ class GitReader(Protocol):
     def tracked(self, paths: Iterable[str]) -> set[str]:
         """List what the index has at, above or below the top folder of each path."""
 
+    def untracked(self, paths: Iterable[str]) -> set[str]:
+        """List the files at or below paths that Git neither tracks nor ignores.
+
+        A clone in the working tree is listed as a folder.
+        """
+
     def find_files(self, *names: str) -> list[str]:
         """Find files of the working tree that Git does not ignore.
 

@@ -105,7 +105,7 @@ class LocalSource:
             return None
         found = [(each.model, self._store_of(each)) for each in self._locations]
         names = ", ".join(_name_of(model) for model, _ in found)
-        if all(_is_cached(model, store) for model, store in found):
+        if self.are_cached(refs, pins):
             return f"All files of {names} are in the DVC cache: use '--source cache'"
         projects = {self._require_project(store) for _, store in found}
         described = {self._remotes_of(project).describe() for project in projects}
@@ -116,6 +116,16 @@ class LocalSource:
             f"{' and '.join(sorted(filter(None, described)))} may have {names} "
             f"({versions} from local tags): use '--source remote'"
         )
+
+    def are_cached(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> bool:
+        """Whether the cache has an object for every file of these models.
+
+        Raises:
+            StudioModelsError: See :meth:`resolve`.
+        """
+        self._locate(refs, pins)
+        found = [(each.model, self._store_of(each)) for each in self._locations]
+        return all(_is_cached(model, store) for model, store in found)
 
     def expected_sizes(
         self,

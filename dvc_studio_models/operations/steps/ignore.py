@@ -1,0 +1,120 @@
+"""Placed files are added to ``.gitignore``, as ``dvc add`` does.
+
+Those of the clone's own models have it from ``dvc add`` already. Files that Git ignores
+or tracks are left as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.files.folders import nearest_existing
+from dvc_studio_models.log import get_logger
+from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK
+from dvc_studio_models.registry.ignore import IgnoreError, add_to_gitignore
+from dvc_studio_models.sources.context import common_folder
+from dvc_studio_models.store.dvc.project import project_around
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dvc_studio_models.model import PullOptions
+    from dvc_studio_models.operations.steps.plan import PreparedPull
+    from dvc_studio_models.registry.clone import Clone
+    from dvc_studio_models.sources.resolve import ResolvedModel
+
+logger = get_logger(__name__)
+
+
+def ignore_placed(prepared: PreparedPull, options: PullOptions) -> tuple[str, ...]:
+    """Add the placed files to the ``.gitignore`` files beside them.
+
+    A failure is a warning: the files are placed.
+
+    Args:
+        prepared: The pull, after all files are placed.
+        options: Whether to do so for all models, and outside of DVC projects.
+
+    Returns:
+        The ``.gitignore`` files that were changed, relative to the user's folder.
+    """
+    root = prepared.workspace.root
+    models = list(_placed_models(prepared, options))
+    clone = prepared.context.clone_around(nearest_existing(root)) if models else None
+    if clone is None:
+        return ()
+    inner = os.path.relpath(root, clone.root.resolve())
+    prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
+    groups = [[prefix + path for path in _stored(model)] for model in models]
+    try:
+        entries = _find_entries(
+            clone, [g for g in groups if _applies(g, clone, options)]
+        )
+        changed = add_to_gitignore(clone.root, entries) if entries else []
+    except (IgnoreError, UnreadableRepoError) as error:
+        logger.warning("cannot add the files to '.gitignore': %s", error)
+        return ()
+    folder = Path(os.path.realpath(prepared.context.folder))
+    return tuple(sorted(os.path.relpath(file, folder) for file in changed))
+
+
+def _placed_models(
+    prepared: PreparedPull, options: PullOptions
+) -> Iterator[ResolvedModel]:
+    """Yield the models whose files may be missing in ``.gitignore``."""
+    root = prepared.workspace.root
+    for project in prepared.projects:
+        for model, plan in zip(project.models, project.plans, strict=True):
+            is_tracked_by_dvc = (
+                model.ref.repo is None
+                and options.out is None
+                and model.record is not None
+                and (root / f"{model.record.path}.dvc").is_file()
+            )
+            is_changed = bool(plan.steps_to(LINK, DOWNLOAD))
+            if options.gitignore or (is_changed and not is_tracked_by_dvc):
+                yield model
+
+
+def _applies(paths: Sequence[str], clone: Clone, options: PullOptions) -> bool:
+    """Whether files, relative to the clone's root, are of a DVC project."""
+    folder = clone.root / common_folder(paths)
+    return bool(paths) and (
+        options.gitignore or project_around(folder, clone.root) is not None
+    )
+
+
+def _find_entries(clone: Clone, groups: Sequence[Sequence[str]]) -> list[str]:
+    """Return what to add for models: their folder if it is all theirs, else the files.
+
+    Args:
+        clone: The files' clone.
+        groups: The paths of each model, relative to the clone's root.
+    """
+    places = {place for paths in groups for place in _places(paths)}
+    unignored = clone.untracked(places) if places else set()
+    entries = []
+    for paths in groups:
+        mine = unignored.intersection(paths)
+        folder = common_folder(paths)
+        inside = {path for path in unignored if path.startswith(f"{folder}/")}
+        is_whole = len(paths) > 1 and folder and mine and inside <= mine
+        if is_whole and not clone.tracks_below(folder):
+            entries.append(folder)
+        else:
+            entries += sorted(mine)
+    return entries
+
+
+def _places(paths: Sequence[str]) -> Sequence[str]:
+    """Return a folder that holds all paths, or the paths themselves."""
+    folder = common_folder(paths)
+    return [folder] if folder else paths
+
+
+def _stored(model: ResolvedModel) -> list[str]:
+    """Return the paths of the files that Git does not store."""
+    return [file.path for file in model.files if not file.git_oid]
