@@ -53,6 +53,10 @@ class Ref(Protocol):
     def stage(self) -> str | None:
         """The stage that is requested."""
 
+    @property
+    def repo(self) -> str | None:
+        """The URL of its repo, if that is not the clone's own."""
+
 
 class Hash(Protocol):
     """A :class:`~dvc_studio_models.model.Digest`; it prints as algorithm and value."""
@@ -191,7 +195,30 @@ class LockMismatchError(StudioModelsError):
         super().__init__(
             f"Studio's content for '{ref}' differs from the lock file:{listed}{moved}\n"
             "Nothing was changed. If the new content is correct, lock it with "
-            f"'dvc models pull {ref} {_lock_option(lock or _DEFAULT_LOCK)}'"
+            f"'{_update_command(ref, lock)}'"
+        )
+
+
+def _repo_option(ref: Ref) -> str:
+    return f" --repo {shlex.quote(ref.repo)}" if ref.repo else ""
+
+
+def _update_command(ref: Ref, lock: str | None) -> str:
+    """Return the command that locks a model anew, whichever repo it is of."""
+    option = f" --lock {shlex.quote(lock)}" if lock else ""
+    return f"dvc models update {ref}{option}"
+
+
+class ContentUnknownError(StudioModelsError):
+    """A file cannot be pinned without downloading it."""
+
+    exit_code = 5
+
+    def __init__(self, ref: Ref, path: str, reason: str) -> None:
+        self.ref, self.path, self.reason = ref, path, reason
+        super().__init__(
+            f"cannot lock '{ref}' without downloading it: '{path}': {reason}\n"
+            f"Run 'dvc models pull {ref} --lock{_repo_option(ref)}'"
         )
 
 

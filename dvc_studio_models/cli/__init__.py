@@ -18,6 +18,7 @@ from dvc_studio_models.cli.pull import add_parser as _add_pull
 from dvc_studio_models.cli.serve import add_parser as _add_serve
 from dvc_studio_models.cli.show import add_parser as _add_show
 from dvc_studio_models.cli.status import add_parser as _add_status
+from dvc_studio_models.cli.update import add_parser as _add_update
 
 if TYPE_CHECKING:
     import argparse
@@ -48,6 +49,7 @@ def add_parser(subparsers: Commands, parent_parser: argparse.ArgumentParser) -> 
         _add_status,
         _add_show,
         _add_diff,
+        _add_update,
         _add_cache,
         _add_serve,
     ):

@@ -1,8 +1,8 @@
 """The order of the steps of each command: one module for each.
 
 ``pull`` reads from top to bottom; ``steps`` has its steps, which ``status`` uses too.
-``status`` and ``inventory`` compare and list; ``cache`` lists, removes and verifies
-what is in a cache. Promises that a pull which fails leaves
+``status`` and ``inventory`` compare and list; ``update`` renews a lock file; ``cache``
+lists, removes and verifies what is in a cache. Promises that a pull which fails leaves
 the workspace as it was. Other packages do all input and output.
 """
 
@@ -17,4 +17,5 @@ __all__ = [
     "pull",
     "show",
     "status",
+    "update",
 ]

@@ -18,12 +18,8 @@ from dvc_studio_models.errors import (
     TokenMissingError,
     UsageError,
 )
-<<<<<<< HEAD
 from dvc_studio_models.model import CACHE, REMOTE, SOURCES, STUDIO
-=======
-from dvc_studio_models.model import CACHE, SOURCES, STUDIO
 from dvc_studio_models.registry.lockfile import read_default
->>>>>>> 524ba9b (Name a model's repo in results and hints; ignore placed files in Git; note what a lock pins)
 from dvc_studio_models.sources.studio import StudioSource
 
 if TYPE_CHECKING:

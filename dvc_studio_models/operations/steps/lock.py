@@ -33,9 +33,9 @@ from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from dvc_studio_models.model import ModelRef, PullOptions
+    from dvc_studio_models.model import Digest, ModelRef, PullOptions
     from dvc_studio_models.operations.steps.plan import ProjectPull
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.context import PullContext
@@ -230,15 +230,21 @@ def pin_models(path: Path, projects: Iterable[ProjectPull]) -> None:
                 step.file.path: (done.size if done else step.size) or 0
                 for step, done in with_downloads(plan, project.downloads)
             }
-            in_git = {file.path: file.git_oid for file in model.files}
-            files = tuple(
-                PinnedFile(path, digests[path], sizes[path], in_git.get(path))
-                for path in sorted(digests)
-            )
-            name, commit = model.version_name, model.commit
-            pins[model.ref.name] = Pin(model.ref, files, name, commit)
+            pins[model.ref.name] = make_pin(model, digests, sizes)
     update_pins(path, pins)
     tell_unnamed(pins.values())
+
+
+def make_pin(
+    model: ResolvedModel, digests: Mapping[str, Digest], sizes: Mapping[str, int]
+) -> Pin:
+    """Return the pin of a model, given its files' hashes and sizes by their paths."""
+    in_git = {file.path: file.git_oid for file in model.files}
+    files = tuple(
+        PinnedFile(path, digests[path], sizes[path], in_git.get(path))
+        for path in sorted(digests)
+    )
+    return Pin(model.ref, files, model.version_name, model.commit)
 
 
 def tell_pinned(
