@@ -3,7 +3,7 @@
 Owns every read of Git, for the client and the server. ``git`` reads repositories,
 ``git_registry`` finds models, versions and stages by their tags (``gto``) and reads
 them as commits record them (``records``). ``clone`` and ``urls`` identify the repo.
-``lockfile`` reads and writes pins, ``ignore`` adds to ``.gitignore``.
+``lockfile`` reads and writes pins, ``git.ignore`` adds to ``.gitignore``.
 
 Promises the results of ``git``, GTO and DVC, a time limit on every read, and that no
 program runs that a repository's config names.
@@ -13,6 +13,7 @@ __all__ = [
     "clone",
     "commands",
     "commits",
+    "git.ignore",
     "git.open",
     "git.reader",
     "git.tree",
@@ -20,7 +21,6 @@ __all__ = [
     "gto.counting",
     "gto.details",
     "gto.tags",
-    "ignore",
     "lockfile",
     "outputs",
     "recorded",

@@ -14,7 +14,7 @@ from dvc_studio_models.errors import UnreadableRepoError
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK
-from dvc_studio_models.registry.ignore import IgnoreError, add_to_gitignore
+from dvc_studio_models.registry.git.ignore import IgnoreError, add_to_gitignore
 from dvc_studio_models.sources.context import common_folder
 from dvc_studio_models.store.dvc.project import project_around
 
