@@ -21,13 +21,13 @@ from dvc_studio_models.model import (
     StatusResult,
 )
 from dvc_studio_models.operations.pull import prepare_pull
+from dvc_studio_models.operations.steps.names import with_known_repos
 from dvc_studio_models.operations.steps.prepare import (
     open_context,
     read_names,
     resolve_models,
 )
 from dvc_studio_models.operations.steps.report import build_result
-from dvc_studio_models.operations.steps.repos import with_known_repos
 from dvc_studio_models.registry.lockfile import read_default
 from dvc_studio_models.sources.resolve import differences_of
 from dvc_studio_models.sources.verification import verify_with_git

@@ -27,8 +27,7 @@ from dvc_studio_models.operations.steps.lock import (
     make_pin,
     tell_unnamed,
 )
-from dvc_studio_models.operations.steps.names import expand_locked
-from dvc_studio_models.operations.steps.repos import with_known_repos
+from dvc_studio_models.operations.steps.names import expand_locked, with_known_repos
 from dvc_studio_models.registry.lockfile import check_name, read_pins, update_pins
 from dvc_studio_models.store.dvc.objects import tree_digest
 
