@@ -159,6 +159,19 @@ def test_prune_removes_what_nothing_needs_and_no_more(
     assert "up to date" in status.stdout
 
 
+def test_an_experiment_of_dvc_keeps_a_version(
+    run_dvc: RunDvc, project: Project
+) -> None:
+    old = project.commit("bert@v1.0.0")
+    git(project.repo, "update-ref", "refs/exps/ab/cdef/tidal-wave", old)
+
+    done = run_dvc("models", "cache", "prune", "--force", cwd=project.repo)
+    listed = run_dvc("models", "cache", "ls", "bert", cwd=project.repo)
+
+    assert done.stdout.startswith("Nothing to remove")
+    assert "experiment tidal-wave" in listed.stdout
+
+
 def test_prune_without_a_terminal_and_force_removes_nothing(
     run_dvc: RunDvc, project: Project
 ) -> None:
@@ -293,7 +306,20 @@ def damage_a_listing(project: Project) -> str:
     return listing.name
 
 
+def break_ref(project: Project) -> str:
+    (project.repo / ".git/refs/heads/torn").write_text("no id\n")
+    return "branch torn"
+
+
+def lose_head(project: Project) -> str:
+    """Check out a commit that the clone lacks."""
+    (project.repo / ".git/HEAD").write_text(f"{'1' * 40}\n")
+    return "HEAD: Git cannot read it"
+
+
 BREAKS = {
+    "the ref of a branch": break_ref,
+    "HEAD": lose_head,
     "a branch": break_branch,
     "the workspace": break_workspace,
     "a lock file": break_lock,

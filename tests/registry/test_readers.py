@@ -53,6 +53,19 @@ def reading(
     return reading
 
 
+def test_refs_are_listed_with_broken_ones(repo: Path, reading: Open) -> None:
+    git(repo, "branch", "a/b")
+    git(repo, "pack-refs", "--all")
+    git(repo, "branch", "c")
+    (repo / ".git/refs/heads/torn").write_text("no id\n")
+    commit = git(repo, "rev-parse", "HEAD").strip()
+
+    found = reading(repo).refs("refs/heads")
+
+    assert found == [("a/b", commit), ("c", commit), ("main", commit), ("torn", NO_OID)]
+    assert reading(repo).refs("refs/exps") == []
+
+
 def ask(folder: Path, *args: str) -> str:
     """Ask Git, wherever it is, with this test's own environment."""
     command = [GIT, *args]

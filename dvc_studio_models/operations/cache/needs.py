@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.usage import UsageRecord
 
 WORKSPACE = "workspace"
+EXPERIMENTS = "refs/exps"
 LINK = "hard link"
 """A working tree has the object itself; to remove it would free nothing."""
 
@@ -239,19 +240,24 @@ def _add_stages(project: UserProject, needs: Needs) -> None:
 
 
 def _add_commits(project: UserProject, needs: Needs) -> None:
-    """Add HEAD, all local branches, and the lock files there."""
+    """Add HEAD, all local branches, DVC's experiments, and the lock files there."""
     assert project.clone  # noqa: S101 - the caller has checked
     reader = project.clone.reader
     commits: dict[str, str] = {}
     with needs.reading(_label(project, "branches")):
-        for name, commit in reader.branches():
+        for name, commit in reader.refs("refs/heads"):
             commits.setdefault(commit, name)
+        for name, commit in reader.refs(EXPERIMENTS):
+            commits.setdefault(commit, f"experiment {name.rpartition('/')[2]}")
         if head := reader.head():
             commits.setdefault(head, "HEAD")
+        elif reader.current_branch() is None:
+            needs.problems[_label(project, "HEAD: Git cannot read it")] = None
     with contextlib.closing(CommitReader(reader)) as commit_reader:
         for commit, name in commits.items():
             reason = _label(project, name)
-            with needs.reading(f"branch {reason}" if name != "HEAD" else reason):
+            is_branch = name != "HEAD" and not name.startswith("experiment ")
+            with needs.reading(f"branch {reason}" if is_branch else reason):
                 needs.add(commit_reader.digests(commit, project.inner), reason)
                 for path, raw in commit_reader.find_files(commit, SUFFIXES):
                     _add_lock(path, raw, needs, f"{reason}:{path}")

@@ -17,7 +17,12 @@ from dvc_studio_models.errors import (
     ObjectTooLargeError,
     UnreadableRepoError,
 )
-from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject, is_oid
+from dvc_studio_models.registry.git.reader import (
+    MAX_OBJECT_BYTES,
+    NO_OID,
+    GitObject,
+    is_oid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,6 +66,14 @@ class LibraryReader:
     def branches(self) -> list[tuple[str, str]]:
         """List the local branches by name."""
         return self._refs(b"refs/heads")
+
+    def refs(self, folder: str) -> list[tuple[str, str]]:
+        """List the refs in a folder, also broken ones."""
+        base = os.fsencode(folder)
+        readable = dict(self._refs(base))
+        with self._errors():
+            names = sorted(map(os.fsdecode, self._repo.refs.keys(base)))
+        return [(name, readable.get(name, NO_OID)) for name in names]
 
     def _refs(self, folder: bytes) -> list[tuple[str, str]]:
         with self._errors():

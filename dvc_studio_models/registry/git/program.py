@@ -124,6 +124,10 @@ class ProgramReader:
         """List the local branches by name."""
         return [each for each in self._refs("refs/heads") if each[1] != NO_OID]
 
+    def refs(self, folder: str) -> list[tuple[str, str]]:
+        """List the refs in a folder, also broken ones."""
+        return self._refs(folder)
+
     def _refs(self, folder: str) -> list[tuple[str, str]]:
         fields = "--format=%(objectname) %(refname:strip=2)"
         output = run([*self._command, "for-each-ref", fields, folder], cwd=self._cwd)

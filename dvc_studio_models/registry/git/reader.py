@@ -80,6 +80,15 @@ class GitReader(Protocol):
     def branches(self) -> list[tuple[str, str]]:
         """List the local branches by name, with their commits."""
 
+    def refs(self, folder: str) -> list[tuple[str, str]]:
+        """List the refs in a folder by name, with the ids of their objects.
+
+        A ref that ``git`` calls broken has :data:`NO_OID`.
+
+        Args:
+            folder: As ``refs/heads``; the names begin after its second part.
+        """
+
     def current_branch(self) -> str | None:
         """Return the name of the checked-out branch, even if it has no commit."""
 

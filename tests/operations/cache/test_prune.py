@@ -83,8 +83,8 @@ def assert_nothing_is_lost(
             assert repo.status() == {}
     git(world.repo, "checkout", "--quiet", "--force", "main")
     for version in plan.kept:
-        if version.known.key in complete and version.known.version:
-            name = f"{version.known.name}@{version.known.version}"
+        name = f"{version.known.name}@{version.known.version}"
+        if version.known.key in complete and name in world.tags:
             options = PullOptions(folder=world.repo, source="cache", force=True)
             result = pull_models([name], options)
             for file in result.models[0].files:
