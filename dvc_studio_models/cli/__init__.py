@@ -19,6 +19,7 @@ from dvc_studio_models.cli.serve import add_parser as _add_serve
 from dvc_studio_models.cli.show import add_parser as _add_show
 from dvc_studio_models.cli.status import add_parser as _add_status
 from dvc_studio_models.cli.update import add_parser as _add_update
+from dvc_studio_models.cli.which import add_parser as _add_which
 
 if TYPE_CHECKING:
     import argparse
@@ -50,6 +51,7 @@ def add_parser(subparsers: Commands, parent_parser: argparse.ArgumentParser) -> 
         _add_show,
         _add_diff,
         _add_update,
+        _add_which,
         _add_cache,
         _add_serve,
     ):

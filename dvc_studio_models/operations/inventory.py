@@ -31,7 +31,7 @@ from dvc_studio_models.store.dvc.objects import tree_digest
 from dvc_studio_models.store.dvc.project import project_around
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dvc_studio_models.files.receipts import Receipt
@@ -172,8 +172,8 @@ class Inventory:
         if there is None:
             return (places[0] if places else None), WorkspaceState(ABSENT)
         hashes = receipt is not None
-        for version in _likeliest_first(model, receipt):
-            record = self._record(model.name, version)
+        for version in model.list_commits(receipt.commit if receipt else None):
+            record = self.read_record(model.name, version)
             is_there = self._holds_all(record) if record else None
             hashes = hashes or is_there is not None
             if record and is_there:
@@ -188,7 +188,9 @@ class Inventory:
     def _judge_part(self, model: RegisteredModel, receipt: Receipt) -> str:
         """Return the state of pulled files that are not a whole version."""
         pulled = (v for v in model.versions if v.version == receipt.version)
-        record = next((self._record(model.name, version) for version in pulled), None)
+        record = next(
+            (self.read_record(model.name, version) for version in pulled), None
+        )
         if record is None or record.digest is None:
             return PRESENT
         at = len(record.path) + 1
@@ -196,7 +198,7 @@ class Inventory:
         there = self._digest(record.path, placed.algorithm)
         return PARTIAL if there == placed else MODIFIED
 
-    def _record(self, name: str, version: ModelVersion) -> RecordedModel | None:
+    def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
         """Read what Git recorded of a version; None, with a warning, if it cannot."""
         try:
             return self.registry.read_record(name, version)
@@ -208,7 +210,7 @@ class Inventory:
             return None
 
     def _recorded_path(self, model: RegisteredModel) -> str | None:
-        records = (self._record(model.name, v) for v in _likeliest_first(model, None))
+        records = (self.read_record(model.name, v) for v in model.list_commits())
         record = next(records, None)
         return record.path if record else None
 
@@ -288,6 +290,12 @@ class Inventory:
 
     # Places
 
+    @property
+    def caches(self) -> list[Path]:
+        """The folders of the DVC caches of all projects."""
+        folders = (self._project(root).cache_folder for root in self._scanned[1])
+        return list(filter(None, folders))
+
     @cached_property
     def registry(self) -> GitRegistry:
         """The models that the clone's tags register."""
@@ -330,12 +338,3 @@ class Inventory:
         dvc_yamls = [path for path in there if path.name == "dvc.yaml"]
         projects = [path.parents[1] for path in there if path.name != "dvc.yaml"]
         return dvc_yamls, projects
-
-
-def _likeliest_first(
-    model: RegisteredModel, receipt: Receipt | None
-) -> Iterator[ModelVersion]:
-    """Yield the pulled version, then the other versions, then commits of stages."""
-    every = dict.fromkeys([*model.versions, *model.stages.values()])
-    pulled = receipt.commit if receipt else None
-    return iter(sorted(every, key=lambda version: version.commit != pulled))

@@ -42,6 +42,20 @@ def _receipts_outside(root: Path) -> list[Receipt]:
     return Receipts(user_receipts(cache)).load(root)
 
 
+def hash_path(path: Path, algorithm: str) -> Digest:
+    """Hash a file or folder that is in no DVC project."""
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db import HashFileDB
+    from dvc_objects.fs import MemoryFileSystem, localfs
+
+    odb = HashFileDB(MemoryFileSystem(), "/none", hash_name=algorithm)
+    with disk_errors(path, action="read"):
+        _, _, content = build(odb, os.fspath(path), localfs, algorithm, dry_run=True)
+    digest = digest_of(content.hash_info)
+    assert digest  # noqa: S101 - DVC has just computed it
+    return digest
+
+
 class LocalProject:
     """A DVC project of the clone, or the clone itself if it has none."""
 
@@ -105,10 +119,10 @@ class LocalProject:
         return parse_tree(Path(objects.path_of(digest)).read_bytes(), digest)
 
     @property
-    def cache_folder(self) -> str | None:
+    def cache_folder(self) -> Path | None:
         """The folder of the DVC cache; None if there is none."""
         has_cache = self._repo and self._repo.cache.local
-        return str(self._repo.cache.local_cache_dir) if has_cache else None
+        return Path(self._repo.cache.local_cache_dir) if has_cache else None
 
     def size_in_cache(self, digest: Digest) -> int | None:
         """Return the size of an object in bytes, None if the cache lacks it.

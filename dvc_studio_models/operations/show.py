@@ -192,7 +192,9 @@ def _with_measures(
     folder = record.project
     cache = inventory.project_of(record.path).cache_folder
     try:
-        measures = inventory.registry.read_measures(version, folder, cache)
+        measures = inventory.registry.read_measures(
+            version, folder, str(cache) if cache else None
+        )
     except _UNREADABLE as error:
         notes.append(f"no metrics and params: {str(error).partition(chr(10))[0]}")
         return replace(shown, notes=tuple(notes))

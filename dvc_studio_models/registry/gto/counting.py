@@ -60,6 +60,15 @@ class RegisteredModel:
     stages: Mapping[str, ModelVersion] = field(default_factory=dict)
     """The version in each stage; it may be a commit without a registered version."""
 
+    def list_commits(self, first: str | None = None) -> list[ModelVersion]:
+        """List the versions, then commits of stages without one.
+
+        Args:
+            first: The commit to list first.
+        """
+        every = dict.fromkeys([*self.versions, *self.stages.values()])
+        return sorted(every, key=lambda version: version.commit != first)
+
     @property
     def summary(self) -> ModelSummary:
         """The names of its versions and stages."""
