@@ -14,6 +14,7 @@ their results. For contributors, the packages:
     files/        safe changes of local files: paths, folders, transactions, receipts
     server/       the self-hosted API: catalog/ (repos -> files), links/ (files -> URLs)
     errors        every error that users can see
+    interrupts    Ctrl-C and SIGTERM of a command that owes a JSON document
     model         values: names, versions, files, options, results
     log           the package's logger; the warnings of one call
     background    threads: a bounded pool, and work that cannot be interrupted

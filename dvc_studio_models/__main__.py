@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from dvc_studio_models import __version__
+from dvc_studio_models import __version__, interrupts
 from dvc_studio_models.plugin import OWN, add_commands
 
 if TYPE_CHECKING:
@@ -28,9 +28,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if interrupts.asks_for_json(args):
+        interrupts.arm()
+    try:
+        return _run(args)
+    except KeyboardInterrupt:  # before DVC handles it
+        sys.stderr.write(f"ERROR: {interrupts.MESSAGES[KeyboardInterrupt]}\n")
+        return interrupts.INTERRUPTED
+
+
+def _run(args: Sequence[str]) -> int:
     import dvc.cli.parser
 
-    args = list(sys.argv[1:] if argv is None else argv)
     if args in (["-V"], ["--version"]):
         sys.stdout.write(f"{__version__}\n")
         return 0

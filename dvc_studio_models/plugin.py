@@ -94,6 +94,11 @@ class _ExtendingLoader(Loader):
         module.__loader__ = self._real
         if module.__spec__ is not None:
             module.__spec__.loader = self._real
+        if any(arg.startswith("--js") for arg in sys.argv):
+            from dvc_studio_models import interrupts
+
+            if interrupts.expects_json(sys.argv[1:]):
+                interrupts.arm()
         self._real.exec_module(module)
         try:
             add_commands(module, find_commands())
@@ -117,7 +122,11 @@ class _Command:
         try:
             self.entry_point.load().add_parser(subparsers, parent_parser)
             _refuse_replacement(parsers, subparsers.choices)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - not a failure of DVC
+        except (Exception, SystemExit) as exc:
+            from dvc_studio_models.interrupts import is_interrupted
+
+            if is_interrupted():
+                raise
             subparsers.choices.clear()
             subparsers.choices.update(parsers)
             subparsers._choices_actions[:] = helps

@@ -12,7 +12,7 @@ import pytest
 import dvc_studio_models
 
 PACKAGE = Path(__file__).parents[1] / "dvc_studio_models"
-GROUND = {"background", "errors", "log", "model"}
+GROUND = {"background", "errors", "interrupts", "log", "model"}
 ARROWS = {
     "api": {"operations"},
     "cli": {"operations", "server", "registry", "store", "files"},

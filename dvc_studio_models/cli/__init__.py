@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.cli.cache import add_parser as _add_cache
 from dvc_studio_models.cli.diff import add_parser as _add_diff
 from dvc_studio_models.cli.list import add_parser as _add_list
-from dvc_studio_models.cli.options import Parser, add_command
+from dvc_studio_models.cli.options import Parser, RootParser, add_command
 from dvc_studio_models.cli.pull import add_parser as _add_pull
 from dvc_studio_models.cli.serve import add_parser as _add_serve
 from dvc_studio_models.cli.show import add_parser as _add_show
@@ -37,6 +37,7 @@ def add_parser(subparsers: Commands, parent_parser: argparse.ArgumentParser) -> 
         "models",
         summary="Pull registered models through DVC Studio.",
     )
+    models.__class__ = RootParser  # DVC chooses the class of its commands
     commands: Commands = models.add_subparsers(
         parser_class=Parser,
         dest="cmd",

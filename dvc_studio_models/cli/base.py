@@ -85,7 +85,7 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         _escape_unencodable_output()
         _respect_no_color()
         with _exit_on_sigterm(), _rare_garbage_collection(), ensure_user_name():
-            os.chdir(self.args.cd)
+            _change_folder(self.args.cd)
             code = int(self.run())
             flush_stdout()
             return code
@@ -97,6 +97,17 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         """Print the single JSON document."""
         self._has_printed_json = True
         write_json(value)
+
+
+def _change_folder(folder: str) -> None:
+    from dvc_studio_models.errors import UsageError
+
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        msg = f"cannot change to '{folder}': {reason}"
+        raise UsageError(msg) from None
 
 
 def _let_errors_through() -> None:

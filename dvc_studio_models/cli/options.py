@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import logging
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dvc.cli import DvcParserError, formatter
-from dvc.cli.parser import DvcParser
+from dvc.cli.parser import DvcParser, get_main_parser
 
+from dvc_studio_models import interrupts
 from dvc_studio_models.cli.output import JsonAction, error_to_json, write_json
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import PullOptions
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_COMMANDS = "dvc_studio_models.cli."
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -31,7 +35,7 @@ class Parser(DvcParser):  # type: ignore[misc]  # DVC is untyped
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse arguments; report unknown ones, which DVC would report later."""
-        self._is_json = "--json" in args
+        self._is_json = interrupts.asks_for_json(args)
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -52,6 +56,24 @@ class Parser(DvcParser):  # type: ignore[misc]  # DVC is untyped
         else:
             super().error(message, cmd_cls)
         raise DvcParserError
+
+
+class RootParser(Parser):
+    """The parser of ``dvc models`` itself."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; with ``--json``, whatever follows ends with a document."""
+        if interrupts.asks_for_json(args):
+            interrupts.arm()
+            main = get_main_parser()
+            main.error = functools.partial(self._report, main)
+        return super().parse_known_args(args, namespace)
+
+    def _report(self, main: DvcParser, message: str, cmd_cls: Any = None) -> None:
+        """Report an error of DVC's own parser, which is used for each command."""
+        if self._is_json and cmd_cls and cmd_cls.__module__.startswith(_COMMANDS):
+            self.error(message)
+        DvcParser.error(main, message, cmd_cls)
 
 
 def add_command(

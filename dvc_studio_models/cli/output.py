@@ -10,6 +10,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models import interrupts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -23,11 +25,6 @@ LOGGERS = ("dvc", "dvc_objects", "dvc_data")
 
 _SHORT_SHA = 7
 _MIN_WIDTH = 40
-_MESSAGES: dict[type[BaseException], str] = {
-    KeyboardInterrupt: "interrupted by the user",
-    SystemExit: "terminated by SIGTERM",
-}
-"""Messages for exceptions that have none."""
 
 
 class JsonAction(argparse._StoreTrueAction):
@@ -53,6 +50,7 @@ def write_json(value: object) -> None:
 
     from dvc.ui import ui
 
+    interrupts.printed()
     ui.write(json.dumps(value, ensure_ascii=False), force=True)
     flush_stdout()
 
@@ -65,7 +63,7 @@ def flush_stdout() -> None:
 
 def error_to_json(error: BaseException, code: int) -> dict[str, Any]:
     """Return the JSON of an error that ends a command with this exit code."""
-    message = _MESSAGES.get(type(error)) or str(error) or repr(error)
+    message = interrupts.MESSAGES.get(type(error)) or str(error) or repr(error)
     kind = type(error).__name__
     return {"error": {"kind": kind, "message": message, "exit_code": code}}
 
