@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import gc
 import importlib
 import logging
@@ -35,6 +36,8 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 _EXIT_CONFIG = 251
 _CLONES = "dvc.repo.open_repo"
+_STDOUT = "standard output"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _COLLECT_AFTER = 100_000  # objects, some 20 MB
 
 
@@ -86,8 +89,9 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         _respect_no_color()
         with _exit_on_sigterm(), _rare_garbage_collection(), ensure_user_name():
             _change_folder(self.args.cd)
-            code = int(self.run())
-            flush_stdout()
+            with _stdout_errors():
+                code = int(self.run())
+                flush_stdout()
             return code
 
     def show_error(self, value: dict[str, Any]) -> None:
@@ -97,6 +101,23 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
         """Print the single JSON document."""
         self._has_printed_json = True
         write_json(value)
+
+
+@contextlib.contextmanager
+def _stdout_errors() -> Iterator[None]:
+    """Raise LocalDiskError if stdout is a file on a full disk.
+
+    Errors of other files have a name, or were translated where they were raised.
+    """
+    from dvc_studio_models.errors import LocalDiskError
+
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL or error.filename:
+            raise
+        reason = os.strerror(error.errno).lower()
+        raise LocalDiskError(_STDOUT, reason) from None
 
 
 def _change_folder(folder: str) -> None:

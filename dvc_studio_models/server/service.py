@@ -53,7 +53,8 @@ def run(
     with listen(host, port) as listener, _stopping(server):
         count = f"{len(catalog)} repo{'s' if len(catalog) > 1 else ''}"
         ui.write(f"Serving {count} at {url_of(listener)}")
-        sys.stdout.flush()  # scripts wait for the line, and read it through a pipe
+        if sys.stdout is not None:
+            sys.stdout.flush()  # scripts wait for the line, and read it through a pipe
         server.run(sockets=[listener])
 
 

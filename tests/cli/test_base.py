@@ -55,7 +55,7 @@ def test_garbage_is_collected_rarely_while_a_command_runs_and_as_before_after() 
         pytest.param(LockError("locked"), 255, "locked", id="lock"),
         pytest.param(DvcException("failed"), 255, "failed", id="DVC"),
         pytest.param(
-            OSError(errno.ENOSPC, "no space"), 255, "[Errno 28] no space", id="system"
+            OSError(errno.EIO, "no luck"), 255, "[Errno 5] no luck", id="system"
         ),
         pytest.param(BrokenPipeError(), 141, "BrokenPipeError()", id="pipe"),
         pytest.param(

@@ -19,6 +19,7 @@ from projects import (
     git,
     serving,
 )
+from servers import free_port, wait_until
 
 from dvc_studio_models.cli import serve as command
 from dvc_studio_models.errors import StudioConfigError, UsageError
@@ -44,6 +45,11 @@ WITHOUT_STARLETTE = """if True:
     from dvc_studio_models.__main__ import main
     sys.modules["starlette"] = None
     sys.exit(main())
+"""
+WITHOUT_STDOUT = """if True:
+    import os, sys
+    os.close(1)
+    os.execv(sys.executable, [sys.executable, "-m", "dvc_studio_models", *sys.argv[1:]])
 """
 
 
@@ -93,6 +99,24 @@ def test_the_command_says_where_it_serves_and_stops_when_told(
     assert (process.returncode, errors) == (0, "")
     (line,) = rest.splitlines()
     assert (read_log(line)["path"], read_log(line)["status"]) == (API, "200")
+
+
+def test_a_server_whose_stdout_is_closed_serves(project: Project) -> None:
+    port = free_port()
+    args = ("--cd", str(project.repo), "serve", "--port", str(port))
+    with started("-c", WITHOUT_STDOUT, *args) as process:
+        wait_until(lambda: bool(is_open(port)), timeout_s=TIMEOUT_S)
+        found = links(f"http://127.0.0.1:{port}", "churn")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert list(found) == ["models/churn.pkl"]
+    assert (process.returncode, errors) == (0, "")
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from terminals import heed_ctrl_c
 if TYPE_CHECKING:
     from conftest import RunDvc
 
+    from tests.e2e.conftest import Registry
+
 SCRIPT = Path(sys.executable).parent / "dvc-models"
 SIGNAL_AT = """
 import os, sys
@@ -148,3 +150,37 @@ def test_an_interrupted_command_prints_one_object(
     }
     assert done.returncode == code
     assert "Traceback" not in done.stderr
+
+
+# -- stdout
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize("command", [("list",), ("pull", "bert")], ids=" ".join)
+def test_a_full_disk_for_stdout_is_an_error_of_the_disk(
+    registry: Registry, clone: Path, command: tuple[str, ...], option: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [DVC, "models", *command, *option],
+            cwd=clone,
+            env={**os.environ, **registry.environ},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 8
+    assert done.stderr == (
+        "ERROR: cannot write 'standard output': no space left on device\n"
+    )
+
+
+def test_a_closed_stdout_is_no_error(clone: Path) -> None:
+    command = f"exec {DVC} models list >&-"
+    done = subprocess.run(
+        command, shell=True, cwd=clone, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

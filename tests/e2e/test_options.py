@@ -518,9 +518,9 @@ def test_a_folder_that_is_missing_is_one_json_object(
     done = run_dvc("--cd", "missing", "models", command, "--json", cwd=clone)
 
     error = json.loads(done.stdout)["error"]
-    assert (error["kind"], error["exit_code"]) == ("FileNotFoundError", 255)
+    assert (error["kind"], error["exit_code"]) == ("UsageError", 254)
     assert error["message"] in done.stderr
-    assert done.returncode == 255
+    assert done.returncode == 254
 
 
 @pytest.mark.parametrize("command", ["pull", "status"])
