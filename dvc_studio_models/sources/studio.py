@@ -22,6 +22,7 @@ from dvc_studio_models.store.dvc.project import own_folder, project_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+    from pathlib import Path
 
     from dvc_studio_models.model import (
         Digest,
@@ -49,9 +50,7 @@ class StudioSource:
         """
         self.repo = ""
         self._context, self._options = context, options
-        root = context.clone.root if context.clone else context.folder
-        project = project_around(context.folder, root)
-        self._own = own_folder(project) if project else None
+        self._made_before = _made_by_pulls(context, options)
         self._limit_rate = options.limit_rate
         self._client = connect(context.settings)
         self._models: list[ResolvedModel] = []
@@ -70,7 +69,7 @@ class StudioSource:
         refs = [self._with_repo(ref) for ref in refs]
         own = any(ref.repo is None for ref in refs)
         self.repo = self._default_repo if own else refs[0].repo or ""
-        with importing_dvc(self._own):
+        with importing_dvc(self._made_before):
             models = [self._ask(ref) for ref in refs]
         self._models += models
         return models
@@ -157,3 +156,12 @@ class StudioSource:
     def close(self) -> None:
         """Close the connections to Studio."""
         self._client.close()
+
+
+def _made_by_pulls(context: PullContext, options: PullOptions) -> Path | None:
+    """Return a folder that exists if there was a pull, and DVC is rarely needed."""
+    if options.out is not None and options.cache:
+        return context.folder / options.out
+    root = context.clone.root if context.clone else context.folder
+    project = project_around(context.folder, root)
+    return own_folder(project) if project else None

@@ -77,18 +77,27 @@ class Kind:
     dvc: bool = True
     cold: bool = False
 
+    @property
+    def has_receipts(self) -> bool:
+        """Whether a pull knows which files an earlier one placed."""
+        return self.dvc or "--no-cache" not in self.options
+
 
 KINDS = {
     "copy": Kind("copy"),
     "hardlink": Kind("hardlink"),
     "symlink": Kind("symlink"),
     "no cache": Kind(options=("--no-cache",)),
-    "no DVC project": Kind(options=("--force",), dvc=False),
+    "no DVC project": Kind(dvc=False),
+    "no DVC project, no cache": Kind(options=("--no-cache", "--force"), dvc=False),
     "copy, cold": Kind("copy", cold=True),
     "hardlink, cold": Kind("hardlink", cold=True),
     "symlink, cold": Kind("symlink", cold=True),
     "no cache, cold": Kind(options=("--no-cache",), cold=True),
     "no DVC project, cold": Kind(dvc=False, cold=True),
+    "no DVC project, no cache, cold": Kind(
+        options=("--no-cache",), dvc=False, cold=True
+    ),
 }
 
 
@@ -111,8 +120,10 @@ class World:
             **os.environ,
             **env,
             "DVC_SITE_CACHE_DIR": str(folder / "world/site"),
+            "DVC_STUDIO_MODELS_CACHE": str(folder / "world/cache"),
         }
         self.clone = folder / "world/clone"
+        self.cache = self.clone / ".dvc/cache" if kind.dvc else folder / "world/cache"
         self.log = folder / "strace.log"
 
     def make(self) -> None:
@@ -176,7 +187,7 @@ class World:
             content = target.read_bytes() if target.exists() else None
             old = None if self._kind.cold else OLD.get(path)
             # Without a receipt nothing tells that a file is of the version before.
-            new = NEW.get(path, None if self._kind.dvc else old)
+            new = NEW.get(path, None if self._kind.has_receipts else old)
             assert content in {old, new}, f"{path} is torn"
             assert not target.is_symlink() or target.exists()
             if old != new:
@@ -184,7 +195,7 @@ class World:
         shown = git(self.clone, "status", "--porcelain", "--untracked-files=all")
         shown = {line.removeprefix("?? ") for line in shown.splitlines()}
         assert shown <= OLD.keys() | NEW.keys()
-        for found in (self.clone / ".dvc/cache/files/md5").glob("??/*"):
+        for found in (self.cache / "files/md5").glob("??/*"):
             # DVC makes an object read-only when it is whole; any other it hashes.
             if not found.stat().st_mode & 0o222:
                 md5 = hashlib.md5(found.read_bytes(), usedforsecurity=False)
@@ -206,14 +217,15 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def points(calls: list[tuple[str, str, str]], clone: Path) -> list[tuple[str, int]]:
+def points(calls: list[tuple[str, str, str]], world: World) -> list[tuple[str, int]]:
     """Return the calls at which to kill; strace counts the calls of each thread."""
     counts: Counter[tuple[str, str]] = Counter()
     found = {}
     for process, call, arguments in calls:
         counts[process, call] += 1
         wanted = _WRITES.get(call)
-        if str(clone) in arguments and (not wanted or re.search(wanted, arguments)):
+        is_ours = str(world.clone) in arguments or str(world.cache) in arguments
+        if is_ours and (not wanted or re.search(wanted, arguments)):
             found[call, counts[process, call]] = None
     return list(found)
 
@@ -247,7 +259,7 @@ def test_killed_at_any_call_a_pull_leaves_old_or_new_and_the_next_one_ends_well(
     expected = world.files()
 
     outcomes: Counter[tuple[str, str]] = Counter()
-    for call, number in sample(points(calls, world.clone), POINTS):
+    for call, number in sample(points(calls, world), POINTS):
         world.restore()
         before = identity(world.clone / "models/same.txt")
         inject = f"inject={call}:signal=KILL:when={number}"

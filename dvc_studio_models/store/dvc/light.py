@@ -205,11 +205,12 @@ def _find_database(root: str, config: Any) -> Path | None:
 def importing_dvc(own: Path | None) -> Iterator[None]:
     """Import what DVC opens a project with on a thread, while the caller waits.
 
-    This takes as long as a reply of Studio. Nothing is imported if our folder in the
-    project says that it was pulled to before: then DVC is rarely needed.
+    This takes as long as a reply of Studio. Nothing is imported if there was a pull
+    before: then DVC is rarely needed.
 
     Args:
-        own: Our folder in the project, which may not exist; None without a project.
+        own: A folder that pulls make: ours in the project, or the one to place files
+            under. None where DVC is not needed.
     """
     if own is None or own.is_dir():
         yield

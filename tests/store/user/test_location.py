@@ -1,0 +1,146 @@
+"""Which folder is the user's cache, and what a user's folder in it is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dvc_studio_models.errors import LocalDiskError, StudioConfigError
+from dvc_studio_models.store.dvc.light import read_config
+from dvc_studio_models.store.user.location import VARIABLE, find_user_cache
+from dvc_studio_models.store.user.project import (
+    make_user_folder,
+    open_user_project,
+    user_folder,
+    user_receipts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def configure(home: Path) -> Callable[..., None]:
+    """Write DVC's global config."""
+
+    def write(**cache: str) -> None:
+        folder = home / "dvc-global"
+        folder.mkdir(exist_ok=True)
+        lines = [f"    {name} = {value}\n" for name, value in cache.items()]
+        (folder / "config").write_text("[cache]\n" + "".join(lines))
+
+    return write
+
+
+def test_an_empty_variable_is_not_set(home: Path) -> None:
+    expected = home / "cache" / "dvc-studio-models"
+
+    assert find_user_cache(environ={VARIABLE: ""}).folder == expected
+    assert find_user_cache("", environ={}).folder == expected
+
+
+def test_a_tilde_is_the_home_folder_and_links_are_followed(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (home / "link").symlink_to(tmp_path / "real")
+
+    found = find_user_cache(environ={VARIABLE: "~/link/cache"})
+
+    assert found == (tmp_path / "real" / "cache", False)
+
+
+def test_a_cache_of_dvcs_config_is_shared_with_projects(
+    configure: Callable[..., None], tmp_path: Path
+) -> None:
+    configure(dir=str(tmp_path / "all"))
+
+    assert find_user_cache(environ={}) == (tmp_path / "all", True)
+    assert find_user_cache(tmp_path / "own", environ={}) == (tmp_path / "own", False)
+
+
+def test_a_cache_in_the_cloud_cannot_be_used(
+    configure: Callable[..., None], home: Path
+) -> None:
+    configure(dir="s3://bucket/cache")
+
+    assert find_user_cache(environ={}).folder == home / "cache" / "dvc-studio-models"
+
+
+def test_the_config_of_a_project_does_not_count(home: Path, tmp_path: Path) -> None:
+    own = tmp_path / "project" / ".dvc"
+    own.mkdir(parents=True)
+    (own / "config").write_text("[cache]\n    dir = mine\n")
+    config: Any = read_config(str(own))
+
+    found = find_user_cache(config=config, environ={})
+
+    assert found == (home / "cache" / "dvc-studio-models", False)
+
+
+def test_a_config_that_dvc_cannot_read_is_an_error(
+    configure: Callable[..., None],
+) -> None:
+    configure(type="none")
+
+    with pytest.raises(StudioConfigError):
+        find_user_cache(environ={})
+
+
+# The user's folder
+
+
+def test_a_cache_that_exists_keeps_its_mode_and_gets_no_ignore_file(
+    tmp_path: Path,
+) -> None:
+    cache = tmp_path / "shared"
+    cache.mkdir()
+    cache.chmod(0o2775)
+
+    folder = make_user_folder(cache)
+
+    assert folder == user_folder(cache) == cache / "users" / str(os.getuid())
+    assert [path.name for path in cache.iterdir()] == ["users"]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)]
+    assert modes[0] == 0o2775  # others make their folders beside it
+    assert modes[1] & 0o777 == 0o700
+    assert user_receipts(cache).is_relative_to(folder)
+
+
+def test_a_cache_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.write_text("")
+
+    with pytest.raises(LocalDiskError):
+        make_user_folder(cache)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, ["reflink", "copy"]),
+        ("hardlink", ["hardlink", "copy"]),
+        ("symlink,copy", ["symlink", "copy"]),
+    ],
+)
+def test_a_copy_is_always_allowed(
+    configure: Callable[..., None],
+    tmp_path: Path,
+    given: str | None,
+    expected: list[str],
+) -> None:
+    configure(**({"type": given} if given else {}), dir="/elsewhere")
+    cache = tmp_path / "cache"
+
+    project = open_user_project(cache, make_user_folder(cache))
+    try:
+        odb = project.repo.cache.local
+        assert list(odb.cache_types) == expected
+        assert Path(odb.path) == cache / "files" / "md5"
+        assert Path(project.cache_folder) == cache
+    finally:
+        project.close()
