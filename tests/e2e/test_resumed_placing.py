@@ -53,7 +53,7 @@ class Place:
             if path.is_file()
             if not path.is_relative_to(self.root / ".git")
             if not path.is_relative_to(self.root / ".dvc")
-            if path != self.root / ".dvcignore"
+            if path.name not in {".dvcignore", ".gitignore"}
         }
 
 
@@ -76,8 +76,8 @@ def place(
     if request.param != "no DVC project":
         assert run_dvc("init", "--quiet", cwd=folder).returncode == 0
     if request.param == "another folder":
-        return Place(folder, folder / "out", {"out": "out"})
-    return Place(folder, folder, {"cache": request.param == "no DVC project"})
+        return Place(folder, tmp_path / "out", {"out": "../out", "cache": False})
+    return Place(folder, folder, {"cache": False})
 
 
 def make_target(root: Path) -> None:
