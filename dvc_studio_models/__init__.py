@@ -28,7 +28,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dvc_studio_models.api.models import list_models, show, status
+    from dvc_studio_models.api.models import list_models, show, status, update
     from dvc_studio_models.api.pull import download_urls, pull
     from dvc_studio_models.model import (
         FileResult,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ModelRef,
         ModelResult,
         ModelStatus,
+        Pin,
         PullResult,
         RegisteredVersion,
         StatusResult,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.operations.inventory import ListedModel, WorkspaceState
     from dvc_studio_models.operations.show import CacheState, ShownModel, ShowResult
+    from dvc_studio_models.operations.update import ModelUpdate, UpdateResult
 
 __version__ = "0.1.0"
 __all__ = [
@@ -53,25 +55,30 @@ __all__ = [
     "ModelRef",
     "ModelResult",
     "ModelStatus",
+    "ModelUpdate",
+    "Pin",
     "PullResult",
     "RegisteredVersion",
     "ShowResult",
     "ShownModel",
     "StatusResult",
     "TagEvent",
+    "UpdateResult",
     "WorkspaceState",
     "download_urls",
     "list_models",
     "pull",
     "show",
     "status",
+    "update",
 ]
 
 _MODULES = {
-    "api.models": ("list_models", "show", "status"),
+    "api.models": ("list_models", "show", "status", "update"),
     "api.pull": ("download_urls", "pull"),
     "operations.inventory": ("ListedModel", "WorkspaceState"),
     "operations.show": ("CacheState", "ShowResult", "ShownModel"),
+    "operations.update": ("ModelUpdate", "UpdateResult"),
 }
 """Where a name is defined; all others are values of ``model``."""
 

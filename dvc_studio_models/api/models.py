@@ -1,4 +1,4 @@
-"""List and show models, and compare the workspace with them."""
+"""List and show models, compare the workspace with them, update their pins."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dvc_studio_models.model import PullOptions
 from dvc_studio_models.operations.inventory import Inventory
 from dvc_studio_models.operations.show import show_models
 from dvc_studio_models.operations.status import compare
+from dvc_studio_models.operations.update import update as update_lock
 
 if TYPE_CHECKING:
     import os
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import StatusResult
     from dvc_studio_models.operations.inventory import ListedModel
     from dvc_studio_models.operations.show import ShowResult
+    from dvc_studio_models.operations.update import UpdateResult
 
 
 def list_models(*, folder: str | os.PathLike[str] = ".") -> tuple[ListedModel, ...]:
@@ -151,3 +153,70 @@ def status(  # noqa: PLR0913 - as many as the command has options, all named
         url=url,
     )
     return compare(names, options)
+
+
+def update(  # noqa: PLR0913 - as many as the command has options, all named
+    *names: str,
+    all_models: bool = False,
+    stage: str | None = None,
+    version: str | None = None,
+    repo: str | None = None,
+    git_remote: str | None = None,
+    folder: str | os.PathLike[str] = ".",
+    lock: str | os.PathLike[str] | None = None,
+    source: str | None = None,
+    check: bool = False,
+    token: str | None = None,
+    url: str | None = None,
+) -> UpdateResult:
+    """Update a lock file to what its stages and the latest versions are now.
+
+    Downloads no files: ``pull(locked=True)`` does.
+
+    >>> result = update("churn#prod")
+    >>> [(model.ref.name, model.moved, model.after.version) for model in result.models]
+    [('churn', True, 'v2.0.0')]
+    >>> update(check=True).up_to_date
+    True
+
+    Args:
+        names: ``churn``, which is updated as it was locked; ``churn#prod`` or
+            ``churn@v1.2.0``, which locks that from now on, and adds the model; with
+            ``dir:`` before it for a model annotated in ``dir/dvc.yaml``. Or a glob,
+            such as ``team-*#prod``. Without names: every model that was locked from a
+            stage, or as the latest version.
+        all_models: All models that have a version, or the stage; without ``names``.
+        stage: The stage of every name without a selector of its own.
+        version: The version of every name without a selector of its own, with or
+            without the leading ``v``.
+        repo: URL of the Git repo as registered in Studio; by default the one that the
+            lock file names, or that of the Git remote of the clone.
+        git_remote: Name of the Git remote whose URL is the repo's.
+        folder: Where to act, as if the process had changed to it.
+        lock: The lock file; by default ``models.lock`` in the Git root.
+        source: Where to look up versions: ``studio``; ``remote`` and ``cache``: local
+            Git tags. By default Studio, or the tags if the settings say offline.
+        check: Write nothing; only return what would change.
+        token: Studio's token; by default from the environment or DVC's config.
+        url: Studio's base URL; by default from the environment or DVC's config.
+
+    Returns:
+        The pin of each model, before and after.
+
+    Raises:
+        StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
+            ``exit_code`` is that of the command.
+    """
+    options = PullOptions(
+        all_models=all_models,
+        stage=stage,
+        version=version,
+        repo=repo,
+        git_remote=git_remote,
+        folder=folder,
+        lock=lock or True,
+        source=source,
+        token=token,
+        url=url,
+    )
+    return update_lock(names, options, check=check)

@@ -29,6 +29,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
     lock: bool | str | os.PathLike[str] = False,
     locked: bool | str | os.PathLike[str] = False,
     force: bool = False,
+    gitignore: bool = False,
     cache: bool = True,
     cache_dir: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
@@ -76,6 +77,8 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         locked: Pull exactly what this lock file pins, and without names all of its
             models; True is ``models.lock`` in the Git root.
         force: Replace files whose content would be lost.
+        gitignore: Add the files to the ``.gitignore`` beside them, also outside of DVC
+            projects, and files of the clone's own models.
         cache: Store the files in the cache too.
         cache_dir: The cache of files outside of DVC projects; by default
             ``DVC_STUDIO_MODELS_CACHE``, ``cache.dir`` of DVC's global config, or a
@@ -112,6 +115,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         lock=lock,
         locked=locked,
         force=force,
+        gitignore=gitignore,
         cache=cache,
         cache_dir=cache_dir,
         dry_run=dry_run,

@@ -18,7 +18,14 @@ import pytest
 from projects import BERT, CHURN, git
 
 import dvc_studio_models
-from dvc_studio_models import download_urls, list_models, pull, show, status
+from dvc_studio_models import (
+    download_urls,
+    list_models,
+    pull,
+    show,
+    status,
+    update,
+)
 from dvc_studio_models.errors import (
     ModelNotFoundError,
     TargetChangedError,
@@ -39,7 +46,7 @@ def settings(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-FUNCTIONS = [download_urls, list_models, pull, show, status]
+FUNCTIONS = [download_urls, list_models, pull, show, status, update]
 
 
 @pytest.mark.usefixtures("settings")
