@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from dvc_studio_models.operations.inventory import ListedModel, WorkspaceState
 
 _HEADERS = ["Name", "Latest", "Stages", "Workspace", "Path"]
+_HEADERS_OF_OTHERS = ["Locked", "Repo"]
+"""Added if there are models of other repos, of which the tags say nothing."""
 _SHA_LENGTH = 40
 
 DESCRIPTION = """\
 List the models of this repo: those registered by local Git tags, those annotated in a
-dvc.yaml, and those that were pulled.
+dvc.yaml, and those that were pulled; also those of other repos that were pulled or
+are in models.lock.
 
 Workspace identifies the content at a model's path: a version, or part of one;
 'modified': matches no version; 'present': no hash is recorded, or parts of several
@@ -48,7 +51,14 @@ class CmdModelsList(CmdModels):
             # A terminal is narrow; programs that read a pipe expect a line per model.
             separator = "\n" if sys.stdout and sys.stdout.isatty() else ", "
             rows = [_format_row(model, separator) for model in models]
-            ui.table(rows, headers=_HEADERS, force=False)
+            headers = _HEADERS
+            if any(model.repo for model in models):
+                headers = [*_HEADERS, *_HEADERS_OF_OTHERS]
+                rows = [
+                    (*row, model.locked, model.repo)
+                    for row, model in zip(rows, models, strict=True)
+                ]
+            ui.table(rows, headers=headers, force=False)
         else:
             ui.write(
                 "No models found: no GTO tag registers a model, and no dvc.yaml "
@@ -60,10 +70,12 @@ class CmdModelsList(CmdModels):
 def _to_json(model: ListedModel) -> dict[str, Any]:
     return {
         "name": model.name,
+        **({"repo": model.repo} if model.repo else {}),
         "path": model.path,
         "latest": model.latest,
         "stages": dict(model.stages),
         "versions": list(model.versions),
+        **({"locked": model.locked} if model.repo else {}),
         "workspace": vars(model.workspace),
     }
 

@@ -84,6 +84,12 @@ class ListedModel:
     versions: tuple[str, ...] = ()
     """Greatest SemVer first."""
 
+    repo: str | None = None
+    """Of a model of another repo, whose versions are not known here."""
+
+    locked: str | None = None
+    """What ``models.lock`` pins, of a model of another repo."""
+
 
 class Inventory:
     """The models of the clone that a folder is in."""
@@ -112,24 +118,26 @@ class Inventory:
             project.close()
 
     def list_models(self) -> list[ListedModel]:
-        """List the models by name: registered, annotated, or pulled."""
-        annotated = self.annotated
-        receipts = {receipt.model: receipt for receipt in self.receipts()}
+        """List the models by name: registered, annotated, pulled, or of other repos."""
+        from dvc_studio_models.operations.others import list_others
+
+        receipts = {r.model: r for r in self.receipts() if r.repo is None}
         models = {model.name: model for model in self.registered()}
-        return [
+        listed = [
             self._describe(
                 models.get(name) or RegisteredModel(name, ()),
-                annotated.get(name),
+                self.annotated.get(name),
                 receipts.get(name),
             )
-            for name in sorted({*models, *annotated, *receipts})
+            for name in {*models, *self.annotated, *receipts}
         ]
+        return sorted([*listed, *list_others(self)], key=lambda model: model.name)
 
     def describe(self, name: str) -> ListedModel:
         """Describe one model, which may be unknown."""
-        receipts = (r for r in self.receipts() if r.model == name)
+        found = (r for r in self.receipts() if (r.model, r.repo) == (name, None))
         model = self.registry.tags.find(name) or RegisteredModel(name, ())
-        return self._describe(model, self.annotated.get(name), next(receipts, None))
+        return self._describe(model, self.annotated.get(name), next(found, None))
 
     def registered(self) -> tuple[RegisteredModel, ...]:
         """List the models of the local tags; warn if these may be incomplete."""
@@ -178,7 +186,7 @@ class Inventory:
             hashes = hashes or is_there is not None
             if record and is_there:
                 return record.path, WorkspaceState(REGISTERED, version.version)
-        if receipt and self._is_intact(receipt):
+        if receipt and self.has_all(receipt.files):
             state = self._judge_part(model, receipt)
             return there, WorkspaceState(
                 state, None if state == MODIFIED else receipt.version
@@ -273,11 +281,12 @@ class Inventory:
             content = target.read_bytes()
         return content == self.registry.read_blob(file.oid)
 
-    def _is_intact(self, receipt: Receipt) -> bool:
+    def has_all(self, files: Mapping[str, Digest]) -> bool:
+        """Whether the workspace has all of these files, by path."""
         return all(
             (self.root / path).is_file()
             and self._digest(path, digest.algorithm) == digest
-            for path, digest in receipt.files.items()
+            for path, digest in files.items()
         )
 
     def _digest(self, path: str, algorithm: str) -> Digest | None:

@@ -139,6 +139,56 @@ def test_status_of_a_lock_sees_that_a_stage_of_the_other_repo_has_moved(
     assert done.stdout.startswith("churn: v1.0.0 locked, #dev is now v2.0.0\n")
 
 
+def test_list_shows_the_model_its_version_and_its_repo(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    pull = ("models", "pull", *REPO)
+    run_dvc(*pull, "churn#dev", cwd=app, env=registry.environ)
+    pulled = run_dvc("models", "list", cwd=app)
+    run_dvc(*pull, "churn#dev", "--lock", cwd=app, env=registry.environ)
+    locked = run_dvc("models", "list", "--json", cwd=app)
+    (app / PATH).write_bytes(b"mine")
+    modified = run_dvc("models", "list", "--json", cwd=app)
+    (app / PATH).unlink()
+    absent = run_dvc("models", "list", cwd=app)
+
+    head, row = pulled.stdout.splitlines()
+    assert head.split()[-2:] == ["Locked", "Repo"]
+    assert row.split() == ["churn", "-", "-", "v1.0.0", PATH, "-", ORIGIN_URL]
+    (model,) = json.loads(locked.stdout)
+    assert (model["repo"], model["locked"]) == (ORIGIN_URL, "v1.0.0")
+    assert model["workspace"] == {"state": "registered", "version": "v1.0.0"}
+    assert json.loads(modified.stdout)[0]["workspace"]["state"] == "modified"
+    assert absent.stdout.splitlines()[1].split() == [
+        *("churn", "-", "-", "-", PATH, "v1.0.0", ORIGIN_URL)
+    ]
+
+
+def test_a_fresh_clone_of_the_app_lists_what_is_locked(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    run_dvc(*("models", "update", "churn#dev", *REPO), cwd=app, env=registry.environ)
+
+    done = run_dvc("models", "list", "--json", cwd=app)
+
+    (model,) = json.loads(done.stdout)
+    assert (model["name"], model["path"]) == ("churn", PATH)
+    assert (model["repo"], model["locked"]) == (ORIGIN_URL, "v1.0.0")
+    assert model["workspace"] == {"state": "absent", "version": None}
+
+
+def test_a_model_of_the_same_name_as_one_of_this_repo_is_listed_beside_it(
+    run_dvc: RunDvc, two_repos: dict[str, str], app: Path
+) -> None:
+    write(app, {"dvc.yaml": b"artifacts:\n  spam:\n    path: own.bin\n"})
+    run_dvc(*("models", "pull", "spam", "--repo", OTHER_URL), cwd=app, env=two_repos)
+
+    done = run_dvc("models", "list", "--json", cwd=app)
+
+    found = [(m["name"], m["path"], m.get("repo")) for m in json.loads(done.stdout)]
+    assert found == [("spam", "own.bin", None), ("spam", "spam.bin", OTHER_URL)]
+
+
 # -- several repos
 
 

@@ -1,0 +1,80 @@
+"""The models of other repos: those that were pulled, or that the lock file pins.
+
+Their tags are not in the clone. What is known of them is in receipts and pins alone.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import LockFileError, UnsafePathError
+from dvc_studio_models.log import get_logger
+from dvc_studio_models.operations.inventory import (
+    ABSENT,
+    MODIFIED,
+    PRESENT,
+    REGISTERED,
+    ListedModel,
+    WorkspaceState,
+)
+from dvc_studio_models.registry.lockfile import read_default
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dvc_studio_models.files.receipts import Receipt
+    from dvc_studio_models.model import Digest, Pin
+    from dvc_studio_models.operations.inventory import Inventory
+
+logger = get_logger(__name__)
+
+
+def list_others(inventory: Inventory) -> list[ListedModel]:
+    """List the models of other repos; warn if the lock file cannot be read."""
+    receipts = {receipt.model: receipt for receipt in inventory.receipts()}
+    receipts = {name: receipt for name, receipt in receipts.items() if receipt.repo}
+    pins = {name: pin for name, pin in _pins(inventory).items() if pin.ref.repo}
+    return [
+        _describe(inventory, name, receipts.get(name), pins.get(name))
+        for name in {**receipts, **pins}
+    ]
+
+
+def _pins(inventory: Inventory) -> Mapping[str, Pin]:
+    try:
+        return read_default(inventory.root)
+    except (LockFileError, UnsafePathError) as error:
+        logger.warning("%s", error)
+        return {}
+
+
+def _describe(
+    inventory: Inventory, name: str, receipt: Receipt | None, pin: Pin | None
+) -> ListedModel:
+    pinned = {file.path: file.digest for file in pin.files} if pin else {}
+    placed = dict(receipt.files) if receipt else pinned
+    repos = [each.repo for each in (receipt, pin and pin.ref) if each]
+    return ListedModel(
+        name,
+        os.path.commonpath(placed) if placed else None,
+        _judge(inventory, receipt, pin, pinned, placed),
+        repo=repos[0],
+        locked=pin.version if pin else None,
+    )
+
+
+def _judge(
+    inventory: Inventory,
+    receipt: Receipt | None,
+    pin: Pin | None,
+    pinned: Mapping[str, Digest],
+    placed: Mapping[str, Digest],
+) -> WorkspaceState:
+    """Return the state of the files; a receipt may be of a part of a version."""
+    if pin and inventory.has_all(pinned):
+        return WorkspaceState(REGISTERED if pin.version else PRESENT, pin.version)
+    if receipt and inventory.has_all(placed):
+        return WorkspaceState(PRESENT, receipt.version)
+    is_there = any(os.path.lexists(inventory.root / path) for path in placed)
+    return WorkspaceState(MODIFIED if is_there else ABSENT)
