@@ -315,6 +315,8 @@ def test_a_receipt_with_no_such_hash_counts_as_absent(
         pytest.param("objects", ["m/b"], id="objects"),
         pytest.param("objects", {"m/c": "0" * 64}, id="object of no file"),
         pytest.param("objects", {"m/b": ["0"]}, id="no such object"),
+        pytest.param("repo", 7, id="repo"),
+        pytest.param("repo", "git@host:a/\x1b[31mb", id="repo with control characters"),
         pytest.param("more", 1, id="unknown field"),
     ],
 )
