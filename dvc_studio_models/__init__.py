@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.api.pull import download_urls, pull
     from dvc_studio_models.model import (
         FileResult,
+        ListedModel,
         ModelDetails,
         ModelRef,
         ModelResult,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
         RegisteredVersion,
         StatusResult,
         TagEvent,
+        WorkspaceState,
     )
-    from dvc_studio_models.operations.inventory import ListedModel, WorkspaceState
     from dvc_studio_models.operations.show import CacheState, ShownModel, ShowResult
     from dvc_studio_models.operations.update import ModelUpdate, UpdateResult
 
@@ -76,7 +77,6 @@ __all__ = [
 _MODULES = {
     "api.models": ("list_models", "show", "status", "update"),
     "api.pull": ("download_urls", "pull"),
-    "operations.inventory": ("ListedModel", "WorkspaceState"),
     "operations.show": ("CacheState", "ShowResult", "ShownModel"),
     "operations.update": ("ModelUpdate", "UpdateResult"),
 }

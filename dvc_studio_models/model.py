@@ -33,6 +33,13 @@ MD5 = "md5"
 MD5_DOS2UNIX = "md5-dos2unix"
 """DVC 2's hash of text files, where CRLF counts as LF (``dvc_data.hashfile.hash``)."""
 
+REGISTERED = "registered"
+PARTIAL = "partial"
+MODIFIED = "modified"
+PRESENT = "present"
+ABSENT = "absent"
+"""What is at a model's path, see :class:`WorkspaceState`."""
+
 NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
 FOLDER = r"[a-zA-Z0-9-_./]+"
 _NUMBER = r"(?:0|[1-9][0-9]*)"
@@ -654,6 +661,44 @@ class PullProgress:
     files_total: int
     models: tuple[ModelProgress, ...]
     """Those of which something is to be downloaded."""
+
+
+@dataclass(frozen=True)
+class WorkspaceState:
+    """The state of the content at a model's path."""
+
+    state: str
+    """``registered``: the content of ``version``; ``partial``: as much of it as was
+    pulled; ``modified``: the content of no version; ``present``: something, and no
+    recorded hash to compare it with, or parts of several versions; ``absent``."""
+
+    version: str | None = None
+    """As in the tags; a commit, if a stage is assigned to one without a version."""
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """One model, as ``dvc models list`` shows it."""
+
+    name: str
+    """As in Studio: ``churn`` or ``dir:churn``."""
+
+    path: str | None
+    """Of its file or folder, relative to the Git root; None if not known."""
+
+    workspace: WorkspaceState
+    latest: str | None = None
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """Stage to version, or to commit if that has no version."""
+
+    versions: tuple[str, ...] = ()
+    """Greatest SemVer first."""
+
+    repo: str | None = None
+    """Of a model of another repo, whose versions are not known here."""
+
+    locked: str | None = None
+    """What ``models.lock`` pins, of a model of another repo."""
 
 
 class Progress(Protocol):

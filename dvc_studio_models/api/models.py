@@ -15,8 +15,7 @@ from dvc_studio_models.operations.update import update as update_lock
 if TYPE_CHECKING:
     import os
 
-    from dvc_studio_models.model import StatusResult
-    from dvc_studio_models.operations.inventory import ListedModel
+    from dvc_studio_models.model import ListedModel, StatusResult
     from dvc_studio_models.operations.show import ShowResult
     from dvc_studio_models.operations.update import UpdateResult
 

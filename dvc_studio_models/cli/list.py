@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from dvc_studio_models.cli.options import Commands
-    from dvc_studio_models.operations.inventory import ListedModel, WorkspaceState
+    from dvc_studio_models.model import ListedModel, WorkspaceState
 
 _HEADERS = ["Name", "Latest", "Stages", "Workspace", "Path"]
 _HEADERS_OF_OTHERS = ["Locked", "Repo"]

@@ -9,7 +9,7 @@ no hash.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,17 @@ from dvc_studio_models.errors import (
     disk_errors,
 )
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.model import MD5
+from dvc_studio_models.model import (
+    ABSENT,
+    MD5,
+    MODIFIED,
+    PARTIAL,
+    PRESENT,
+    REGISTERED,
+    ListedModel,
+    WorkspaceState,
+)
+from dvc_studio_models.operations.others import list_others
 from dvc_studio_models.operations.project import LocalProject
 from dvc_studio_models.operations.steps.targets import is_same_text
 from dvc_studio_models.registry.clone import Clone
@@ -44,51 +54,7 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-REGISTERED = "registered"
-PARTIAL = "partial"
-MODIFIED = "modified"
-PRESENT = "present"
-ABSENT = "absent"
-
 _DVC_DIR = ".dvc"
-
-
-@dataclass(frozen=True)
-class WorkspaceState:
-    """The state of the content at a model's path."""
-
-    state: str
-    """``registered``: the content of ``version``; ``partial``: as much of it as was
-    pulled; ``modified``: the content of no version; ``present``: something, and no
-    recorded hash to compare it with, or parts of several versions; ``absent``."""
-
-    version: str | None = None
-    """As in the tags; a commit, if a stage is assigned to one without a version."""
-
-
-@dataclass(frozen=True)
-class ListedModel:
-    """One model, as ``dvc models list`` shows it."""
-
-    name: str
-    """As in Studio: ``churn`` or ``dir:churn``."""
-
-    path: str | None
-    """Of its file or folder, relative to the Git root; None if not known."""
-
-    workspace: WorkspaceState
-    latest: str | None = None
-    stages: Mapping[str, str] = field(default_factory=dict)
-    """Stage to version, or to commit if that has no version."""
-
-    versions: tuple[str, ...] = ()
-    """Greatest SemVer first."""
-
-    repo: str | None = None
-    """Of a model of another repo, whose versions are not known here."""
-
-    locked: str | None = None
-    """What ``models.lock`` pins, of a model of another repo."""
 
 
 class Inventory:
@@ -119,8 +85,6 @@ class Inventory:
 
     def list_models(self) -> list[ListedModel]:
         """List the models by name: registered, annotated, pulled, or of other repos."""
-        from dvc_studio_models.operations.others import list_others
-
         receipts = {r.model: r for r in self.receipts() if r.repo is None}
         models = {model.name: model for model in self.registered()}
         listed = [
@@ -131,7 +95,9 @@ class Inventory:
             )
             for name in {*models, *self.annotated, *receipts}
         ]
-        return sorted([*listed, *list_others(self)], key=lambda model: model.name)
+        return sorted(
+            [*listed, *list_others(self, self.receipts())], key=lambda model: model.name
+        )
 
     def describe(self, name: str) -> ListedModel:
         """Describe one model, which may be unknown."""

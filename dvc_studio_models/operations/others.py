@@ -6,11 +6,11 @@ Their tags are not in the clone. What is known of them is in receipts and pins a
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import LockFileError, UnsafePathError
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.operations.inventory import (
+from dvc_studio_models.model import (
     ABSENT,
     MODIFIED,
     PRESENT,
@@ -21,19 +21,34 @@ from dvc_studio_models.operations.inventory import (
 from dvc_studio_models.registry.lockfile import read_default
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.model import Digest, Pin
-    from dvc_studio_models.operations.inventory import Inventory
 
 logger = get_logger(__name__)
 
 
-def list_others(inventory: Inventory) -> list[ListedModel]:
-    """List the models of other repos; warn if the lock file cannot be read."""
-    receipts = {receipt.model: receipt for receipt in inventory.receipts()}
-    receipts = {name: receipt for name, receipt in receipts.items() if receipt.repo}
+class Workspace(Protocol):
+    """Where the files are."""
+
+    @property
+    def root(self) -> Path:
+        """The Git root."""
+
+    def has_all(self, files: Mapping[str, Digest]) -> bool:
+        """Whether the workspace has all of these files, by path."""
+
+
+def list_others(inventory: Workspace, pulled: Iterable[Receipt]) -> list[ListedModel]:
+    """List the models of other repos; warn if the lock file cannot be read.
+
+    Args:
+        inventory: Of the working tree.
+        pulled: All of its receipts.
+    """
+    receipts = {receipt.model: receipt for receipt in pulled if receipt.repo}
     pins = {name: pin for name, pin in _pins(inventory).items() if pin.ref.repo}
     return [
         _describe(inventory, name, receipts.get(name), pins.get(name))
@@ -41,7 +56,7 @@ def list_others(inventory: Inventory) -> list[ListedModel]:
     ]
 
 
-def _pins(inventory: Inventory) -> Mapping[str, Pin]:
+def _pins(inventory: Workspace) -> Mapping[str, Pin]:
     try:
         return read_default(inventory.root)
     except (LockFileError, UnsafePathError) as error:
@@ -50,7 +65,7 @@ def _pins(inventory: Inventory) -> Mapping[str, Pin]:
 
 
 def _describe(
-    inventory: Inventory, name: str, receipt: Receipt | None, pin: Pin | None
+    inventory: Workspace, name: str, receipt: Receipt | None, pin: Pin | None
 ) -> ListedModel:
     pinned = {file.path: file.digest for file in pin.files} if pin else {}
     placed = dict(receipt.files) if receipt else pinned
@@ -65,7 +80,7 @@ def _describe(
 
 
 def _judge(
-    inventory: Inventory,
+    inventory: Workspace,
     receipt: Receipt | None,
     pin: Pin | None,
     pinned: Mapping[str, Digest],

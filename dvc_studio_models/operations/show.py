@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         ModelRef,
         ModelVersion,
         PullOptions,
+        WorkspaceState,
     )
-    from dvc_studio_models.operations.inventory import WorkspaceState
     from dvc_studio_models.registry.recorded import RecordedModel
     from dvc_studio_models.sources.context import PullContext
 
