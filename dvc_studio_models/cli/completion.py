@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dvc.cli.completion import DIR
+
 if TYPE_CHECKING:
     import argparse
 
@@ -102,6 +104,14 @@ _dvc_models_compgen_stages() {
 _ZSH = (
     _TAGS
     + r"""
+# shtab lets a NAME be completed only once; '*' allows any number of them.
+() {
+  local options
+  for options in ${(Mk)parameters:#_shtab_dvc_models_*_options}; do
+    set -A $options "${(@)${(@)${(@P)options}/#\(\*\)::/*:}/#\(\*\):/*:}"
+  done
+}
+
 _dvc_models_compadd_models() {
   local -a found
   case $PREFIX in
@@ -134,15 +144,19 @@ def _functions(what: str) -> dict[str, object]:
 
 _BY_ARGUMENT = {
     "name": _functions("models"),
+    "names": _functions("models"),
     "old": _functions("models"),
     "new": _functions("models"),
     "version": _functions("versions"),
     "stage": _functions("stages"),
+    "out": DIR,
+    "cache_dir": DIR,
+    "projects": DIR,
 }
 
 
 def complete_models(parser: argparse.ArgumentParser) -> None:
-    """Complete the arguments ``name``, ``--version`` and ``--stage`` of a command."""
+    """Complete models, versions, stages and folders in the arguments of a command."""
     for action in parser._actions:
         if action.dest in _BY_ARGUMENT:
             action.complete = _BY_ARGUMENT[action.dest]  # type: ignore[attr-defined]

@@ -189,10 +189,55 @@ def test_tab_completes(
     assert line.replace("\\#", "#") == f"dvc models pull {completed}"
 
 
-def test_a_second_model_is_completed_in_bash(terminals: Terminals) -> None:
-    line = terminals("bash").press(f"dvc models pull services/fraud:fraud b{TAB}")
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        pytest.param(
+            "services/fraud:fraud b", "services/fraud:fraud bert ", id="a second"
+        ),
+        pytest.param("churn bert serv", "churn bert services/fraud:fraud ", id="third"),
+        pytest.param("--force churn bert@v2", "--force churn bert@v2.0.0 ", id="last"),
+        pytest.param("churn --stage p", "churn --stage prod ", id="an option after"),
+    ],
+)
+def test_every_model_of_a_line_is_completed(
+    terminals: Terminals, shell: str, typed: str, completed: str
+) -> None:
+    line = terminals(shell).press(f"dvc models pull {typed}{TAB}")
 
-    assert line == "dvc models pull services/fraud:fraud bert "
+    assert line == f"dvc models pull {completed}"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("command", "count"),
+    [
+        ("pull", 2),
+        ("status", 2),
+        ("show", 2),
+        ("update", 2),
+        ("diff", 2),
+        ("cache ls", 2),
+        ("cache verify", 2),
+    ],
+)
+def test_every_command_completes_its_models(
+    terminals: Terminals, shell: str, command: str, count: int
+) -> None:
+    words = " ".join(["churn"] * (count - 1))
+    line = terminals(shell).press(f"dvc models {command} {words} ber{TAB}")
+
+    assert line == f"dvc models {command} {words} bert "
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_files_are_completed_where_a_file_is_asked_for(
+    terminals: Terminals, shell: str
+) -> None:
+    line = terminals(shell).press(f"dvc models which dvc.y{TAB}")
+
+    assert line == "dvc models which dvc.yaml "
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -264,6 +309,32 @@ def test_an_answer_starts_neither_python_nor_dvc(
     """
 
     assert ask(scripts["bash"], repo, code) == answer
+
+
+@pytest.mark.parametrize("line", ["mod", "model7@v", "--stage p", "--version v1"])
+def test_many_tags_are_read_by_one_git_and_one_awk(
+    scripts: dict[str, Path], history: Project, tmp_path: Path, line: str
+) -> None:
+    """A process takes milliseconds, so none may be started for each tag."""
+    tags = [f"model{n}@v1.{at}.0" for n in range(10) for at in range(20)]
+    tags += [f"model{n}#prod" for n in range(10)]
+    for tag in tags:
+        history.tag(tag)
+    log = tmp_path / "log"
+    for command in ("git", "awk"):
+        program = tmp_path / command
+        program.write_text(
+            f'#!/bin/sh\necho {command} >>{log}\nexec {shutil.which(command)} "$@"\n'
+        )
+        program.chmod(0o755)
+    code = f"""{CALL}
+    PATH={shlex.quote(str(tmp_path))}
+    complete_line {shlex.quote(f"dvc models pull {line}")}
+    printf %s "${{COMPREPLY[*]}}"
+    """
+
+    assert ask(scripts["bash"], history.repo, code)
+    assert sorted(log.read_text().split()) == ["awk", "git"]
 
 
 @pytest.mark.parametrize("word", ["", "c", "churn@", "churn#"])

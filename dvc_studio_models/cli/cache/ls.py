@@ -8,6 +8,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.cache.units import format_age, format_time
 from dvc_studio_models.cli.options import add_command, add_json
@@ -224,4 +225,5 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
     add_names(parser, "List")
     add_cache_dir(parser)
     add_json(parser)
+    completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsCacheLs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.cache.ls import add_cache_dir, part_to_json, version_to_json
 from dvc_studio_models.cli.cache.units import duration, size
@@ -169,4 +170,5 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
     )
     add_cache_dir(parser)
     add_json(parser)
+    completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsCachePrune)

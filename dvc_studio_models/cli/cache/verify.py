@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.cli import completion
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.cache.ls import add_cache_dir, add_names
 from dvc_studio_models.cli.options import add_command, add_json
@@ -127,4 +128,5 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
     )
     add_cache_dir(parser)
     add_json(parser)
+    completion.complete_models(parser)
     parser.set_defaults(func=CmdModelsCacheVerify)
