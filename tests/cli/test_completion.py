@@ -311,13 +311,18 @@ def test_an_answer_starts_neither_python_nor_dvc(
     assert ask(scripts["bash"], repo, code) == answer
 
 
-@pytest.mark.parametrize("line", ["mod", "model7@v", "--stage p", "--version v1"])
-def test_many_tags_are_read_by_one_git_and_one_awk(
-    scripts: dict[str, Path], history: Project, tmp_path: Path, line: str
+@pytest.mark.parametrize("cancelled", [[], ["model1@v1.0.0!"]], ids=["", "cancelled"])
+@pytest.mark.parametrize("line", ["mod", "model1@v", "--stage p", "--version v1"])
+def test_many_tags_are_read_at_once_and_their_dates_only_if_they_matter(
+    scripts: dict[str, Path],
+    history: Project,
+    tmp_path: Path,
+    line: str,
+    cancelled: list[str],
 ) -> None:
     """A process takes milliseconds, so none may be started for each tag."""
     tags = [f"model{n}@v1.{at}.0" for n in range(10) for at in range(20)]
-    tags += [f"model{n}#prod" for n in range(10)]
+    tags += [f"model{n}#prod" for n in range(10)] + cancelled
     for tag in tags:
         history.tag(tag)
     log = tmp_path / "log"
@@ -334,7 +339,11 @@ def test_many_tags_are_read_by_one_git_and_one_awk(
     """
 
     assert ask(scripts["bash"], history.repo, code)
-    assert sorted(log.read_text().split()) == ["awk", "git"]
+    assert sorted(log.read_text().split()) == [
+        "awk",
+        "git",
+        *(["git"] * len(cancelled)),
+    ]
 
 
 @pytest.mark.parametrize("word", ["", "c", "churn@", "churn#"])
