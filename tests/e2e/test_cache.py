@@ -114,6 +114,14 @@ def test_ls_refuses_a_name_that_it_does_not_know(
     assert "no version of 'chrn' is known to the cache" in done.stderr
 
 
+def test_under_quiet_nothing_is_printed(run_dvc: RunDvc, project: Project) -> None:
+    for command in ("ls", "verify", "prune"):
+        args = ["--force"] if command == "prune" else []
+        done = run_dvc("models", "cache", command, "-q", *args, cwd=project.repo)
+
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_ls_of_an_empty_cache_says_so(
     run_dvc: RunDvc, project: Project, tmp_path: Path
 ) -> None:
@@ -369,6 +377,15 @@ def test_a_shared_cache_needs_the_projects_that_use_it(
     assert len(list((tmp_path / "shared/files/md5").glob("??/*"))) == count
     none = run_dvc("models", "cache", "prune", "-f", "-p", cwd=project.repo)
     assert (none.returncode, "Removed" in none.stdout) == (0, True)
+
+
+def test_a_project_that_is_none_is_a_usage_error(
+    run_dvc: RunDvc, project: Project, tmp_path: Path
+) -> None:
+    done = run_dvc("models", "cache", "prune", "-f", "-p", tmp_path, cwd=project.repo)
+
+    assert done.returncode == 254
+    assert "is neither in a DVC project nor in a Git repo" in done.stderr
 
 
 def test_prune_waits_for_no_other_process(run_dvc: RunDvc, project: Project) -> None:

@@ -85,7 +85,7 @@ def _print_table(rows: Sequence[Row], headers: Sequence[str]) -> None:
         for column in zip(headers, *rows, strict=True)
     ]
     if not _is_terminal() or sum(widths) + 2 * (len(widths) - 1) <= columns:
-        ui.table(rows, headers=headers)
+        ui.table(rows, headers=headers, force=False)
         return
     for name, *cells in rows:
         ui.write(name or "-")

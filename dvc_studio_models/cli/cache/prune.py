@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Remove versions of models that nothing needs from the cache.
 
-Kept is what the workspace has, what HEAD or a local branch records, what a stage, a
-lock file or an earlier pull needs, and all that DVC tracks beside models. A file that
-several versions share stays as long as one of them. If something that may need a
-version cannot be read, nothing is removed. Content that was never pushed is lost.
+Kept is what the workspace has, what HEAD, a local branch or an experiment records, what
+a stage, a lock file or the files of an earlier pull need, and all that DVC tracks
+beside models. A file that several versions share stays as long as one of them. If
+something that may need a version cannot be read, nothing is removed. Content that was
+never pushed is lost.
 
 Without --older-than, --max-size and --keep-latest, all other versions are removed, and
 all parts of unfinished pulls. With one of them, only parts that are of no use or older
@@ -78,6 +79,9 @@ def _print(plan: PrunePlan) -> None:
     from dvc_studio_models.model import format_bytes
     from dvc_studio_models.operations.cache.listing import describe_version
 
+    if plan.is_empty and not plan.kept:
+        ui.write(f"No versions of models in '{plan.folder}'.")
+        return
     if plan.is_empty:
         ui.write(
             f"Nothing to remove: {_count(len(plan.kept))} stay in the cache, "
@@ -156,8 +160,8 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         "--projects",
         nargs="*",
         metavar="<path>",
-        help="Keep what these DVC projects need, too. Required for a cache that "
-        "several projects may share; without a path, there are no others.",
+        help="Keep what these DVC projects or Git repos need, too. Required for a "
+        "cache that several projects may share; without a path, there are no others.",
     )
     parser.add_argument(
         "-n",

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotDvcProjectError, NotGitRepoError
+from dvc_studio_models.errors import NotGitRepoError, UsageError
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.store.dvc.project import (
@@ -38,14 +38,15 @@ class UserProject:
             label: What reasons to keep an object begin with.
 
         Raises:
-            NotDvcProjectError: There is neither a project nor a clone.
+            UsageError: There is neither a project nor a clone.
             StudioConfigError, SiteCacheError, LocalDiskError: DVC cannot open it.
         """
         self.label = label
         self.clone = _clone_around(folder)
         root = _find_root(folder, self.clone)
         if root is None and self.clone is None:
-            raise NotDvcProjectError(os.fspath(folder))
+            msg = f"'{folder}' is neither in a DVC project nor in a Git repo"
+            raise UsageError(msg)
         self.workspace = DvcWorkspace(root) if root else None
         """Of the DVC project; None without DVC."""
 
@@ -143,7 +144,7 @@ def open_cache(
             empty list.
 
     Raises:
-        NotDvcProjectError: One of the projects is none.
+        UsageError: One of the projects is none.
         StudioConfigError, SiteCacheError, LocalDiskError: DVC cannot open a project.
     """
     with contextlib.ExitStack() as stack:

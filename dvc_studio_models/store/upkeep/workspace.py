@@ -18,7 +18,7 @@ from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.dvc.light import DATABASE, look_up
 from dvc_studio_models.store.dvc.locking import hold_lock
 from dvc_studio_models.store.dvc.objects import Objects
-from dvc_studio_models.store.dvc.project import open_project
+from dvc_studio_models.store.dvc.project import open_project_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,11 +36,11 @@ class DvcWorkspace:
             root: Of the DVC project.
 
         Raises:
-            StudioConfigError, SiteCacheError, LocalDiskError: See
-                :func:`project.open_project`.
+            StudioConfigError, LocalDiskError: See
+                :func:`project.open_project_to_read`.
         """
         self.root = Path(os.path.realpath(root))
-        self.repo: Any = open_project(self.root, with_git=True)
+        self.repo: Any = open_project_to_read(self.root, with_git=True)
 
     @property
     def cache_folder(self) -> Path:
