@@ -63,6 +63,16 @@ class CommitReader:
         with _read_errors(commit):
             return list(dict.fromkeys(outputs_of(self._open(tree, project))))
 
+    def projects(self, commit: str) -> list[str]:
+        """List the folders of the DVC projects at a commit, relative to the Git root.
+
+        Raises:
+            UnreadableRepoError: Git cannot read the commit.
+        """
+        keys = (key for key, _ in self._tree(commit).files(()))
+        found = (key[: key.index(".dvc")] for key in keys if ".dvc" in key[:-1])
+        return sorted({"/".join(folder) for folder in found})
+
     def find_files(
         self, commit: str, suffixes: tuple[str, ...]
     ) -> Iterator[tuple[str, bytes]]:

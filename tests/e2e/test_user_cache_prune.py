@@ -171,7 +171,8 @@ def test_another_projects_cache_keeps_what_that_project_needs(
     run: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:
     project = init_project(tmp_path / "project")
-    run("pull", "m@v1.0.0", "--repo", REPO, cwd=project.repo)
+    url = "https://git.example.com/acme/other.git"
+    run("pull", "m@v1.0.0", "--repo", url, cwd=project.repo)
     cache = project.repo / ".dvc/cache"
 
     done = run("cache", "prune", "--force", "--cache-dir", cache)

@@ -23,7 +23,8 @@ Kept is what the workspace has, what HEAD, a local branch or an experiment recor
 a stage, a lock file or the files of an earlier pull need, and all that DVC tracks
 beside models. A file that several versions share stays as long as one of them. If
 something that may need a version cannot be read, nothing is removed. Content that was
-never pushed is lost.
+never pushed is lost, and so is what only symbolic links use that were moved after a
+pull. Lock files count where Git does not ignore them, or right in the root.
 
 Without --older-than, --max-size and --keep-latest, all other versions are removed, and
 all parts of unfinished pulls. With one of them, only parts that are of no use or older
@@ -84,7 +85,7 @@ def _print(plan: PrunePlan) -> None:
         return
     if plan.is_empty:
         ui.write(
-            f"Nothing to remove: {_count(len(plan.kept))} stay in the cache, "
+            f"Nothing to remove: {_stay(len(plan.kept))} in the cache, "
             f"{format_bytes(plan.kept_size)}."
         )
         return
@@ -93,7 +94,8 @@ def _print(plan: PrunePlan) -> None:
         for version in plan.versions
     ]
     if plan.parts:
-        parts = f"{len(plan.parts)} parts of unfinished pulls"
+        plural = "part" if len(plan.parts) == 1 else "parts"
+        parts = f"{len(plan.parts)} {plural} of unfinished pulls"
         rows.append((parts, format_bytes(sum(part.size for part in plan.parts))))
     verb = "Removed" if plan.is_done else "To be removed"
     ui.write(f"{verb} from '{plan.folder}':")
@@ -101,7 +103,7 @@ def _print(plan: PrunePlan) -> None:
         ui.write(line)
     ui.write(
         f"{format_bytes(plan.freed_bytes)} {'freed' if plan.is_done else 'to free'}; "
-        f"{_count(len(plan.kept))} stay, {format_bytes(plan.kept_size)}"
+        f"{_stay(len(plan.kept))}, {format_bytes(plan.kept_size)}"
     )
 
 
@@ -110,8 +112,8 @@ def _own_size(plan: PrunePlan, version: Any) -> int:
     return sum(size for d, size in version.present.items() if d in plan.objects)
 
 
-def _count(number: int) -> str:
-    return f"{number} version{'' if number == 1 else 's'}"
+def _stay(number: int) -> str:
+    return "1 version stays" if number == 1 else f"{number} versions stay"
 
 
 def _to_json(plan: PrunePlan) -> dict[str, Any]:

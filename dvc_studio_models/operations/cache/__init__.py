@@ -1,6 +1,7 @@
 """``dvc models cache``: what is in a cache, and the removal of what nothing needs.
 
-    context   the cache of a folder, and the projects that use it
+    context   the cache of a folder, and all that is known to use it
+    roots     a clone, a DVC project or a folder that uses a cache
     versions  the versions of models in a cache
     needs     which objects the projects need, and why
     listing   ``ls``: versions, parts of unfinished pulls, sizes

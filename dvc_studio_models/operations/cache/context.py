@@ -1,92 +1,26 @@
-"""The cache that a command works on, and the projects that use it."""
+"""The cache that a command works on, and all that is known to use it.
+
+That are the clone and the DVC projects around the user's folder, the worktrees of that
+clone, each folder that was pulled to through the cache, and what the user names.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError, UsageError
-from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.registry.git_registry import GitRegistry
-from dvc_studio_models.store.dvc.project import (
-    project_above,
-    project_around,
-    tag_cache_path,
-)
+from dvc_studio_models.errors import UsageError
+from dvc_studio_models.operations.cache.roots import UserRoot, worktrees_of
 from dvc_studio_models.store.upkeep.folder import CacheFolder
-from dvc_studio_models.store.upkeep.workspace import DvcWorkspace
+from dvc_studio_models.store.upkeep.workspace import cache_folder_of
+from dvc_studio_models.store.usage import UsageRecord, read_usage
 from dvc_studio_models.store.user.location import find_user_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dvc_studio_models.store.user.location import UserCache
-
-
-class UserProject:
-    """A DVC project that uses a cache, or a clone without DVC."""
-
-    def __init__(self, folder: Path, *, label: str = "") -> None:
-        """Open the project around a folder.
-
-        Args:
-            folder: In the project.
-            label: What reasons to keep an object begin with.
-
-        Raises:
-            UsageError: There is neither a project nor a clone.
-            StudioConfigError, SiteCacheError, LocalDiskError: DVC cannot open it.
-        """
-        self.label = label
-        self.clone = _clone_around(folder)
-        root = _find_root(folder, self.clone)
-        if root is None and self.clone is None:
-            msg = f"'{folder}' is neither in a DVC project nor in a Git repo"
-            raise UsageError(msg)
-        self.workspace = DvcWorkspace(root) if root else None
-        """Of the DVC project; None without DVC."""
-
-    @property
-    def root(self) -> Path:
-        """Of the DVC project, or of the clone."""
-        if self.workspace:
-            return self.workspace.root
-        assert self.clone  # noqa: S101 - see __init__
-        return Path(os.path.realpath(self.clone.root))
-
-    @cached_property
-    def registry(self) -> GitRegistry | None:
-        """The models of its clone; None outside of Git."""
-        if self.clone is None:
-            return None
-        cache = tag_cache_path(self.root, self.root)
-        return GitRegistry(self.clone.reader, cache=cache)
-
-    def is_own_repo(self, url: str) -> bool:
-        """Whether a URL is that of its clone; a clone without a remote has its path."""
-        clone = self.clone
-        return clone is not None and (
-            clone.has_remote(url) or url == os.fspath(clone.root)
-        )
-
-    @property
-    def inner(self) -> str:
-        """Its folder, relative to the Git root."""
-        assert self.clone  # noqa: S101 - only with Git
-        root = os.path.realpath(self.clone.root)
-        inner = os.path.relpath(self.root, root).replace(os.sep, "/")
-        return "" if inner == "." else inner
-
-    def close(self) -> None:
-        """Close DVC's databases, and save what was read of commits."""
-        if "registry" in vars(self) and self.registry:
-            self.registry.close()
-        if self.workspace:
-            self.workspace.close()
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass
@@ -94,46 +28,51 @@ class CacheContext:
     """A cache, and what was opened for one command."""
 
     cache: CacheFolder
-    project: UserProject | None = None
-    """The project or clone around the user's folder. It may use another cache."""
+    here: UserRoot | None = None
+    """Around the user's folder; None without Git and DVC."""
 
-    others: list[UserProject] = field(default_factory=list)
-    """Further projects that use it, as the user named them."""
+    others: list[UserRoot] = field(default_factory=list)
+    """Further roots that use the cache, or may."""
+
+    records: list[UsageRecord] = field(default_factory=list)
+    """Of the use of the cache."""
+
+    problems: list[str] = field(default_factory=list)
+    """What uses the cache, or may, and cannot be read."""
 
     is_shared: bool = False
-    """Whether projects may use it that the user has not named."""
+    """Whether projects may use it that are not known."""
 
     @property
-    def projects(self) -> list[UserProject]:
+    def roots(self) -> list[UserRoot]:
         """All of them."""
-        return [*([self.project] if self.project else []), *self.others]
+        return [*([self.here] if self.here else []), *self.others]
 
     @contextlib.contextmanager
     def lock(self, *, waits: bool) -> Iterator[None]:
-        """Hold DVC's lock of all projects.
+        """Hold DVC's lock of all projects that use the cache.
 
         Raises:
             LockHeldError: Another process holds one of them.
             LockUnsupportedError, LocalDiskError: It cannot be taken.
         """
-        roots = {project.root: project for project in self.projects}
+        found = {each.root: each for root in self.roots for each in root.workspaces}
         with contextlib.ExitStack() as stack:
-            for root in sorted(roots):
-                if workspace := roots[root].workspace:
-                    stack.enter_context(workspace.lock(waits=waits))
+            for root in sorted(found):
+                stack.enter_context(found[root].lock(waits=waits))
             yield
 
     def close(self) -> None:
         """Close all projects."""
-        for project in self.projects:
-            project.close()
+        for root in self.roots:
+            root.close()
 
 
 def open_cache(
     folder: Path,
     cache_dir: str | os.PathLike[str] | None = None,
     *,
-    projects: list[str] | None = None,
+    projects: Sequence[str] | None = None,
 ) -> CacheContext:
     """Open the cache of the DVC project around a folder, or else the user's cache.
 
@@ -145,58 +84,92 @@ def open_cache(
 
     Raises:
         UsageError: One of the projects is none.
-        StudioConfigError, SiteCacheError, LocalDiskError: DVC cannot open a project.
+        StudioConfigError, SiteCacheError, LocalDiskError: The project of the folder or
+            the cache cannot be read.
     """
     with contextlib.ExitStack() as stack:
-        context = _open(folder, cache_dir)
+        context = _open_here(folder, cache_dir)
         stack.callback(context.close)
-        for path in projects or []:
-            context.others.append(UserProject(Path(path).absolute(), label=path))
+        for path in projects or ():
+            root = UserRoot.find(Path(path).absolute(), context.cache.path, label=path)
+            if root is None:
+                msg = f"'{path}' is neither in a DVC project nor in a Git repo"
+                raise UsageError(msg)
+            _add(context, root)
+        _open_others(context)
+        users = (workspace for root in context.roots for workspace in root.workspaces)
+        context.is_shared |= any(
+            not workspace.has_own_cache and not _is_of_clone(context, workspace.root)
+            for workspace in users
+        )
         if projects is not None:
             context.is_shared = False
         stack.pop_all()
     return context
 
 
-def _open(folder: Path, cache_dir: str | os.PathLike[str] | None) -> CacheContext:
-    clone = _clone_around(folder)
-    root = _find_root(folder, clone)
-    project = UserProject(folder) if root or clone else None
-    workspace = project.workspace if project else None
-    if cache_dir is None and workspace:
-        cache = CacheFolder(workspace.cache_folder)
-        return CacheContext(cache, project, is_shared=not workspace.has_own_cache)
+def _open_here(folder: Path, cache_dir: str | os.PathLike[str] | None) -> CacheContext:
+    project = UserRoot.project_around(folder)
+    if cache_dir is None and project:
+        cache = cache_folder_of(project)
+        here = UserRoot.find(folder, cache)
+        return CacheContext(CacheFolder(cache), here)
     found = find_user_cache(cache_dir)
-    context = CacheContext(CacheFolder(found.folder), project)
-    context.is_shared = _is_shared(found, workspace)
-    owner = found.folder.parent
-    if owner.name == ".dvc" and not (project and project.root == owner.parent):
-        context.others.append(UserProject(owner.parent, label=owner.parent.name))
+    configured = find_user_cache(environ={})
+    context = CacheContext(CacheFolder(found.folder))
+    context.is_shared = found.is_shared or (
+        configured.is_shared and configured.folder == found.folder
+    )
+    context.here = UserRoot.find(folder, found.folder)
     return context
 
 
-def _is_shared(chosen: UserCache, workspace: DvcWorkspace | None) -> bool:
-    """Whether projects may use a cache that are not known."""
-    if chosen.is_shared:
-        return True
-    configured = find_user_cache(environ={})
-    if configured.is_shared and configured.folder == chosen.folder:
-        return True
-    if workspace is None or workspace.has_own_cache:
-        return False
-    return Path(os.path.realpath(workspace.cache_folder)) == chosen.folder
+def _is_of_clone(context: CacheContext, project: Path) -> bool:
+    """Whether the cache is in the ``.dvc`` folder of a project of the same clone."""
+    owner = Path(os.path.realpath(context.cache.path)).parent
+    for root in context.roots:
+        inside = owner.name == ".dvc" and owner.is_relative_to(root.root)
+        if inside and project.is_relative_to(root.root):
+            return True
+    return False
 
 
-def _find_root(folder: Path, clone: Clone | None) -> Path | None:
-    """Return the root of the DVC project around a folder; None without one."""
-    folder = Path(os.path.realpath(folder))
-    if clone is None:
-        return project_above(folder)
-    return project_around(folder, Path(os.path.realpath(clone.root)))
+def _open_others(context: CacheContext) -> None:
+    """Open all other roots that use the cache, as far as they are known."""
+    context.records, unreadable = read_usage(context.cache.path)
+    context.problems += [
+        f"the record of a pull, '{path}': it is damaged" for path in unreadable
+    ]
+    owner = Path(os.path.realpath(context.cache.path)).parent
+    folders = [owner.parent] if owner.name == ".dvc" else []
+    folders += [Path(record.root) for record in context.records if record.root]
+    for folder in dict.fromkeys(folders):
+        _try_to_add(context, folder)
+    for root in list(context.roots):
+        for folder in worktrees_of(root):
+            _try_to_add(context, folder)
 
 
-def _clone_around(folder: Path) -> Clone | None:
+def _try_to_add(context: CacheContext, folder: Path) -> None:
     try:
-        return Clone.find(folder)
-    except NotGitRepoError:
-        return None
+        if _exists(folder) and not any(root.holds(folder) for root in context.roots):
+            label = os.fspath(folder)
+            root = UserRoot.find(folder, context.cache.path, label=label)
+            _add(context, root or UserRoot(folder, None, [], label=label))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong there
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        context.problems.append(f"'{folder}': {reason}")
+
+
+def _exists(folder: Path) -> bool:
+    try:
+        return os.path.isdir(folder) or bool(os.stat(folder))  # noqa: PTH112, PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _add(context: CacheContext, root: UserRoot) -> None:
+    if any(each.root == root.root for each in context.roots):
+        root.close()
+    else:
+        context.others.append(root)

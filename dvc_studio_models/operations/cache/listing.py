@@ -17,6 +17,7 @@ from dvc_studio_models.operations.cache.needs import (
     Needs,
     add_links,
     add_receipts,
+    add_untagged,
     add_usage,
     collect,
     read_receipts,
@@ -31,7 +32,6 @@ from dvc_studio_models.registry.gto.counting import semver_key
 from dvc_studio_models.store.base import PARTS
 from dvc_studio_models.store.dvc.project import RECEIPTS, own_folder
 from dvc_studio_models.store.parts.folder import PartStore, digest_of
-from dvc_studio_models.store.usage import read_usage
 from dvc_studio_models.store.user.project import user_folders
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import Digest
     from dvc_studio_models.operations.cache.context import CacheContext
+    from dvc_studio_models.operations.cache.roots import UserRoot
     from dvc_studio_models.operations.cache.versions import KnownVersion
     from dvc_studio_models.store.parts.folder import Leftover
 
@@ -184,20 +185,24 @@ def take_survey(context: CacheContext, *, reads: bool) -> Survey:
     """
     cache = context.cache
     finder = VersionFinder(cache)
-    records, unreadable = read_usage(cache.path)
-    projects = context.projects
+    records = context.records
     known = merge(
         itertools.chain(
-            *map(finder.registered, projects), finder.recorded(records, projects)
+            *(
+                finder.registered(root, _repo_of(root, context))
+                for root in _clones(context)
+            ),
+            finder.recorded(records, context.here),
         )
     )
     needs = Needs(cache)
-    for path in unreadable:
-        needs.problems[f"the record of a pull, '{path}': it is damaged"] = None
-    for project in projects:
-        collect(project, needs, cache, reads=reads)
+    needs.problems.update(dict.fromkeys(context.problems))
+    for root in context.roots:
+        collect(root, needs, cache, reads=reads)
+    for root in _clones(context):
+        add_untagged(root, records, needs)
     receipts = read_receipts(_receipt_folders(context, needs), needs)
-    add_receipts(receipts, needs, str)
+    add_receipts(receipts, needs)
     add_usage(records, needs, cache)
     add_links(known, needs, cache)
     found = look_up(known, cache)
@@ -218,6 +223,22 @@ def take_survey(context: CacheContext, *, reads: bool) -> Survey:
         tuple(dict.fromkeys([*needs.problems, *finder.problems, *damaged])),
     )
     return Survey(listing, needs, tuple(known), frozenset(finder.damaged))
+
+
+def _clones(context: CacheContext) -> list[UserRoot]:
+    """Return one working tree of each clone."""
+    found: dict[Path | None, UserRoot] = {}
+    for root in context.roots:
+        found.setdefault(root.git_dir, root)
+    return [root for git_dir, root in found.items() if git_dir]
+
+
+def _repo_of(root: UserRoot, context: CacheContext) -> str | None:
+    """Return the repo of a clone's models: None for that of the user's folder."""
+    if context.here and root.git_dir == context.here.git_dir:
+        return None
+    urls = (each.repo for each in context.records if root.is_own_repo(each.repo))
+    return next(urls, os.fspath(root.root))
 
 
 def _add_running(known: Iterable[KnownVersion], needs: Needs) -> None:
@@ -249,7 +270,8 @@ def _list_parts(
         for path, digest in version.files.items()
     }
     folders = [context.cache.path / PARTS]
-    folders += [own_folder(project.root) / PARTS for project in context.projects]
+    workspaces = [each for root in context.roots for each in root.workspaces]
+    folders += [own_folder(each.root) / PARTS for each in workspaces]
     every = {os.path.realpath(folder): folder for folder in folders}
     for folder in every.values():
         if not folder.is_dir():

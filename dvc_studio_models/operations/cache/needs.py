@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import LockFileError, UnsafePathError
 from dvc_studio_models.files.receipts import read_every
 from dvc_studio_models.model import is_tree
+from dvc_studio_models.operations.cache.roots import detached_heads
 from dvc_studio_models.registry.commits import CommitReader, outputs_of
+from dvc_studio_models.registry.gto.tags import parse_tag
 from dvc_studio_models.registry.lockfile import (
-    DEFAULT_NAME,
     SUFFIXES,
     is_lock_file,
     parse_pins,
@@ -26,12 +27,13 @@ from dvc_studio_models.store.dvc.project import receipts_folder
 from dvc_studio_models.store.upkeep.workspace import links_into
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.model import Digest
-    from dvc_studio_models.operations.cache.context import UserProject
+    from dvc_studio_models.operations.cache.roots import UserRoot
     from dvc_studio_models.operations.cache.versions import CachedVersion, KnownVersion
+    from dvc_studio_models.registry.git.reader import GitReader
     from dvc_studio_models.store.upkeep.folder import CacheFolder
     from dvc_studio_models.store.upkeep.workspace import DvcWorkspace
     from dvc_studio_models.store.usage import UsageRecord
@@ -108,34 +110,34 @@ class Needs:
 
 
 def collect(
-    project: UserProject,
+    root: UserRoot,
     needs: Needs,
     cache: CacheFolder,
     *,
     reads: bool,
 ) -> None:
-    """Add what one project needs.
+    """Add what one root needs.
 
     Args:
-        project: It uses the cache.
+        root: It uses the cache, or may.
         needs: Receives objects, reasons and problems.
         cache: The cache.
         reads: Whether to hash files of the working tree that DVC's state does not know.
     """
-    if project.workspace:
-        folder = receipts_folder(project.root, project.root)
-        reason = _label(project, WORKSPACE)
+    for workspace in root.workspaces:
+        reason = _label(root, WORKSPACE)
+        folder = receipts_folder(workspace.root, workspace.root)
         receipts = read_receipts([folder] if folder else [], needs)
-        paths = add_receipts(receipts, needs, lambda _: reason)
-        _add_workspace(project, project.workspace, paths, needs, cache, reads=reads)
-    if project.clone:
-        _add_stages(project, needs)
-        _add_commits(project, needs)
-    _add_own_locks(project, needs)
+        paths = add_receipts(receipts, needs, reason)
+        _add_workspace(workspace, paths, needs, cache, reason=reason, reads=reads)
+    if root.clone:
+        _add_stages(root, needs)
+        _add_commits(root, needs)
+    _add_own_locks(root, needs)
 
 
-def _label(project: UserProject, reason: str) -> str:
-    return f"{project.label}: {reason}" if project.label else reason
+def _label(root: UserRoot, reason: str) -> str:
+    return f"{root.label}: {reason}" if root.label else reason
 
 
 # The working tree
@@ -154,38 +156,36 @@ def read_receipts(folders: Iterable[Path], needs: Needs) -> list[Receipt]:
 
 
 def add_receipts(
-    receipts: Iterable[Receipt], needs: Needs, reason_of: Callable[[str], str]
+    receipts: Iterable[Receipt], needs: Needs, reason: str | None = None
 ) -> list[str]:
     """Add the files of pulls that are still there, and return their paths.
 
     Args:
         receipts: Of the pulls.
         needs: Receives their objects.
-        reason_of: Returns the reason for a folder that was pulled to.
+        reason: By default, the folder that was pulled to.
     """
     paths: list[str] = []
     for receipt in receipts:
         placed = {f"{receipt.root}/{path}": d for path, d in receipt.files.items()}
         there = {path: digest for path, digest in placed.items() if _may_exist(path)}
-        reason = reason_of(receipt.root)
-        needs.add(there.values(), reason)
+        why = reason or receipt.root
+        needs.add(there.values(), why)
         if there:
-            versions = (receipt.version, receipt.commit)
-            needs.add_version(receipt.model, versions, reason)
+            needs.add_version(receipt.model, (receipt.version, receipt.commit), why)
         paths += there
     return paths
 
 
 def _add_workspace(
-    project: UserProject,
     workspace: DvcWorkspace,
     paths: list[str],
     needs: Needs,
     cache: CacheFolder,
     *,
+    reason: str,
     reads: bool,
 ) -> None:
-    reason = _label(project, WORKSPACE)
     with needs.reading(reason):
         needs.add(outputs_of(workspace.repo), reason)
         paths += workspace.output_paths()
@@ -216,10 +216,10 @@ def _may_exist(path: str) -> bool:
 # Git
 
 
-def _add_stages(project: UserProject, needs: Needs) -> None:
-    registry = project.registry
+def _add_stages(root: UserRoot, needs: Needs) -> None:
+    registry = root.registry
     assert registry  # noqa: S101 - the caller has checked
-    with needs.reading(_label(project, "tags")):
+    with needs.reading(_label(root, "tags")):
         tags = registry.tags
         missing = [tag.tag for tag in tags.unreadable]
         ignored = [t.tag for t in tags.lightweight if t.stage]
@@ -231,7 +231,7 @@ def _add_stages(project: UserProject, needs: Needs) -> None:
             needs.problems[f"the tag '{tag}': {what}. {ABOUT_TAGS}"] = None
         for model in registry.models:
             for stage, version in model.stages.items():
-                reason = _label(project, f"#{stage}")
+                reason = _label(root, f"#{stage}")
                 with needs.reading(f"{model.name}{reason}"):
                     record = registry.read_record(model.name, version)
                     for output in record.outputs if record else ():
@@ -239,53 +239,80 @@ def _add_stages(project: UserProject, needs: Needs) -> None:
                         needs.add((file.digest for file in output.files), reason)
 
 
-def _add_commits(project: UserProject, needs: Needs) -> None:
-    """Add HEAD, all local branches, DVC's experiments, and the lock files there."""
-    assert project.clone  # noqa: S101 - the caller has checked
-    reader = project.clone.reader
-    commits: dict[str, str] = {}
-    with needs.reading(_label(project, "branches")):
-        for name, commit in reader.refs("refs/heads"):
-            commits.setdefault(commit, name)
-        for name, commit in reader.refs(EXPERIMENTS):
-            commits.setdefault(commit, f"experiment {name.rpartition('/')[2]}")
-        if head := reader.head():
-            commits.setdefault(head, "HEAD")
-        elif reader.current_branch() is None:
-            needs.problems[_label(project, "HEAD: Git cannot read it")] = None
-    with contextlib.closing(CommitReader(reader)) as commit_reader:
-        for commit, name in commits.items():
-            reason = _label(project, name)
-            is_branch = name != "HEAD" and not name.startswith("experiment ")
+def add_untagged(root: UserRoot, records: Iterable[UsageRecord], needs: Needs) -> None:
+    """Note models of a clone that were pulled, and that none of its tags names.
+
+    Then the clone lacks its tags, so that nobody knows what is in the stages.
+    """
+    if root.clone is None:
+        return
+    with needs.reading(_label(root, "tags")):
+        tags = (parse_tag(name) for name, _ in root.clone.reader.tags())
+        named = {tag.name for tag in tags if tag}
+        ours = {each.model for each in records if root.is_own_repo(each.repo)}
+        for name in sorted(ours - named):
+            what = f"'{name}' was pulled, but this clone has no tag of it"
+            needs.problems[f"{_label(root, what)}. {ABOUT_TAGS}"] = None
+
+
+def _add_commits(root: UserRoot, needs: Needs) -> None:
+    """Add all that is checked out or has a name, and the lock files there."""
+    assert root.clone  # noqa: S101 - the caller has checked
+    heads: dict[str, str] = {}
+    with needs.reading(_label(root, "branches")):
+        heads = _heads(root, root.clone.reader, needs)
+    with contextlib.closing(CommitReader(root.clone.reader)) as commits:
+        for commit, name in heads.items():
+            reason = _label(root, name)
+            is_branch = name != "HEAD" and " " not in name
             with needs.reading(f"branch {reason}" if is_branch else reason):
-                needs.add(commit_reader.digests(commit, project.inner), reason)
-                for path, raw in commit_reader.find_files(commit, SUFFIXES):
+                projects = {*root.inner, *commits.projects(commit)}
+                for inner in projects - root.elsewhere:
+                    needs.add(commits.digests(commit, inner), reason)
+                for path, raw in commits.find_files(commit, SUFFIXES):
                     _add_lock(path, raw, needs, f"{reason}:{path}")
+
+
+def _heads(root: UserRoot, reader: GitReader, needs: Needs) -> dict[str, str]:
+    """Return HEAD, all local branches, heads of worktrees, and DVC's experiments.
+
+    Returns:
+        Commit to name.
+    """
+    found: dict[str, str] = {}
+    for name, commit in reader.refs("refs/heads"):
+        found.setdefault(commit, name)
+    if head := reader.head():
+        found.setdefault(head, "HEAD")
+    elif reader.current_branch() is None:
+        needs.problems[_label(root, "HEAD: Git cannot read it")] = None
+    for name, commit in detached_heads(root).items():
+        found.setdefault(commit, f"worktree {name}")
+    for name, commit in reader.refs(EXPERIMENTS):
+        found.setdefault(commit, f"experiment {name.rpartition('/')[2]}")
+    return found
 
 
 # Lock files
 
 
-def _add_own_locks(project: UserProject, needs: Needs) -> None:
-    """Add the lock files of the working tree."""
-    with needs.reading(_label(project, "lock files")):
-        for root, path in _lock_paths(project):
-            with needs.reading(_label(project, path)):
-                raw = (root / path).read_bytes()
-                _add_lock(path, raw, needs, _label(project, path))
+def _add_own_locks(root: UserRoot, needs: Needs) -> None:
+    """Add the lock files of the working tree, or right in a folder without Git."""
+    with needs.reading(_label(root, "lock files")):
+        for path in _lock_paths(root):
+            with needs.reading(_label(root, path)):
+                raw = (root.root / path).read_bytes()
+                _add_lock(path, raw, needs, _label(root, path))
 
 
-def _lock_paths(project: UserProject) -> Iterator[tuple[Path, str]]:
-    if project.clone is None:
-        for there in sorted(project.root.iterdir()):
-            if there.name.endswith(SUFFIXES) and there.is_file():
-                yield project.root, there.name
-        return
-    root = project.clone.root
-    found = dict.fromkeys([DEFAULT_NAME, *project.clone.reader.find_files(*ENDS)])
+def _lock_paths(root: UserRoot) -> Iterator[str]:
+    here = (path.name for path in sorted(root.root.iterdir()))
+    found = dict.fromkeys(name for name in here if name.endswith(SUFFIXES))
+    if root.clone:
+        found |= dict.fromkeys(root.clone.reader.find_files(*ENDS))
     for path in found:
-        if (root / path).is_file():
-            yield root, path
+        if (root.root / path).is_file():
+            yield path
 
 
 def _add_lock(path: str, raw: bytes, needs: Needs, reason: str) -> None:

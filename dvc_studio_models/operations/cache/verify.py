@@ -15,7 +15,6 @@ from dvc_studio_models.operations.cache.listing import (
     take_survey,
 )
 from dvc_studio_models.store.upkeep.workspace import links_into
-from dvc_studio_models.store.usage import read_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -167,10 +166,9 @@ def _fix(context: CacheContext, found: Iterable[DamagedObject]) -> list[DamagedO
 
 def _placed_paths(context: CacheContext) -> Iterator[str]:
     """Yield where files of the cache may be linked from."""
-    for project in context.projects:
-        if project.workspace:
-            yield from project.workspace.output_paths()
-    for record in read_usage(context.cache.path)[0]:
+    for workspace in (each for root in context.roots for each in root.workspaces):
+        yield from workspace.output_paths()
+    for record in context.records:
         yield from (f"{record.root}/{path}" for path in record.files)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
@@ -16,11 +16,11 @@ from dvc_studio_models.model import Digest, is_tree
 from dvc_studio_models.registry.recorded import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from dvc_studio_models.model import ModelVersion
-    from dvc_studio_models.operations.cache.context import UserProject
+    from dvc_studio_models.operations.cache.roots import UserRoot
     from dvc_studio_models.registry.gto.counting import RegisteredModel
     from dvc_studio_models.registry.recorded import RecordedModel
     from dvc_studio_models.store.upkeep.folder import CacheFolder
@@ -118,14 +118,19 @@ class VersionFinder:
         self.damaged: set[Digest] = set()
         """Listings of folders whose content does not have their hash."""
 
-    def registered(self, project: UserProject) -> Iterator[KnownVersion]:
-        """Yield the versions that tags register, and the commits in stages."""
-        if project.registry is None:
+    def registered(self, root: UserRoot, repo: str | None) -> Iterator[KnownVersion]:
+        """Yield the versions that tags register, and the commits in stages.
+
+        Args:
+            root: In a clone.
+            repo: Of the versions.
+        """
+        if root.registry is None:
             return
-        for model in project.registry.models:
+        for model in root.registry.models:
             for version in dict.fromkeys([*model.versions, *model.stages.values()]):
                 try:
-                    record = project.registry.read_record(model.name, version)
+                    record = root.registry.read_record(model.name, version)
                 except (
                     RecordUnreadableError,
                     StudioConfigError,
@@ -134,19 +139,20 @@ class VersionFinder:
                     self.problems.append(str(error).partition("\n")[0])
                     continue
                 if record:
-                    yield self._describe(model, version, record)
+                    found = self._describe(model, version, record)
+                    yield replace(found, repo=repo)
 
     def recorded(
-        self, records: Iterable[UsageRecord], projects: Sequence[UserProject]
+        self, records: Iterable[UsageRecord], here: UserRoot | None
     ) -> Iterator[KnownVersion]:
         """Yield the versions that records of use describe.
 
         Args:
             records: Of the cache.
-            projects: That use the cache; the first one's repo is None in the result.
+            here: Around the user's folder; its repo is None in the result.
         """
         for record in records:
-            is_own = bool(projects) and projects[0].is_own_repo(record.repo)
+            is_own = here is not None and here.is_own_repo(record.repo)
             yield KnownVersion(
                 record.model,
                 record.version,

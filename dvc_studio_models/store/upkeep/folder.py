@@ -8,6 +8,7 @@ kill, although the listings of folders are removed before their files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -34,6 +35,7 @@ UNFINISHED = "removal.unfinished"
 OWN = "models"
 """The name of our folder in a cache."""
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _MD5_LETTERS = 32  # the suffix of a directory follows them
 
 
@@ -177,15 +179,26 @@ class CacheFolder:
         """
         wanted = list(dict.fromkeys(digests))
         note = self.path / OWN / UNFINISHED
-        lines = [f"{digest.algorithm} {digest.value}" for digest in wanted]
-        with disk_errors(note):
-            if wanted:
-                note.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(note, "\n".join(lines) + "\n", flushed=True)
-        for digest in sorted(wanted, key=lambda digest: not is_tree(digest)):
+        has_note = self._note(note, wanted)
+        # Without the list, what a kill leaves is found by the listings.
+        for digest in sorted(wanted, key=lambda each: is_tree(each) != has_note):
             self.drop(digest)
         with disk_errors(note):
             note.unlink(missing_ok=True)
+
+    def _note(self, note: Path, wanted: Iterable[Digest]) -> bool:
+        """Write the list of the objects to remove; return False on a full disk."""
+        lines = [f"{digest.algorithm} {digest.value}\n" for digest in wanted]
+        with disk_errors(note):
+            try:
+                if lines:
+                    note.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(note, "".join(lines), flushed=True)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                return False
+        return True
 
     def drop(self, digest: Digest) -> None:
         """Remove one object.

@@ -13,17 +13,33 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import disk_errors
+from dvc_studio_models.errors import config_errors, disk_errors
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.store.dvc.light import DATABASE, look_up
+from dvc_studio_models.store.dvc.light import DATABASE, look_up, read_config
 from dvc_studio_models.store.dvc.locking import hold_lock
 from dvc_studio_models.store.dvc.objects import Objects
-from dvc_studio_models.store.dvc.project import open_project_to_read
+from dvc_studio_models.store.dvc.project import (
+    ensure_user_name,
+    open_project_to_read,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dvc_studio_models.store.upkeep.folder import CacheFolder
+
+
+def cache_folder_of(root: Path) -> Path:
+    """Return the folder of the cache of a DVC project, which is not opened.
+
+    Raises:
+        StudioConfigError: DVC cannot read its config.
+        LocalDiskError: The config cannot be read.
+    """
+    own = os.fspath(root / ".dvc")
+    with config_errors(), ensure_user_name(), disk_errors(own, action="read"):
+        chosen = read_config(own)["cache"].get("dir")
+    return Path(os.fspath(chosen) if chosen else f"{own}/cache")
 
 
 class DvcWorkspace:
