@@ -752,6 +752,21 @@ class NotInAnyCacheError(StudioModelsError):
         )
 
 
+class SignatureError(StudioModelsError):
+    """No signed tag vouches for the content, and one is required."""
+
+    exit_code = 6
+
+    def __init__(self, ref: Ref, reason: str, *, hint: str | None = None) -> None:
+        self.ref, self.reason = ref, reason
+        super().__init__(
+            f"no signature verifies '{ref}': {reason}\nNothing was changed in the "
+            "workspace"
+        )
+        if hint:
+            self.add_hint(hint)
+
+
 class ModelMovedError(StudioModelsError):
     """Studio served another version in a later request of one pull."""
 

@@ -506,6 +506,9 @@ class PullOptions:
     force: bool = False
     """Replace content that exists nowhere else."""
 
+    require_signed: bool = False
+    """Refuse what no signed tag vouches for."""
+
     cache: bool = True
     """Store the files in the cache too."""
 
@@ -557,8 +560,8 @@ class FileResult:
     ``unchanged``, ``link``, ``download``, ``conflict`` or ``remove``."""
 
     verified_by: str | None
-    """``git``, ``lock``, ``url``, ``storage`` or ``size``; None for a removed file, and
-    in a dry run if it is known only after the download."""
+    """``git+signature``, ``git``, ``lock``, ``url``, ``storage`` or ``size``; None for
+    a removed file, and in a dry run if it is known only after the download."""
 
 
 @dataclass(frozen=True)

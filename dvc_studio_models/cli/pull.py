@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _ORIGINS = {"remote": "the DVC remote", "cache": "the DVC cache"}
 _VERIFICATIONS = {
+    "git+signature": "verified against Git by signed tags",
     "git": "verified against Git",
     "lock": "verified against the lock file",
     "url": "verified by the hash in the URL",
@@ -247,6 +248,12 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         "--force",
         action="store_true",
         help="Replace files even if their content would be lost.",
+    )
+    parser.add_argument(
+        "--require-signed",
+        action="store_true",
+        help="Refuse what no signed Git tag verifies ('git verify-tag', with the keys "
+        "in your own Git config or GPG keyring).",
     )
     caches = parser.add_mutually_exclusive_group()
     caches.add_argument(

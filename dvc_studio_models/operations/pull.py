@@ -44,6 +44,7 @@ from dvc_studio_models.operations.steps.report import (
     build_result,
     digests_of,
 )
+from dvc_studio_models.operations.steps.signatures import check_signed, verify_tags
 from dvc_studio_models.operations.steps.targets import make_plans
 from dvc_studio_models.operations.steps.usage import record_usage
 from dvc_studio_models.registry.commands import git_checkout
@@ -92,6 +93,8 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
         lock_file = lock_path(options.lock, context) if options.lock else None
         source, models = prepare.resolve_models(refs, pins, context, options, stack)
         prepared = prepare_pull(source, models, pins, context, options)
+        if options.require_signed:
+            prepared = verify_tags(prepared)
         if lock_file:
             check_lockable(prepared.models, lock_file, prepared.registry)
         if options.dry_run:
@@ -108,6 +111,8 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
             prepared = _verify_downloads_with_git(prepared)
         if lock_file:
             check_verified(prepared.models, prepared.registry)
+        if options.require_signed:
+            check_signed(prepared)
         place(prepared, lock_file, options)
         record_usage(prepared)
         result = build_result(prepared, began=began)
@@ -160,6 +165,9 @@ def find_urls(names: Sequence[str], options: PullOptions) -> dict[str, str]:
     check_options(names, options)
     if options.lock or options.source not in {None, STUDIO}:
         msg = "'--urls' only prints Studio's links: leave out '--source' and '--lock'"
+        raise UsageError(msg)
+    if options.require_signed:
+        msg = "'--urls' verifies no content: leave out '--require-signed'"
         raise UsageError(msg)
     # Nothing is placed: neither a clone nor the cache is needed.
     out = options.out or options.folder

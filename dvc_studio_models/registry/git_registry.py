@@ -17,6 +17,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.gto.details import describe_model
 from dvc_studio_models.registry.gto.history import read_history
+from dvc_studio_models.registry.gto.signed import find_unsigned
 from dvc_studio_models.registry.gto.tags import format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
 
@@ -96,6 +97,10 @@ class GitRegistry:
     def resolve(self, ref: ModelRef) -> ModelVersion | None:
         """Return the version that ``ref`` selects."""
         return self.tags.resolve(ref)
+
+    def find_unsigned(self, ref: ModelRef, version: ModelVersion) -> str | None:
+        """Verify the tags that make ``ref`` this version, see :func:`find_unsigned`."""
+        return find_unsigned(ref, version, self.tags, self._reader)
 
     def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
         """Read a model at a version's commit, see :meth:`RecordReader.read`."""

@@ -73,6 +73,9 @@ class ResolvedModel:
     """Version and record to compare with after the download, see
     :func:`verify_downloads_with_git`."""
 
+    signed: bool = False
+    """Whether the tags that make it this version are signed."""
+
     stated: StatedVersion = _UNSTATED
     """By the server, or by a pin."""
 

@@ -59,6 +59,8 @@ def _model_result(
     model: ResolvedModel, plan: Plan, downloads: Downloads, sizes: Sizes | None
 ) -> ModelResult:
     verifier = "git" if model.record else "lock" if model.locked else None
+    if model.record and model.signed:
+        verifier = "git+signature"
     by_path = {
         step.file.path: _file_result(step, downloaded, sizes, verifier)
         for step, downloaded in with_downloads(plan, downloads)

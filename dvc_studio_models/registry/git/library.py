@@ -142,6 +142,10 @@ class LibraryReader:
         """Whether objects were replaced."""
         return bool(self._refs(b"refs/replace"))
 
+    def find_signature_problem(self, _oid: str) -> str | None:
+        """Return that signatures cannot be verified."""
+        return "the program 'git' is needed to verify signatures"
+
     # The clone
 
     def config(self) -> list[tuple[str, str]]:

@@ -65,9 +65,10 @@ _exiting = threading.Event()
 class Output:
     """The output of one call of Git."""
 
-    def __init__(self, out: bytes, err: bytes) -> None:
+    def __init__(self, out: bytes, err: bytes, code: int = 0) -> None:
         self.out = out
         self.err = err
+        self.code = code
 
 
 def run(
@@ -104,7 +105,7 @@ def run(
         stop(process, is_done=is_done)
     if process.returncode not in codes:
         raise UnreadableRepoError(os.fspath(cwd), reason_of(err))
-    return Output(out, err)
+    return Output(out, err, process.returncode)
 
 
 def start(

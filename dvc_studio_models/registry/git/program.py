@@ -20,6 +20,12 @@ from dvc_studio_models.errors import (
     NotGitRepoError,
     UnreadableRepoError,
 )
+from dvc_studio_models.registry.git.parsing import (
+    own_settings,
+    parse_config,
+    parse_setting,
+    split_objects,
+)
 from dvc_studio_models.registry.git.process import (
     FETCH_S,
     SILENT_S,
@@ -30,6 +36,7 @@ from dvc_studio_models.registry.git.process import (
     stop,
 )
 from dvc_studio_models.registry.git.reader import NO_OID, GitObject
+from dvc_studio_models.registry.git.signatures import find_signature_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -182,11 +189,18 @@ class ProgramReader:
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
         """Read many small objects at once."""
         content = self._git_output("cat-file", "--batch", stdin="\n".join(oids))
-        return list(_split(content))
+        return list(split_objects(content))
 
     def has_replacements(self) -> bool:
         """Whether objects were replaced."""
         return bool(self._git_output("for-each-ref", "--count=1", "refs/replace"))
+
+    def find_signature_problem(self, oid: str) -> str | None:
+        """Verify the signature of a tag."""
+        settings = self._read_config()
+        if settings is None:
+            return "Git 2.26 or later is needed to verify signatures"
+        return find_signature_problem(self._command, self._cwd, oid, settings)
 
     # The clone
 
@@ -194,8 +208,8 @@ class ProgramReader:
         """List the settings."""
         scoped = self._read_config()
         if scoped is None:
-            return _parse_config(self._git_output("config", "-z", "--list"))
-        self._own_config = _own(scoped)
+            return parse_config(self._git_output("config", "-z", "--list"))
+        self._own_config = own_settings(scoped)
         return [setting for _, setting in scoped]
 
     def _read_config(self) -> list[tuple[str, tuple[str, str]]] | None:
@@ -205,7 +219,11 @@ class ProgramReader:
         )
         words = os.fsdecode(output).split("\0")
         pairs = zip(words[::2], words[1::2], strict=False)
-        return [(scope, _setting(entry)) for scope, entry in pairs] if output else None
+        return (
+            [(scope, parse_setting(entry)) for scope, entry in pairs]
+            if output
+            else None
+        )
 
     def remote_url(self, name: str) -> str | None:
         """Return a remote's URL."""
@@ -270,13 +288,13 @@ class ProgramReader:
     def _own_config(self) -> list[tuple[str, str]]:
         """The repository's own settings, without the user's and the machine's."""
         if scoped := self._read_config():
-            return _own(scoped)
+            return own_settings(scoped)
         found = []
         for scope in ("--local", "--worktree"):
             output = self._git_output(
                 *("config", scope, "--includes", "-z", "--list"), codes={0, 1, 128}
             )
-            found += _parse_config(output)
+            found += parse_config(output)
         return found
 
     @functools.cached_property
@@ -310,34 +328,6 @@ def _find_git_dir(folder: Path) -> tuple[Path, Path]:
         if (place / ".git").exists():
             return place, place / ".git"
     return folder, folder
-
-
-def _split(content: bytes) -> Iterator[GitObject | None]:
-    """Split the output of ``git cat-file --batch``."""
-    at = 0
-    while at < len(content):
-        end = content.index(b"\n", at)
-        head = content[at:end]
-        at = end + 1
-        if head.endswith(b" missing"):
-            yield None
-            continue
-        _, kind, size = head.decode().split(" ")
-        yield GitObject(kind, content[at : at + int(size)])
-        at += int(size) + 1
-
-
-def _parse_config(listed: bytes) -> list[tuple[str, str]]:
-    return [_setting(entry) for entry in os.fsdecode(listed).split("\0") if entry]
-
-
-def _own(scoped: Iterable[tuple[str, tuple[str, str]]]) -> list[tuple[str, str]]:
-    return [setting for scope, setting in scoped if scope in {"local", "worktree"}]
-
-
-def _setting(entry: str) -> tuple[str, str]:
-    key, _, value = entry.partition("\n")
-    return key, value
 
 
 def _no_repo(folder: Path, err: bytes) -> NotGitRepoError | UnreadableRepoError:

@@ -101,6 +101,13 @@ class GitReader(Protocol):
     def read_all(self, oids: Sequence[str]) -> list[GitObject | None]:
         """Read many small objects at once; None for each that is missing."""
 
+    def find_signature_problem(self, oid: str) -> str | None:
+        """Verify the signature of a tag; return None if it is valid, else the reason.
+
+        Args:
+            oid: Of the tag's object.
+        """
+
     def has_replacements(self) -> bool:
         """Whether objects were replaced (``git replace``)."""
 
