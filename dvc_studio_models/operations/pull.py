@@ -44,7 +44,6 @@ from dvc_studio_models.operations.steps.report import (
     build_result,
     digests_of,
 )
-from dvc_studio_models.operations.steps.signatures import check_signed, verify_tags
 from dvc_studio_models.operations.steps.targets import make_plans
 from dvc_studio_models.operations.steps.usage import record_usage
 from dvc_studio_models.registry.commands import git_checkout
@@ -93,8 +92,6 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
         lock_file = lock_path(options.lock, context) if options.lock else None
         source, models = prepare.resolve_models(refs, pins, context, options, stack)
         prepared = prepare_pull(source, models, pins, context, options)
-        if options.require_signed:
-            prepared = verify_tags(prepared)
         if lock_file:
             check_lockable(prepared.models, lock_file, prepared.registry)
         if options.dry_run:
@@ -111,8 +108,7 @@ def _pull(names: Sequence[str], options: PullOptions, report: Report) -> PullRes
             prepared = _verify_downloads_with_git(prepared)
         if lock_file:
             check_verified(prepared.models, prepared.registry)
-        if options.require_signed:
-            check_signed(prepared)
+        prepare.check_signed(prepared, options)
         place(prepared, lock_file, options)
         record_usage(prepared)
         result = build_result(prepared, began=began)
@@ -148,6 +144,7 @@ def prepare_pull(
     prepared = prepare.open_stores(source, models, workspace, context, options)
     prepared = prepared.change_models(prepare.with_known_digests)
     prepared = prepare.verify_with_git(prepared, together=together)
+    prepared = prepare.verify_tags(prepared, options)
     prepared = prepare.filter_files(prepared, options)
     return make_plans(prepared, options)
 

@@ -3,5 +3,5 @@
 ``names`` finds the models that a command is for. ``prepare`` has the steps before the
 first byte, ``targets`` looks at the workspace, ``plan`` decides, ``place`` changes the
 workspace, ``report`` returns the result; ``lock`` implements ``--lock`` and
-``--locked``, and ``signatures`` ``--require-signed``.
+``--locked``.
 """

@@ -23,7 +23,7 @@ from dvc_studio_models.operations.steps.plan import (
 )
 from dvc_studio_models.operations.steps.targets import check_targets
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.sources import resolve, verification
+from dvc_studio_models.sources import resolve, signatures, verification
 from dvc_studio_models.sources.context import PullContext
 from dvc_studio_models.sources.local.listings import listing_reader
 from dvc_studio_models.sources.open import (
@@ -232,6 +232,31 @@ def verify_with_git(prepared: PreparedPull, *, together: bool) -> PreparedPull:
         paths = [file.path for model in models for file in model.files if file.git_oid]
         prepared.workspace.check(paths, source="Git")
     return prepared
+
+
+def verify_tags(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
+    """Verify the signatures of all models' tags, if that is required.
+
+    Raises:
+        SignatureError: See :func:`signatures.verify_tags`.
+    """
+    if not options.require_signed:
+        return prepared
+    registry = prepared.registry
+    return prepared.change_models(
+        lambda model, _: signatures.verify_tags(model, registry)
+    )
+
+
+def check_signed(prepared: PreparedPull, options: PullOptions) -> None:
+    """Refuse downloaded content that Git has not verified, if signatures are required.
+
+    Raises:
+        SignatureError: See :func:`signatures.check_signed`.
+    """
+    if options.require_signed:
+        for model in prepared.models:
+            signatures.check_signed(model, prepared.registry)
 
 
 def filter_files(prepared: PreparedPull, options: PullOptions) -> PreparedPull:

@@ -13,37 +13,24 @@ from dvc_studio_models.errors import (
 )
 
 if TYPE_CHECKING:
-    from dvc_studio_models.operations.steps.plan import PreparedPull
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.resolve import ResolvedModel
 
 
-def verify_tags(prepared: PreparedPull) -> PreparedPull:
-    """Verify the signatures of all models' tags, before anything is downloaded.
+def verify_tags(model: ResolvedModel, registry: GitRegistry | None) -> ResolvedModel:
+    """Verify the signatures of a model's tags, before anything is downloaded.
 
     Content that Git cannot verify before it is downloaded is left to
     :func:`check_signed`.
+
+    Args:
+        model: As Git verified it.
+        registry: Of the clone, unless all models are of other repos.
 
     Raises:
         SignatureError: A tag is not signed by a known key, or no tag of this clone is
             of the model.
     """
-    registry = prepared.registry
-    return prepared.change_models(lambda model, _: _verify(model, registry))
-
-
-def check_signed(prepared: PreparedPull) -> None:
-    """Refuse content that Git has not verified.
-
-    Raises:
-        SignatureError: It is not what the tagged commit records.
-    """
-    for model in prepared.models:
-        if model.record is None:
-            raise _not_verified(model, prepared.registry)
-
-
-def _verify(model: ResolvedModel, registry: GitRegistry | None) -> ResolvedModel:
     ref = model.ref
     if ref.repo is not None or registry is None:
         why = "it is of another repo, whose tags are not in this clone"
@@ -60,6 +47,16 @@ def _verify(model: ResolvedModel, registry: GitRegistry | None) -> ResolvedModel
     if problem := registry.find_unsigned(ref, version):
         raise SignatureError(ref, problem)
     return replace(model, signed=True)
+
+
+def check_signed(model: ResolvedModel, registry: GitRegistry | None) -> None:
+    """Refuse content that Git has not verified.
+
+    Raises:
+        SignatureError: It is not what the tagged commit records.
+    """
+    if model.record is None:
+        raise _not_verified(model, registry)
 
 
 def _not_verified(model: ResolvedModel, registry: GitRegistry | None) -> SignatureError:
