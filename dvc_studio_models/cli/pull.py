@@ -134,8 +134,9 @@ def _format_summary(result: PullResult, *, dry_run: bool) -> str:
     from dvc_studio_models.model import format_bytes
 
     files = _files(result)
-    total = sum(file.size or 0 for file in files)
-    count = f"{count_files(len(files))}, {format_bytes(total)}"
+    sizes = [file.size for file in files if file.size is not None]
+    size = [format_bytes(sum(sizes))] if sizes or not files else []
+    count = ", ".join([count_files(len(files)), *size])
     if dry_run:
         return f"{count}; nothing was changed"
     return f"{count} in {result.seconds:.1f} s, {_format_verification(files)}"

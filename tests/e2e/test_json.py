@@ -184,3 +184,19 @@ def test_a_closed_stdout_is_no_error(clone: Path) -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# -- quiet
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "status", "show a", "update", "which nothing", "diff a b", "pull a"],
+)
+def test_every_command_prints_its_error_under_quiet(
+    run_dvc: RunDvc, tmp_path: Path, command: str
+) -> None:
+    done = run_dvc("models", *command.split(), "--quiet", cwd=tmp_path)
+
+    assert (done.returncode > 0, done.stdout) == (True, "")
+    assert done.stderr.startswith("ERROR: ")

@@ -36,11 +36,11 @@ def environ(studio: StudioServer, file_server: FileServer) -> dict[str, str]:
 def test_a_folder_is_one_line(
     run_dvc: RunDvc, environ: dict[str, str], folder: Path
 ) -> None:
-    first = run_dvc(*PULL, cwd=folder, env=environ)
+    first = run_dvc(*PULL, "--no-cache", cwd=folder, env=environ)
     for path in PATHS[12:]:
         (folder / path).unlink()
     status = run_dvc("models", "status", "bert", cwd=folder, env=environ)
-    second = run_dvc(*PULL, cwd=folder, env=environ)
+    second = run_dvc(*PULL, "--no-cache", cwd=folder, env=environ)
 
     assert first.stdout.splitlines()[1] == (
         "  models/bert/   300 files, 300.0 KiB  downloaded"
@@ -95,10 +95,19 @@ def test_a_dry_run_shows_all_and_fails_as_the_pull_would(
     check = run_dvc(*PULL, "--check", cwd=conflicts, env=environ)
 
     assert "300 files, 1.0 KiB  conflict (1 download)" in text.stdout
+    assert "300 files, 1.0 KiB; nothing was changed" in text.stdout
     [model] = json.loads(document.stdout)["models"]
     assert [file["action"] for file in model["files"][:2]] == ["download", "conflict"]
     assert (text.returncode, document.returncode, check.returncode) == (7, 7, 1)
     assert (check.stdout, check.stderr) == ("", "")
+
+
+def test_a_size_that_nobody_knows_is_left_out(
+    run_dvc: RunDvc, environ: dict[str, str], conflicts: Path
+) -> None:
+    done = run_dvc(*PULL, "--dry-run", cwd=conflicts, env=environ)
+
+    assert "\n300 files; nothing was changed\n" in done.stdout
 
 
 def test_quiet_prints_errors_and_nothing_else(
