@@ -150,10 +150,38 @@ class NotLockedError(StudioModelsError):
     def __init__(self, name: str, path: Path, known: Iterable[str]) -> None:
         self.name, self.path = name, str(path)
         there = ", ".join(known) or "no model"
+        super().__init__(f"'{name}' is not in '{path.name}', which has {there}")
+        if not any(mark in name for mark in "*?["):
+            self.add_hint(f"Add it with 'dvc models pull {name} {_lock_option(path)}'")
+
+
+class OtherRepoLockedError(StudioModelsError):
+    """A lock file has a model of the same name of another repo."""
+
+    exit_code = 7
+
+    def __init__(
+        self, name: str, path: Path, locked: str | None, repo: str | None
+    ) -> None:
+        """Store the facts.
+
+        Args:
+            name: Of the model.
+            path: Of the lock file.
+            locked: The repo that the lock file has; None for the clone's own.
+            repo: The repo of the model; None for the clone's own.
+        """
+        self.name, self.path, self.locked, self.repo = name, str(path), locked, repo
         super().__init__(
-            f"'{name}' is not in '{path.name}', which has {there}\n"
-            f"Add it with 'dvc models pull {shlex.quote(name)} {_lock_option(path)}'"
+            f"'{path.name}' has '{name}' of {_describe_repo(locked)}, not of "
+            f"{_describe_repo(repo)}\n"
+            "Use another lock file ('--lock FILE', '--locked FILE'); if the repo has "
+            f"moved, change its URL in '{path.name}'"
         )
+
+
+def _describe_repo(repo: str | None) -> str:
+    return f"'{repo}'" if repo else "this repo"
 
 
 def _lock_option(path: Path | str) -> str:

@@ -104,9 +104,15 @@ def _format_result(result: StatusResult, *, each: bool) -> str:
         (shlex.join(["pull", *refs, *(("--repo", repo) if repo else ())]), "to update")
         for repo, refs in unpinned.items()
     ]
-    if pinned := [status.result.ref.name for status in stale if status.pin]:
-        command = shlex.join(["pull", *pinned, "--locked"])
-        hints.append((command, "to pull the locked version"))
+    locked = [status for status in stale if status.pin and not _has_moved(status)]
+    if locked:
+        names = [status.result.ref.name for status in locked]
+        hints.append(
+            (shlex.join(["pull", *names, "--locked"]), "to pull the locked version")
+        )
+    if cached := [s.result.ref.name for s in stale if _has_moved(s) and _is_cached(s)]:
+        command = shlex.join(["pull", *cached, "--locked", "--source", "cache"])
+        hints.append((command, "to place the locked files from the cache"))
     if outdated := [s.pin.ref.name for s in result.models if s.pin and s.outdated]:
         command = shlex.join(["update", *outdated])
         hints.append((command, "to lock the current version"))
@@ -114,6 +120,15 @@ def _format_result(result: StatusResult, *, each: bool) -> str:
     if any(file.action == "conflict" for s in stale for file in s.result.files):
         blocks.append("  (move conflicting files first, or add --force)")
     return "\n".join(blocks)
+
+
+def _has_moved(status: ModelStatus) -> bool:
+    """Whether Studio does not serve what is locked: it has no version to ask for."""
+    return status.outdated and status.pin is not None and status.pin.version is None
+
+
+def _is_cached(status: ModelStatus) -> bool:
+    return not any(f.action in {"download", "conflict"} for f in status.result.files)
 
 
 def _format_status(status: ModelStatus, *, each: bool) -> str:

@@ -20,6 +20,7 @@ from dvc_studio_models.cli.options import (
     read_options,
 )
 from dvc_studio_models.cli.output import shorten
+from dvc_studio_models.registry.urls import strip_secrets
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "Update the lock file to what its stages and the latest versions are now."
 DESCRIPTION = f"""\
-{SUMMARY} Downloads no files: run 'dvc models pull --locked' for that.
+{SUMMARY}
+Downloads no files: run 'dvc models pull --locked' for that.
 
 Without NAME: every model that was locked from a stage, or as the latest version. NAME
 alone is updated as it was locked; NAME#STAGE or NAME@VERSION locks that from now on,
@@ -96,13 +98,28 @@ def _format_result(result: UpdateResult, args: argparse.Namespace) -> str:
         return f"{name} is up to date"
     option = [] if name == "models.lock" or not args.lock else [name]
     if args.check:
-        lock = ["--lock", *option] if option else []
-        command = shlex.join(["update", *args.name, *lock])
+        command = shlex.join(["update", *args.name, *_options(args)])
         lines.append(f'  (use "dvc models {command}" to update {name})')
     else:
         command = shlex.join(["pull", "--locked", *option])
         lines.append(f'  (use "dvc models {command}" to pull the locked versions)')
     return "\n".join(lines)
+
+
+def _options(args: argparse.Namespace) -> list[str]:
+    """Return the options that select what is updated, as they were given."""
+    given = {
+        "--stage": args.stage,
+        "--version": args.version,
+        "--repo": args.repo and strip_secrets(args.repo),
+        "--git-remote": args.git_remote,
+        "--lock": args.lock,
+        "--source": args.source,
+    }
+    options = ["--all"] if args.all_models else []
+    for option, value in given.items():
+        options += [option, str(value)] if value else []
+    return options
 
 
 def _format_update(model: ModelUpdate) -> str:
@@ -113,7 +130,10 @@ def _format_update(model: ModelUpdate) -> str:
     described = _describe(before), _describe(after)
     if described[0] == described[1]:
         described = _describe(before, exact=True), _describe(after, exact=True)
-    text = f"{after.ref} {described[0]} -> {described[1]}"
+    if described[0] == described[1]:
+        text = f"{after.ref} {_describe(after)}"
+    else:
+        text = f"{after.ref} {described[0]} -> {described[1]}"
     if before.ref.selector == after.ref.selector:
         return text
     return f"{text} (was {before.ref.selector or 'the latest'})"

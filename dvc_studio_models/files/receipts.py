@@ -47,6 +47,11 @@ class Receipt:
     repo: str | None = None
     """As in :attr:`ModelRef.repo`: None if the model is of the clone's own repo."""
 
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """Name and repo: two repos may have models of one name."""
+        return self.model, self.repo
+
 
 class Receipts:
     """The folder of receipts. With None as the folder, none are kept."""
@@ -114,8 +119,9 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _file_name(receipt: Receipt) -> str:
-    identity = f"{receipt.model}\n{receipt.root}".encode()
-    return f"{hashlib.sha256(identity).hexdigest()[:32]}.json"
+    identity = [receipt.model, receipt.root, *([receipt.repo] if receipt.repo else [])]
+    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
+    return f"{digest[:32]}.json"
 
 
 def _to_json(receipt: Receipt) -> dict[str, Any]:

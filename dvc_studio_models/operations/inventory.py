@@ -113,11 +113,11 @@ class Inventory:
     def receipts(self) -> list[Receipt]:
         """List the receipts of this working tree, by the models' names."""
         found = {
-            receipt.model: receipt
+            receipt.key: receipt
             for root in {*self._scanned[1], self.root}
             for receipt in self._project(root).receipts
         }
-        return [found[name] for name in sorted(found)]
+        return [found[key] for key in sorted(found, key=str)]
 
     def _describe(
         self, model: RegisteredModel, annotated: str | None, receipt: Receipt | None

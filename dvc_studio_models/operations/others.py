@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.files.receipts import Receipt
     from dvc_studio_models.model import Digest, Pin
 
+Key = tuple[str, str | None]
+"""See :attr:`ModelRef.key`."""
+
 logger = get_logger(__name__)
 
 
@@ -48,11 +51,11 @@ def list_others(inventory: Workspace, pulled: Iterable[Receipt]) -> list[ListedM
         inventory: Of the working tree.
         pulled: All of its receipts.
     """
-    receipts = {receipt.model: receipt for receipt in pulled if receipt.repo}
-    pins = {name: pin for name, pin in _pins(inventory).items() if pin.ref.repo}
+    receipts = {receipt.key: receipt for receipt in pulled if receipt.repo}
+    pins = {pin.ref.key: pin for pin in _pins(inventory).values() if pin.ref.repo}
     return [
-        _describe(inventory, name, receipts.get(name), pins.get(name))
-        for name in {**receipts, **pins}
+        _describe(inventory, key, receipts.get(key), pins.get(key))
+        for key in sorted({**receipts, **pins})
     ]
 
 
@@ -65,16 +68,15 @@ def _pins(inventory: Workspace) -> Mapping[str, Pin]:
 
 
 def _describe(
-    inventory: Workspace, name: str, receipt: Receipt | None, pin: Pin | None
+    inventory: Workspace, key: Key, receipt: Receipt | None, pin: Pin | None
 ) -> ListedModel:
     pinned = {file.path: file.digest for file in pin.files} if pin else {}
     placed = dict(receipt.files) if receipt else pinned
-    repos = [each.repo for each in (receipt, pin and pin.ref) if each]
     return ListedModel(
-        name,
+        key[0],
         os.path.commonpath(placed) if placed else None,
         _judge(inventory, receipt, pin, pinned, placed),
-        repo=repos[0],
+        repo=key[1],
         locked=pin.version if pin else None,
     )
 
@@ -86,10 +88,11 @@ def _judge(
     pinned: Mapping[str, Digest],
     placed: Mapping[str, Digest],
 ) -> WorkspaceState:
-    """Return the state of the files; a receipt may be of a part of a version."""
+    """Return the state of the files."""
     if pin and inventory.has_all(pinned):
         return WorkspaceState(REGISTERED if pin.version else PRESENT, pin.version)
     if receipt and inventory.has_all(placed):
-        return WorkspaceState(PRESENT, receipt.version)
+        known = REGISTERED if receipt.version else PRESENT
+        return WorkspaceState(known, receipt.version)
     is_there = any(os.path.lexists(inventory.root / path) for path in placed)
     return WorkspaceState(MODIFIED if is_there else ABSENT)

@@ -21,6 +21,7 @@ from dvc_studio_models.model import (
     StatusResult,
 )
 from dvc_studio_models.operations.pull import prepare_pull
+from dvc_studio_models.operations.steps.lock import of_repo
 from dvc_studio_models.operations.steps.names import with_known_repos
 from dvc_studio_models.operations.steps.prepare import (
     open_context,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.resolve import ResolvedModel
 
+    Key = tuple[str, str | None]
     Resolve = Callable[..., tuple[Source, list[ResolvedModel]]]
 
 logger = get_logger(__name__)
@@ -66,7 +68,7 @@ def compare(names: Sequence[str], options: PullOptions) -> StatusResult:
         stack.callback(context.close)
         pins = {}
         if context.clone and not (options.stage or options.version):
-            pins = read_default(context.clone.root)
+            pins = of_repo(read_default(context.clone.root), options)
         is_named = bool(names or options.all_models)
         if is_named:
             refs = with_known_repos(
@@ -111,7 +113,8 @@ def _pulled_or_registered(
             names = [(model.name, None) for model in inventory.registered()]
     for name, repo in names:
         ref = ModelRef.parse(name, version=options.version, stage=options.stage)
-        if ref.name not in pins:
+        pin = pins.get(ref.name)
+        if pin is None or pin.ref.repo != repo:
             yield replace(ref, repo=repo)
 
 
@@ -127,7 +130,7 @@ def _compare(
     resolve: Resolve,
 ) -> StatusResult:
     moving = [pin.ref for pin in pins.values() if not pin.ref.version]
-    found: dict[str, ModelStatus] = {}
+    found: dict[Key, ModelStatus] = {}
     repo = None
     if pins:
         from dvc_studio_models.sources.local.source import LocalSource
@@ -136,20 +139,20 @@ def _compare(
         stack.callback(local.close)
         models = local.resolve([pin.pinned for pin in pins.values()], pins)
         for result in _plan(local, models, pins, context, options):
-            name = result.ref.name
-            found[name] = ModelStatus(result, pins[name])
+            found[result.ref.key] = ModelStatus(result, pins[result.ref.name])
         repo = local.repo
-    if refs or moving:
-        source, models = resolve([*refs, *moving], {}, context, options, stack)
-        unpinned = [model for model in models if model.ref.name not in pins]
-        for result in _plan(source, unpinned, {}, context, options):
-            found[result.ref.name] = ModelStatus(result)
+    if moving:
+        source, models = resolve(moving, {}, context, options, stack)
         for model in models:
-            if pin := pins.get(model.ref.name):
-                name = model.ref.name
-                found[name] = _with_now(found[name], pin, model, context)
+            pin = pins[model.ref.name]
+            found[pin.ref.key] = _with_now(found[pin.ref.key], pin, model, context)
         repo = source.repo
-    return StatusResult(repo, tuple(found[name] for name in sorted(found)))
+    if refs:
+        source, models = resolve(refs, {}, context, options, stack)
+        for result in _plan(source, models, {}, context, options):
+            found[result.ref.key] = ModelStatus(result)
+        repo = source.repo
+    return StatusResult(repo, tuple(found[key] for key in sorted(found, key=str)))
 
 
 def _resolve_known(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import (
     ContentUnknownError,
     LockFileError,
+    NoModelMatchesError,
     NotLockedError,
     UnsafePathError,
 )
@@ -22,10 +23,13 @@ from dvc_studio_models.model import STUDIO, Digest, ModelRef, Pin
 from dvc_studio_models.operations.steps import prepare
 from dvc_studio_models.operations.steps.lock import (
     check_lockable,
+    check_repos,
     check_verified,
     lock_path,
     make_pin,
+    of_repo,
     tell_unnamed,
+    with_known,
 )
 from dvc_studio_models.operations.steps.names import expand_locked, with_known_repos
 from dvc_studio_models.registry.lockfile import check_name, read_pins, update_pins
@@ -119,6 +123,7 @@ def update(
             check_lockable(prepared.models, path, prepared.registry)
             check_verified(prepared.models, prepared.registry)
             pins = _make_pins(prepared, before, options)
+            pins = {name: with_known(pins[name], before.get(name)) for name in pins}
             after.update(pins)
             repo = source.repo
             if not check and any(pins[name] != before.get(name) for name in pins):
@@ -149,18 +154,18 @@ def _choose(
     if not names and not options.all_models:
         if not before:
             raise LockFileError(path, "it has no models")
-        return [pin.ref for pin in before.values() if not pin.ref.version], []
-    selects = bool(options.stage or options.version or options.all_models)
-    if not selects:
-        names = expand_locked(names, before, path)
-    refs = prepare.read_names(names, context, options)
+        pins = of_repo(before, options).values()
+        return [pin.ref for pin in pins if not pin.ref.version], []
+    selects = bool(options.stage or options.version)
+    refs, explicit = _read_names(names, before, path, context, options)
     wanted = []
     stay = []
-    latest = [name for name in names if name.endswith(_LATEST)]
-    explicit = {ref.name for ref in prepare.read_names(latest, context, options)}
     for ref in with_known_repos(refs, before, context, options):
         pin = before.get(ref.name)
-        if selects or ref.selector or ref.name in explicit:
+        if pin and ref.name not in of_repo(before, options):
+            check_repos([replace(ref, repo=options.repo)], before, path)
+        is_new = pin is None and options.all_models
+        if selects or ref.selector or ref.name in explicit or is_new:
             wanted.append(ref)
         elif pin is None:
             raise NotLockedError(ref.name, path, before)
@@ -169,6 +174,36 @@ def _choose(
         else:
             wanted.append(replace(pin.ref, repo=ref.repo))
     return wanted, stay
+
+
+def _read_names(
+    names: Sequence[str],
+    before: Mapping[str, Pin],
+    path: Path,
+    context: PullContext,
+    options: PullOptions,
+) -> tuple[list[ModelRef], set[str]]:
+    """Read the names, and return which of them select the latest version.
+
+    ``--all`` without a version or stage means all that is locked, too.
+    """
+    if not options.all_models:
+        if not (options.stage or options.version):
+            names = expand_locked(names, before, path)
+        alone = replace(options, version=None, stage=None)
+        latest = [name for name in names if name.endswith(_LATEST)]
+        explicit = {ref.name for ref in prepare.read_names(latest, context, alone)}
+        return prepare.read_names(names, context, options), explicit
+    try:
+        refs = prepare.read_names(names, context, options)
+    except NoModelMatchesError:
+        if not before:
+            raise
+        refs = []
+    if not (options.stage or options.version):
+        found = {ref.name for ref in refs}
+        refs += [ModelRef(name) for name in before if name not in found]
+    return refs, set()
 
 
 # Which contents

@@ -86,7 +86,12 @@ def suggest_alternatives(
         is_unknown = isinstance(error, ModelNotFoundError)
         hint = _find_alternative(context, refs, pins, options, imports_only=is_unknown)
         if isinstance(error, ModelNotFoundError):
-            hint = hint or _suggest_repo(error, context, options)
+            pin = pins.get(error.ref.name)
+            hint = (
+                _suggest_update(pin, context, options)
+                if pin
+                else hint or _suggest_repo(error, context, options)
+            )
         if hint:
             error.add_hint(hint)
         raise
@@ -120,6 +125,19 @@ def _is_cached(context: PullContext, pin: Pin, options: PullOptions) -> bool:
             return source.are_cached([pin.pinned], {pin.ref.name: pin})
     except StudioModelsError:
         return False
+
+
+def _suggest_update(pin: Pin, context: PullContext, options: PullOptions) -> str:
+    """Say what to do about a locked version that Studio does not know any more."""
+    name = f"{pin.ref.name}@VERSION" if pin.ref.version else pin.ref.name
+    lock = "" if isinstance(options.locked, bool) else f" --lock {options.locked}"
+    hint = (
+        "Its version was removed from the registry. Lock another one with 'dvc models "
+        f"update {name}{lock}'"
+    )
+    if options.cache and _is_cached(context, pin, options):
+        hint = f"All locked files are in the DVC cache: use '--source cache'\n{hint}"
+    return hint
 
 
 def _suggest_repo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -265,6 +266,116 @@ def test_a_model_of_the_clone_and_one_of_another_repo_are_locked_together(
     assert found == {"churn": (None, "git"), "spam": (OTHER_URL, "lock")}
 
 
+@pytest.fixture
+def twins(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """Serve two repos that both have a model named churn, at different paths."""
+    template = tmp_path_factory.getbasetemp() / "template"
+    first = copy_project(template, tmp_path / "first")
+    second = init_project(tmp_path / "second")
+    git(second.repo, "remote", "set-url", "origin", OTHER_URL)
+    dvc_yaml = b"artifacts:\n  churn:\n    path: other.bin\n    type: model\n"
+    write(second.repo, {"other.bin": b"other", "dvc.yaml": dvc_yaml})
+    track(second.repo, "other.bin")
+    git(second.repo, "add", "--all")
+    git(second.repo, "commit", "--quiet", "--message", "Model")
+    second.tag("churn@v0.1.0")
+    with serving(first.repo, second.repo) as url:
+        yield {"DVC_STUDIO_URL": url, "DVC_STUDIO_TOKEN": SERVED_TOKEN}
+
+
+def test_models_of_one_name_of_two_repos_are_two_models(
+    run_dvc: RunDvc, twins: dict[str, str], app: Path
+) -> None:
+    run_dvc("models", "pull", "churn#dev", *REPO, cwd=app, env=twins)
+    run_dvc("models", "pull", "churn", "--repo", OTHER_URL, cwd=app, env=twins)
+    status = run_dvc("models", "status", "--json", cwd=app, env=twins)
+    listed = run_dvc("models", "list", "--json", cwd=app)
+
+    assert (app / PATH).read_bytes() == CHURN["v1.0.0"]
+    assert (app / "other.bin").read_bytes() == b"other"
+    assert status.returncode == 0, status.stderr
+    versions = [model["version"] for model in json.loads(status.stdout)["models"]]
+    assert sorted(versions) == ["v0.1.0", "v1.0.0"]
+    repos = {model["repo"]: model["path"] for model in json.loads(listed.stdout)}
+    assert repos == {ORIGIN_URL: PATH, OTHER_URL: "other.bin"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("pull", "churn", "--lock"),
+        ("pull", "churn", "--locked"),
+        ("update", "churn@v0.1.0"),
+        ("update", "churn"),
+    ],
+)
+def test_a_pin_is_not_taken_over_by_a_model_of_the_same_name_of_another_repo(
+    run_dvc: RunDvc, twins: dict[str, str], app: Path, command: tuple[str, ...]
+) -> None:
+    run_dvc("models", "pull", "churn#dev", "--lock", *REPO, cwd=app, env=twins)
+    before = (app / "models.lock").read_text()
+
+    done = run_dvc("models", *command, "--repo", OTHER_URL, cwd=app, env=twins)
+
+    assert done.returncode == 7
+    assert f"'models.lock' has 'churn' of '{ORIGIN_URL}'" in done.stderr
+    assert (app / "models.lock").read_text() == before
+    assert not (app / "other.bin").exists()
+
+
+def test_status_of_a_repo_does_not_compare_it_with_the_lock_of_another(
+    run_dvc: RunDvc, twins: dict[str, str], app: Path
+) -> None:
+    run_dvc("models", "pull", "churn#dev", "--lock", *REPO, cwd=app, env=twins)
+
+    done = run_dvc(
+        *("models", "status", "churn", "--repo", OTHER_URL), cwd=app, env=twins
+    )
+
+    assert done.returncode == 1
+    assert "locked" not in done.stdout
+    assert done.stdout.startswith("churn = v0.1.0")
+
+
+def test_the_same_repo_by_another_url_may_renew_its_pin(
+    run_dvc: RunDvc, twins: dict[str, str], app: Path
+) -> None:
+    run_dvc("models", "pull", "churn#dev", "--lock", *REPO, cwd=app, env=twins)
+    url = "https://git.example.com/acme/models"
+
+    done = run_dvc(
+        *("models", "pull", "churn#prod", "--lock", "--repo", url), cwd=app, env=twins
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert load_yaml(app / "models.lock")["models"]["churn"]["repo"] == url
+
+
+def test_a_locked_version_that_is_gone_is_to_be_locked_anew(
+    run_dvc: RunDvc, own_registry: Registry, app: Path
+) -> None:
+    env = own_registry.environ
+    run_dvc(
+        "models", "pull", "churn#dev", "--lock", "--no-cache", *REPO, cwd=app, env=env
+    )
+    (app / PATH).unlink()
+    own_registry.project.tag("churn#dev#9", "churn@v2.0.0")
+    git(own_registry.project.repo, "tag", "--delete", "churn@v1.0.0")
+
+    refused = run_dvc("models", "pull", "--locked", cwd=app, env=env)
+    hint = refused.stderr.rpartition("with '")[2].strip().removesuffix("'")
+    renewed = run_dvc(*shlex.split(hint)[1:], cwd=app, env=env)
+    done = run_dvc("models", "pull", "--locked", cwd=app, env=env)
+
+    assert refused.returncode == 4
+    assert "--repo" not in refused.stderr
+    assert hint == "dvc models update churn"
+    assert renewed.returncode == 0, renewed.stderr
+    assert done.returncode == 0, done.stderr
+
+
 # -- hosted Studio, which states no version
 
 
@@ -331,6 +442,45 @@ def test_a_pin_of_hashes_whose_stage_has_moved_is_refused_and_placed_from_the_ca
     )
     assert cached.returncode == 0, cached.stderr
     assert (app / PATH).read_bytes() == CHURN["v1.0.0"]
+
+
+def test_status_of_a_moved_pin_of_hashes_names_only_what_helps(
+    run_dvc: RunDvc, hosted: StudioServer, file_server: FileServer, app: Path
+) -> None:
+    env = hosted.environ
+    pull = ("models", "pull", "churn#prod", "--lock")
+    run_dvc(*pull, *REPO, cwd=app, env=env)
+    (app / PATH).unlink()
+    offer(hosted, file_server, "v2.0.0")
+    cached = run_dvc("models", "status", cwd=app, env=env)
+    shutil.rmtree(app / ".dvc/cache")
+
+    lost = run_dvc("models", "status", cwd=app, env=env)
+
+    assert "pull churn --locked --source cache" in cached.stdout
+    assert "pull churn" not in lost.stdout
+    assert "dvc models update churn" in lost.stdout
+
+
+def test_a_server_that_states_no_version_takes_none_from_the_lock(
+    run_dvc: RunDvc, registry: Registry, hosted: StudioServer, app: Path
+) -> None:
+    env = registry.environ
+    run_dvc("models", "pull", "churn#dev", "--lock", *REPO, cwd=app, env=env)
+    run_dvc("models", "update", "churn#prod", cwd=app, env=env)
+    run_dvc("models", "update", "churn@v1.0.0", cwd=app, env=env)
+    lock = app / "models.lock"
+    text = lock.read_text().replace("'@v1.0.0'", "'#prod'")
+    lock.write_text(text)
+
+    checked = run_dvc("models", "update", "--check", cwd=app, env=hosted.environ)
+    pulled = run_dvc(
+        *("models", "pull", "churn#prod", "--lock", *REPO), cwd=app, env=hosted.environ
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "models.lock is up to date\n")
+    assert pulled.returncode == 0
+    assert lock.read_text() == text
 
 
 # -- which repo

@@ -174,6 +174,62 @@ def test_another_lock_file_is_named_in_the_hints(
     assert pins(app, "eu.lock") == {"churn": "#prod v1.0.0"}
 
 
+def test_all_keeps_what_is_locked_as_it_was_locked(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
+) -> None:
+    env = own_registry.environ
+    clone = own_registry.project.clone(tmp_path / "clone")
+    update = ("models", "update")
+    run_dvc(*update, "churn#dev", "bert@v1.0.0", cwd=clone, env=env)
+
+    done = run_dvc(*update, "--all", cwd=clone, env=env)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("services/fraud:fraud -> v1.0.0 (new)\n")
+    assert pins(clone) == {
+        "bert": "@v1.0.0 v1.0.0",
+        "churn": "#dev v1.0.0",
+        "services/fraud:fraud": "@latest v1.0.0",
+    }
+
+
+def test_all_in_an_app_is_all_that_is_locked(
+    run_dvc: RunDvc, own_registry: Registry, app: Path
+) -> None:
+    own_registry.project.tag("churn#dev#9", "churn@v2.0.0")
+
+    done = run_dvc("models", "update", "--all", cwd=app, env=own_registry.environ)
+
+    assert done.returncode == 0, done.stderr
+    assert pins(app) == {"bert": "@v1.0.0 v1.0.0", "churn": "#dev v2.0.0"}
+
+
+def test_models_without_the_stage_are_left_out_and_counted_once(
+    run_dvc: RunDvc, own_registry: Registry, tmp_path: Path
+) -> None:
+    clone = own_registry.project.clone(tmp_path / "clone")
+    update = ("models", "update", "--all", "--stage", "prod")
+
+    check = run_dvc(*update, "--check", cwd=clone, env=own_registry.environ)
+    done = run_dvc(*update, cwd=clone, env=own_registry.environ)
+
+    assert check.returncode == 1
+    assert '(use "dvc models update --all --stage prod" to update' in check.stdout
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("left out") == 1
+
+
+def test_the_same_content_by_another_selector_is_one_line_without_an_arrow(
+    run_dvc: RunDvc, own_registry: Registry, app: Path
+) -> None:
+    env = own_registry.environ
+
+    done = run_dvc("models", "update", "churn@v1.0.0", cwd=app, env=env)
+
+    assert done.stdout.startswith("churn@v1.0.0 v1.0.0 (was #dev)\n")
+    assert pins(app)["churn"] == "@v1.0.0 v1.0.0"
+
+
 def test_without_a_lock_file_there_is_nothing_to_update(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:

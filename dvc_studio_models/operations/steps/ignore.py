@@ -68,15 +68,18 @@ def _placed_models(
     root = prepared.workspace.root
     for project in prepared.projects:
         for model, plan in zip(project.models, project.plans, strict=True):
-            is_tracked_by_dvc = (
-                model.ref.repo is None
-                and options.out is None
-                and model.record is not None
-                and (root / f"{model.record.path}.dvc").is_file()
-            )
             is_changed = bool(plan.steps_to(LINK, DOWNLOAD))
-            if options.gitignore or (is_changed and not is_tracked_by_dvc):
+            is_elsewhere = model.ref.repo is not None or options.out is not None
+            if options.gitignore or (
+                is_changed and (is_elsewhere or _lacks_dvc_file(model, root))
+            ):
                 yield model
+
+
+def _lacks_dvc_file(model: ResolvedModel, root: Path) -> bool:
+    """Whether DVC tracked one of the clone's own models, and does not any more."""
+    record = model.record
+    return record is not None and not (root / f"{record.path}.dvc").is_file()
 
 
 def _applies(paths: Sequence[str], clone: Clone, options: PullOptions) -> bool:

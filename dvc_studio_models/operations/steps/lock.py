@@ -11,6 +11,7 @@ from dvc_studio_models.errors import (
     LockFileError,
     NotGitRepoError,
     NotLockedError,
+    OtherRepoLockedError,
     RecordUnreadableError,
     UnreadableRepoError,
     UnsafePathError,
@@ -29,13 +30,14 @@ from dvc_studio_models.registry.lockfile import (
     read_pins,
     update_pins,
 )
+from dvc_studio_models.registry.urls import is_same_repo, strip_secrets
 from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dvc_studio_models.model import Digest, ModelRef, PullOptions
+    from dvc_studio_models.model import Digest, PullOptions
     from dvc_studio_models.operations.steps.plan import ProjectPull
     from dvc_studio_models.registry.git_registry import GitRegistry
     from dvc_studio_models.sources.context import PullContext
@@ -99,6 +101,7 @@ def choose_models(
         UsageError: See :func:`read_names`; or a name has a selector beside
             ``--locked``.
         NotLockedError: The lock file lacks a model.
+        OtherRepoLockedError: It has one of the same name of another repo.
         LockFileError: The lock file cannot be used.
         UnsafePathError: It names paths that must not be written.
     """
@@ -112,13 +115,42 @@ def choose_models(
     pins = read_pins(path)
     names = expand_locked(names, pins, path)
     refs = read_names(names, context, replace(options, all_models=False))
-    wanted = [ref.name for ref in refs] or list(pins)
+    wanted = [ref.name for ref in refs] or list(of_repo(pins, options) or pins)
     for name in wanted:
         if name not in pins:
             raise NotLockedError(name, path, pins)
+        if name not in of_repo(pins, options):
+            check_repos([ModelRef(name, repo=options.repo)], pins, path)
     if not wanted:
         raise LockFileError(path, "it has no models")
     return [pins[name].pinned for name in wanted], {name: pins[name] for name in wanted}
+
+
+def of_repo(pins: Mapping[str, Pin], options: PullOptions) -> dict[str, Pin]:
+    """Return the pins of the repo that is named with ``--repo``; without it, all."""
+    url = options.repo
+    return {
+        name: pin
+        for name, pin in pins.items()
+        if not (url and pin.ref.repo) or is_same_repo(pin.ref.repo, url)
+    }
+
+
+def check_repos(
+    refs: Iterable[ModelRef], before: Mapping[str, Pin], path: Path
+) -> None:
+    """Refuse to replace the pin of a model of another repo that has the same name.
+
+    Raises:
+        OtherRepoLockedError: The lock file has such a pin.
+    """
+    for ref in refs:
+        pin = before.get(ref.name)
+        if pin is None or pin.ref.repo == ref.repo:
+            continue
+        if not (pin.ref.repo and ref.repo and is_same_repo(pin.ref.repo, ref.repo)):
+            repo = strip_secrets(ref.repo) if ref.repo else None
+            raise OtherRepoLockedError(ref.name, path, pin.ref.repo, repo)
 
 
 def lock_path(option: bool | str | os.PathLike[str], context: PullContext) -> Path:  # noqa: FBT001 - as in the options
@@ -135,7 +167,7 @@ def lock_path(option: bool | str | os.PathLike[str], context: PullContext) -> Pa
 
 
 def check_lockable(
-    models: Iterable[ResolvedModel], path: Path, registry: GitRegistry | None
+    models: Sequence[ResolvedModel], path: Path, registry: GitRegistry | None
 ) -> None:
     """Refuse models that could not be pinned, before anything is changed.
 
@@ -147,6 +179,7 @@ def check_lockable(
     Raises:
         VersionUnknownError: The clone could say the version of a model of its own repo,
             and does not, or the version is not registered.
+        OtherRepoLockedError: The file pins a model of the same name of another repo.
         LocalDiskError: There is no folder for the file.
         LockFileError: The file that is to be updated cannot be read.
         UnsafePathError: It names paths that must not be written.
@@ -157,7 +190,7 @@ def check_lockable(
     if not path.parent.is_dir():
         raise LocalDiskError(path, "no such folder")
     if path.exists():
-        read_pins(path)
+        check_repos((model.ref for model in models), read_pins(path), path)
 
 
 def _check_version(model: ResolvedModel, registry: GitRegistry) -> None:
@@ -231,6 +264,8 @@ def pin_models(path: Path, projects: Iterable[ProjectPull]) -> None:
                 for step, done in with_downloads(plan, project.downloads)
             }
             pins[model.ref.name] = make_pin(model, digests, sizes)
+    before = read_pins(path) if path.exists() else {}
+    pins = {name: with_known(pin, before.get(name)) for name, pin in pins.items()}
     update_pins(path, pins)
     tell_unnamed(pins.values())
 
@@ -245,6 +280,15 @@ def make_pin(
         for path in sorted(digests)
     )
     return Pin(model.ref, files, model.version_name, model.commit)
+
+
+def with_known(pin: Pin, before: Pin | None) -> Pin:
+    """Keep the version and commit of the same content, where none is stated now."""
+    if before is None or before.files != pin.files or before.ref.key != pin.ref.key:
+        return pin
+    if pin.version not in {None, before.version}:
+        return pin
+    return replace(pin, version=before.version, commit=pin.commit or before.commit)
 
 
 def tell_pinned(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, PullOptions
     from dvc_studio_models.operations.steps.plan import PreparedPull, ProjectPull
     from dvc_studio_models.operations.steps.progress import Report
-    from dvc_studio_models.operations.steps.targets import Stamps
+    from dvc_studio_models.operations.steps.targets import Key, Stamps
     from dvc_studio_models.registry.recorded import RecordedOutput
     from dvc_studio_models.sources.resolve import ResolvedModel
     from dvc_studio_models.store.base import Store
@@ -256,7 +256,7 @@ def _place(
 
 
 def _refuse_new_leftovers(
-    prepared: PreparedPull, dropped: Mapping[str, Mapping[str, Digest]], now: Stamps
+    prepared: PreparedPull, dropped: Mapping[Key, Mapping[str, Digest]], now: Stamps
 ) -> None:
     """Refuse to mix with what another pull has placed since this one was planned.
 
@@ -269,7 +269,7 @@ def _refuse_new_leftovers(
         for project in prepared.projects
         for model, plan in zip(project.models, project.plans, strict=True)
         for path in find_leftovers(
-            dropped.get(model.ref.name, {}), now, root, project.store
+            dropped.get(model.ref.key, {}), now, root, project.store
         )
         if path not in plan.leftovers
     }
@@ -315,11 +315,11 @@ def _save_receipts(
     new = _new_receipts(project, root, options)
     placed = {p: digest for _, receipt in new for p, digest in receipt.files.items()}
     project.store.save_hashes(root, placed, stamps)
-    files = {receipt.model: receipt.files for _, receipt in new}
+    files = {receipt.key: receipt.files for _, receipt in new}
     for model, output in _missing_listings(project, options):
         assert output.digest  # noqa: S101 - a folder has the hash of its listing
         at = len(output.path) + 1
-        digests = files.get(model.ref.name) or digests_of(model, project.downloads)
+        digests = files.get(model.ref.key) or digests_of(model, project.downloads)
         inner = {p[at:]: d for p, d in digests.items() if output.holds(p)}
         project.store.add_tree(inner, output.digest)
     project.receipts.save(*(receipt for _, receipt in new))

@@ -42,13 +42,13 @@ def build_result(
         sizes: In bytes, of contents whose size is not known otherwise.
     """
     results = {
-        model.ref.name: _model_result(model, plan, project.downloads, sizes)
+        model.ref: _model_result(model, plan, project.downloads, sizes)
         for project in prepared.projects
         for model, plan in zip(project.models, project.plans, strict=True)
     }
     return PullResult(
         prepared.source.repo,
-        tuple(results[model.ref.name] for model in prepared.models),
+        tuple(results[model.ref] for model in prepared.models),
         sum(d.size for p in prepared.projects for d in p.downloads.values()),
         time.monotonic() - began,
         prepared.source.kind,
@@ -134,7 +134,7 @@ def new_receipts(
     project: ProjectPull, known: Iterable[Receipt], root: Path, *, is_partial: bool
 ) -> list[tuple[ResolvedModel, Receipt]]:
     """Return the receipts of the models that differ from the known ones."""
-    before_of = {receipt.model: receipt for receipt in known}
+    before_of = {receipt.key: receipt for receipt in known}
     new = []
     for model in project.models:
         ids = {file.path: object_version_id(file.url) for file in model.files}
@@ -148,7 +148,7 @@ def new_receipts(
             {path: version_id for path, version_id in ids.items() if version_id},
             model.ref.repo,
         )
-        before = before_of.get(receipt.model)
+        before = before_of.get(receipt.key)
         if before and is_partial:
             receipt = _join(before, receipt)
         if before != receipt:

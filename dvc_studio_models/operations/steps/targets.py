@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.dvc.light import KnownFile
 
     Stamps = Mapping[str, FileStamp | None]
+    Key = tuple[str, str | None]
 
 
 def check_targets(
@@ -74,7 +75,7 @@ def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
 
     def plan(model: ResolvedModel, project: ProjectPull) -> Plan:
         placed = {path: d for r in project.earlier for path, d in r.files.items()}
-        gone = dropped.get(model.ref.name, {})
+        gone = dropped.get(model.ref.key, {})
         left = find_leftovers(gone, stamps, root, project.store)
         there = {
             file.path: f"{root}/{file.path}"
@@ -111,7 +112,7 @@ def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
 
 def dropped_by(
     prepared: PreparedPull, *, again: bool = False
-) -> dict[str, dict[str, Digest]]:
+) -> dict[Key, dict[str, Digest]]:
     """List the files that earlier pulls of the models placed, and these do not have.
 
     Args:
@@ -119,15 +120,16 @@ def dropped_by(
         again: Whether to read the receipts again.
 
     Returns:
-        Path to digest, by the name of the model.
+        Path to digest, by :attr:`ModelRef.key`.
     """
+    keys = {model.ref.key for model in prepared.models}
     wanted = {path for model in prepared.models for path in model.paths}
     dropped = {}
     for project in prepared.projects:
         receipts = project.earlier
         if again:
             receipts = project.receipts.load(prepared.workspace.root)
-        dropped.update(dropped_files(receipts, prepared.names, wanted))
+        dropped.update(dropped_files(receipts, keys, wanted))
     return dropped
 
 
@@ -185,28 +187,28 @@ def is_same_text(path: Path, digest: Digest) -> bool:
 
 
 def dropped_files(
-    receipts: Iterable[Receipt], names: Collection[str], wanted: Collection[str]
-) -> dict[str, dict[str, Digest]]:
+    receipts: Iterable[Receipt], keys: Collection[Key], wanted: Collection[str]
+) -> dict[Key, dict[str, Digest]]:
     """List the files that earlier pulls placed, and that no model has any more.
 
     Args:
         receipts: Of the earlier pulls.
-        names: Of the models that are pulled now.
+        keys: Of the models that are pulled now, see :attr:`ModelRef.key`.
         wanted: Paths of all their files.
 
     Returns:
-        Path to digest, by the name of the model.
+        Path to digest, by the key of the model.
     """
     receipts = list(receipts)
-    others = {path for r in receipts if r.model not in names for path in r.files}
+    others = {path for r in receipts if r.key not in keys for path in r.files}
     return {
-        receipt.model: {
+        receipt.key: {
             path: digest
             for path, digest in receipt.files.items()
             if path not in wanted and path not in others
         }
         for receipt in receipts
-        if receipt.model in names
+        if receipt.key in keys
     }
 
 
