@@ -19,7 +19,7 @@ from dvc_studio_models.errors import (
     VersionUnknownError,
 )
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.model import MAX_JOBS, MIN_RATE, Pin, PinnedFile
+from dvc_studio_models.model import MAX_JOBS, MIN_RATE, ModelRef, Pin, PinnedFile
 from dvc_studio_models.operations.steps.names import expand_locked
 from dvc_studio_models.operations.steps.prepare import read_names
 from dvc_studio_models.operations.steps.report import digests_of, with_downloads
