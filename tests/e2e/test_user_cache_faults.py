@@ -147,6 +147,41 @@ def test_a_user_without_a_name_has_a_cache(
     assert objects(cache) == set(FILES.values())
 
 
+def test_a_site_cache_that_cannot_be_written_is_not_needed(
+    env: dict[str, str], tmp_path: Path, cache: Path, file_server: FileServer
+) -> None:
+    site = tmp_path / "of-another"
+    site.mkdir(mode=0o555)
+    env["DVC_SITE_CACHE_DIR"] = str(site / "dvc")
+
+    first = run(stranger(), tmp_path / "one", env)
+    before = len(file_server.requests)
+    second = run(stranger(), tmp_path / "two", env)
+
+    assert (first.returncode, first.stderr) == (0, "")
+    assert (second.returncode, second.stderr) == (0, "")
+    assert len(file_server.requests) == before
+    assert objects(cache) == set(FILES.values())
+
+
+def test_a_disk_with_space_for_one_copy_is_enough(
+    env: dict[str, str], tmp_path: Path, file_server: FileServer
+) -> None:
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+    env["DVC_STUDIO_MODELS_CACHE"] = str(disk / "cache")
+    script = f'mount -t tmpfs -o size=5m disk {disk} && "$@" && cp -r {disk} {kept}'
+    prefix = [*mount_namespace(), "sh", "-c", script, "sh", "env", "--chdir", str(disk)]
+    done = run(prefix, disk / "one", env)
+
+    assert (done.returncode, read_tree(kept / "one")) == (0, FILES), done.stderr
+    assert done.stderr.startswith(f"{WARNING} '{disk / 'cache' / 'parts'}': ")
+    large = len(FILES["models/large.bin"])
+    assert large <= file_server.bytes_served < 1.5 * large
+    assert list((kept / "cache" / "parts").iterdir()) == []
+    assert left_in(kept / "one") == []
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> list[str]:
     """Run a command where the cache is on a disk of 2 MiB."""

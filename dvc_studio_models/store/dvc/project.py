@@ -16,7 +16,7 @@ import tempfile
 import weakref
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dvc_studio_models.errors import (
     LocalDiskError,
@@ -35,7 +35,7 @@ from dvc_studio_models.store.dvc.light import (
 from dvc_studio_models.store.dvc.read_only import make_read_only
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dvc_studio_models.model import Digest
 
@@ -44,6 +44,8 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors of a file system that must not be written, even if it has space."""
 
 _SITE_CACHE = "DVC_SITE_CACHE_DIR"
+
+T = TypeVar("T")
 
 TAG_CACHE = "registry.json"
 RECEIPTS = "receipts"
@@ -221,20 +223,29 @@ class LazyProject:
 def open_project_to_read(root: Path | str, **options: Any) -> Any:
     """Open a DVC project, without DVC's site cache if that cannot be written.
 
-    Then DVC hashes all files again, since their hashes are in the site cache.
-
     Raises:
         StudioConfigError, LocalDiskError: See :func:`open_project`.
     """
+    return with_any_site_cache(lambda: open_project(root, **options))
+
+
+def with_any_site_cache(open_it: Callable[[], T]) -> T:
+    """Open a project with a temporary site cache if DVC's cannot be written.
+
+    Then DVC hashes all files again, since their hashes are in the site cache.
+
+    Raises:
+        SiteCacheError: No other folder can be written either.
+    """
     try:
-        return open_project(root, **options)
+        return open_it()
     except SiteCacheError as refused:
         try:
             spare = tempfile.TemporaryDirectory()
-        except OSError:  # no other folder can be written either
+        except OSError:
             raise refused from None
         with _environ(_SITE_CACHE, spare.name):
-            project = open_project(root, **options)
+            project = open_it()
         weakref.finalize(project, spare.cleanup)
         return project
 

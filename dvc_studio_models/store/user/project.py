@@ -1,7 +1,8 @@
 """The user's cache as DVC opens it: a project of its own, which has no Git.
 
 Its settings are DVC's global ones, but for the folder of the cache. DVC's state is in
-it, so that it can be mounted in another container and no file is hashed again.
+it, so that it can be mounted in another container and no file is hashed again; but not
+on a network's file system, where hosts that share a SQLite database would damage it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import errno
 import os
 import shutil
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from dvc_studio_models.errors import config_errors, disk_errors
 from dvc_studio_models.files.scratch import hide_from_git
@@ -22,15 +24,20 @@ from dvc_studio_models.store.dvc.project import (
     check_writable,
     ensure_user_name,
     own_folder,
+    with_any_site_cache,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PRIVATE = 0o700
 _USERS = "users"
 _LEAST_BYTES = 1 << 20
 """What DVC's databases may need."""
+
+
+_NETWORK = {
+    *("9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs"),
+    *("nfs4", "smb3", "smbfs", "virtiofs"),
+}
+"""Types of file systems; those of FUSE are taken for such, too."""
 
 
 def user_folder(cache: Path) -> Path:
@@ -78,11 +85,23 @@ def make_user_folder(cache: Path) -> Path:
         for each in (folder, folder / ".dvc"):
             with contextlib.suppress(FileExistsError):
                 each.mkdir(mode=_PRIVATE)
+        _check_owner(folder)
         for each in (cache, folder / ".dvc"):
             check_writable(each)
         if shutil.disk_usage(cache).free < _LEAST_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return folder
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse a folder that another user has made where others may make folders.
+
+    Raises:
+        PermissionError: It is such a folder.
+    """
+    is_shared = folder.parent.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if is_shared and folder.stat().st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, "its folder is of another user")
 
 
 def _make_cache(cache: Path) -> None:
@@ -110,10 +129,9 @@ def open_user_project(
         StudioConfigError: DVC cannot read its config.
         LocalDiskError: The file system refuses.
     """
-    return LazyProject(
-        os.fspath(folder),
-        config=_config_of(cache, folder),
-        read_only=read_only,
+    root, config = os.fspath(folder), _config_of(cache, folder)
+    return with_any_site_cache(
+        lambda: LazyProject(root, config=config, read_only=read_only)
     )
 
 
@@ -130,5 +148,24 @@ def _config_of(cache: Path, folder: Path) -> Any:
     types = config["cache"].get("type")
     if types and "copy" not in types:
         config["cache"]["type"] = [*types, "copy"]
-    config["core"]["site_cache_dir"] = os.fspath(own / "tmp" / "site")
+    if not is_on_network(own):
+        config["core"]["site_cache_dir"] = os.fspath(own / "tmp" / "site")
     return config
+
+
+def is_on_network(folder: Path, *, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Return whether a folder is on a file system that hosts may share.
+
+    Args:
+        folder: It exists.
+        mounts: The kernel's list of mounts; without it, nothing is known to be.
+    """
+    device = folder.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(OSError), mounts.open() as lines:
+        for line in lines:
+            fields = line.split()
+            if fields[2] == wanted:
+                kind = fields[fields.index("-") + 1]
+                return kind in _NETWORK or kind.startswith("fuse.")
+    return False

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from needs import give_away
 
 from dvc_studio_models.errors import LocalDiskError, StudioConfigError
 from dvc_studio_models.store.dvc.light import read_config
 from dvc_studio_models.store.user.location import VARIABLE, find_user_cache
 from dvc_studio_models.store.user.project import (
+    is_on_network,
     make_user_folder,
     open_user_project,
     user_folder,
@@ -117,6 +119,38 @@ def test_a_cache_that_is_a_file_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(LocalDiskError):
         make_user_folder(cache)
+
+
+def test_a_folder_that_another_user_has_made_is_refused_in_a_shared_cache(
+    tmp_path: Path,
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    give_away(make_user_folder(cache))
+
+    assert make_user_folder(cache)  # as on a file server that maps users
+    (cache / "users").chmod(0o770)
+    with pytest.raises(LocalDiskError, match="its folder is of another user"):
+        make_user_folder(cache)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("ext4", False), ("nfs4", True), ("lustre", True), ("fuse.sshfs", True)],
+)
+def test_a_file_system_of_the_network_is_known(
+    tmp_path: Path, kind: str, expected: bool
+) -> None:
+    device = tmp_path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "21 1 0:999999 / /other rw shared:1 - nfs4 server:/x rw\n"
+        f"22 1 {number} / / rw,relatime shared:1 - {kind} /dev/x rw\n"
+    )
+
+    assert is_on_network(tmp_path, mounts=mounts) == expected
+    assert not is_on_network(tmp_path, mounts=tmp_path / "none")
 
 
 @pytest.mark.parametrize(
