@@ -116,7 +116,10 @@ def mounts(arguments: str) -> tuple[dict[str, dict[str, str]], str]:
 
 
 def build(name: str, container: Container, context: Path) -> dict[str, str]:
-    """Run a Dockerfile; return the environment of its image."""
+    """Run a Dockerfile; return the environment of its image.
+
+    All stages have one root, so their paths must differ.
+    """
     env: dict[str, str] = {}
     folder = "/"
     for word, arguments in instructions(name):
@@ -125,7 +128,7 @@ def build(name: str, container: Container, context: Path) -> dict[str, str]:
         elif word == "WORKDIR":
             folder = arguments
         elif word == "COPY":
-            copy(arguments, container.root / folder.strip("/"), context)
+            copy(arguments, container.root, folder.strip("/"), context)
         elif word == "RUN":
             mounted, command = mounts(arguments)
             if command == INSTALL:  # which the environment of the tests has done
@@ -135,18 +138,26 @@ def build(name: str, container: Container, context: Path) -> dict[str, str]:
             done = container.run("/bin/sh", "-c", command, folder=folder, **env)
             assert (done.returncode, done.stderr) == (0, "")
         else:
-            assert word in {"FROM", "ENTRYPOINT", "CMD"}, word
+            assert word in {"FROM", "ENTRYPOINT", "CMD", ""}, word
     return env
 
 
-def copy(arguments: str, folder: Path, context: Path) -> None:
-    source, target = arguments.split()
-    assert target in {"./", ".", "/kserve.py"}
-    folder.mkdir(parents=True, exist_ok=True)
+def copy(arguments: str, root: Path, folder: str, context: Path) -> None:
+    *options, source, target = arguments.split()
+    place = root / folder / target.removeprefix("/")
+    if target.startswith("/"):
+        place = root / target.strip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
     if source == ".":
-        shutil.copytree(context, folder, dirs_exist_ok=True)
+        ignored = (EXAMPLES / "Dockerfile.dockerignore").read_text().splitlines()
+        leave_out = shutil.ignore_patterns(*ignored)
+        shutil.copytree(context, place, dirs_exist_ok=True, ignore=leave_out)
+    elif options:
+        assert options == ["--link", "--from=models"]
+        shutil.copytree(root / source.strip("/"), place, dirs_exist_ok=True)
     else:
-        shutil.copy(context / source, folder)
+        place.mkdir(parents=True, exist_ok=True) if target == "./" else None
+        shutil.copy(context / source, place)
 
 
 @pytest.fixture
@@ -157,7 +168,9 @@ def context(run_dvc: RunDvc, registry: Registry, tmp_path: Path) -> Path:
     run = ("models", "pull", "churn#prod", "--repo", URL, "--lock", "--no-cache")
     done = run_dvc(*run, cwd=service, env=registry.environ)
     assert done.returncode == 0, done.stderr
-    shutil.rmtree(service / "models")
+    (service / "models" / "churn.pkl").write_bytes(b"another version")
+    (service / ".dvc").mkdir()
+    (service / ".dvc" / "config.local").write_text("secrets")
     shutil.copy(EXAMPLES / "entrypoint.sh", service)
     (service / "service.py").write_text("print(open('models/churn.pkl').read()[:5])")
     return service
@@ -174,16 +187,16 @@ def test_an_image_is_built_with_what_is_pinned(
     app = container.root / "app"
     assert (app / "models/churn.pkl").read_bytes() == CHURN["v2.0.0"]
     assert not (app / "models/churn.pkl").is_symlink()
-    assert {path.name for path in app.iterdir()} >= {"models.lock", "service.py"}
+    assert {path.name for path in app.iterdir()} == {
+        *("entrypoint.sh", "models", "models.lock", "service.py"),
+    }
 
 
 def test_the_next_build_downloads_nothing(container: Container, context: Path) -> None:
     build("Dockerfile", container, context)
-    shutil.rmtree(container.root / "app")
+    shutil.rmtree(container.root / "srv")
     runs = [each for word, each in instructions("Dockerfile") if word == "RUN"]
     _, command = mounts(runs[-1])
-    (container.root / "app").mkdir()
-    shutil.copy(context / "models.lock", container.root / "app")
 
     env = {"DVC_STUDIO_REPO_URL": URL}
     done = container.run("/bin/sh", "-c", f"{command} --json", folder="/app", **env)

@@ -28,6 +28,7 @@ from dvc_studio_models.store.dvc.project import (
 )
 
 _PRIVATE = 0o700
+_READABLE = 0o755
 _USERS = "users"
 _LEAST_BYTES = 1 << 20
 """What DVC's databases may need."""
@@ -82,9 +83,12 @@ def make_user_folder(cache: Path) -> Path:
             mode = stat.S_IMODE(cache.stat().st_mode)
             users.mkdir(exist_ok=True)
             users.chmod(mode)
-        for each in (folder, folder / ".dvc"):
-            with contextlib.suppress(FileExistsError):
-                each.mkdir(mode=_PRIVATE)
+        if not folder.is_dir():
+            # Others may read it, so that they can prune a cache that is theirs, too.
+            mode = users.stat().st_mode & _READABLE
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+        (folder / ".dvc").mkdir(exist_ok=True)
         _check_owner(folder)
         for each in (cache, folder / ".dvc"):
             check_writable(each)
@@ -138,13 +142,17 @@ def open_user_project(
 def _config_of(cache: Path, folder: Path) -> Any:
     """Return DVC's global config, changed for the user's cache.
 
-    Copies are always allowed, since the targets may be on any file system.
+    Copies are always allowed, since the targets may be on any file system. A cache that
+    a group may write is shared by it.
     """
     own = folder / ".dvc"
     with config_errors(), ensure_user_name(), disk_errors(own, action="read"):
         config = read_config(os.fspath(own))
     config["cache"].pop("local", None)
     config["cache"]["dir"] = os.fspath(cache)
+    with contextlib.suppress(FileNotFoundError):
+        if cache.stat().st_mode & stat.S_IWGRP:
+            config["cache"].setdefault("shared", "group")
     types = config["cache"].get("type")
     if types and "copy" not in types:
         config["cache"]["type"] = [*types, "copy"]

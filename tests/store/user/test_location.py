@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from needs import give_away
 
 from dvc_studio_models.errors import LocalDiskError, StudioConfigError
+from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.dvc.light import read_config
 from dvc_studio_models.store.user.location import VARIABLE, find_user_cache
 from dvc_studio_models.store.user.project import (
@@ -20,6 +23,7 @@ from dvc_studio_models.store.user.project import (
     user_folder,
     user_receipts,
 )
+from dvc_studio_models.store.user.store import open_user_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +113,32 @@ def test_a_cache_that_exists_keeps_its_mode_and_gets_no_ignore_file(
     assert [path.name for path in cache.iterdir()] == ["users"]
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)]
     assert modes[0] == 0o2775  # others make their folders beside it
-    assert modes[1] & 0o777 == 0o700
+    assert modes[1] & 0o777 == 0o755  # and may read which files it holds
     assert user_receipts(cache).is_relative_to(folder)
+
+
+@pytest.mark.parametrize(("mode", "of_folders"), [(0o2770, 0o2775), (0o700, 0o755)])
+def test_a_cache_that_a_group_may_write_is_shared_by_it(
+    tmp_path: Path, mode: int, of_folders: int
+) -> None:
+    """The modes are DVC's own for ``cache.shared``; the cache's is above them."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(mode)
+    part = tmp_path / "part"
+    part.write_bytes(b"content")
+    digest = Digest(MD5, hashlib.md5(b"content").hexdigest())
+
+    with contextlib.closing(open_user_store(tmp_path / "root", cache)) as store:
+        store.add([(digest, part)])
+        made = [
+            store.parts,
+            cache / "files" / "md5",
+            (cache / digest.object_path).parent,
+        ]
+
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {of_folders}
+    assert stat.S_IMODE(user_folder(cache).stat().st_mode) & 0o077 == mode & 0o055
 
 
 def test_a_cache_that_is_a_file_is_an_error(tmp_path: Path) -> None:
