@@ -29,6 +29,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
     lock: bool | str | os.PathLike[str] = False,
     locked: bool | str | os.PathLike[str] = False,
     force: bool = False,
+    require_signed: bool = False,
     gitignore: bool = False,
     cache: bool = True,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -77,6 +78,8 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         locked: Pull exactly what this lock file pins, and without names all of its
             models; True is ``models.lock`` in the Git root.
         force: Replace files whose content would be lost.
+        require_signed: Refuse what no signed Git tag of this clone verifies, with the
+            keys in the user's own Git config or GPG keyring.
         gitignore: Add the files to the ``.gitignore`` beside them, also outside of DVC
             projects, and files of the clone's own models.
         cache: Store the files in the cache too.
@@ -115,6 +118,7 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         lock=lock,
         locked=locked,
         force=force,
+        require_signed=require_signed,
         gitignore=gitignore,
         cache=cache,
         cache_dir=cache_dir,
