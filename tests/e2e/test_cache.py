@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -427,6 +428,37 @@ def test_content_in_the_workspace_stays_whatever_dvcs_files_say(
     assert (done.returncode, done.stderr) == (0, "")
     there = project.repo / "models/bert/vocab.txt"
     assert there.read_bytes() == BERT["v1.0.0"]["vocab.txt"]
+
+
+def test_text_of_dvc_2_in_the_workspace_is_recognised_without_dvcs_state(
+    run_dvc: RunDvc, project: Project, tmp_path: Path
+) -> None:
+    folder = project.repo
+    old, new = b"old\r\n", b"new\r\n"
+    hashes = {}
+    for version, content in (("v1.0.0", old), ("v2.0.0", new)):
+        value = hashlib.md5(content.replace(b"\r\n", b"\n")).hexdigest()
+        hashes[version] = f"{value[:2]}/{value[2:]}"
+        recorded = f"outs:\n- md5: {value}\n  size: 5\n  path: t.txt\n"
+        write(folder, {"t.txt.dvc": recorded.encode(), ".gitignore": b"/t.txt\n"})
+        write(folder / ".dvc/cache", {hashes[version]: content})
+        dvc_yaml = (folder / "dvc.yaml").read_bytes()
+        if b"t.txt" not in dvc_yaml:
+            write(folder, {"dvc.yaml": dvc_yaml + b"  t:\n    path: t.txt\n"})
+        commit_all(project, version)
+        project.tag(f"t@{version}")
+    write(folder, {"t.txt": old})
+    env = {"DVC_SITE_CACHE_DIR": str(tmp_path / "fresh")}
+
+    kept = run_dvc("models", "cache", "prune", "-f", "--json", cwd=folder, env=env)
+    write(folder, {"t.txt": new})
+    run_dvc("models", "cache", "prune", "-f", cwd=folder, env=env)
+
+    names = {v["name"]: v for v in json.loads(kept.stdout)["kept"]}
+    assert names["t"]["version"] == "v1.0.0"
+    assert names["t"]["needed_by"] == ["workspace"]
+    assert not (folder / ".dvc/cache" / hashes["v1.0.0"]).exists()
+    assert (folder / ".dvc/cache" / hashes["v2.0.0"]).exists()
 
 
 # -- parts

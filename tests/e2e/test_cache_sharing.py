@@ -148,6 +148,57 @@ def test_a_root_that_cannot_be_read_stops_the_removal(
     assert f"'{other}': DVC cannot read its config" in done.stderr
 
 
+def test_a_project_that_is_named_uses_the_cache_and_is_another_one(
+    run_dvc: RunDvc, project: Project, tmp_path: Path
+) -> None:
+    other = project.clone(tmp_path / "other")
+    (project.repo / "sub").mkdir()
+
+    def error_for(path: str) -> str:
+        done = run_dvc(*PRUNE, "--dry-run", "-p", path, cwd=project.repo)
+        assert done.returncode == 254
+        return done.stderr
+
+    assert "there is no folder 'othr'" in error_for("othr")
+    assert "'sub' is in the current project" in error_for("sub")
+    assert f"'{other}' does not use the cache" in error_for(str(other))
+    run_dvc("cache", "dir", "--local", project.repo / ".dvc/cache", cwd=other)
+    named = run_dvc(*PRUNE, "--dry-run", "-p", other, cwd=project.repo)
+    assert (named.returncode, named.stderr) == (0, "")
+
+
+def test_a_shallow_clone_may_lack_tags(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path
+) -> None:
+    url = registry.project.repo.as_uri()
+    git(tmp_path, "clone", "--quiet", "--depth", "1", url, "shallow")
+    clone = tmp_path / "shallow"
+    git(clone, "remote", "set-url", "origin", ORIGIN_URL)
+    pulled = run_dvc("models", "pull", "churn", cwd=clone, env=registry.environ)
+    assert pulled.returncode == 0, pulled.stderr
+
+    done = run_dvc(*PRUNE, cwd=clone)
+
+    assert done.returncode == 7
+    assert "git fetch --unshallow --tags" in done.stderr
+
+
+def test_a_part_of_a_folder_is_kept_by_what_needs_the_folder(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    part = ("--include", "*.json")
+    run_dvc("models", "pull", "bert", *part, cwd=clone, env=registry.environ)
+    shutil.rmtree(clone / "models/bert")
+    before = count(clone / ".dvc/cache")
+
+    done = run_dvc(*PRUNE, cwd=clone)
+    listed = run_dvc("models", "cache", "ls", cwd=clone)
+
+    assert done.stdout.startswith("Nothing to remove: 1 version stays")
+    assert "workspace, main" in listed.stdout
+    assert count(clone / ".dvc/cache") == before == 1
+
+
 def test_without_tags_nobody_knows_the_stages(
     run_dvc: RunDvc, registry: Registry, clone: Path
 ) -> None:
@@ -170,14 +221,14 @@ def test_a_lock_file_in_a_folder_that_was_pulled_to_counts_from_anywhere(
     app.mkdir()
     elsewhere.mkdir()
     git(app, "init", "--quiet")
-    write(app, {".gitignore": b"*.lock\n"})
+    write(app, {".gitignore": b"*.lock\n", "deploy/README": b""})
     pull = ("models", "pull", "churn#prod", "--repo", ORIGIN_URL, "--out", ".")
-    done = run_dvc(*pull, "--lock", "prod.lock", cwd=app, env=registry.environ)
+    done = run_dvc(*pull, "--lock", "deploy/prod.lock", cwd=app, env=registry.environ)
     assert done.returncode == 0, done.stderr
     shutil.rmtree(app / "models")
 
     kept = run_dvc(*PRUNE, cwd=elsewhere)
-    (app / "prod.lock").unlink()
+    (app / "deploy/prod.lock").unlink()
     removed = run_dvc(*PRUNE, cwd=elsewhere)
 
     assert kept.stdout.startswith("Nothing to remove: 1 version stays")

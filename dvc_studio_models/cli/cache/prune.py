@@ -24,7 +24,7 @@ a stage, a lock file or the files of an earlier pull need, and all that DVC trac
 beside models. A file that several versions share stays as long as one of them. If
 something that may need a version cannot be read, nothing is removed. Content that was
 never pushed is lost, and so is what only symbolic links use that were moved after a
-pull. Lock files count where Git does not ignore them, or right in the root.
+pull. A lock file counts unless Git ignores it and its name does not end with '.lock'.
 
 Without --older-than, --max-size and --keep-latest, all other versions are removed, and
 all parts of unfinished pulls. With one of them, only parts that are of no use or older

@@ -91,11 +91,7 @@ def open_cache(
         context = _open_here(folder, cache_dir)
         stack.callback(context.close)
         for path in projects or ():
-            root = UserRoot.find(Path(path).absolute(), context.cache.path, label=path)
-            if root is None:
-                msg = f"'{path}' is neither in a DVC project nor in a Git repo"
-                raise UsageError(msg)
-            _add(context, root)
+            _add(context, _open_named(context, path))
         _open_others(context)
         users = (workspace for root in context.roots for workspace in root.workspaces)
         context.is_shared |= any(
@@ -106,6 +102,30 @@ def open_cache(
             context.is_shared = False
         stack.pop_all()
     return context
+
+
+def _open_named(context: CacheContext, path: str) -> UserRoot:
+    """Open a project that the user names.
+
+    Raises:
+        UsageError: It is none, it is that of the user's folder, or uses another cache.
+    """
+    folder = Path(path).absolute()
+    if not folder.is_dir():
+        msg = f"there is no folder '{path}'"
+        raise UsageError(msg)
+    root = UserRoot.find(folder, context.cache.path, label=path)
+    if root is None:
+        msg = f"'{path}' is neither in a DVC project nor in a Git repo"
+        raise UsageError(msg)
+    if context.here and root.root == context.here.root:
+        root.close()
+        msg = f"'{path}' is in the current project: name others"
+        raise UsageError(msg)
+    if root.elsewhere and not root.workspaces:
+        msg = f"'{path}' does not use the cache '{context.cache.path}'"
+        raise UsageError(msg)
+    return root
 
 
 def _open_here(folder: Path, cache_dir: str | os.PathLike[str] | None) -> CacheContext:

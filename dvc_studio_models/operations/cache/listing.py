@@ -204,6 +204,7 @@ def take_survey(context: CacheContext, *, reads: bool) -> Survey:
     receipts = read_receipts(_receipt_folders(context, needs), needs)
     add_receipts(receipts, needs)
     add_usage(records, needs, cache)
+    needs.add_listed(known)
     add_links(known, needs, cache)
     found = look_up(known, cache)
     parts = tuple(_list_parts(context, known))

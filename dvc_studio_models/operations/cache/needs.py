@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import LockFileError, UnsafePathError
 from dvc_studio_models.files.receipts import read_every
 from dvc_studio_models.model import is_tree
-from dvc_studio_models.operations.cache.roots import detached_heads
+from dvc_studio_models.operations.cache.roots import detached_heads, is_shallow
 from dvc_studio_models.registry.commits import CommitReader, outputs_of
 from dvc_studio_models.registry.gto.tags import parse_tag
 from dvc_studio_models.registry.lockfile import (
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.usage import UsageRecord
 
 WORKSPACE = "workspace"
+PLAIN_SUFFIX = ".lock"
 EXPERIMENTS = "refs/exps"
 LINK = "hard link"
 """A working tree has the object itself; to remove it would free nothing."""
@@ -65,6 +66,14 @@ class Needs:
                 with self.reading(reason):
                     for inner in (self._cache.read_listing(digest) or {}).values():
                         self._reasons[inner][reason] = None
+
+    def add_listed(self, versions: Iterable[KnownVersion]) -> None:
+        """Add the files of folders that are needed, and whose listing is missing."""
+        for version in versions:
+            for tree in version.trees:
+                for reason in self._reasons.get(tree, {}):
+                    for digest in version.digests:
+                        self._reasons[digest][reason] = None
 
     def add_version(self, name: str, versions: Iterable[str | None], why: str) -> None:
         """Add all that is known of a version, by its name or its commit.
@@ -191,7 +200,7 @@ def _add_workspace(
         paths += workspace.output_paths()
     with needs.reading(reason):
         contents = workspace.contents(paths, cache, reads=reads)
-        needs.add(contents.values(), reason)
+        needs.add((digest for each in contents.values() for digest in each), reason)
 
 
 def add_usage(records: Iterable[UsageRecord], needs: Needs, cache: CacheFolder) -> None:
@@ -250,6 +259,9 @@ def add_untagged(root: UserRoot, records: Iterable[UsageRecord], needs: Needs) -
         tags = (parse_tag(name) for name, _ in root.clone.reader.tags())
         named = {tag.name for tag in tags if tag}
         ours = {each.model for each in records if root.is_own_repo(each.repo)}
+        if is_shallow(root) and (ours or named):
+            what = "this clone is shallow, so it may lack tags of stages"
+            needs.problems[f"{_label(root, what)}. {ABOUT_TAGS}"] = None
         for name in sorted(ours - named):
             what = f"'{name}' was pulled, but this clone has no tag of it"
             needs.problems[f"{_label(root, what)}. {ABOUT_TAGS}"] = None
@@ -310,6 +322,7 @@ def _lock_paths(root: UserRoot) -> Iterator[str]:
     found = dict.fromkeys(name for name in here if name.endswith(SUFFIXES))
     if root.clone:
         found |= dict.fromkeys(root.clone.reader.find_files(*ENDS))
+        found |= dict.fromkeys(root.find_files(PLAIN_SUFFIX))  # ignored by Git, too
     for path in found:
         if (root.root / path).is_file():
             yield path

@@ -19,7 +19,7 @@ from dvc_studio_models.store.dvc.project import (
 from dvc_studio_models.store.upkeep.workspace import DvcWorkspace, cache_folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _DVC = ".dvc"
 
@@ -134,6 +134,18 @@ class UserRoot:
             return clone is not None and _same(clone.root, self.root)
         return clone is None and UserRoot.project_around(folder) in {self.root, None}
 
+    def find_files(self, suffix: str) -> Iterator[str]:
+        """Yield the files whose names end so, below the root; relative to it.
+
+        Also what Git ignores, and what is in submodules. Folders that this user cannot
+        read are left out.
+        """
+        for at, folders, names in os.walk(self.root):
+            folders[:] = [name for name in folders if name not in {".git", _DVC}]
+            for name in names:
+                if name.endswith(suffix):
+                    yield Path(at, name).relative_to(self.root).as_posix()
+
     def close(self) -> None:
         """Close DVC's databases, and save what was read of commits."""
         if "registry" in vars(self) and self.registry:
@@ -173,6 +185,11 @@ def detached_heads(root: UserRoot) -> dict[str, str]:
     if main.is_file():
         found["main worktree"] = main.read_text().strip()
     return {name: text for name, text in found.items() if not text.startswith("ref:")}
+
+
+def is_shallow(root: UserRoot) -> bool:
+    """Whether a clone lacks commits of its history."""
+    return root.git_dir is not None and (root.git_dir / "shallow").exists()
 
 
 def _worktree_entries(git_dir: Path) -> list[Path]:

@@ -136,6 +136,11 @@ class CacheFolder:
         """Whether a real path is in the folder."""
         return path.startswith(f"{self._real}{os.sep}")
 
+    @functools.cached_property
+    def has_legacy_objects(self) -> bool:
+        """Whether it may have objects of DVC 2, which are at its root."""
+        return any(len(name) == 2 for name in _names(self.path))  # noqa: PLR2004
+
     def every(self) -> Iterator[Digest]:
         """Yield all objects.
 

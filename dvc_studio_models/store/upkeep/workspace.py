@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import config_errors, disk_errors
-from dvc_studio_models.model import MD5, Digest
+from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
+from dvc_studio_models.store.base import reading_file
 from dvc_studio_models.store.dvc.light import DATABASE, look_up, read_config
 from dvc_studio_models.store.dvc.locking import hold_lock
 from dvc_studio_models.store.dvc.objects import Objects
@@ -95,8 +97,10 @@ class DvcWorkspace:
 
     def contents(
         self, paths: Iterable[str], cache: CacheFolder, *, reads: bool
-    ) -> dict[str, Digest]:
+    ) -> dict[str, set[Digest]]:
         """Return what files of the workspace have as their content, as far as known.
+
+        A file has two hashes if the cache has objects of DVC 2.
 
         Args:
             paths: Absolute, of files and folders, which need not exist.
@@ -106,12 +110,12 @@ class DvcWorkspace:
         Raises:
             LocalDiskError: One cannot be read.
         """
-        found: dict[str, Digest] = {}
+        found: dict[str, set[Digest]] = defaultdict(set)
         files = []
         for path in dict.fromkeys(paths):
             for file in _files_at(path):
                 if digest := _linked(file, cache):
-                    found[file] = digest
+                    found[file].add(digest)
                 else:
                     files.append(file)
         database = Path(self.repo.site_cache_dir, DATABASE)
@@ -119,15 +123,31 @@ class DvcWorkspace:
         for file in files:
             if file in known:
                 with contextlib.suppress(ValueError):
-                    found[file] = Digest(known[file].algorithm, known[file].value)
+                    found[file].add(Digest(known[file].algorithm, known[file].value))
             elif reads:
                 with contextlib.suppress(FileNotFoundError):
-                    found[file] = Digest(MD5, self._objects.hash_of(file, MD5))
+                    found[file].add(Digest(MD5, self._objects.hash_of(file, MD5)))
+            if reads and cache.has_legacy_objects:
+                with contextlib.suppress(FileNotFoundError):
+                    found[file].add(_legacy_digest(file))
         return found
 
     @property
     def _objects(self) -> Objects:
         return Objects(lambda: self.repo)
+
+
+def _legacy_digest(path: str) -> Digest:
+    """Hash a file as DVC 2 did. DVC's state keeps one hash of a file, so not this one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        LocalDiskError: It cannot be read.
+    """
+    from dvc_data.hashfile.hash import file_md5
+
+    with reading_file(Path(path)):
+        return Digest(MD5_DOS2UNIX, file_md5(path, name=MD5_DOS2UNIX))
 
 
 def _files_at(path: str) -> Iterator[str]:
