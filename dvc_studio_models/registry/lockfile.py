@@ -11,6 +11,7 @@ checked.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
@@ -33,7 +34,6 @@ from dvc_studio_models.registry.urls import strip_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 DEFAULT_NAME = "models.lock"
 SUFFIXES = (".lock", ".yaml", ".yml")
@@ -91,10 +91,16 @@ def is_lock_file(name: str, raw: bytes) -> bool:
         name: The last part of its path.
         raw: Its content.
     """
-    keys = {line.partition(b":")[0].strip(b"'\"") for line in raw.splitlines()}
-    return name == DEFAULT_NAME or (
-        name.endswith(SUFFIXES) and {b"schema", b"models"} <= keys
-    )
+    if name == DEFAULT_NAME:
+        return True
+    if not name.endswith(SUFFIXES) or b"schema" not in raw or b"models" not in raw:
+        return False
+    try:
+        content = _parse(Path(name), _decode(Path(name), raw))
+    except LockFileError:  # then its lines decide
+        keys = {line.partition(b":")[0].strip(b"'\" ") for line in raw.splitlines()}
+        return {b"schema", b"models"} <= keys
+    return isinstance(content, dict) and {"schema", "models"} <= content.keys()
 
 
 def _to_pins(path: Path, text: str) -> dict[str, Pin]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -215,7 +217,7 @@ def test_without_tags_nobody_knows_the_stages(
 
 
 def test_a_lock_file_in_a_folder_that_was_pulled_to_counts_from_anywhere(
-    run_dvc: RunDvc, registry: Registry, tmp_path: Path
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path, home: Path
 ) -> None:
     app, elsewhere = tmp_path / "app", tmp_path / "elsewhere"
     app.mkdir()
@@ -226,6 +228,9 @@ def test_a_lock_file_in_a_folder_that_was_pulled_to_counts_from_anywhere(
     done = run_dvc(*pull, "--lock", "deploy/prod.lock", cwd=app, env=registry.environ)
     assert done.returncode == 0, done.stderr
     shutil.rmtree(app / "models")
+    then = time.time() - 3600
+    for record in home.rglob("models/*.json"):
+        os.utime(record, (then, then))
 
     kept = run_dvc(*PRUNE, cwd=elsewhere)
     (app / "deploy/prod.lock").unlink()

@@ -58,10 +58,10 @@ def contents(cache: Path) -> set[bytes]:
     return {path.read_bytes() for path in (cache / "files/md5").glob("??/*")}
 
 
-def grow_old(cache: Path, version: str, seconds: float) -> None:
-    """Let the last use of a version be so long ago."""
+def grow_old(cache: Path, version: str | None = None, seconds: float = DAY) -> None:
+    """Let the last use of a version, or of all, be so long ago."""
     for path in (cache / "models").glob("*.json"):
-        if json.loads(path.read_text())["version"] == version:
+        if version in {None, json.loads(path.read_text())["version"]}:
             then = time.time() - seconds
             os.utime(path, (then, then))
 
@@ -76,11 +76,14 @@ def test_ls_prune_and_verify_work_on_the_users_cache(
     assert run("pull", "m@v1.0.0", *out(tmp_path, "one")).returncode == 0
     assert run("pull", "m@v2.0.0", *out(tmp_path, "two")).returncode == 0
 
+    recent = json.loads(run("cache", "prune", "-n", "--json").stdout)["kept"]
+    grow_old(cache)
     listed = json.loads(run("cache", "ls", "--json").stdout)
     nothing = run("cache", "prune", "--force")
     shutil.rmtree(tmp_path / "one")
     pruned = run("cache", "prune", "--force")
 
+    assert [v["needed_by"][-1] for v in recent] == ["recent pull"] * 2
     assert listed["cache"] == str(cache)
     versions = {v["version"]: v for v in listed["versions"]}
     assert versions["v1.0.0"]["repo"] == REPO
@@ -125,6 +128,7 @@ def test_a_symbolic_link_into_the_users_cache_keeps_what_it_leads_to(
     assert (tmp_path / "one/models/m.bin").is_symlink()
     for receipt in cache.glob("users/*/.dvc/tmp/models/receipts/*.json"):
         receipt.unlink()
+    grow_old(cache)
 
     run("cache", "prune", "--force")
 
@@ -155,6 +159,7 @@ def test_dvcs_global_cache_belongs_to_projects_too(
     done = run_dvc("models", "pull", "m", *options, cwd=tmp_path, env=studio.environ)
     assert done.returncode == 0
     shutil.rmtree(tmp_path / "one")
+    grow_old(tmp_path / "shared")
 
     refused = run_dvc("models", "cache", "prune", "-f", cwd=tmp_path)
     named = run_dvc("models", "cache", "prune", "-f", "--cache-dir",
@@ -190,6 +195,7 @@ def test_a_lock_file_of_a_repo_without_dvc_keeps_a_version(
     pulled = run("pull", "m@v1.0.0", "--repo", REPO, "--lock", cwd=clone)
     assert pulled.returncode == 0, pulled.stderr
     shutil.rmtree(clone / "models")
+    grow_old(cache)
 
     done = run("cache", "prune", "--force", cwd=clone)
     kept = contents(cache)
@@ -212,6 +218,7 @@ def test_what_a_running_pull_counts_on_is_not_removed(
     part = cache / "parts" / f"{'0' * 32}.11111111.{owner_id()}"
     part.parent.mkdir(exist_ok=True)
     part.write_bytes(b"of this process")
+    grow_old(cache, seconds=DAY / 2)
 
     done = run("cache", "prune", "--force", "--json")
 

@@ -25,6 +25,7 @@ from dvc_studio_models.model import (
 from dvc_studio_models.registry.lockfile import (
     MAX_BYTES,
     check_name,
+    is_lock_file,
     read_pins,
     update_pins,
 )
@@ -331,3 +332,34 @@ def test_all_unsafe_paths_are_named(file: Path) -> None:
 def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
     with pytest.raises(LockFileError, match="is a directory"):
         read_pins(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("models.lock", "anything"),
+        ("a.lock", "schema: '1.0'\nmodels: {}\n"),
+        ("a.yaml", '{"schema": "1.0", "models": {}}'),
+        ("a.yml", '{\n  "models": {},\n  "schema": "1.0"\n}'),
+        ("a.lock", "---\n  schema: '1.0'\n  models: {}\n"),
+        ("a.lock", "schema : '1.0'\nmodels : {}\n"),
+        ("a.lock", "\ufeffschema: '1.0'\nmodels: {}\n"),
+        ("a.lock", "schema: '1.0'\nmodels: [\n"),
+    ],
+)
+def test_a_lock_file_is_recognised_in_any_form(name: str, text: str) -> None:
+    assert is_lock_file(name, text.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dvc.lock", "schema: '2.0'\nstages:\n  models:\n    cmd: x\n"),
+        ("a.txt", "schema: '1.0'\nmodels: {}\n"),
+        ("a.yaml", "in:\n  schema: '1.0'\n  models: {}\n"),
+        ("a.yaml", "schema models"),
+        ("a.lock", "\0schema models"),
+    ],
+)
+def test_another_file_is_no_lock_file(name: str, text: str) -> None:
+    assert not is_lock_file(name, text.encode())

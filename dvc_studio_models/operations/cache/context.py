@@ -48,6 +48,12 @@ class CacheContext:
         """All of them."""
         return [*([self.here] if self.here else []), *self.others]
 
+    @property
+    def has_lock(self) -> bool:
+        """Whether the cache belongs to a project, whose lock each pull holds."""
+        users = (each for root in self.roots for each in root.workspaces)
+        return any(each.has_own_cache for each in users)
+
     @contextlib.contextmanager
     def lock(self, *, waits: bool) -> Iterator[None]:
         """Hold DVC's lock of all projects that use the cache.

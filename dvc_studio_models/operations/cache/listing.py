@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NotInAnyCacheError
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.operations.cache.context import open_cache
-from dvc_studio_models.operations.cache.needs import (
-    Needs,
+from dvc_studio_models.operations.cache.collecting import (
     add_links,
     add_receipts,
     add_untagged,
@@ -22,6 +20,8 @@ from dvc_studio_models.operations.cache.needs import (
     collect,
     read_receipts,
 )
+from dvc_studio_models.operations.cache.context import open_cache
+from dvc_studio_models.operations.cache.needs import Needs
 from dvc_studio_models.operations.cache.versions import (
     CachedVersion,
     VersionFinder,
@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.parts.folder import Leftover
 
 logger = get_logger(__name__)
+
+RECENT = "recent pull"
+RECENT_S = 600
+"""As long as a pull may take from its last byte to the last file, in a cache without a
+lock."""
 
 RUNNING = "running pull"
 LONGEST_PULL_S = 24 * 3600
@@ -209,7 +214,9 @@ def take_survey(context: CacheContext, *, reads: bool) -> Survey:
     found = look_up(known, cache)
     parts = tuple(_list_parts(context, known))
     if any(part.is_running for part in parts):
-        _add_running(known, needs)
+        _add_recent(known, needs, LONGEST_PULL_S, RUNNING)
+    if not context.has_lock:
+        _add_recent(known, needs, RECENT_S, RECENT)
     versions = [replace(each, needed_by=needs.reasons(each)) for each in found]
     versions.sort(key=lambda v: semver_key(v.known.version), reverse=True)
     versions.sort(key=lambda v: (v.known.name, v.known.repo or ""))
@@ -242,15 +249,17 @@ def _repo_of(root: UserRoot, context: CacheContext) -> str | None:
     return next(urls, os.fspath(root.root))
 
 
-def _add_running(known: Iterable[KnownVersion], needs: Needs) -> None:
-    """Add the versions that running pulls may be about to place.
+def _add_recent(
+    known: Iterable[KnownVersion], needs: Needs, seconds: float, reason: str
+) -> None:
+    """Add the versions that pulls may be about to place.
 
     A pull notes a version before it downloads what is missing of it.
     """
-    since = time.time() - LONGEST_PULL_S
+    since = time.time() - seconds
     for version in known:
         if version.last_used and version.last_used > since:
-            needs.add(version.digests, RUNNING)
+            needs.add(version.digests, reason)
 
 
 def _receipt_folders(context: CacheContext, needs: Needs) -> list[Path]:
