@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from needs import need_program
 from projects import git
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from projects import Project
 
 ADA = "ada@example.com"
@@ -48,14 +51,19 @@ def ssh_key(folder: Path, name: str = "key") -> Key:
     return Key(settings, public.read_text())
 
 
-def gpg_key() -> Key:
-    """Make a GPG key in the keyring of the test's home folder."""
+@contextlib.contextmanager
+def gpg_key() -> Iterator[Key]:
+    """Make a GPG key in the keyring of the test's home; end its agent later."""
     need_program("gpg")
     home = Path(os.environ["HOME"], ".gnupg")
     home.mkdir(mode=0o700, exist_ok=True)
     make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", ADA]
-    subprocess.run([*make, "ed25519", "sign"], check=True, capture_output=True)
-    return Key(("-c", f"user.signingkey={ADA}"))
+    try:
+        subprocess.run([*make, "ed25519", "sign"], check=True, capture_output=True)
+        yield Key(("-c", f"user.signingkey={ADA}"))
+    finally:
+        end = ["gpgconf", "--homedir", str(home), "--kill", "all"]
+        subprocess.run(end, check=True, capture_output=True)
 
 
 def trust(*keys: Key) -> None:

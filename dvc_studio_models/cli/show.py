@@ -78,6 +78,7 @@ def _model_to_json(shown: ShownModel) -> dict[str, Any]:
     return {
         "name": details.pop("name"),
         "requested": shown.ref.requested,
+        **({"repo": shown.ref.repo} if shown.ref.repo else {}),
         **details,
         "workspace": shown.workspace and vars(shown.workspace),
         "cache": shown.cache and vars(shown.cache),
@@ -119,7 +120,7 @@ def _format_model(shown: ShownModel, repo: str, *, every: bool) -> list[str]:
 def _facts(shown: ShownModel, repo: str) -> list[tuple[str, str]]:
     details = shown.details
     facts = {
-        "repo": repo,
+        "repo": shown.ref.repo or repo,
         "path": details.path,
         "type": details.type,
         "description": details.description,

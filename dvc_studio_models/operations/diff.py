@@ -21,7 +21,8 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, ModelVersion
 from dvc_studio_models.operations.contents import folders_of, read_cached
 from dvc_studio_models.operations.inventory import Inventory
-from dvc_studio_models.operations.show import repo_label
+from dvc_studio_models.operations.show import read_lock, repo_label
+from dvc_studio_models.operations.steps.names import with_known_repos
 from dvc_studio_models.operations.steps.prepare import open_context, read_names
 from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.sources.local.listings import read_remote_listing
@@ -113,7 +114,8 @@ def diff_models(old: str, new: str | None, options: PullOptions) -> DiffResult:
         context = open_context(replace(options, out=options.out or options.folder))
         stack.callback(context.close)
         refs = [_read_name(name, context, options) for name in names]
-        if not is_of_clone(context, options):
+        refs = with_known_repos(refs, read_lock(context), context, options)
+        if not is_of_clone(context, options) or any(ref.repo for ref in refs):
             return _diff_by_studio(refs, context, options)
         inventory = Inventory(context.folder, context.clone)
         stack.callback(inventory.close)
@@ -146,11 +148,13 @@ def _diff_by_studio(
     if len(refs) == 1:
         msg = "name two versions: the workspace is not of that repo"
         raise UsageError(msg)
-    repo = infer_repo_url(context.clone, context.settings, options)
+    of_others = all(ref.repo for ref in refs)
+    repo = refs[0].repo if of_others else None
+    repo = repo or infer_repo_url(context.clone, context.settings, options)
     sides = []
     with contextlib.closing(connect(context.settings)) as client:
         for ref in refs:
-            found, stated = client.find(repo, ref)
+            found, stated = client.find(ref.repo or repo, ref)
             files = {file.path: _served_content(ref, file) for file in found}
             version = ref.version or stated.version
             sides.append(Side(ref, version, stated.commit, files))

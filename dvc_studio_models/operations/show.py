@@ -21,7 +21,9 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.operations.contents import list_files
 from dvc_studio_models.operations.inventory import Inventory
+from dvc_studio_models.operations.steps.names import with_known_repos
 from dvc_studio_models.operations.steps.prepare import open_context, read_names
+from dvc_studio_models.registry.lockfile import read_default
 from dvc_studio_models.sources.registered import describe_remote, is_of_clone
 from dvc_studio_models.sources.resolve import infer_repo_url
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         ModelDetails,
         ModelRef,
         ModelVersion,
+        Pin,
         PullOptions,
         WorkspaceState,
     )
@@ -106,15 +109,39 @@ def show_models(names: Sequence[str], options: PullOptions) -> ShowResult:
             url = infer_repo_url(context.clone, context.settings, options)
             models = tuple(_show_remote(ref, url, context) for ref in refs)
             return ShowResult(url, models)
+        refs = with_known_repos(refs, read_lock(context), context, options)
         inventory = Inventory(context.folder, context.clone)
         stack.callback(inventory.close)
-        models = tuple(_show(ref, inventory) for ref in refs)
+        models = tuple(
+            _show_other(ref, inventory, context) if ref.repo else _show(ref, inventory)
+            for ref in refs
+        )
         return ShowResult(repo_label(context, options), models)
 
 
 def _show_remote(ref: ModelRef, repo_url: str, context: PullContext) -> ShownModel:
     """Show a model of another repo, as its server describes it."""
     return ShownModel(ref, describe_remote(ref, repo_url, context.settings))
+
+
+def _show_other(
+    ref: ModelRef, inventory: Inventory, context: PullContext
+) -> ShownModel:
+    """Show a model that a lock or an earlier pull knows to be of another repo."""
+    assert ref.repo  # noqa: S101 - else it is of the clone
+    listed = (each for each in inventory.list_models() if each.name == ref.name)
+    here = next((each for each in listed if each.repo == ref.repo), None)
+    shown = _show_remote(ref, ref.repo, context)
+    return replace(shown, workspace=here.workspace if here else None)
+
+
+def read_lock(context: PullContext) -> dict[str, Pin]:
+    """Read the pins of the default lock file; none if there is no such file.
+
+    Raises:
+        LockFileError: It cannot be read.
+    """
+    return read_default(context.clone.root) if context.clone else {}
 
 
 def repo_label(context: PullContext, options: PullOptions) -> str:

@@ -309,3 +309,26 @@ def test_a_studio_without_a_listing_is_one_clear_sentence(
 
         assert (done.returncode, done.stdout) == (4, "")
         assert "cannot list models; only 'dvc models serve' can" in done.stderr
+
+
+def test_a_model_that_was_pulled_from_another_repo_needs_no_option(
+    run_dvc: RunDvc, registry: Registry, outside: Path
+) -> None:
+    git(outside, "init", "--quiet")
+    pull = ("models", "pull", "churn#dev", "--repo", ORIGIN_URL, "--lock")
+    done = run_dvc(*pull, cwd=outside, env=registry.environ)
+    assert done.returncode == 0, done.stderr
+
+    show = ("models", "show", "churn", "--json")
+    done = run_dvc(*show, cwd=outside, env=registry.environ)
+
+    assert done.returncode == 0, done.stderr
+    (model,) = json.loads(done.stdout)["models"]
+    assert (model["repo"], model["version"]) == (ORIGIN_URL, "v2.0.0")
+    assert model["workspace"] == {"state": "registered", "version": "v1.0.0"}
+    diff = ("models", "diff", "churn@v1.0.0", "churn", "--json")
+    done = run_dvc(*diff, cwd=outside, env=registry.environ)
+    assert done.returncode == 0, done.stderr
+    assert [f["path"] for f in json.loads(done.stdout)["modified"]] == [
+        "models/churn.pkl"
+    ]

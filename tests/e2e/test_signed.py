@@ -218,7 +218,8 @@ def test_unsigned_tags_that_bring_an_older_version_back_are_refused(
 def test_a_gpg_signature_is_verified_with_the_user_s_keyring(
     pull: Any, own_registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    gpg_key().tag(own_registry.project, "churn@v2.0.0", "churn@v2.0.0")
+    with gpg_key() as key:
+        key.tag(own_registry.project, "churn@v2.0.0", "churn@v2.0.0")
 
     assert verified(pull("churn")) == {"git+signature"}
     assert "it is not signed" in refused(pull("churn@v1.0.0"))
