@@ -35,6 +35,13 @@ class Log(_Adapter):
             collected.append(str(msg) % args if args else str(msg))
         super().warning(msg, *args, **{"stacklevel": 2, **kwargs})
 
+    def note(self, msg: object, *args: object) -> None:
+        """Collect what is worth knowing, but no problem, and log it as information."""
+        collected = _collected.get()
+        if collected is not None:
+            collected.append(str(msg) % args if args else str(msg))
+        self.info(msg, *args, stacklevel=2)
+
 
 def get_logger(name: str) -> Log:
     """Return the logger of a module."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
@@ -153,8 +154,11 @@ def _suggest_repo(
         pins = read_default(context.clone.root)
     except StudioModelsError:
         pins = {}
+    if error.ref.repo is not None:  # a pin, a receipt or a setting names it
+        return None
     if name in pins and (repo := pins[name].ref.repo):
-        return f"'models.lock' has it from another repo: add '--repo {repo}'"
+        option = f"--repo {shlex.quote(repo)}"
+        return f"'models.lock' has it from another repo: add {option}"
     return (
         "If it is a model of another repo, name that repo with '--repo URL', or for "
         "every command with 'dvc config studio.repo_url URL'"

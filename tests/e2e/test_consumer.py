@@ -512,7 +512,23 @@ def test_the_error_names_the_repo_that_the_lock_file_has(
     refused = run_dvc("models", "pull", "churn", cwd=app, env=env)
 
     assert refused.returncode == 4
-    assert f"add '--repo {ORIGIN_URL}'" in refused.stderr
+    assert f"add --repo {ORIGIN_URL}\n" in refused.stderr
+
+
+def test_a_repo_in_a_lock_file_is_quoted_for_the_shell(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = registry.environ
+    run_dvc("models", "pull", "churn", "--lock", *REPO, cwd=app, env=env)
+    lock = app / "models.lock"
+    lock.write_text(lock.read_text().replace(ORIGIN_URL, '"x; touch evil"'))
+
+    refused = run_dvc("models", "pull", "churn", cwd=app, env=env)
+    status = run_dvc("models", "status", cwd=app, env=env)
+
+    assert "add --repo 'x; touch evil'\n" in refused.stderr
+    assert status.returncode == 4
+    assert "--repo" not in status.stderr
 
 
 def test_a_setting_that_names_this_clones_repo_by_another_url_is_no_other_repo(
@@ -638,6 +654,19 @@ def test_a_folder_that_has_other_files_is_not_ignored_as_a_whole(
     ignored = (app / "models/bert/.gitignore").read_text()
     assert ignored == "/config.json\n/empty.txt\n"
     assert (app / "models/.gitignore").read_text() == "*.tmp"
+
+
+def test_files_that_are_there_already_are_added_if_they_are_not_ignored(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = registry.environ
+    run_dvc("models", "pull", "churn", *REPO, cwd=app, env=env)
+    (app / "models/.gitignore").unlink()
+
+    done = run_dvc("models", "pull", "churn", *REPO, cwd=app, env=env)
+
+    assert (app / "models/.gitignore").read_text() == "/churn.pkl\n"
+    assert "git add models/.gitignore" in done.stdout
 
 
 def test_what_git_ignores_already_is_not_added_again(

@@ -86,7 +86,7 @@ class App:
                 text=True,
                 check=False,
             )
-            assert done.returncode == 0, done.stderr
+            assert (done.returncode, done.stderr) == (0, "")
         return self.log.read_text()
 
     def pushed(self) -> str | None:
@@ -117,8 +117,26 @@ def app(run_dvc: RunDvc, own_registry: Registry, tmp_path: Path) -> App:
 
 
 def test_nothing_is_pushed_while_nothing_has_moved(app: App) -> None:
-    assert app.run() == ""
+    calls = app.run()
+
+    assert calls.count("\n") == 1
+    assert calls.startswith("pr list --head update-models --state open")
     assert app.pushed() is None
+
+
+def test_a_stage_that_moves_back_closes_the_pull_request(
+    app: App, own_registry: Registry
+) -> None:
+    project = own_registry.project
+    project.tag("churn#dev#9", "churn@v2.0.0")
+    app.run()
+    app.open.write_text("7\n")
+    project.tag("churn#dev#10", "churn@v1.0.0")
+
+    again = app.run()
+
+    assert "pr close 7 --delete-branch" in again
+    assert "pr edit" not in again
 
 
 def test_a_moved_stage_becomes_a_pull_request_once(

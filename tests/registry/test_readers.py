@@ -303,6 +303,29 @@ def test_files_are_found_that_git_does_not_ignore(reading: Open, repo: Path) -> 
     )
 
 
+def test_files_are_listed_that_git_neither_tracks_nor_ignores(
+    reading: Open, repo: Path
+) -> None:
+    write(
+        repo,
+        {
+            "m/a.bin": b"a",
+            "m/*.bin": b"a",
+            "m/größe": b"a",
+            "m/tracked": b"a",
+            "m/skipped.log": b"a",
+            "other/b": b"b",
+            "c": b"c",
+            ".gitignore": b"*.log\n",
+        },
+    )
+    git(repo, "add", "m/tracked")
+
+    found = reading(repo).untracked(["m", "c", "in/a", "none"])
+
+    assert found == {"m/a.bin", "m/*.bin", "m/größe", "c"}
+
+
 @pytest.mark.parametrize(
     "name",
     [

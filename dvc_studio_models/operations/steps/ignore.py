@@ -70,9 +70,8 @@ def _placed_models(
         for model, plan in zip(project.models, project.plans, strict=True):
             is_changed = bool(plan.steps_to(LINK, DOWNLOAD))
             is_elsewhere = model.ref.repo is not None or options.out is not None
-            if options.gitignore or (
-                is_changed and (is_elsewhere or _lacks_dvc_file(model, root))
-            ):
+            is_lost = is_changed and _lacks_dvc_file(model, root)
+            if options.gitignore or is_elsewhere or is_lost:
                 yield model
 
 

@@ -309,7 +309,7 @@ def tell_pinned(
     pinned = [pins[ref.name] for ref in refs if ref.name in pins and not ref.version]
     if pinned:
         versions = ", ".join(f"'{pin.pinned}'" for pin in pinned)
-        logger.info(
+        logger.note(
             "%s pins %s, which this pull does not use: add '--locked' to pull %s",
             DEFAULT_NAME,
             versions,
@@ -320,7 +320,7 @@ def tell_pinned(
 def tell_unnamed(pins: Iterable[Pin]) -> None:
     """Log which pins have no version, so that their hashes alone pin them."""
     if refs := [f"'{pin.ref}'" for pin in pins if pin.version is None]:
-        logger.info(
+        logger.note(
             "%s: pinned by the hashes of the files alone, because Studio does not say "
             "which version it is",
             ", ".join(refs),
