@@ -92,3 +92,8 @@ def __getattr__(name: str) -> object:
 
     where = next((at for at, names in _MODULES.items() if name in names), "model")
     return getattr(importlib.import_module(f"{__name__}.{where}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the Python API too, which is not loaded yet."""
+    return sorted({*globals(), *__all__})

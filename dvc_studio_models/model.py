@@ -640,6 +640,11 @@ class StatusResult:
 
     models: tuple[ModelStatus, ...]
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether all of them are up to date."""
+        return all(model.up_to_date for model in self.models)
+
 
 @dataclass(frozen=True)
 class ModelProgress:

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.api.arguments import check_names
 from dvc_studio_models.model import PullOptions
 from dvc_studio_models.operations.inventory import Inventory
 from dvc_studio_models.operations.show import show_models
@@ -31,6 +32,13 @@ def list_models(*, folder: str | os.PathLike[str] = ".") -> tuple[ListedModel, .
 
     Args:
         folder: A folder of the clone.
+
+    Returns:
+        For each model ``name``, ``path``, ``latest``, ``versions`` and ``stages`` (to
+        versions), and ``workspace`` with ``version`` and ``state``: ``registered``, the
+        content of that version; ``partial``, the pulled part of it; ``modified``, the
+        content of no version; ``present``, no hash to compare with; ``absent``. Of a
+        model of another repo, ``repo`` and ``locked``, the version in ``models.lock``.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
@@ -77,10 +85,18 @@ def show(  # noqa: PLR0913 - as many as the command has options, all named
         token: Studio's token; by default from the environment or DVC's config.
         url: Studio's base URL; by default from the environment or DVC's config.
 
+    Returns:
+        ``models``, each with ``ref``; ``details``: ``path``, ``type``, ``description``,
+        ``labels``, ``size`` in bytes, ``nfiles``, ``stages``, ``versions`` and
+        ``history`` (newest first, with ``author``, ``email``, ``time`` in seconds since
+        1970, ``commit``, ``message``); and, for a model of the clone, ``workspace``,
+        ``cache``, ``metrics`` and ``params``.
+
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
             ``exit_code`` is that of the command.
     """
+    check_names(names)
     options = PullOptions(
         all_models=all_models,
         stage=stage,
@@ -134,12 +150,16 @@ def status(  # noqa: PLR0913 - as many as the command has options, all named
         url: Studio's base URL; by default from the environment or DVC's config.
 
     Returns:
-        For each model what a pull would do, and whether its pin is outdated.
+        ``up_to_date``, and ``models``, each with ``result``: what a pull would do to
+        each file, as in a dry run; ``up_to_date``: whether it would do nothing;
+        ``pin``, if it is locked; ``outdated``: whether the stage or the latest version
+        has moved since it was locked; and ``now``: to which version.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
             ``exit_code`` is that of the command.
     """
+    check_names(names)
     options = PullOptions(
         all_models=all_models,
         stage=stage,
@@ -200,12 +220,14 @@ def update(  # noqa: PLR0913 - as many as the command has options, all named
         url: Studio's base URL; by default from the environment or DVC's config.
 
     Returns:
-        The pin of each model, before and after.
+        ``up_to_date``, and ``models``, each with ``ref``, its pins ``before`` and
+        ``after``, and ``moved``: whether they differ.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
             ``exit_code`` is that of the command.
     """
+    check_names(names)
     options = PullOptions(
         all_models=all_models,
         stage=stage,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.api.arguments import check_names
 from dvc_studio_models.model import PullOptions
 from dvc_studio_models.operations.pull import find_urls, pull_models
 
@@ -97,13 +98,23 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
             which is None until it is known.
 
     Returns:
-        What was done to each file of each model, and ``warnings``: what the command
-        would warn about.
+        ``models``, with ``ref``, ``version``, ``commit`` and ``files`` of each. A file
+        has ``path``, ``size`` in bytes, ``md5``, and
+
+        - ``action``: ``unchanged``, ``linked``, ``downloaded`` or ``removed``; in a dry
+          run ``unchanged``, ``link``, ``download``, ``conflict`` or ``remove``;
+        - ``verified_by``: ``git+signature``, ``git``, ``lock``, ``url``, ``storage`` or
+          ``size``; None where nothing is to be verified, or not yet.
+
+        Beside them ``repo``, ``source``, ``bytes_downloaded``, ``seconds``;
+        ``warnings``: what the command would warn about; ``gitignore``: the files that
+        were changed; and, in a dry run, ``refused``: the error of the pull, if any.
 
     Raises:
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
             ``exit_code`` is that of the command.
     """
+    check_names(names)
     options = PullOptions(
         all_models=all_models,
         stage=stage,
@@ -179,6 +190,7 @@ def download_urls(  # noqa: PLR0913 - as many as select files
         StudioModelsError: One of its subclasses in :mod:`dvc_studio_models.errors`;
             ``exit_code`` is that of the command.
     """
+    check_names(names)
     options = PullOptions(
         all_models=all_models,
         stage=stage,

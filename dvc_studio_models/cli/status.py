@@ -66,17 +66,13 @@ class CmdModelsStatus(CmdModels):
                 "No models found: nothing was pulled here and no GTO tag registers a "
                 "model."
             )
-        return int(not _is_up_to_date(result))
-
-
-def _is_up_to_date(result: StatusResult) -> bool:
-    return all(status.up_to_date for status in result.models)
+        return int(not result.up_to_date)
 
 
 def _to_json(result: StatusResult) -> dict[str, Any]:
     return {
         "repo": result.repo,
-        "up_to_date": _is_up_to_date(result),
+        "up_to_date": result.up_to_date,
         "models": [
             model_to_json(
                 status.pin.ref if status.pin else status.result.ref,

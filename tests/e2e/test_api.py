@@ -71,6 +71,27 @@ def test_pull_has_each_option_of_the_command() -> None:
     assert missing == {"ask_sizes", "wait_for_lock"}  # of commands that wait and print
 
 
+@pytest.mark.parametrize("names", [["churn", "bert"], None])
+@pytest.mark.parametrize("function", [pull, download_urls, show, status, update])
+def test_names_that_are_no_texts_are_refused(
+    function: Callable[..., object], names: object
+) -> None:
+    with pytest.raises(UsageError, match="a model's name is a text, not"):
+        function(names)
+
+
+def test_the_api_is_listed_before_it_is_used() -> None:
+    code = "import dvc_studio_models as m; print({*m.__all__} <= {*dir(m)}); help(m)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout.startswith("True\n")
+    assert "FUNCTIONS" in done.stdout
+    assert "pull(*names: 'str'" in done.stdout
+
+
 def test_every_public_function_has_an_example() -> None:
     public = [getattr(dvc_studio_models, name) for name in dvc_studio_models.__all__]
 
