@@ -93,7 +93,7 @@ class PullContext:
 
     def _open_project_store(self, project: Path) -> Store:
         options = self._options
-        if options.cache_dir is not None:
+        if options.cache_dir:
             msg = (
                 f"'{project}' is a DVC project, which has its own cache: leave out "
                 "'--cache-dir', or change that with 'dvc cache dir'"
@@ -127,7 +127,7 @@ class PullContext:
             LocalDiskError: The config cannot be read, or the user has no home folder.
         """
         chosen = self._options.cache_dir
-        if chosen is not None:
+        if chosen:
             chosen = self.folder / Path(chosen).expanduser()
         return find_user_cache(chosen, config=self.settings.dvc_config)
 

@@ -176,6 +176,13 @@ def test_the_folder_is_chosen_by_the_first_setting(
     assert [each for each in ways if (folders[each]).exists()] == [way]
 
 
+def test_an_empty_option_is_as_none(pull: Pull, tmp_path: Path, cache: Path) -> None:
+    pull("one", "--cache-dir", "")
+
+    assert set(objects(cache).values()) == set(FILES.values())
+    assert not (tmp_path / "files").exists()
+
+
 def test_a_new_cache_is_the_users_own_and_git_does_not_show_it(
     pull: Pull, tmp_path: Path, cache: Path
 ) -> None:
