@@ -63,6 +63,73 @@ def test_from_outside_a_shared_cache_is_not_touched_without_projects(
     assert run_dvc("checkout", *names, cwd=clone).returncode == 0
 
 
+def test_a_link_to_a_cache_may_be_of_several_projects(
+    run_dvc: RunDvc, project: Project, tmp_path: Path
+) -> None:
+    (project.repo / ".dvc/cache").rename(tmp_path / "shared")
+    (project.repo / ".dvc/cache").symlink_to(tmp_path / "shared")
+
+    done = run_dvc(*PRUNE, cwd=project.repo)
+
+    assert done.returncode == 7
+    assert "--projects" in done.stderr
+
+
+def test_a_branch_from_before_the_project_moved_counts(
+    run_dvc: RunDvc, tmp_path: Path
+) -> None:
+    repo = tmp_path / "mono"
+    (repo / "old").mkdir(parents=True)
+    git(repo, "init", "--quiet", "--initial-branch", "main")
+    git(repo, "remote", "add", "origin", ORIGIN_URL)
+    run_dvc("init", "--subdir", cwd=repo / "old")
+    run_dvc("cache", "dir", tmp_path / "shared", cwd=repo / "old")
+    write(repo / "old", {"dvc.yaml": b"artifacts:\n  m:\n    path: m.bin\n"})
+    for number, folder in ((1, "old"), (2, "new")):
+        write(repo / folder, {"m.bin": b"%d" % number * 100})
+        run_dvc("add", "m.bin", cwd=repo / folder)
+        git(repo, "add", "--all")
+        git(repo, "commit", "-q", "-m", folder)
+        git(repo, "tag", "-a", "-m", "m", f"{folder}=m@v{number}.0.0")
+        if folder == "old":
+            git(repo, "branch", "release")
+            git(repo, "mv", "old", "new")
+            git(repo, "commit", "-q", "-m", "move")
+            shutil.rmtree(repo / "old", ignore_errors=True)
+
+    done = run_dvc(*PRUNE, "-p", cwd=repo / "new")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Nothing to remove: 2 versions stay")
+
+
+def test_lock_files_below_a_project_without_git_count(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path
+) -> None:
+    folder = tmp_path / "plain"
+    (folder / "deploy").mkdir(parents=True)
+    run_dvc("init", "--no-scm", cwd=folder)
+    pull = ("models", "pull", "churn", "--repo", ORIGIN_URL, "--out", ".")
+    pulled = run_dvc(*pull, cwd=folder, env=registry.environ)
+    assert pulled.returncode == 0, pulled.stderr
+    (content,) = (folder / ".dvc/cache/files/md5").glob("??/*")
+    md5, size = content.parent.name + content.name, content.stat().st_size
+    pin = (
+        "schema: '1.0'\nmodels:\n  churn:\n    requested: '@latest'\n"
+        "    version: v2.0.0\n    commit: '" + "1" * 40 + "'\n    files:\n"
+        f"    - {{path: models/churn.pkl, hash: md5, md5: {md5}, size: {size}}}\n"
+    )
+    (folder / "deploy/pins.yaml").write_text(pin)
+    shutil.rmtree(folder / "models")
+
+    kept = run_dvc(*PRUNE, cwd=folder)
+    (folder / "deploy/pins.yaml").unlink()
+    removed = run_dvc(*PRUNE, cwd=folder)
+
+    assert kept.stdout.startswith("Nothing to remove: 1 version stays")
+    assert removed.stdout.startswith("Removed")
+
+
 def test_a_subproject_that_uses_the_cache_of_the_root_keeps_its_content(
     run_dvc: RunDvc, tmp_path: Path
 ) -> None:

@@ -64,6 +64,8 @@ def grow_old(cache: Path, version: str | None = None, seconds: float = DAY) -> N
         if version in {None, json.loads(path.read_text())["version"]}:
             then = time.time() - seconds
             os.utime(path, (then, then))
+    for path in (cache / "files/md5").glob("??/*"):
+        os.utime(path, (1, 1))
 
 
 def out(tmp_path: Path, name: str) -> list[str | Path]:
@@ -115,6 +117,33 @@ def test_the_last_use_of_versions_decides(
     assert would_remove("--max-size", "8KB") == ["v1.0.0"]
     assert would_remove("--keep-latest", "1") == ["v1.0.0"]
     assert would_remove("--older-than", "60d", "--max-size", "0") == []
+
+
+def test_what_dvc_itself_wrote_just_now_is_not_old(
+    run: Callable[..., CompletedProcess[str]], cache: Path, tmp_path: Path
+) -> None:
+    run("pull", "m@v1.0.0", *out(tmp_path, "one"))
+    shutil.rmtree(tmp_path / "one")
+    grow_old(cache, seconds=60 * DAY)
+    for path in (cache / "files/md5").glob("??/*"):
+        os.utime(path)
+
+    done = run("cache", "prune", "-f", "--older-than", "30d")
+
+    assert done.stdout.startswith("Nothing to remove: 1 version stays")
+
+
+def test_a_size_that_cannot_be_reached_and_a_cache_that_is_none(
+    run: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run("pull", "m@v1.0.0", *out(tmp_path, "one"))
+
+    done = run("cache", "prune", "-f", "--max-size", "1KB")
+    missing = run("cache", "verify", "--cache-dir", tmp_path / "none")
+
+    assert "This is more than '--max-size'" in done.stdout
+    assert missing.returncode == 254
+    assert "there is no folder" in missing.stderr
 
 
 def test_a_symbolic_link_into_the_users_cache_keeps_what_it_leads_to(

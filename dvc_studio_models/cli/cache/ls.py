@@ -61,7 +61,9 @@ def _print(listing: CacheListing) -> None:
         ui.write(f"No versions of models in '{listing.folder}'.")
         return
     if listing.versions:
-        _print_table(list(map(format_row, listing.versions)), _HEADERS)
+        unknown = "?" if listing.problems else None
+        rows = [format_row(each, unknown) for each in listing.versions]
+        _print_table(rows, _HEADERS)
         count = len(listing.versions)
         plural = "version" if count == 1 else "versions"
         ui.write(f"{count} {plural}, {format_bytes(listing.size)}")
@@ -111,8 +113,13 @@ def _is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def format_row(version: CachedVersion) -> Row:
-    """Return the cells of a row; the table shows None as a dash."""
+def format_row(version: CachedVersion, unknown: str | None) -> Row:
+    """Return the cells of a row; the table shows None as a dash.
+
+    Args:
+        version: In the cache.
+        unknown: Shown if nothing is known to need it.
+    """
     from dvc_studio_models.model import format_bytes
     from dvc_studio_models.operations.cache.listing import describe_version
 
@@ -131,7 +138,7 @@ def format_row(version: CachedVersion) -> Row:
         size,
         format_bytes(version.shared_bytes) if version.shared_bytes else None,
         format_age(time.time() - version.last_used),
-        separator.join(version.needed_by) or None,
+        separator.join(version.needed_by) or unknown,
     )
 
 

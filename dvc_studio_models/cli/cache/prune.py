@@ -55,6 +55,8 @@ class CmdModelsCachePrune(CmdModels):
             self.print_json(_to_json(plan))
         elif plan.is_done or plan.is_empty or args.dry_run:
             _print(plan)
+            if args.max_size is not None and plan.kept_size > args.max_size:
+                _print_excess()
         is_as_wished = plan.is_done or plan.is_empty or args.dry_run
         return 0 if is_as_wished else 1
 
@@ -70,6 +72,7 @@ class CmdModelsCachePrune(CmdModels):
             )
             return False
         _print(plan)
+        ui.write("Content that was never pushed is lost.")
         return bool(ui.confirm("Are you sure you want to proceed?"))
 
 
@@ -104,6 +107,15 @@ def _print(plan: PrunePlan) -> None:
     ui.write(
         f"{format_bytes(plan.freed_bytes)} {'freed' if plan.is_done else 'to free'}; "
         f"{_stay(len(plan.kept))}, {format_bytes(plan.kept_size)}"
+    )
+
+
+def _print_excess() -> None:
+    from dvc.ui import ui
+
+    ui.write(
+        "This is more than '--max-size': what stays is needed, or another option keeps "
+        "it. See 'dvc models cache ls'."
     )
 
 

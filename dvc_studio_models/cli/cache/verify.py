@@ -68,7 +68,8 @@ def _print(result: VerifyResult) -> None:
                 force=True,
             )
     count = len(result.damaged)
-    summary = f"{result.checked} objects, {format_bytes(result.checked_bytes)}: "
+    objects = "1 object" if result.checked == 1 else f"{result.checked} objects"
+    summary = f"{objects}, {format_bytes(result.checked_bytes)}: "
     if not count:
         ui.write(f"{summary}all have their content.")
         return

@@ -250,7 +250,9 @@ def _lock_paths(root: UserRoot) -> Iterator[str]:
     found = dict.fromkeys(name for name in here if name.endswith(SUFFIXES))
     if root.clone:
         found |= dict.fromkeys(root.clone.reader.find_files(*ENDS))
-        found |= dict.fromkeys(root.find_files(PLAIN_SUFFIX))  # ignored by Git, too
+        found |= dict.fromkeys(root.find_files((PLAIN_SUFFIX,)))  # also ignored ones
+    elif root.workspaces:
+        found |= dict.fromkeys(root.find_files(SUFFIXES))
     for path in found:
         if (root.root / path).is_file():
             yield path

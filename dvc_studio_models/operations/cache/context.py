@@ -89,10 +89,13 @@ def open_cache(
             empty list.
 
     Raises:
-        UsageError: One of the projects is none.
+        UsageError: There is no such cache, or one of the projects is none.
         StudioConfigError, SiteCacheError, LocalDiskError: The project of the folder or
             the cache cannot be read.
     """
+    if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():
+        msg = f"there is no folder '{cache_dir}'"
+        raise UsageError(msg)
     with contextlib.ExitStack() as stack:
         context = _open_here(folder, cache_dir)
         stack.callback(context.close)

@@ -134,7 +134,7 @@ class UserRoot:
             return clone is not None and _same(clone.root, self.root)
         return clone is None and UserRoot.project_around(folder) in {self.root, None}
 
-    def find_files(self, suffix: str) -> Iterator[str]:
+    def find_files(self, suffixes: tuple[str, ...]) -> Iterator[str]:
         """Yield the files whose names end so, below the root; relative to it.
 
         Also what Git ignores, and what is in submodules. Folders that this user cannot
@@ -143,7 +143,7 @@ class UserRoot:
         for at, folders, names in os.walk(self.root):
             folders[:] = [name for name in folders if name not in {".git", _DVC}]
             for name in names:
-                if name.endswith(suffix):
+                if name.endswith(suffixes):
                     yield Path(at, name).relative_to(self.root).as_posix()
 
     def close(self) -> None:

@@ -82,7 +82,8 @@ class CachedVersion:
     """Its objects in the cache, with their sizes in bytes."""
 
     last_used: float
-    """When a pull used it; else when the newest of its objects was added or linked."""
+    """When a pull used it, or the newest of its objects was written; without a record
+    of a pull, when the newest was added or linked."""
 
     shared_bytes: int = 0
     """The size of the objects that other versions have, too."""
@@ -237,8 +238,10 @@ def look_up(
         there = {digest: each for digest, each in objects.items() if each}
         if there:
             sizes = {digest: each.size for digest, each in there.items()}
-            added = max(each.added for each in there.values())
-            used = added if version.last_used is None else version.last_used
+            used = max(each.added for each in there.values())
+            if version.last_used is not None:  # else DVC itself may have brought them
+                written = max(each.modified for each in there.values())
+                used = max(version.last_used, written)
             found.append(CachedVersion(version, sizes, used))
     count = Counter(digest for version in found for digest in version.present)
     return tuple(

@@ -49,6 +49,9 @@ class StoredObject:
     added: float
     """When it was added or last linked, in seconds since 1970."""
 
+    modified: float
+    """When its content was written, in seconds since 1970."""
+
     links: int
     """The number of names (hard links) of the file."""
 
@@ -85,7 +88,7 @@ class CacheFolder:
         if not stat.S_ISREG(found.st_mode):
             return None
         added = max(found.st_mtime, found.st_ctime)
-        return StoredObject(found.st_size, added, found.st_nlink)
+        return StoredObject(found.st_size, added, found.st_mtime, found.st_nlink)
 
     def read_listing(self, digest: Digest) -> dict[str, Digest] | None:
         """List the files in a folder: relative path to hash; None without a listing.

@@ -67,9 +67,12 @@ class DvcWorkspace:
 
     @property
     def has_own_cache(self) -> bool:
-        """Whether the cache is in the project's ``.dvc`` folder, for it alone."""
-        own = os.path.realpath(Path(self.repo.dvc_dir, "cache"))
-        return os.path.realpath(self.cache_folder) == own
+        """Whether the cache is in the project's ``.dvc`` folder, for it alone.
+
+        A link there may lead to a cache that several projects share.
+        """
+        own = os.path.realpath(self.repo.dvc_dir)
+        return Path(os.path.realpath(self.cache_folder)).is_relative_to(own)
 
     @contextlib.contextmanager
     def lock(self, *, waits: bool = False) -> Iterator[None]:
