@@ -515,11 +515,18 @@ class ListingMissingError(StudioError):
 
     exit_code = 4
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_list: bool) -> None:
+        """Store the facts.
+
+        Args:
+            url: Of Studio.
+            is_list: Whether all models were to be listed, and not one described.
+        """
         self.url = url
+        in_full = "Name the models in full, or run" if is_list else "Run"
         super().__init__(
             f"Studio at '{url}' cannot list models; only 'dvc models serve' can\n"
-            "Name the models in full, or run this in a clone of their repo"
+            f"{in_full} this in a clone of the models' repo"
         )
 
 
@@ -543,7 +550,8 @@ class NoModelMatchesError(StudioModelsError):
         is_none = not (which or lacks)
         super().__init__(
             f"no model {'is registered' if is_none else f'{which}{lacks}'.strip()}; "
-            f"{known}\nRun '{FORCE_TAGS}' if this clone lacks tags"
+            f"{known}\nRun '{FORCE_TAGS}' if this clone lacks tags, or name the "
+            "models' repo with '--repo URL' or 'dvc config studio.repo_url URL'"
         )
 
 

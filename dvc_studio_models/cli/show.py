@@ -70,15 +70,16 @@ class CmdModelsShow(CmdModels):
 
 
 def _to_json(result: ShowResult) -> dict[str, Any]:
-    return {"repo": result.repo, "models": list(map(_model_to_json, result.models))}
+    models = [_model_to_json(model, result.repo) for model in result.models]
+    return {"repo": result.repo, "models": models}
 
 
-def _model_to_json(shown: ShownModel) -> dict[str, Any]:
+def _model_to_json(shown: ShownModel, repo: str) -> dict[str, Any]:
     details = shown.details.to_json()
     return {
         "name": details.pop("name"),
         "requested": shown.ref.requested,
-        **({"repo": shown.ref.repo} if shown.ref.repo else {}),
+        **({"repo": shown.ref.repo} if shown.ref.repo not in {None, repo} else {}),
         **details,
         "workspace": shown.workspace and vars(shown.workspace),
         "cache": shown.cache and vars(shown.cache),
@@ -102,7 +103,7 @@ def _format_model(shown: ShownModel, repo: str, *, every: bool) -> list[str]:
         at = f"{details.version} " if details.version else ""
         title += f" {at}({shorten(details.commit)})"
     elif not details.versions:
-        title += " (no version is registered)"
+        title += " (no version in the tags)"
     lines = [title, *align(_facts(shown, repo), "<<")]
     stages = [event for event in details.history if event.event != "registration"]
     blocks = {

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+_HOW_TO_FIND = (
+    "Run 'git fetch --tags', or name the models' repo with '--repo URL' or "
+    "'dvc config studio.repo_url URL'"
+)
 _UNREADABLE = (RecordUnreadableError, StudioConfigError, UnreadableRepoError)
 
 
@@ -112,16 +116,21 @@ def show_models(names: Sequence[str], options: PullOptions) -> ShowResult:
         refs = with_known_repos(refs, read_lock(context), context, options)
         inventory = Inventory(context.folder, context.clone)
         stack.callback(inventory.close)
+        repo = repo_label(context, options)
+        lacks_tags = options.repo is not None and not inventory.registry.models
+        if lacks_tags:
+            refs = [replace(ref, repo=repo) for ref in refs]
         models = tuple(
             _show_other(ref, inventory, context) if ref.repo else _show(ref, inventory)
             for ref in refs
         )
-        return ShowResult(repo_label(context, options), models)
+        return ShowResult(repo, models)
 
 
 def _show_remote(ref: ModelRef, repo_url: str, context: PullContext) -> ShownModel:
     """Show a model of another repo, as its server describes it."""
-    return ShownModel(ref, describe_remote(ref, repo_url, context.settings))
+    details = describe_remote(ref, repo_url, context.settings)
+    return ShownModel(replace(ref, repo=repo_url), details)
 
 
 def _show_other(
@@ -163,11 +172,16 @@ def _show(ref: ModelRef, inventory: Inventory) -> ShownModel:
     problem = registry.tags.version_error(ref)
     if version is None and (ref.selector or not _is_known(ref.name, inventory)):
         missing = registry.tags.describe_missing(ref)
-        raise problem or VersionUnknownError(ref, missing, problem="cannot show")
+        hint = None if registry.models else _HOW_TO_FIND
+        raise problem or VersionUnknownError(
+            ref, missing, problem="cannot show", hint=hint
+        )
     if problem:
         logger.warning("%s", str(problem).partition("\n")[0])
     listed = inventory.describe(ref.name)
     notes: list[str] = []
+    if not (version or registry.read_history(ref.name)):
+        notes.append("this clone has no tag of it; 'git fetch --tags' may bring some")
     try:
         details = registry.describe(ref.name, version)
         record = registry.read_record(ref.name, version) if version else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import LocalDiskError, NotGitRepoError, UsageError
+from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
 from dvc_studio_models.store.dvc.project import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.user.location import UserCache
 
+logger = get_logger(__name__)
+
 
 class PullContext:
     """The user's folder, the settings there, and what was opened for one command."""
@@ -43,8 +46,15 @@ class PullContext:
         self.settings = settings
         self._options = options
         self._registry: GitRegistry | None = None
+        self._told: set[str] = set()
         self._stores: dict[Path, Store] = {}
         self._clones: dict[Path, Clone | None] = {}
+
+    def tell_once(self, note: str) -> None:
+        """Log a note, unless it was logged before."""
+        if note not in self._told:
+            self._told.add(note)
+            logger.info("%s", note)
 
     def open_registry(self, refs: Iterable[ModelRef]) -> GitRegistry:
         """Open the registry of the clone, the first time.

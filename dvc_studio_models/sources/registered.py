@@ -5,7 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import StudioOfflineError
+from dvc_studio_models.errors import (
+    StudioConfigError,
+    StudioError,
+    StudioOfflineError,
+)
+from dvc_studio_models.log import get_logger
+from dvc_studio_models.model import STUDIO
 from dvc_studio_models.sources.resolve import infer_repo_url, is_named_by_setting
 
 if TYPE_CHECKING:
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.settings import Settings
+
+logger = get_logger(__name__)
 
 
 def is_of_clone(context: PullContext, options: PullOptions) -> bool:
@@ -48,10 +56,26 @@ def list_registered(context: PullContext, options: PullOptions) -> list[ModelSum
         StudioError: The models are of another repo, and its server did not list them.
     """
     if is_of_clone(context, options):
-        return context.open_registry([]).list_models()
+        models = context.open_registry([]).list_models()
+        return models or _ask_for_missing_tags(context, options)
     url = infer_repo_url(context.clone, context.settings, options)
     with _connected(context.settings) as client:
         return client.list_models(url)
+
+
+def _ask_for_missing_tags(
+    context: PullContext, options: PullOptions
+) -> list[ModelSummary]:
+    """Ask the server for the models of a clone without tags, as CI systems make it."""
+    if options.source not in {None, STUDIO}:
+        return []
+    try:
+        url = infer_repo_url(context.clone, context.settings, options)
+        with _connected(context.settings) as client:
+            return client.list_models(url)
+    except (StudioConfigError, StudioError) as error:
+        logger.debug("no tags, and no list of models: %s", error)
+        return []
 
 
 def describe_remote(ref: ModelRef, repo_url: str, settings: Settings) -> ModelDetails:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from projects import CHURN, git
+from projects import CHURN, ORIGIN_URL, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,12 +77,12 @@ def test_a_glob_that_matches_nothing_is_an_error_that_names_what_there_is(
     assert f"no model has stage 'test'; {known}" in fails("--all", "--stage", "test")
 
 
-def test_all_without_tags_says_how_to_get_them(
-    run_dvc: RunDvc, registry: Registry, clone: Path
+def test_all_without_tags_and_without_a_server_says_how_to_get_them(
+    run_dvc: RunDvc, clone: Path
 ) -> None:
     git(clone, "tag", "--delete", *git(clone, "tag").split())
 
-    done = run_dvc("models", "status", "--all", cwd=clone, env=registry.environ)
+    done = run_dvc("models", "status", "--all", cwd=clone)
 
     assert done.returncode == 4
     assert "no model is registered; registered models: none" in done.stderr
@@ -126,3 +126,48 @@ def test_a_glob_of_locked_models_is_matched_with_the_lock_file(
     assert names(every.stdout) == ["bert", "churn"]
     assert none.returncode == 4
     assert "'x*' is not in 'models.lock', which has bert, churn" in none.stderr
+
+
+# -- without tags
+
+
+def test_a_clone_without_tags_asks_the_server_for_all_models(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    git(clone, "tag", "--delete", *git(clone, "tag").split())
+    env = registry.environ
+
+    done = run_dvc("models", "pull", "--all", "--stage", "prod", cwd=clone, env=env)
+    status = run_dvc("models", "status", "c*", "--json", cwd=clone, env=env)
+    shown = run_dvc("models", "show", "churn", cwd=clone, env=env)
+    of_server = ("models", "show", "churn", "--repo", ORIGIN_URL)
+
+    assert done.returncode == 0, done.stderr
+    assert (clone / "models/churn.pkl").read_bytes() == CHURN["v2.0.0"]
+    assert names(status.stdout) == ["churn"]
+    assert "this clone has no tag of it; 'git fetch --tags' may bring some" in (
+        shown.stdout
+    )
+    assert "churn v2.0.0" in run_dvc(*of_server, cwd=clone, env=env).stdout
+
+
+def test_all_in_an_app_are_the_models_that_it_locks_or_has_pulled(
+    run_dvc: RunDvc, registry: Registry, tmp_path: Path
+) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    git(app, "init", "--quiet")
+    env = registry.environ
+    pull = ("models", "pull", "churn#dev", "bert", "--repo", ORIGIN_URL)
+    done = run_dvc(*pull, "--lock", cwd=app, env=env)
+    assert done.returncode == 0, done.stderr
+
+    status = run_dvc("models", "status", "--all", "--json", cwd=app, env=env)
+    shown = run_dvc("models", "show", "b*", "--json", cwd=app, env=env)
+    unknown = run_dvc("models", "show", "x*", cwd=app, env=env)
+
+    assert names(status.stdout) == ["bert", "churn"]
+    assert names(shown.stdout) == ["bert"]
+    assert unknown.returncode == 4
+    assert "no model matches 'x*'; known models: bert, churn" in unknown.stderr
+    assert "name the models' repo with '--repo URL'" in unknown.stderr

@@ -188,7 +188,7 @@ def test_show_of_models_without_a_version(
     assert [v["version"] for v in deregistered["versions"]] == ["v1.0.0"]
     assert deregistered["history"][0]["event"] == "deregistration"
     text = run_dvc("models", "show", "bert", cwd=clone).stdout
-    assert text.startswith("bert (no version is registered)\n")
+    assert text.startswith("bert (no version in the tags)\n")
 
 
 def test_show_of_all_is_one_object(run_dvc: RunDvc, clone: Path) -> None:

@@ -97,9 +97,9 @@ class ListingClient(StudioConnection):
         detail = reply.detail.strip(" .").lower()
         is_missing = reply.status == HTTPStatus.NOT_FOUND and detail in _NOT_FOUND
         if is_missing or reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            raise ListingMissingError(self.url)
+            raise ListingMissingError(self.url, is_list=endpoint == ENDPOINT)
         if is_ok and not reply.is_json:  # the page of a single-page application
-            raise ListingMissingError(self.url)
+            raise ListingMissingError(self.url, is_list=endpoint == ENDPOINT)
         if not is_ok:
             raise self.refusal(reply, not_found)
         return reply

@@ -16,6 +16,7 @@ from dvc_studio_models.errors import NoModelMatchesError, NotLockedError, UsageE
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.gto.tags import format_names
+from dvc_studio_models.registry.lockfile import read_default
 from dvc_studio_models.sources.registered import list_registered
 
 if TYPE_CHECKING:
@@ -56,11 +57,40 @@ def expand_names(
     if not any(map(_GLOB.fullmatch, names)):
         return list(names)
     models = list_registered(context, options)
-    return [
-        each
-        for name in names
-        for each in _expand(name, models, options, is_all=options.all_models)
-    ]
+    if not models and (known := _known_names(context, options)):
+        return _expand_known(names, known)
+    return [each for name in names for each in _expand(name, models, context, options)]
+
+
+def _known_names(context: PullContext, options: PullOptions) -> list[str]:
+    """List the models that the lock file or an earlier pull knows.
+
+    They may be of other repos, whose servers decide which versions there are.
+    """
+    if options.repo is not None or context.clone is None:
+        return []
+    return sorted({*read_default(context.clone.root), *_pulled_repos(context)})
+
+
+def _expand_known(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Replace globs by known names.
+
+    Raises:
+        NoModelMatchesError: None matches.
+    """
+    found: list[str] = []
+    for name in names:
+        glob = _GLOB.fullmatch(name)
+        if not glob:
+            found.append(name)
+            continue
+        matching = [each for each in known if _matches(each, glob["pattern"])]
+        if not matching:
+            raise NoModelMatchesError(
+                glob["pattern"], None, format_names("known models", known)
+            )
+        found += [f"{each}{glob['selector'] or ''}" for each in matching]
+    return found
 
 
 def expand_locked(names: Sequence[str], known: Iterable[str], path: Path) -> list[str]:
@@ -84,7 +114,10 @@ def _match_locked(name: str, known: Sequence[str], path: Path) -> list[str]:
 
 
 def _expand(
-    name: str, models: Sequence[ModelSummary], options: PullOptions, *, is_all: bool
+    name: str,
+    models: Sequence[ModelSummary],
+    context: PullContext,
+    options: PullOptions,
 ) -> Iterator[str]:
     glob = _GLOB.fullmatch(name)
     if not glob:
@@ -102,7 +135,7 @@ def _expand(
     if not found:
         known = [model.name for model in models]
         raise NoModelMatchesError(
-            None if is_all else glob["pattern"],
+            None if options.all_models else glob["pattern"],
             _describe(ref) if matching else None,
             format_names("registered models", known),
         )
@@ -110,7 +143,7 @@ def _expand(
     if left_out:
         count = f"{len(left_out)} model{'' if len(left_out) == 1 else 's'}"
         what = f"left out {count} without {_describe(ref)}"
-        logger.info("%s", format_names(what, left_out))
+        context.tell_once(format_names(what, left_out))
     yield from (f"{each}{selector}" for each in found)
 
 
