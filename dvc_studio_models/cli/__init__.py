@@ -1,8 +1,8 @@
 """The commands of ``dvc models``: arguments in, text or JSON out.
 
 Owns what users type and read: options, help texts, tables, JSON, progress bars, tab
-completion and exit codes. One module a command. Nothing heavy is imported before a
-command runs, so ``dvc --help`` stays fast. No other package imports this one; DVC calls
+completion and exit codes. One module a command; other commands of DVC import
+none of them, so ``dvc --help`` stays fast. No other package imports this one; DVC calls
 :func:`add_parser`.
 """
 
@@ -10,16 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.cli.cache import add_parser as _add_cache
-from dvc_studio_models.cli.diff import add_parser as _add_diff
-from dvc_studio_models.cli.list import add_parser as _add_list
-from dvc_studio_models.cli.options import Parser, RootParser, add_command
-from dvc_studio_models.cli.pull import add_parser as _add_pull
-from dvc_studio_models.cli.serve import add_parser as _add_serve
-from dvc_studio_models.cli.show import add_parser as _add_show
-from dvc_studio_models.cli.status import add_parser as _add_status
-from dvc_studio_models.cli.update import add_parser as _add_update
-from dvc_studio_models.cli.which import add_parser as _add_which
+from dvc_studio_models.cli.options import add_command
+from dvc_studio_models.cli.root import RootParser, add_commands
 
 if TYPE_CHECKING:
     import argparse
@@ -38,22 +30,4 @@ def add_parser(subparsers: Commands, parent_parser: argparse.ArgumentParser) -> 
         summary="Pull registered models through DVC Studio.",
     )
     models.__class__ = RootParser  # DVC chooses the class of its commands
-    commands: Commands = models.add_subparsers(
-        parser_class=Parser,
-        dest="cmd",
-        metavar="command",
-        required=True,
-        help="Use `dvc models CMD --help` for command-specific help.",
-    )
-    for add in (
-        _add_pull,
-        _add_list,
-        _add_status,
-        _add_show,
-        _add_diff,
-        _add_update,
-        _add_which,
-        _add_cache,
-        _add_serve,
-    ):
-        add(commands, parent_parser)
+    add_commands(models, parent_parser)

@@ -13,6 +13,7 @@ from dvc_studio_models.cli.options import (
     read_options,
 )
 from dvc_studio_models.cli.output import align, count_files, printable, shorten
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.cli.options import Commands
     from dvc_studio_models.operations.diff import Content, DiffResult, Side
 
-SUMMARY = "Show which files differ between two versions of a model."
+SUMMARY = SUMMARIES["diff"]
 DESCRIPTION = f"""\
 {SUMMARY}
 

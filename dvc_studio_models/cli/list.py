@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import add_command, add_json
 from dvc_studio_models.cli.output import shorten
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -110,7 +111,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         commands,
         parent_parser,
         "list",
-        summary="List this repo's models and the versions in the workspace.",
+        summary=SUMMARIES["list"],
         description=DESCRIPTION,
     )
     add_json(parser, "array")

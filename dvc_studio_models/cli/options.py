@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import functools
 import logging
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dvc.cli import DvcParserError, formatter
-from dvc.cli.parser import DvcParser, get_main_parser
+from dvc.cli.parser import DvcParser
 
 from dvc_studio_models import interrupts
 from dvc_studio_models.cli.output import JsonAction, error_to_json, write_json
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import PullOptions
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-_COMMANDS = "dvc_studio_models.cli."
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -56,24 +53,6 @@ class Parser(DvcParser):  # type: ignore[misc]  # DVC is untyped
         else:
             super().error(message, cmd_cls)
         raise DvcParserError
-
-
-class RootParser(Parser):
-    """The parser of ``dvc models`` itself."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse arguments; with ``--json``, whatever follows ends with a document."""
-        if interrupts.asks_for_json(args):
-            interrupts.arm()
-            main = get_main_parser()
-            main.error = functools.partial(self._report, main)
-        return super().parse_known_args(args, namespace)
-
-    def _report(self, main: DvcParser, message: str, cmd_cls: Any = None) -> None:
-        """Report an error of DVC's own parser, which is used for each command."""
-        if self._is_json and cmd_cls and cmd_cls.__module__.startswith(_COMMANDS):
-            self.error(message)
-        DvcParser.error(main, message, cmd_cls)
 
 
 def add_command(

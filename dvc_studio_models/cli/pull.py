@@ -30,6 +30,7 @@ from dvc_studio_models.cli.output import (
     format_model,
     model_to_json,
 )
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -165,8 +166,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         commands,
         parent_parser,
         "pull",
-        summary="Download registered models to their paths in the workspace and "
-        "verify them.",
+        summary=SUMMARIES["pull"],
     )
     parser.add_argument(
         "name",

@@ -11,6 +11,7 @@ from dvc.cli import completion
 
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import add_command, bounded_int
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -164,7 +165,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         commands,
         parent_parser,
         "serve",
-        summary="Serve Studio's model registry API from local repos.",
+        summary=SUMMARIES["serve"],
         description=DESCRIPTION,
     )
     parser.add_argument(

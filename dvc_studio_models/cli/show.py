@@ -22,6 +22,7 @@ from dvc_studio_models.cli.output import (
     printable,
     shorten,
 )
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import RegisteredVersion, TagEvent
     from dvc_studio_models.operations.show import ShownModel, ShowResult
 
-SUMMARY = "Show a model's versions, their history, and what of it is here."
+SUMMARY = SUMMARIES["show"]
 DESCRIPTION = f"""\
 {SUMMARY}
 

@@ -24,6 +24,7 @@ from dvc_studio_models.cli.output import (
     format_model,
     model_to_json,
 )
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.cli.options import Commands
     from dvc_studio_models.model import FileResult, ModelStatus, StatusResult
 
-SUMMARY = "Check whether the workspace matches what Studio currently serves."
+SUMMARY = SUMMARIES["status"]
 DESCRIPTION = f"""\
 {SUMMARY} Changes nothing.
 

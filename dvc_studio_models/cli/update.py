@@ -20,6 +20,7 @@ from dvc_studio_models.cli.options import (
     read_options,
 )
 from dvc_studio_models.cli.output import shorten
+from dvc_studio_models.cli.summaries import SUMMARIES
 from dvc_studio_models.registry.urls import strip_secrets
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Pin
     from dvc_studio_models.operations.update import ModelUpdate, UpdateResult
 
-SUMMARY = "Update the lock file to what its stages and the latest versions are now."
+SUMMARY = SUMMARIES["update"]
 DESCRIPTION = f"""\
 {SUMMARY}
 Downloads no files: run 'dvc models pull --locked' for that.

@@ -9,6 +9,7 @@ from dvc.cli.completion import FILE
 from dvc_studio_models.cli.base import CmdModels
 from dvc_studio_models.cli.options import add_command, add_json, read_options
 from dvc_studio_models.cli.output import FEW, align, printable, shorten
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.cli.options import Commands
     from dvc_studio_models.operations.which import IdentifiedFile, Match, WhichResult
 
-SUMMARY = "Show which model and version a file is, by its hash."
+SUMMARY = SUMMARIES["which"]
 DESCRIPTION = f"""\
 {SUMMARY}
 

@@ -113,7 +113,7 @@ def test_a_broken_config_is_one_object(
     "module",
     [
         pytest.param("dvc.commands.add", id="DVC's imports"),
-        pytest.param("dvc_studio_models.cli.pull", id="our imports"),
+        pytest.param("dvc_studio_models.cli.list", id="our imports"),
         pytest.param("dvc.ui", id="after the arguments"),
         pytest.param("dvc_studio_models.operations.inventory", id="the command"),
         pytest.param("dvc_studio_models.registry.git.open", id="in the middle"),

@@ -8,6 +8,7 @@ from dvc_studio_models.cli.cache.ls import add_parser as _add_ls
 from dvc_studio_models.cli.cache.prune import add_parser as _add_prune
 from dvc_studio_models.cli.cache.verify import add_parser as _add_verify
 from dvc_studio_models.cli.options import Parser, add_command
+from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +30,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         commands,
         parent_parser,
         "cache",
-        summary="List, remove or verify versions of models in the cache.",
+        summary=SUMMARIES["cache"],
         description=DESCRIPTION,
     )
     inner: Commands = parser.add_subparsers(
