@@ -1,9 +1,9 @@
 """Pull registered models through DVC Studio, verified, to their paths in the repo.
 
-Programs use the names in ``__all__``: a function for each command, and the types of
-their results. For contributors, the packages:
+Programs use the names in ``__all__``: functions, and the types of their results. For
+contributors, the packages:
 
-    api/          the Python interface, one function per command
+    api/          the Python interface
     cli/          arguments, text, JSON, bars, completion: one module per command
     operations/   the steps of pull, status, list and lock; no I/O of their own
     sources/      where a model's files come from: Studio, or the clone by itself
