@@ -21,7 +21,6 @@ from dvc_studio_models.cli.options import (
 )
 from dvc_studio_models.cli.output import shorten
 from dvc_studio_models.cli.summaries import SUMMARIES
-from dvc_studio_models.registry.urls import strip_secrets
 
 if TYPE_CHECKING:
     import argparse
@@ -109,6 +108,8 @@ def _format_result(result: UpdateResult, args: argparse.Namespace) -> str:
 
 def _options(args: argparse.Namespace) -> list[str]:
     """Return the options that select what is updated, as they were given."""
+    from dvc_studio_models.registry.urls import strip_secrets
+
     given = {
         "--stage": args.stage,
         "--version": args.version,
