@@ -132,11 +132,6 @@ class ModelRef:
         return {key: value for key, value in selectors.items() if value}
 
     @property
-    def key(self) -> tuple[str, str | None]:
-        """Name and repo: two repos may have models of one name."""
-        return self.name, self.repo
-
-    @property
     def folder(self) -> str:
         """The folder of the ``dvc.yaml`` that annotates it; ``""`` for the Git root."""
         return self.name.rpartition(":")[0]

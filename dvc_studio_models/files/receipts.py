@@ -47,10 +47,13 @@ class Receipt:
     repo: str | None = None
     """As in :attr:`ModelRef.repo`: None if the model is of the clone's own repo."""
 
+    repo_id: str | None = None
+    """The same for all URLs of the repo; None without ``repo``."""
+
     @property
     def key(self) -> tuple[str, str | None]:
         """Name and repo: two repos may have models of one name."""
-        return self.model, self.repo
+        return self.model, self.repo_id
 
 
 class Receipts:
@@ -92,6 +95,18 @@ class Receipts:
                 text = json.dumps(_to_json(receipt), sort_keys=True)
                 write_atomically(self._folder / _file_name(receipt), text)
 
+    def discard(self, *receipts: Receipt) -> None:
+        """Remove receipts.
+
+        Raises:
+            LocalDiskError: The file system refuses.
+        """
+        if self._folder is None:
+            return
+        with disk_errors(self._folder):
+            for receipt in receipts:
+                (self._folder / _file_name(receipt)).unlink(missing_ok=True)
+
 
 def read_every(folder: Path) -> tuple[list[Receipt], list[Path]]:
     """Read the receipts of all roots, and list those that cannot be read.
@@ -119,7 +134,9 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _file_name(receipt: Receipt) -> str:
-    identity = [receipt.model, receipt.root, *([receipt.repo] if receipt.repo else [])]
+    identity = [receipt.model, receipt.root]
+    if receipt.repo_id:
+        identity.append(receipt.repo_id)
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
     return f"{digest[:32]}.json"
 
@@ -141,12 +158,13 @@ def _read(path: Path) -> Receipt | None:
 
 def _is_ours(receipt: Receipt, path: Path) -> bool:
     """Check that a pull can have written it, since its paths may be removed later."""
-    maybe = (receipt.version, receipt.commit, receipt.repo)
+    maybe = (receipt.version, receipt.commit, receipt.repo, receipt.repo_id)
     texts = (receipt.model, receipt.root, *(text or "" for text in maybe))
     return (
         all(isinstance(text, str) for text in texts)
         and path.name == _file_name(receipt)
         and (receipt.repo or "").isprintable()
+        and bool(receipt.repo) == bool(receipt.repo_id)
         and _is_selector(receipt.selector)
         and not any(path_problem(name) for name in receipt.files)
         and not any(map(is_tree, receipt.files.values()))

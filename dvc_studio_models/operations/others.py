@@ -19,6 +19,7 @@ from dvc_studio_models.model import (
     WorkspaceState,
 )
 from dvc_studio_models.registry.lockfile import read_default
+from dvc_studio_models.registry.urls import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.model import Digest, Pin
 
 Key = tuple[str, str | None]
-"""See :attr:`ModelRef.key`."""
+"""See :func:`key_of`."""
 
 logger = get_logger(__name__)
 
@@ -52,10 +53,10 @@ def list_others(inventory: Workspace, pulled: Iterable[Receipt]) -> list[ListedM
         pulled: All of its receipts.
     """
     receipts = {receipt.key: receipt for receipt in pulled if receipt.repo}
-    pins = {pin.ref.key: pin for pin in _pins(inventory).values() if pin.ref.repo}
+    pins = {key_of(pin.ref): pin for pin in _pins(inventory).values() if pin.ref.repo}
     return [
         _describe(inventory, key, receipts.get(key), pins.get(key))
-        for key in sorted({**receipts, **pins})
+        for key in sorted({**receipts, **pins}, key=str)
     ]
 
 
@@ -76,7 +77,7 @@ def _describe(
         key[0],
         os.path.commonpath(placed) if placed else None,
         _judge(inventory, receipt, pin, pinned, placed),
-        repo=key[1],
+        repo=receipt.repo if receipt else pin.ref.repo if pin else None,
         locked=pin.version if pin else None,
     )
 

@@ -15,6 +15,7 @@ from dvc_studio_models.errors import ModelNotFoundError, StudioModelsError
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import (
     CACHE,
+    STUDIO,
     ModelRef,
     ModelStatus,
     PullOptions,
@@ -30,11 +31,13 @@ from dvc_studio_models.operations.steps.prepare import (
 )
 from dvc_studio_models.operations.steps.report import build_result
 from dvc_studio_models.registry.lockfile import read_default
+from dvc_studio_models.registry.urls import key_of
+from dvc_studio_models.sources.open import source_kind
 from dvc_studio_models.sources.resolve import differences_of
 from dvc_studio_models.sources.verification import verify_with_git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dvc_studio_models.model import ModelResult, Pin
     from dvc_studio_models.sources.base import Source
@@ -114,8 +117,9 @@ def _pulled_or_registered(
     for name, repo in names:
         ref = ModelRef.parse(name, version=options.version, stage=options.stage)
         pin = pins.get(ref.name)
-        if pin is None or pin.ref.repo != repo:
-            yield replace(ref, repo=repo)
+        ref = replace(ref, repo=repo)
+        if pin is None or key_of(pin.ref) != key_of(ref):
+            yield ref
 
 
 # Comparing
@@ -129,7 +133,7 @@ def _compare(
     stack: contextlib.ExitStack,
     resolve: Resolve,
 ) -> StatusResult:
-    moving = [pin.ref for pin in pins.values() if not pin.ref.version]
+    moving = _find_moving(pins.values(), context, options)
     found: dict[Key, ModelStatus] = {}
     repo = None
     if pins:
@@ -139,20 +143,36 @@ def _compare(
         stack.callback(local.close)
         models = local.resolve([pin.pinned for pin in pins.values()], pins)
         for result in _plan(local, models, pins, context, options):
-            found[result.ref.key] = ModelStatus(result, pins[result.ref.name])
+            found[key_of(result.ref)] = ModelStatus(result, pins[result.ref.name])
         repo = local.repo
     if moving:
         source, models = resolve(moving, {}, context, options, stack)
         for model in models:
             pin = pins[model.ref.name]
-            found[pin.ref.key] = _with_now(found[pin.ref.key], pin, model, context)
+            key = key_of(pin.ref)
+            found[key] = _with_now(found[key], pin, model, context)
         repo = source.repo
     if refs:
         source, models = resolve(refs, {}, context, options, stack)
         for result in _plan(source, models, {}, context, options):
-            found[result.ref.key] = ModelStatus(result)
+            found[key_of(result.ref)] = ModelStatus(result)
         repo = source.repo
     return StatusResult(repo, tuple(found[key] for key in sorted(found, key=str)))
+
+
+def _find_moving(
+    pins: Iterable[Pin], context: PullContext, options: PullOptions
+) -> list[ModelRef]:
+    """Return the pinned stages and latest versions that the source can look up.
+
+    The tags of other repos are not in the clone; then a note says which are left out.
+    """
+    moving = [pin.ref for pin in pins if not pin.ref.version]
+    if source_kind(context, options) == STUDIO:
+        return moving
+    if unknown := [str(ref) for ref in moving if ref.repo]:
+        logger.note("cannot tell whether these have moved: %s", ", ".join(unknown))
+    return [ref for ref in moving if ref.repo is None]
 
 
 def _resolve_known(

@@ -10,12 +10,17 @@ checked.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
     LockFileError,
+    LockHeldError,
     UnsafePathError,
     UsageError,
     disk_errors,
@@ -33,12 +38,14 @@ from dvc_studio_models.model import (
 from dvc_studio_models.registry.urls import strip_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT_NAME = "models.lock"
 SUFFIXES = (".lock", ".yaml", ".yml")
 SCHEMA = "1.0"
 MAX_BYTES = 64 << 20  # as for a reply of Studio's
+LOCK_WAIT_S = 30.0  # for another process, which writes for milliseconds
+_PAUSE_S = 0.01
 _URL_CHARS = 1000  # as for the server's parameters
 _LATEST = "@latest"  # GTO's selector of the latest version
 _OBJECT_ID = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"  # SHA-1 or SHA-256
@@ -138,14 +145,53 @@ def update_pins(path: Path, pins: Mapping[str, Pin]) -> None:
 
     Raises:
         LockFileError: There is one, and it cannot be read.
+        LockHeldError: Another process keeps the lock of its folder.
         LocalDiskError: The file system refused.
     """
-    before = read_pins(path) if path.exists() else {}
-    after = {**before, **pins}
-    if after == before:
+    with _locked(path.parent):
+        before = read_pins(path) if path.exists() else {}
+        after = {**before, **pins}
+        if after == before:
+            return
+        with disk_errors(path):
+            write_atomically(path, _dump(after), flushed=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let no other process of this machine read, merge and write here meanwhile.
+
+    Does nothing where the file system has no locks: the file is whole in any case, and
+    may lack what another process pins at the same time.
+
+    Raises:
+        LockHeldError: Another process has not ended in time.
+    """
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # writing tells what is wrong
+        yield
         return
-    with disk_errors(path):
-        write_atomically(path, _dump(after), flushed=True)
+    try:
+        _wait_for_lock(opened, LOCK_WAIT_S)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _wait_for_lock(opened: int, wait_s: float) -> None:
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise LockHeldError from None
+            time.sleep(_PAUSE_S)
+        except OSError:
+            return
+        else:
+            return
 
 
 # Reading

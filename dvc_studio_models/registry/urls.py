@@ -6,7 +6,11 @@ import contextlib
 import ipaddress
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from dvc_studio_models.model import ModelRef
 
 LOCAL = "file:"
 """Host of a path on this machine."""
@@ -95,6 +99,19 @@ def identity(url: str) -> tuple[str, str]:
 
 def _bare(path: str) -> str:
     return re.sub(r"/+", "/", path).strip("/").removesuffix(".git").rstrip("/")
+
+
+def key_of(ref: ModelRef) -> tuple[str, str | None]:
+    """Identify a model by its name and its repo, by whatever URL; None for the clone's.
+
+    Two repos may have models of one name.
+    """
+    return ref.name, repo_id(ref.repo) if ref.repo else None
+
+
+def repo_id(url: str) -> str:
+    """Return host and path of a repo: ``github.com/acme/models``."""
+    return "/".join(identity(url))
 
 
 def is_same_repo(url: str, other: str) -> bool:

@@ -41,6 +41,11 @@ _STUDIO_FAILS = (
 )
 
 
+def source_kind(context: PullContext, options: PullOptions) -> str:
+    """Return the kind of the source: the one named; else Studio, or the cache."""
+    return options.source or (CACHE if context.settings.offline else STUDIO)
+
+
 def open_source(context: PullContext, options: PullOptions) -> Source:
     """Open the source that the options name; else Studio, or the cache if offline.
 
@@ -48,7 +53,7 @@ def open_source(context: PullContext, options: PullOptions) -> Source:
         UsageError: There is no such source, or other options rule it out.
         StudioModelsError: The source lacks a setting or a clone.
     """
-    kind = options.source or (CACHE if context.settings.offline else STUDIO)
+    kind = source_kind(context, options)
     if kind not in SOURCES:
         msg = f"{kind!a} is not a source: use one of {', '.join(SOURCES)}"
         raise UsageError(msg)

@@ -190,6 +190,20 @@ def test_a_model_of_the_same_name_as_one_of_this_repo_is_listed_beside_it(
     assert found == [("spam", "own.bin", None), ("spam", "spam.bin", OTHER_URL)]
 
 
+def test_offline_what_is_locked_is_compared_with_the_lock(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = {**registry.environ, "DVC_STUDIO_OFFLINE": "true"}
+    pull = ("models", "pull", "churn#dev", "--lock", *REPO)
+    run_dvc(*pull, cwd=app, env=registry.environ)
+
+    done = run_dvc("models", "status", cwd=app, env=env)
+
+    assert done.returncode == 0, done.stderr
+    assert "cannot tell whether these have moved: churn#dev\n" in done.stdout
+    assert "churn: v1.0.0 locked: up to date\n" in done.stdout
+
+
 # -- several repos
 
 
@@ -300,6 +314,60 @@ def test_models_of_one_name_of_two_repos_are_two_models(
     assert sorted(versions) == ["v0.1.0", "v1.0.0"]
     repos = {model["repo"]: model["path"] for model in json.loads(listed.stdout)}
     assert repos == {ORIGIN_URL: PATH, OTHER_URL: "other.bin"}
+
+
+def test_a_repo_by_another_url_is_the_same_repo(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    env = registry.environ
+    https = ("--repo", "https://git.example.com/acme/models")
+    run_dvc("models", "pull", "churn#dev", *REPO, cwd=app, env=env)
+    run_dvc("models", "pull", "churn#prod", *https, cwd=app, env=env)
+
+    status = run_dvc("models", "status", cwd=app, env=env)
+    listed = run_dvc("models", "list", "--json", cwd=app)
+
+    assert status.returncode == 0, status.stdout
+    (model,) = json.loads(listed.stdout)
+    assert model["workspace"]["version"] == "v2.0.0"
+
+
+def test_a_file_of_another_repo_that_is_replaced_is_claimed_no_more(
+    run_dvc: RunDvc,
+    studio: StudioServer,
+    file_server: FileServer,
+    app: Path,
+) -> None:
+    offer(studio, file_server, "v1.0.0")
+    env = studio.environ
+    run_dvc("models", "pull", "churn#prod", *REPO, cwd=app, env=env)
+    offer(studio, file_server, "v2.0.0")
+    other = ("--repo", OTHER_URL)
+
+    done = run_dvc("models", "pull", "churn#prod", *other, cwd=app, env=env)
+    status = run_dvc("models", "status", cwd=app, env=env)
+    listed = run_dvc("models", "list", "--json", cwd=app)
+
+    assert done.returncode == 0, done.stderr
+    assert (app / PATH).read_bytes() == CHURN["v2.0.0"]
+    assert status.returncode == 0, status.stdout
+    assert [model["repo"] for model in json.loads(listed.stdout)] == [OTHER_URL]
+
+
+def test_a_name_of_two_repos_needs_one_to_be_named(
+    run_dvc: RunDvc, twins: dict[str, str], app: Path
+) -> None:
+    run_dvc("models", "pull", "churn#dev", *REPO, cwd=app, env=twins)
+    run_dvc("models", "pull", "churn", "--repo", OTHER_URL, cwd=app, env=twins)
+
+    unclear = run_dvc("models", "update", "churn@latest", cwd=app, env=twins)
+    clear = run_dvc("models", "update", "churn@latest", *REPO, cwd=app, env=twins)
+
+    assert unclear.returncode == 254
+    assert "name one with '--repo'" in unclear.stderr
+    assert ORIGIN_URL in unclear.stderr
+    assert clear.returncode == 0, clear.stderr
+    assert load_yaml(app / "models.lock")["models"]["churn"]["repo"] == ORIGIN_URL
 
 
 @pytest.mark.parametrize(

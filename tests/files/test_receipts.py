@@ -35,6 +35,12 @@ CHURN = Receipt(
     objects={"m/b": "0" * 64},
 )
 
+FOREIGN = replace(
+    CHURN,
+    repo="git@git.example.com:acme/models.git",
+    repo_id="git.example.com/acme/models",
+)
+
 
 @pytest.fixture
 def receipts(tmp_path: Path) -> Receipts:
@@ -56,10 +62,51 @@ def test_a_receipt_is_read_as_it_was_kept(receipts: Receipts) -> None:
 
 
 def test_a_receipt_may_name_another_repo(receipts: Receipts) -> None:
-    foreign = replace(CHURN, repo="git@git.example.com:acme/models.git")
-    receipts.save(foreign)
+    receipts.save(FOREIGN)
+    receipts.save(CHURN)
 
-    assert load(receipts) == [foreign]
+    assert sorted(load(receipts), key=lambda receipt: receipt.repo or "") == [
+        CHURN,
+        FOREIGN,
+    ]
+
+
+def test_another_url_of_the_same_repo_is_the_same_receipt(receipts: Receipts) -> None:
+    other = replace(FOREIGN, repo="https://git.example.com/acme/models")
+    receipts.save(FOREIGN)
+    receipts.save(other)
+
+    assert load(receipts) == [other]
+
+
+def test_a_receipt_that_is_discarded_is_gone_and_no_other(receipts: Receipts) -> None:
+    receipts.save(CHURN, FOREIGN)
+
+    receipts.discard(FOREIGN)
+    receipts.discard(FOREIGN)
+
+    assert load(receipts) == [CHURN]
+
+
+def test_nothing_is_discarded_without_a_folder() -> None:
+    Receipts(None).discard(CHURN)
+
+
+def test_a_receipt_that_cannot_be_discarded_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+
+    with pytest.raises(LocalDiskError):
+        Receipts(tmp_path / "file").discard(CHURN)
+
+
+@pytest.mark.parametrize("repo", [7, "git@host:a/\x1b[31mb"])
+def test_a_receipt_with_no_such_repo_counts_as_absent(
+    receipts: Receipts, tmp_path: Path, repo: object
+) -> None:
+    receipts.save(FOREIGN)
+    tampered(tmp_path, lambda raw: raw.update({"repo": repo}))
+
+    assert load(receipts) == []
 
 
 def test_a_receipt_of_an_earlier_release_names_no_repo(
@@ -68,7 +115,7 @@ def test_a_receipt_of_an_earlier_release_names_no_repo(
     receipts.save(CHURN)
     (file,) = (tmp_path / "receipts").iterdir()
     content = json.loads(file.read_text())
-    del content["repo"]
+    del content["repo"], content["repo_id"]
     file.write_text(json.dumps(content))
 
     assert load(receipts) == [CHURN]
@@ -317,6 +364,7 @@ def test_a_receipt_with_no_such_hash_counts_as_absent(
         pytest.param("objects", {"m/b": ["0"]}, id="no such object"),
         pytest.param("repo", 7, id="repo"),
         pytest.param("repo", "git@host:a/\x1b[31mb", id="repo with control characters"),
+        pytest.param("repo", "git@host:a/b", id="repo without its id"),
         pytest.param("more", 1, id="unknown field"),
     ],
 )

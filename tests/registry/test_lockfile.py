@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from dvc.utils.serialize import dumps_yaml, load_yaml
 from dvc_studio_models.errors import (
     LocalDiskError,
     LockFileError,
+    LockHeldError,
     UnsafePathError,
     UsageError,
 )
@@ -22,6 +26,7 @@ from dvc_studio_models.model import (
     Pin,
     PinnedFile,
 )
+from dvc_studio_models.registry import lockfile
 from dvc_studio_models.registry.lockfile import (
     MAX_BYTES,
     check_name,
@@ -123,6 +128,34 @@ def test_what_a_link_leads_to_stays(file: Path, tmp_path: Path) -> None:
 def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(LocalDiskError, match=r"models\.lock': no such file"):
         update_pins(tmp_path / "none/models.lock", PINS)
+
+
+def test_pins_that_are_written_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "models.lock"
+    names = [f"model-{number}" for number in range(24)]
+
+    def pin(name: str) -> None:
+        update_pins(file, {name: replace(CHURN, ref=ModelRef(name))})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(pin, names))
+
+    assert list(read_pins(file)) == sorted(names)
+
+
+def test_a_lock_that_is_never_released_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockfile, "LOCK_WAIT_S", 0.0)
+    opened = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(opened, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(LockHeldError):
+            update_pins(tmp_path / "models.lock", PINS)
+    finally:
+        os.close(opened)
+
+    assert not (tmp_path / "models.lock").exists()
 
 
 @pytest.mark.parametrize("name", ["models.lock", "pins.yaml", "a.yml"])

@@ -30,7 +30,7 @@ from dvc_studio_models.registry.lockfile import (
     read_pins,
     update_pins,
 )
-from dvc_studio_models.registry.urls import is_same_repo, strip_secrets
+from dvc_studio_models.registry.urls import is_same_repo, key_of, strip_secrets
 from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
@@ -284,7 +284,11 @@ def make_pin(
 
 def with_known(pin: Pin, before: Pin | None) -> Pin:
     """Keep the version and commit of the same content, where none is stated now."""
-    if before is None or before.files != pin.files or before.ref.key != pin.ref.key:
+    if (
+        before is None
+        or before.files != pin.files
+        or key_of(before.ref) != key_of(pin.ref)
+    ):
         return pin
     if pin.version not in {None, before.version}:
         return pin

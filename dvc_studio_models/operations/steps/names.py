@@ -184,12 +184,23 @@ def with_known_repos(
     unknown = [r for r in refs if r.name not in pins and tags.find(r.name) is None]
     if unknown:
         pulled = _pulled_repos(context)
-        repos.update((ref.name, pulled.get(ref.name)) for ref in unknown)
+        for ref in unknown:
+            found = pulled.get(ref.name, [None])
+            if len(found) > 1:
+                listed = ", ".join(map(str, found))
+                msg = f"'{ref.name}' of several repos is here: name one with '--repo'"
+                msg = f"{msg} ({listed})"
+                raise UsageError(msg)
+            repos[ref.name] = found[0]
     return [replace(ref, repo=repos.get(ref.name)) for ref in refs]
 
 
-def _pulled_repos(context: PullContext) -> dict[str, str | None]:
+def _pulled_repos(context: PullContext) -> dict[str, list[str | None]]:
+    """Return the repos from which models were pulled, by the models' names."""
     from dvc_studio_models.operations.inventory import Inventory
 
     with contextlib.closing(Inventory(context.folder, context.clone)) as inventory:
-        return {receipt.model: receipt.repo for receipt in inventory.receipts()}
+        repos: dict[str, list[str | None]] = {}
+        for receipt in inventory.receipts():
+            repos.setdefault(receipt.model, []).append(receipt.repo)
+        return repos

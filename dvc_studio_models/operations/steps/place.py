@@ -17,6 +17,7 @@ from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK, link_arrived
 from dvc_studio_models.operations.steps.progress import DownloadProgress
 from dvc_studio_models.operations.steps.report import (
     digests_of,
+    ended_claims,
     new_receipts,
     with_downloads,
 )
@@ -27,6 +28,7 @@ from dvc_studio_models.operations.steps.targets import (
     tracked_paths,
 )
 from dvc_studio_models.registry.recorded import is_inside
+from dvc_studio_models.registry.urls import key_of
 from dvc_studio_models.sources.local.git_files import deliver_git_files
 from dvc_studio_models.store.base import share_disk
 
@@ -269,7 +271,7 @@ def _refuse_new_leftovers(
         for project in prepared.projects
         for model, plan in zip(project.models, project.plans, strict=True)
         for path in find_leftovers(
-            dropped.get(model.ref.key, {}), now, root, project.store
+            dropped.get(key_of(model.ref), {}), now, root, project.store
         )
         if path not in plan.leftovers
     }
@@ -319,10 +321,13 @@ def _save_receipts(
     for model, output in _missing_listings(project, options):
         assert output.digest  # noqa: S101 - a folder has the hash of its listing
         at = len(output.path) + 1
-        digests = files.get(model.ref.key) or digests_of(model, project.downloads)
+        digests = files.get(key_of(model.ref)) or digests_of(model, project.downloads)
         inner = {p[at:]: d for p, d in digests.items() if output.holds(p)}
         project.store.add_tree(inner, output.digest)
-    project.receipts.save(*(receipt for _, receipt in new))
+    receipts = [receipt for _, receipt in new]
+    left, ended = ended_claims(receipts, project.receipts.load(root))
+    project.receipts.save(*receipts, *left)
+    project.receipts.discard(*ended)
 
 
 def _missing_listings(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.files.receipts import Receipt
 from dvc_studio_models.model import Digest, FileResult, ModelResult, PullResult
 from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK, REMOVE, UNCHANGED
+from dvc_studio_models.registry.urls import repo_id
 from dvc_studio_models.sources.resolve import object_version_id
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def new_receipts(
             model.ref.selector,
             {path: version_id for path, version_id in ids.items() if version_id},
             model.ref.repo,
+            repo_id(model.ref.repo) if model.ref.repo else None,
         )
         before = before_of.get(receipt.key)
         if before and is_partial:
@@ -154,6 +156,39 @@ def new_receipts(
         if before != receipt:
             new.append((model, receipt))
     return new
+
+
+def ended_claims(
+    new: Iterable[Receipt], known: Iterable[Receipt]
+) -> tuple[list[Receipt], list[Receipt]]:
+    """Return the receipts of other repos that claim files which are placed anew.
+
+    A receipt without a repo, of an earlier release, may be of the same model.
+
+    Returns:
+        The receipts with the files that are left, and those to discard.
+    """
+    left, ended = [], []
+    new = list(new)
+    for receipt in known:
+        placed = {
+            path
+            for each in new
+            if each.repo_id != receipt.repo_id
+            for path in each.files
+        }
+        files = {path: d for path, d in receipt.files.items() if path not in placed}
+        if len(files) == len(receipt.files):
+            continue
+        is_same_name = receipt.repo is None and any(
+            each.model == receipt.model for each in new
+        )
+        if is_same_name or not files:
+            ended.append(receipt)
+        else:
+            objects = {p: name for p, name in receipt.objects.items() if p in files}
+            left.append(replace(receipt, files=files, objects=objects))
+    return left, ended
 
 
 def _join(before: Receipt, receipt: Receipt) -> Receipt:

@@ -12,6 +12,7 @@ from dvc_studio_models.errors import UnsafePathError, disk_errors
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.operations.steps.plan import Plan, TargetState, make_plan
+from dvc_studio_models.registry.urls import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -75,7 +76,7 @@ def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
 
     def plan(model: ResolvedModel, project: ProjectPull) -> Plan:
         placed = {path: d for r in project.earlier for path, d in r.files.items()}
-        gone = dropped.get(model.ref.key, {})
+        gone = dropped.get(key_of(model.ref), {})
         left = find_leftovers(gone, stamps, root, project.store)
         there = {
             file.path: f"{root}/{file.path}"
@@ -120,9 +121,9 @@ def dropped_by(
         again: Whether to read the receipts again.
 
     Returns:
-        Path to digest, by :attr:`ModelRef.key`.
+        Path to digest, by :func:`key_of`.
     """
-    keys = {model.ref.key for model in prepared.models}
+    keys = {key_of(model.ref) for model in prepared.models}
     wanted = {path for model in prepared.models for path in model.paths}
     dropped = {}
     for project in prepared.projects:
@@ -193,7 +194,7 @@ def dropped_files(
 
     Args:
         receipts: Of the earlier pulls.
-        keys: Of the models that are pulled now, see :attr:`ModelRef.key`.
+        keys: Of the models that are pulled now, see :func:`key_of`.
         wanted: Paths of all their files.
 
     Returns:
