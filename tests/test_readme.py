@@ -41,3 +41,14 @@ def test_the_readme_shows_the_help_of_pull() -> None:
     shown = [command for command, _ in HELP.findall(README.read_text("utf-8"))]
 
     assert "dvc models pull" in shown
+
+
+def test_the_readme_names_every_command(run_dvc: RunDvc) -> None:
+    done = run_dvc("models", "--help", env={"COLUMNS": "80"})
+    commands = re.findall(r"^    (\w+) ", done.stdout, re.M)
+    assert "pull" in commands
+
+    readme = README.read_text("utf-8")
+    assert [name for name in commands if f"`dvc models {name}" not in readme] == [
+        "pull"  # its help is shown
+    ]
