@@ -535,7 +535,14 @@ class NoModelMatchesError(StudioModelsError):
 
     exit_code = 4
 
-    def __init__(self, glob: str | None, selected: str | None, known: str) -> None:
+    def __init__(
+        self,
+        glob: str | None,
+        selected: str | None,
+        known: str,
+        *,
+        is_remote: bool = False,
+    ) -> None:
         """Store the facts.
 
         Args:
@@ -543,6 +550,7 @@ class NoModelMatchesError(StudioModelsError):
             selected: The version or stage that the matching models lack, in words;
                 None if there are no such models.
             known: The registered models, in words.
+            is_remote: Whether a server has listed them.
         """
         self.glob, self.selected = glob, selected
         which = f" matches {glob!a}" if glob else ""
@@ -550,9 +558,13 @@ class NoModelMatchesError(StudioModelsError):
         is_none = not (which or lacks)
         super().__init__(
             f"no model {'is registered' if is_none else f'{which}{lacks}'.strip()}; "
-            f"{known}\nRun '{FORCE_TAGS}' if this clone lacks tags, or name the "
-            "models' repo with '--repo URL' or 'dvc config studio.repo_url URL'"
+            f"{known}"
         )
+        if not is_remote:
+            self.add_hint(
+                f"Run '{FORCE_TAGS}' if this clone lacks tags, or name the models' "
+                "repo with '--repo URL' or 'dvc config studio.repo_url URL'"
+            )
 
 
 class VersionUnknownError(StudioModelsError):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(f"dvc.{__name__}")
 
 API = "/api/model-registry/models"
-MAX_EVENTS = 20_000
+MAX_EVENTS = 5000
 """The newest versions and the newest events of a model that an answer contains."""
 
 MAX_CACHED_BYTES = 64 << 20  # per repo

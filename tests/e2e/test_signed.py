@@ -210,8 +210,9 @@ def test_unsigned_tags_that_bring_an_older_version_back_are_refused(
     signed.tag("churn#prod!#4", "churn@v2.0.0")
     signed.tag("churn@v2.0.0!", "churn@v2.0.0")
 
-    assert "tag 'churn#prod!#4': it is not signed" in refused(pull("churn#prod"))
-    assert "tag 'churn@v2.0.0!': it is not signed" in refused(pull("churn"))
+    cancels = "which cancels another: it is not signed"
+    assert cancels in refused(pull("churn#prod"))
+    assert f"tag 'churn@v2.0.0!', {cancels}" in refused(pull("churn"))
     assert verified(pull("churn@v1.0.0")) == {"git+signature"}
 
 
@@ -268,3 +269,31 @@ def test_a_lock_is_verified_by_the_tag_of_the_version_that_it_pins(
     run_dvc("models", "pull", "churn@v1.0.0", "--lock", cwd=clone, env=env)
     assert "tag 'churn@v1.0.0': it is not signed" in refused(pull("--locked"))
     shutil.rmtree(clone)
+
+
+def test_an_unsigned_deregistration_rolls_no_stage_back_whatever_its_date(
+    pull: Any, own_registry: Registry, key: Key
+) -> None:
+    project = own_registry.project
+    for name, version in (
+        ("churn@v1.0.0", "v1.0.0"),
+        ("churn@v2.0.0", "v2.0.0"),
+    ):
+        key.tag(project, name, f"churn@{version}")
+    project.tag("churn@v2.0.0!", "churn@v2.0.0")  # before any stage is assigned
+    key.tag(project, "churn#prod#2", "churn@v1.0.0")
+    key.tag(project, "churn#prod#3", "churn@v2.0.0")
+
+    message = refused(pull("churn#prod"))
+
+    assert "tag 'churn@v2.0.0!', which cancels another: it is not signed" in message
+
+
+def test_an_unsigned_tag_that_changes_nothing_does_not_matter(
+    pull: Any, signed: Project
+) -> None:
+    signed.tag("churn#dev!#9", "churn@v1.0.0")
+    signed.tag("churn@v1.0.0!", "churn@v1.0.0")
+
+    assert verified(pull("churn")) == {"git+signature"}
+    assert verified(pull("churn#prod")) == {"git+signature"}

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/api/model-registry/models"
 _TEXT_CHARS = 20_000
+_MAX_NUMBER = 1 << 63
+_MAX_ENTRIES = 20_000  # more versions or events would take many seconds to check
 _NOT_FOUND = {"not found", ""}
 """What frameworks answer where there is no such endpoint."""
 
@@ -98,7 +100,7 @@ class ListingClient(StudioConnection):
         is_missing = reply.status == HTTPStatus.NOT_FOUND and detail in _NOT_FOUND
         if is_missing or reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
             raise ListingMissingError(self.url, is_list=endpoint == ENDPOINT)
-        if is_ok and not reply.is_json:  # the page of a single-page application
+        if is_ok and not reply.has_json_type:  # the page of a single-page application
             raise ListingMissingError(self.url, is_list=endpoint == ENDPOINT)
         if not is_ok:
             raise self.refusal(reply, not_found)
@@ -148,7 +150,7 @@ def _details() -> Any:
         "tag": _text,
         **made,
     }
-    number = All(int, Range(min=0))
+    number = All(int, Range(min=0, max=_MAX_NUMBER))
     return _schema(
         {
             "name": _name,
@@ -161,8 +163,8 @@ def _details() -> Any:
             "size": Any(None, number),
             "nfiles": Any(None, number),
             "stages": _stages,
-            "versions": [All(_dated(version), _with_stages)],
-            "history": [_dated(event)],
+            "versions": All(_short, [All(_dated(version), _with_stages)]),
+            "history": All(_short, [_dated(event)]),
         }
     )
 
@@ -180,6 +182,15 @@ def _dated(fields: dict[str, Any]) -> Any:
 
 def _with_stages(value: dict[str, Any]) -> dict[str, Any]:
     return {**value, "stages": tuple(value["stages"])}
+
+
+def _short(value: object) -> object:
+    from voluptuous import Invalid
+
+    if isinstance(value, list) and len(value) > _MAX_ENTRIES:
+        msg = f"more than {_MAX_ENTRIES} entries"
+        raise Invalid(msg)
+    return value
 
 
 def _text(value: object) -> str:

@@ -32,6 +32,11 @@ class Reply(NamedTuple):
         return _parse(self.body) is not None
 
     @property
+    def has_json_type(self) -> bool:
+        """Whether the reply says that its body is JSON."""
+        return "json" in self.headers.get("Content-Type", "").lower()
+
+    @property
     def not_json(self) -> str:
         """Text that says of which type the body is instead."""
         kind = self.headers.get("Content-Type", "no content type").partition(";")[0]

@@ -17,7 +17,7 @@ from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.registry.lockfile import read_default
-from dvc_studio_models.sources.registered import list_registered
+from dvc_studio_models.sources.registered import is_of_clone, list_registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -138,6 +138,7 @@ def _expand(
             None if options.all_models else glob["pattern"],
             _describe(ref) if matching else None,
             format_names("registered models", known),
+            is_remote=not is_of_clone(context, options),
         )
     left_out = [model.name for model in matching if not model.has(ref)]
     if left_out:

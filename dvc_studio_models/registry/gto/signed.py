@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.registry.gto.counting import semver_key
+from dvc_studio_models.registry.gto.counting import count
+from dvc_studio_models.registry.gto.tags import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
 
     from dvc_studio_models.model import ModelRef, ModelVersion
     from dvc_studio_models.registry.git.reader import GitReader
     from dvc_studio_models.registry.gto.counting import CountedTag
-    from dvc_studio_models.registry.gto.tags import Registry
 
 
 def find_unsigned(
@@ -20,8 +20,8 @@ def find_unsigned(
 ) -> str | None:
     """Verify the tags that make ``ref`` this version.
 
-    These are the tag that registers it, the tag that assigns the stage, and tags that
-    cancel what would count otherwise: a greater version, or a later assignment.
+    These are the tag that registers it, the tag that assigns the stage, and the tags
+    that cancel others, if ``ref`` would be another version without them.
 
     Args:
         ref: What was requested.
@@ -38,36 +38,53 @@ def find_unsigned(
     if reader.has_replacements():
         return "this clone replaces objects ('git replace')"
     tags = [tag for tag in registry.counted if tag.parsed.name == ref.name]
-    deciding = list(_deciding(ref, version, tags))
+    deciding = _deciding(ref, version, tags)
     if not deciding:
         return "this clone has no tag that registers it"
+
+    def find_problem(tag: CountedTag) -> str | None:
+        return reader.find_signature_problem(registry.oids[tag.parsed.tag])
+
     for tag in deciding:
-        if problem := reader.find_signature_problem(registry.oids[tag.parsed.tag]):
+        if problem := find_problem(tag):
             return f"tag '{tag.parsed.tag}': {problem}"
-    return None
+    if ref.version:
+        return None
+    unsigned = {
+        tag: problem
+        for tag in tags
+        if tag.parsed.cancels and (problem := find_problem(tag))
+    }
+    if not _matters(unsigned, ref, version, tags):
+        return None
+    alone = (tag for tag in unsigned if _matters([tag], ref, version, tags))
+    tag = next(alone, next(iter(unsigned)))
+    return f"tag '{tag.parsed.tag}', which cancels another: {unsigned[tag]}"
+
+
+def _matters(
+    some: Collection[CountedTag],
+    ref: ModelRef,
+    version: ModelVersion,
+    tags: list[CountedTag],
+) -> bool:
+    """Whether ``ref`` would be another version without some tags."""
+    models, _ = count([tag for tag in tags if tag not in some])
+    return Registry(models).resolve(ref) != version
 
 
 def _deciding(
     ref: ModelRef, version: ModelVersion, tags: list[CountedTag]
-) -> Iterator[CountedTag]:
+) -> list[CountedTag]:
+    """Return the tags that register the version and assign the stage."""
     at_commit = [
         tag for tag in tags if tag.commit == version.commit and not tag.parsed.cancels
     ]
     registering = [tag for tag in at_commit if tag.parsed.version == version.version]
-    yield from _latest(registering)
-    cancelled = [tag for tag in tags if tag.parsed.cancels]
-    if ref.stage:
-        assigning = [tag for tag in at_commit if tag.parsed.stage == ref.stage]
-        yield from _latest(assigning)
-        since = max((tag.time for tag in assigning), default=0)
-        for tag in cancelled:
-            is_relevant = tag.parsed.stage in {ref.stage, None}
-            if is_relevant and tag.time >= since:
-                yield tag
-    elif not ref.version:
-        for tag in cancelled:
-            if semver_key(tag.parsed.version) > semver_key(version.version):
-                yield tag
+    assigning = [
+        tag for tag in at_commit if ref.stage and tag.parsed.stage == ref.stage
+    ]
+    return [*_latest(registering), *_latest(assigning)]
 
 
 def _latest(tags: list[CountedTag]) -> list[CountedTag]:

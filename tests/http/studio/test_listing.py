@@ -134,6 +134,9 @@ BAD: dict[str, Any] = {
     "a long text": {"description": "x" * 20_001},
     "labels that are a text": {"labels": "abc"},
     "a negative size": {"size": -1},
+    "a size of too many digits": {"size": 10**400},
+    "too many files": {"nfiles": 1 << 64},
+    "too many events": {"history": [EVENT] * 20_001},
     "a size that is a boolean": {"size": "1"},
     "a stage that is none": {"stages": {"": "v1.0.0"}},
     "versions that are none": {"versions": None},
@@ -172,6 +175,16 @@ def test_a_list_of_another_form_is_refused(server: Answering, reply: object) -> 
 
     with pytest.raises(StudioResponseError):
         server.client.list_models(REPO)
+
+
+def test_a_reply_that_is_cut_or_no_object_is_not_taken_for_a_missing_listing(
+    server: Answering,
+) -> None:
+    for body in (b'{"name"', b"[" * 200_000, b'{"size": ' + b"1" * 5000, b"null", b""):
+        server.status, server.body = 200, body
+
+        with pytest.raises(StudioResponseError):
+            server.client.describe(REPO, ModelRef("churn"))
 
 
 @pytest.mark.parametrize("status", [200, 404, 405])
