@@ -215,6 +215,7 @@ def _do_lock(world: World, number: int) -> None:
             git(world.repo, "add", *locks)
             git(world.repo, "commit", "--quiet", "--message", "lock")
             git(world.repo, "checkout", "--quiet", "main")
+            _pull(world, tag.partition("@")[0])  # only the lock file needs it
 
 
 def _do_pull(world: World, number: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from leftovers import killed_name
 
 from dvc_studio_models.errors import LocalDiskError
-from dvc_studio_models.files.receipts import Receipt, Receipts
+from dvc_studio_models.files.receipts import Receipt, Receipts, read_every
 from dvc_studio_models.files.scratch import temporary_name
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest
 
@@ -427,3 +427,28 @@ def test_a_receipt_that_has_not_changed_is_not_read_again(tmp_path: Path) -> Non
 
     Receipts(tmp_path).save(replace(CHURN, version="v9.9.9"))
     assert [each.version for each in receipts.load(Path(CHURN.root))] == ["v9.9.9"]
+
+
+def test_every_receipt_of_any_root_is_read_and_damaged_ones_are_named(
+    tmp_path: Path,
+) -> None:
+    other = replace(CHURN, root="/srv/app")
+    Receipts(tmp_path).save(CHURN, other)
+    (tmp_path / "damaged.json").write_text("{")
+    (tmp_path / temporary_name()).write_text("{")
+
+    receipts, damaged = read_every(tmp_path)
+
+    assert sorted(receipts, key=lambda each: each.root) == [CHURN, other]
+    assert damaged == [tmp_path / "damaged.json"]
+
+
+def test_a_folder_of_receipts_that_is_not_there_has_none(tmp_path: Path) -> None:
+    assert read_every(tmp_path / "none") == ([], [])
+
+
+def test_a_folder_of_receipts_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(LocalDiskError):
+        read_every(tmp_path / "file")
