@@ -15,9 +15,6 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.log import get_logger
-from dvc_studio_models.registry.gto.details import describe_model
-from dvc_studio_models.registry.gto.history import read_history
-from dvc_studio_models.registry.gto.signed import find_unsigned
 from dvc_studio_models.registry.gto.tags import format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
 
@@ -92,6 +89,8 @@ class GitRegistry:
         Raises:
             UnreadableRepoError: Git cannot read the tags.
         """
+        from dvc_studio_models.registry.gto.history import read_history
+
         return read_history(self._reader, self.tags, name)
 
     def resolve(self, ref: ModelRef) -> ModelVersion | None:
@@ -100,6 +99,8 @@ class GitRegistry:
 
     def find_unsigned(self, ref: ModelRef, version: ModelVersion) -> str | None:
         """Verify the tags that make ``ref`` this version, see :func:`find_unsigned`."""
+        from dvc_studio_models.registry.gto.signed import find_unsigned
+
         return find_unsigned(ref, version, self.tags, self._reader)
 
     def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
@@ -108,6 +109,8 @@ class GitRegistry:
 
     def describe(self, name: str, version: ModelVersion | None) -> ModelDetails:
         """Describe a model and one of its versions, see :func:`describe_model`."""
+        from dvc_studio_models.registry.gto.details import describe_model
+
         return describe_model(name, version, self.tags, self._reader, self._records)
 
     def read_measures(

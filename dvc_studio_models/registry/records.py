@@ -31,7 +31,6 @@ from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
-from dvc_studio_models.registry.metrics import read_measures
 from dvc_studio_models.registry.outputs import describe, find_outputs
 from dvc_studio_models.registry.recorded import (
     Annotation,
@@ -139,6 +138,8 @@ class RecordReader:
             UnreadableRepoError: Git cannot read the commit.
             StudioConfigError: DVC cannot read its config at that commit.
         """
+        from dvc_studio_models.registry.metrics import read_measures
+
         tree = self._tree(commit)
         root = _project_root(tree, folder)
         return read_measures(self._open_project(tree, root, cache or _NO_CACHE))

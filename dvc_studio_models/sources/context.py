@@ -16,8 +16,6 @@ from dvc_studio_models.store.dvc.project import (
     tag_cache_path,
 )
 from dvc_studio_models.store.dvc.store import DvcStore
-from dvc_studio_models.store.plain import PlainStore
-from dvc_studio_models.store.user.location import find_user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -118,6 +116,8 @@ class PullContext:
         )
 
     def _open_other_store(self, root: Path) -> Store:
+        from dvc_studio_models.store.plain import PlainStore
+
         if not self._options.cache:
             return PlainStore(root)
         from dvc_studio_models.store.user.store import open_user_store, warn_of_cache
@@ -136,6 +136,8 @@ class PullContext:
             StudioConfigError: DVC cannot read its config.
             LocalDiskError: The config cannot be read, or the user has no home folder.
         """
+        from dvc_studio_models.store.user.location import find_user_cache
+
         chosen = self._options.cache_dir
         if chosen:
             chosen = self.folder / Path(chosen).expanduser()

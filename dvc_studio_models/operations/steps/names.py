@@ -17,7 +17,6 @@ from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.registry.lockfile import read_default
-from dvc_studio_models.sources.registered import is_of_clone, list_registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,6 +55,8 @@ def expand_names(
         names = ["*"]
     if not any(map(_GLOB.fullmatch, names)):
         return list(names)
+    from dvc_studio_models.sources.registered import list_registered
+
     models = list_registered(context, options)
     if not models and (known := _known_names(context, options)):
         return _expand_known(names, known)
@@ -133,6 +134,8 @@ def _expand(
     matching = [model for model in models if _matches(model.name, pattern)]
     found = [model.name for model in matching if model.has(ref)]
     if not found:
+        from dvc_studio_models.sources.registered import is_of_clone
+
         known = [model.name for model in models]
         raise NoModelMatchesError(
             None if options.all_models else glob["pattern"],

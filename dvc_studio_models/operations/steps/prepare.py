@@ -23,7 +23,7 @@ from dvc_studio_models.operations.steps.plan import (
 )
 from dvc_studio_models.operations.steps.targets import check_targets
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.sources import resolve, signatures, verification
+from dvc_studio_models.sources import resolve, verification
 from dvc_studio_models.sources.context import PullContext
 from dvc_studio_models.sources.local.listings import listing_reader
 from dvc_studio_models.sources.open import (
@@ -242,6 +242,8 @@ def verify_tags(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
     """
     if not options.require_signed:
         return prepared
+    from dvc_studio_models.sources import signatures
+
     registry = prepared.registry
     return prepared.change_models(
         lambda model, _: signatures.verify_tags(model, registry)
@@ -255,6 +257,8 @@ def check_signed(prepared: PreparedPull, options: PullOptions) -> None:
         SignatureError: See :func:`signatures.check_signed`.
     """
     if options.require_signed:
+        from dvc_studio_models.sources import signatures
+
         for model in prepared.models:
             signatures.check_signed(model, prepared.registry)
 

@@ -36,7 +36,6 @@ from dvc_studio_models.registry.git.process import (
     stop,
 )
 from dvc_studio_models.registry.git.reader import NO_OID, GitObject
-from dvc_studio_models.registry.git.signatures import find_signature_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -200,6 +199,8 @@ class ProgramReader:
         settings = self._read_config()
         if settings is None:
             return "Git 2.26 or later is needed to verify signatures"
+        from dvc_studio_models.registry.git.signatures import find_signature_problem
+
         return find_signature_problem(self._command, self._cwd, oid, settings)
 
     # The clone
