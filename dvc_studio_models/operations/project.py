@@ -42,18 +42,23 @@ def _receipts_outside(root: Path) -> list[Receipt]:
     return Receipts(user_receipts(cache)).load(root)
 
 
-def hash_path(path: Path, algorithm: str) -> Digest:
-    """Hash a file or folder that is in no DVC project."""
-    from dvc_data.hashfile.build import build
+def hash_path(path: Path, algorithm: str) -> Digest | None:
+    """Hash a file or folder that is in no DVC project.
+
+    Returns:
+        None for what ``dvc add`` refuses: a folder with a ``.dvcignore`` file.
+    """
+    from dvc_data.hashfile.build import IgnoreInCollectedDirError, build
     from dvc_data.hashfile.db import HashFileDB
     from dvc_objects.fs import MemoryFileSystem, localfs
 
     odb = HashFileDB(MemoryFileSystem(), "/none", hash_name=algorithm)
     with disk_errors(path, action="read"):
-        _, _, content = build(odb, os.fspath(path), localfs, algorithm, dry_run=True)
-    digest = digest_of(content.hash_info)
-    assert digest  # noqa: S101 - DVC has just computed it
-    return digest
+        try:
+            _, _, built = build(odb, os.fspath(path), localfs, algorithm, dry_run=True)
+        except IgnoreInCollectedDirError:
+            return None
+    return digest_of(built.hash_info)
 
 
 class LocalProject:

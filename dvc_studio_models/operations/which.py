@@ -61,7 +61,9 @@ class IdentifiedFile:
     path: str
     """As it was given."""
 
-    md5: str
+    md5: str | None
+    """None for a folder that DVC refuses to hash."""
+
     matches: tuple[Match, ...]
     model: str | None = None
     """The model at whose path it is, whatever its content."""
@@ -158,23 +160,24 @@ class _Digests:
     def __init__(self, target: Path, inventory: Inventory | None) -> None:
         self._target = target
         self._inventory = inventory
-        self._found: dict[str, Digest] = {}
+        self._found: dict[str, Digest | None] = {}
 
-    def of(self, like: Digest) -> Digest:
+    def of(self, like: Digest) -> Digest | None:
         """Return the hash of the same algorithm."""
         return self._of(like.algorithm)
 
     @property
-    def md5(self) -> str:
+    def md5(self) -> str | None:
         """The hash as DVC 3 has it."""
-        return self._of("md5").value
+        digest = self._of("md5")
+        return digest.value if digest else None
 
-    def _of(self, algorithm: str) -> Digest:
+    def _of(self, algorithm: str) -> Digest | None:
         if algorithm not in self._found:
             self._found[algorithm] = self._hash(algorithm)
         return self._found[algorithm]
 
-    def _hash(self, algorithm: str) -> Digest:
+    def _hash(self, algorithm: str) -> Digest | None:
         found = None
         if self._inventory and self._target.is_relative_to(self._inventory.root):
             path = self._target.relative_to(self._inventory.root).as_posix()

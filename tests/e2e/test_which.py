@@ -159,3 +159,14 @@ def test_a_file_that_is_not_there_is_an_error(run_dvc: RunDvc, clone: Path) -> N
     assert (done.returncode, done.stdout) == (8, "")
     assert "cannot read 'nofile': no such file or directory" in done.stderr
     assert run_dvc("models", "which", cwd=clone).returncode == 254
+
+
+def test_a_folder_that_dvc_refuses_to_hash_is_not_a_model(
+    run_dvc: RunDvc, clone: Path
+) -> None:
+    write(clone, {"data/.dvcignore": b"", "data/x": b"x"})
+
+    for folder in ("data", "."):
+        (file,) = which(run_dvc, clone, folder, code=1)["files"]
+
+        assert (file["md5"], file["matches"]) == (None, [])
