@@ -106,6 +106,21 @@ def test_ls_as_json_names_a_lock_file_and_partly_present_versions(
     assert "4 of 5 files" in table
 
 
+def test_what_is_left_of_a_version_is_not_needed_by_what_shares_it(
+    run_dvc: RunDvc, project: Project
+) -> None:
+    for name in ("vocab.txt", "config.json"):
+        object_of(project.repo, BERT["v1.0.0"][name]).unlink()
+
+    listed = run_dvc("models", "cache", "ls", "bert", "--json", cwd=project.repo)
+    run_dvc("models", "cache", "prune", "-f", cwd=project.repo)
+    again = run_dvc("models", "cache", "prune", "-f", cwd=project.repo)
+
+    (_, old) = json.loads(listed.stdout)["versions"]
+    assert (old["version"], old["needed_by"]) == ("v1.0.0", [])
+    assert again.stdout.startswith("Nothing to remove")
+
+
 def test_ls_refuses_a_name_that_it_does_not_know(
     run_dvc: RunDvc, project: Project
 ) -> None:

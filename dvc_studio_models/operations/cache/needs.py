@@ -68,7 +68,7 @@ class Needs:
         return digest in self._reasons
 
     def reasons(self, version: CachedVersion) -> tuple[str, ...]:
-        """Return what needs all that is here of a version; if nothing does, nothing.
+        """Return what needs all that is known of a version; if nothing does, nothing.
 
         A version whose files are all needed, each by something else, has all reasons.
         """
@@ -77,9 +77,8 @@ class Needs:
         for each in (known.version, known.commit):
             if each:
                 found |= self._whole.get((known.name, each), {})
-        files = [digest for digest in version.present if not is_tree(digest)]
-        trees = [digest for digest in version.present if is_tree(digest)]
-        each_needs = [self._reasons.get(digest, {}) for digest in files or trees]
+        digests = known.files.values() or known.trees
+        each_needs = [self._reasons.get(digest, {}) for digest in digests]
         common = [why for why in each_needs[0] if all(why in e for e in each_needs)]
         if not common and all(each_needs):
             common = [why for reasons in each_needs for why in reasons]

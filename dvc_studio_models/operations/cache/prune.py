@@ -139,6 +139,8 @@ def _plan(context: CacheContext, criteria: Criteria) -> PrunePlan:
         listing.versions, criteria, now=time.time(), needs=survey.needs.needs
     )
     objects = objects_to_remove(listing.versions, chosen, needs=needs.needs)
+    # Of others, there is nothing but files that something else needs.
+    chosen = [v for v in chosen if not objects.keys().isdisjoint(v.present)]
     objects |= _unfinished(context, survey, chosen)
     removed = {id(version) for version in chosen}
     size = listing.size - sum(objects.values())
