@@ -34,6 +34,8 @@ def main(uri: str, target: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3 or len(sys.argv) % 2 == 0:  # noqa: PLR2004 - pairs
+        sys.exit("usage: kserve.py dvc-models://NAME FOLDER [...]")
     try:
         for uri, target in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
             main(uri, Path(target))

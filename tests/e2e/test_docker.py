@@ -339,6 +339,14 @@ def test_kserve_is_told_why_a_model_is_not_there(container: Container) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("dvc-models://churn",), ("a", "b", "c")])
+def test_kserve_wants_pairs(container: Container, words: tuple[str, ...]) -> None:
+    done = kserve(container, *words)
+
+    assert done.returncode == 1
+    assert done.stderr == "usage: kserve.py dvc-models://NAME FOLDER [...]\n"
+
+
 # The page
 
 
