@@ -152,10 +152,7 @@ def _choose(
         LockFileError: There is nothing to renew.
     """
     if not names and not options.all_models:
-        if not before:
-            raise LockFileError(path, "it has no models")
-        pins = of_repo(before, options).values()
-        return [pin.ref for pin in pins if not pin.ref.version], []
+        return _find_moving(before, path, options), []
     selects = bool(options.stage or options.version)
     refs, explicit = _read_names(names, before, path, context, options)
     wanted = []
@@ -174,6 +171,22 @@ def _choose(
         else:
             wanted.append(replace(pin.ref, repo=ref.repo))
     return wanted, stay
+
+
+def _find_moving(
+    before: Mapping[str, Pin], path: Path, options: PullOptions
+) -> list[ModelRef]:
+    """Return the pins of a stage or of the latest version.
+
+    Raises:
+        LockFileError: The lock file has no pins, or none of the repo that is named.
+    """
+    if not before:
+        raise LockFileError(path, "it has no models")
+    pins = of_repo(before, options).values()
+    if not pins:
+        raise LockFileError(path, "it has no models of that repo")
+    return [pin.ref for pin in pins if not pin.ref.version]
 
 
 def _read_names(

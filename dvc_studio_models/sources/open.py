@@ -138,8 +138,8 @@ def _suggest_update(pin: Pin, context: PullContext, options: PullOptions) -> str
     name = f"{pin.ref.name}@VERSION" if pin.ref.version else pin.ref.name
     lock = "" if isinstance(options.locked, bool) else f" --lock {options.locked}"
     hint = (
-        "Its version was removed from the registry. Lock another one with 'dvc models "
-        f"update {name}{lock}'"
+        "Its version or stage was removed from the registry, or the repo has moved. "
+        f"Lock another version with 'dvc models update {name}{lock}'"
     )
     if options.cache and _is_cached(context, pin, options):
         hint = f"All locked files are in the DVC cache: use '--source cache'\n{hint}"

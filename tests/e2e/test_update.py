@@ -243,6 +243,25 @@ def test_without_a_lock_file_there_is_nothing_to_update(
     assert not (clone / PATH).exists()
 
 
+def test_a_repo_of_which_nothing_is_locked_is_an_error(
+    run_dvc: RunDvc, own_registry: Registry, app: Path
+) -> None:
+    done = run_dvc(
+        *(
+            "models",
+            "update",
+            "--check",
+            "--repo",
+            "git@git.example.com:acme/other.git",
+        ),
+        cwd=app,
+        env=own_registry.environ,
+    )
+
+    assert done.returncode == 251
+    assert "it has no models of that repo" in done.stderr
+
+
 def test_a_model_that_is_gone_changes_nothing_at_all(
     run_dvc: RunDvc, own_registry: Registry, app: Path
 ) -> None:
