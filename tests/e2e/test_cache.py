@@ -429,6 +429,21 @@ def test_other_data_that_shares_a_file_keeps_it(
     assert run_dvc("checkout", cwd=project.repo).returncode == 0
 
 
+def test_what_a_dvc_file_says_stays_even_if_it_is_not_checked_out(
+    run_dvc: RunDvc, project: Project
+) -> None:
+    git(project.repo, "checkout", "bert@v1.0.0", "--", "models/bert.dvc")
+    git(project.repo, "reset", "-q")
+    shutil.rmtree(project.repo / "models/bert")
+
+    done = run_dvc("models", "cache", "prune", "--force", cwd=project.repo)
+
+    assert done.stdout.startswith("Nothing to remove")
+    assert run_dvc("checkout", cwd=project.repo).returncode == 0
+    vocab = project.repo / "models/bert/vocab.txt"
+    assert vocab.read_bytes() == BERT["v1.0.0"]["vocab.txt"]
+
+
 def test_content_in_the_workspace_stays_whatever_dvcs_files_say(
     run_dvc: RunDvc, project: Project
 ) -> None:
@@ -559,6 +574,21 @@ def test_verify_all_reads_other_data_too(run_dvc: RunDvc, project: Project) -> N
     whole = run_dvc("models", "cache", "verify", "--all", cwd=project.repo)
 
     assert (models.returncode, whole.returncode) == (0, 6)
+
+
+def test_a_folder_in_the_place_of_an_object_is_damage(
+    run_dvc: RunDvc, project: Project
+) -> None:
+    there = object_of(project.repo, CHURN["v2.0.0"])
+    there.unlink()
+    there.mkdir()
+
+    found = run_dvc("models", "cache", "verify", cwd=project.repo)
+    fixed = run_dvc("models", "cache", "verify", "--fix", cwd=project.repo)
+
+    assert found.returncode == 6
+    assert f"damaged: {there}" in found.stdout
+    assert (fixed.returncode, there.exists()) == (0, False)
 
 
 def test_an_edit_through_a_link_is_not_removed(

@@ -152,11 +152,9 @@ def select(survey: Survey, names: Sequence[str]) -> CacheListing:
         NotInAnyCacheError: One matches no version that is known.
     """
     listing = survey.listing
+    select_known(survey, names)
     if not names:
         return listing
-    unknown = [n for n in names if not any(_matches(v, [n]) for v in survey.known)]
-    if unknown:
-        raise NotInAnyCacheError(unknown, listing.folder)
     return replace(
         listing,
         versions=tuple(v for v in listing.versions if _matches(v.known, names)),
@@ -166,6 +164,19 @@ def select(survey: Survey, names: Sequence[str]) -> CacheListing:
             if part.model and _matches_text(part.model, names)
         ),
     )
+
+
+def select_known(survey: Survey, names: Sequence[str]) -> list[KnownVersion]:
+    """Return the versions that names or globs match, in the cache or not.
+
+    Raises:
+        NotInAnyCacheError: One matches no version that is known.
+    """
+    known = survey.known
+    unknown = [n for n in names if not any(_matches(v, [n]) for v in known)]
+    if unknown:
+        raise NotInAnyCacheError(unknown, survey.listing.folder)
+    return [v for v in known if not names or _matches(v, names)]
 
 
 def _matches(version: KnownVersion, names: Iterable[str]) -> bool:

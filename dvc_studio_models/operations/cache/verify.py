@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.operations.cache.context import open_cache
 from dvc_studio_models.operations.cache.listing import (
     describe_version,
-    select,
+    select_known,
     take_survey,
 )
 from dvc_studio_models.store.upkeep.workspace import links_into
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import Digest
     from dvc_studio_models.operations.cache.context import CacheContext
-    from dvc_studio_models.operations.cache.versions import CachedVersion
+    from dvc_studio_models.operations.cache.versions import KnownVersion
 
     Report = Callable[[int, int | None], None]
 
@@ -95,12 +95,13 @@ def verify(
         open_cache(Path(options.folder), options.cache_dir)
     ) as context:
         survey = take_survey(context, reads=False)
-        versions = select(survey, names).versions
-        digests = {digest for version in versions for digest in version.present}
+        versions = select_known(survey, names)
+        digests = {d for version in versions for d in version.digests}
         if options.whole_cache:
             digests.update(context.cache.every())
         sizes = _sizes(context, digests)
-        damaged = _find_damaged(context, sizes, report or _ignore)
+        damaged = [d for d in sorted(digests, key=str) if context.cache.is_blocked(d)]
+        damaged += _find_damaged(context, sizes, report or _ignore)
         found = [_describe(context, versions, digest) for digest in damaged]
         if options.fix and found:
             with context.lock(waits=options.wait_for_lock):
@@ -129,9 +130,9 @@ def _find_damaged(
 
 
 def _describe(
-    context: CacheContext, versions: Iterable[CachedVersion], digest: Digest
+    context: CacheContext, versions: Iterable[KnownVersion], digest: Digest
 ) -> DamagedObject:
-    having = [each.known for each in versions if digest in each.present]
+    having = [each for each in versions if digest in each.digests]
     files = [p for known in having for p, d in known.files.items() if d == digest]
     return DamagedObject(
         os.fspath(context.cache.path_of(digest)),
@@ -147,7 +148,8 @@ def _fix(context: CacheContext, found: Iterable[DamagedObject]) -> list[DamagedO
     fixed = []
     for each in found:
         linked = links.get(each.digest)
-        if context.cache.has_its_hash(each.digest) is not False:
+        is_blocked = context.cache.is_blocked(each.digest)
+        if not is_blocked and context.cache.has_its_hash(each.digest) is not False:
             continue  # another process has replaced or removed it
         if linked is None:
             context.cache.drop(each.digest)

@@ -12,6 +12,7 @@ import errno
 import functools
 import hashlib
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -174,6 +175,11 @@ class CacheFolder:
                 return None
         return bool(actual == digest.value[:_MD5_LETTERS])
 
+    def is_blocked(self, digest: Digest) -> bool:
+        """Whether a folder or a broken link is at the path of an object."""
+        path = self.path_of(digest)
+        return os.path.lexists(path) and not path.is_file()
+
     # Removal
 
     def remove(self, digests: Iterable[Digest]) -> None:
@@ -216,7 +222,10 @@ class CacheFolder:
         """
         path = self.path_of(digest)
         with disk_errors(path, action="remove"):
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         self._found[digest] = None
 
     def unfinished(self) -> set[Digest]:
