@@ -47,6 +47,7 @@ class CmdModelsUpdate(CmdModels):
         """Update, and print which pins have moved."""
         from dvc.ui import ui
 
+        from dvc_studio_models.errors import ModelNotFoundError
         from dvc_studio_models.operations.update import update
 
         args = self.args
@@ -56,6 +57,8 @@ class CmdModelsUpdate(CmdModels):
             self.print_json(_to_json(result))
         else:
             ui.write(_format_result(result, args))
+        if result.left_out:
+            return ModelNotFoundError.exit_code
         return int(args.check and not result.up_to_date)
 
 
@@ -64,6 +67,7 @@ def _to_json(result: UpdateResult) -> dict[str, Any]:
         "repo": result.repo,
         "lock": os.path.relpath(result.lock),
         "up_to_date": result.up_to_date,
+        **({"left_out": list(map(str, result.left_out))} if result.left_out else {}),
         "models": [_model_to_json(model, result.repo) for model in result.models],
     }
 

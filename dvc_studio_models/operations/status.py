@@ -81,7 +81,7 @@ def compare(names: Sequence[str], options: PullOptions) -> StatusResult:
             refs = [ref for ref in refs if not _is_pinned(ref, pins)]
         else:
             refs = list(_pulled_or_registered(context, pins, options))
-        resolve = resolve_models if is_named else _resolve_known
+        resolve = resolve_models if is_named else resolve_known
         return _compare(refs, pins, context, options, stack, resolve)
 
 
@@ -175,7 +175,7 @@ def _find_moving(
     return [ref for ref in moving if ref.repo is None]
 
 
-def _resolve_known(
+def resolve_known(
     refs: Sequence[ModelRef],
     pins: Mapping[str, Pin],
     context: PullContext,

@@ -20,6 +20,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.model import STUDIO, Digest, ModelRef, Pin
+from dvc_studio_models.operations.status import resolve_known
 from dvc_studio_models.operations.steps import prepare
 from dvc_studio_models.operations.steps.lock import (
     check_lockable,
@@ -82,6 +83,9 @@ class UpdateResult:
     models: tuple[ModelUpdate, ...]
     """By name."""
 
+    left_out: tuple[ModelRef, ...] = ()
+    """Pins that could not be renewed, because Studio does not know them any more."""
+
     @property
     def up_to_date(self) -> bool:
         """Whether no pin has changed."""
@@ -91,7 +95,10 @@ class UpdateResult:
 def update(
     names: Sequence[str], options: PullOptions, *, check: bool = False
 ) -> UpdateResult:
-    """Renew pins of a lock file, all together or none.
+    """Renew pins of a lock file.
+
+    All models that are named are pinned, or none. Without names, what Studio does not
+    know any more is left out, with a warning, and its pin stays.
 
     Args:
         names: Or globs. A name with a selector changes a pin, or adds one; without, it
@@ -118,7 +125,9 @@ def update(
         after = {pin.ref.name: pin for pin in stay}
         repo = None
         if refs:
-            source, models = prepare.resolve_models(refs, {}, context, options, stack)
+            is_named = bool(names or options.all_models)
+            look_up = prepare.resolve_models if is_named else resolve_known
+            source, models = look_up(refs, {}, context, options, stack)
             prepared = _prepare(source, models, context, options)
             check_lockable(prepared.models, path, prepared.registry)
             check_verified(prepared.models, prepared.registry)
@@ -131,7 +140,8 @@ def update(
                     update_pins(path, pins)
                 tell_unnamed(pins.values())
         found = (ModelUpdate(before.get(name), after[name]) for name in sorted(after))
-        return UpdateResult(path, repo, tuple(found))
+        left_out = tuple(ref for ref in refs if ref.name not in after)
+        return UpdateResult(path, repo, tuple(found), left_out)
 
 
 # Which models

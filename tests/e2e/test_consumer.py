@@ -599,6 +599,17 @@ def test_a_repo_in_a_lock_file_is_quoted_for_the_shell(
     assert "--repo" not in status.stderr
 
 
+def test_an_empty_repo_is_a_usage_error(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    done = run_dvc(
+        "models", "pull", "churn", "--repo", "", cwd=app, env=registry.environ
+    )
+
+    assert done.returncode == 254
+    assert "'--repo' is empty" in done.stderr
+
+
 def test_a_setting_that_names_this_clones_repo_by_another_url_is_no_other_repo(
     run_dvc: RunDvc, registry: Registry, tmp_path: Path
 ) -> None:

@@ -262,21 +262,40 @@ def test_a_repo_of_which_nothing_is_locked_is_an_error(
     assert "it has no models of that repo" in done.stderr
 
 
-def test_a_model_that_is_gone_changes_nothing_at_all(
-    run_dvc: RunDvc, own_registry: Registry, app: Path
-) -> None:
+@pytest.fixture
+def gone(run_dvc: RunDvc, own_registry: Registry, app: Path) -> Path:
+    """The app; of two locked stages one has moved, and the other is unassigned."""
     project = own_registry.project
     project.tag("bert#blue#1", "bert@v1.0.0")
     run_dvc(*PULL, "bert#blue", "--lock", cwd=app, env=own_registry.environ)
-    before = (app / "models.lock").read_text()
     project.tag("churn#dev#9", "churn@v2.0.0")
     project.tag("bert#blue!#2", "bert@v1.0.0")
+    return app
 
-    done = run_dvc("models", "update", cwd=app, env=own_registry.environ)
+
+def test_a_model_that_is_gone_keeps_its_pin_and_does_not_hold_up_the_others(
+    run_dvc: RunDvc, own_registry: Registry, gone: Path
+) -> None:
+    done = run_dvc("models", "update", "--json", cwd=gone, env=own_registry.environ)
+
+    assert done.returncode == 4
+    assert "left out 'bert#blue'" in done.stderr
+    assert json.loads(done.stdout)["left_out"] == ["bert#blue"]
+    assert pins(gone) == {"bert": "#blue v1.0.0", "churn": "#dev v2.0.0"}
+
+
+def test_models_that_are_named_are_locked_together_or_not_at_all(
+    run_dvc: RunDvc, own_registry: Registry, gone: Path
+) -> None:
+    before = (gone / "models.lock").read_text()
+
+    done = run_dvc(
+        "models", "update", "bert", "churn", cwd=gone, env=own_registry.environ
+    )
 
     assert done.returncode == 4
     assert "bert#blue" in done.stderr
-    assert (app / "models.lock").read_text() == before
+    assert (gone / "models.lock").read_text() == before
 
 
 # -- hosted Studio

@@ -47,9 +47,13 @@ def open_context(options: PullOptions) -> PullContext:
     """Read the settings, and open the clone that the user's folder is in.
 
     Raises:
+        UsageError: The repo that is named has no URL.
         NotGitRepoError: There is no clone, and no folder to place under is named.
         StudioConfigError: A setting cannot be used.
     """
+    if options.repo is not None and not options.repo.strip():
+        msg = "'--repo' is empty: give the URL of a Git repo, or leave it out"
+        raise UsageError(msg)
     folder = Path(options.folder).absolute()
     settings = load_settings(folder, token=options.token, url=options.url)
     try:
