@@ -43,10 +43,12 @@ def on_terminal(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     until = time.monotonic() + timeout_s
+    # pytest-xdist sets COLUMNS, which takes precedence over the terminal's width.
+    inherited = {name: os.environ[name] for name in os.environ if name != "COLUMNS"}
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        env={**os.environ, "TERM": "xterm", **(env or {})},
+        env={**inherited, "TERM": "xterm", **(env or {})},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

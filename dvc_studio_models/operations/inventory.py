@@ -33,7 +33,7 @@ from dvc_studio_models.operations.others import list_others
 from dvc_studio_models.operations.project import LocalProject
 from dvc_studio_models.operations.steps.targets import is_same_text
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.registry.git_registry import GitRegistry, cache_path
 from dvc_studio_models.registry.gto.counting import RegisteredModel
 from dvc_studio_models.registry.recorded import expand, is_inside
 from dvc_studio_models.registry.records import relative_to_root
@@ -274,13 +274,8 @@ class Inventory:
     @cached_property
     def registry(self) -> GitRegistry:
         """The models that the clone's tags register."""
-        return GitRegistry(self._clone.reader, cache=self._tag_cache)
-
-    @cached_property
-    def _tag_cache(self) -> Path | None:
-        roots = [self._folder.resolve(), *self._scanned[1]]
-        caches = (self._project(root).tag_cache for root in roots)
-        return next(filter(None, caches), None)
+        reader = self._clone.reader
+        return GitRegistry(reader, cache=cache_path(reader))
 
     def _project(self, folder: Path) -> LocalProject:
         """Open the DVC project around a folder, as a pull would."""

@@ -20,7 +20,6 @@ from dvc_studio_models.store.dvc.project import (
     open_project_to_read,
     project_around,
     receipts_folder,
-    tag_cache_path,
 )
 from dvc_studio_models.store.user.location import find_user_cache
 from dvc_studio_models.store.user.project import user_receipts
@@ -73,7 +72,6 @@ class LocalProject:
             root: Of the DVC project.
             git_root: The search ends here.
         """
-        self.tag_cache: Path | None = None
         self.receipts: list[Receipt] = []
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
@@ -86,7 +84,6 @@ class LocalProject:
             logger.warning("ignored the DVC project '%s': %s", root, error)
             self._repo = None
         else:
-            self.tag_cache = tag_cache_path(root, git_root)
             self.receipts = Receipts(receipts_folder(root, git_root)).load(git_root)
 
     def close(self) -> None:

@@ -230,7 +230,7 @@ def _with_now(
     has_git_files = any(file.git_oid for file in pin.files)
     is_own = context.clone and model.ref.repo is None
     if is_own and (has_git_files or differences_of(model, pin)):
-        registry = context.open_registry([model.ref])
+        registry = context.open_registry()
         model = verify_with_git(model, registry, lambda _: None)
     if not differences_of(model, pin):
         return status

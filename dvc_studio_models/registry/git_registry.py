@@ -37,6 +37,15 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 
+def cache_path(reader: GitReader) -> Path:
+    """Return where what was read of a repository is cached.
+
+    It is in Git's own folder: a commit can bring files into the working tree, which
+    then would decide what Git is believed to say.
+    """
+    return reader.common_dir / "dvc-models" / "registry.json"
+
+
 class GitRegistry:
     """The models that one Git repository registers and records."""
 

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import LocalDiskError, NotGitRepoError, UsageError
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.registry.git_registry import GitRegistry, cache_path
 from dvc_studio_models.store.dvc.project import (
     project_above,
     project_around,
-    tag_cache_path,
 )
 from dvc_studio_models.store.dvc.store import DvcStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dvc_studio_models.model import ModelRef, PullOptions
+    from dvc_studio_models.model import PullOptions
     from dvc_studio_models.sources.settings import Settings
     from dvc_studio_models.store.base import Store
     from dvc_studio_models.store.user.location import UserCache
@@ -54,22 +53,14 @@ class PullContext:
             self._told.add(note)
             logger.info("%s", note)
 
-    def open_registry(self, refs: Iterable[ModelRef]) -> GitRegistry:
-        """Open the registry of the clone, the first time.
-
-        Args:
-            refs: What was read of commits is cached in the DVC project of the first of
-                these models that is in one, or of the user's folder.
-        """
+    def open_registry(self) -> GitRegistry:
+        """Open the registry of the clone, the first time."""
         assert self.clone  # noqa: S101 - there is no registry without one
         if self._registry is None:
-            root = self.clone.root
-            folders = [*(root / ref.folder for ref in refs), self.folder]
-            caches = (tag_cache_path(folder, root) for folder in folders)
             named = self._options.git_remote or self.settings.git_remote
             self._registry = GitRegistry(
                 self.clone.reader,
-                cache=next(filter(None, caches), None),
+                cache=cache_path(self.clone.reader),
                 remote=self.clone.other_remote(named),
             )
         return self._registry

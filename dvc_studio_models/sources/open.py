@@ -154,7 +154,7 @@ def _suggest_repo(
     if context.clone is None or options.repo is not None:
         return None
     try:
-        if context.open_registry([]).tags.find(name):
+        if context.open_registry().tags.find(name):
             return None
         pins = read_default(context.clone.root)
     except StudioModelsError:

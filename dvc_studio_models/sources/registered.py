@@ -45,7 +45,7 @@ def is_of_clone(context: PullContext, options: PullOptions) -> bool:
         return True
     # The setting may name this repo by a URL that only Studio uses.
     url = infer_repo_url(clone, context.settings, options)
-    return clone.has_remote(url) or bool(context.open_registry([]).models)
+    return clone.has_remote(url) or bool(context.open_registry().models)
 
 
 def list_registered(context: PullContext, options: PullOptions) -> list[ModelSummary]:
@@ -56,7 +56,7 @@ def list_registered(context: PullContext, options: PullOptions) -> list[ModelSum
         StudioError: The models are of another repo, and its server did not list them.
     """
     if is_of_clone(context, options):
-        models = context.open_registry([]).list_models()
+        models = context.open_registry().list_models()
         return models or _ask_for_missing_tags(context, options)
     url = infer_repo_url(context.clone, context.settings, options)
     with _connected(context.settings) as client:

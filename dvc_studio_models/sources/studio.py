@@ -105,7 +105,9 @@ class StudioSource:
         # The setting may name this repo by a URL that only Studio uses.
         if not by_setting or url != self._default_repo:
             return False
-        return context.open_registry([ref]).tags.find(ref.name) is not None
+        registry = context.open_registry()
+        is_registered = registry.tags.find(ref.name) is not None
+        return is_registered or registry.read_head_record(ref.name) is not None
 
     @cached_property
     def _default_repo(self) -> str:

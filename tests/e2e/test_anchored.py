@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from projects import BERT, CHURN, git, read_tree
+from fetching import md5
+from projects import BERT, CHURN, git, read_tree, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,3 +162,27 @@ def test_dvcs_own_checkout_needs_no_server_after_a_pull(
     assert done.returncode == 0, done.stderr
     assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
     assert (clone / "models/churn.pkl").read_bytes() == CHURN["v2.0.0"]
+
+
+def test_a_commit_cannot_bring_a_cache_of_what_git_says(
+    run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
+) -> None:
+    pull = ("models", "pull", "churn@v2.0.0")
+    right = {"models/churn.pkl": CHURN["v2.0.0"]}
+    studio.serve("churn", file_server.publish(right), version="v2.0.0")
+    run_dvc(*pull, cwd=clone, env=studio.environ)
+    cache = clone / ".git/dvc-models/registry.json"
+    forged = cache.read_text().replace(md5(CHURN["v2.0.0"]), md5(OTHER))
+    assert md5(OTHER) in forged
+    cache.unlink()
+    (clone / "models/churn.pkl").unlink()
+    write(clone, {".dvc/tmp/models/registry.json": forged.encode()})
+    git(clone, "add", "--force", ".dvc/tmp/models/registry.json")
+    git(clone, "commit", "--quiet", "--message", "Forge")
+    wrong = {"models/churn.pkl": OTHER}
+    studio.serve("churn", file_server.publish(wrong), version="v2.0.0")
+
+    done = run_dvc(*pull, cwd=clone, env=studio.environ)
+
+    assert done.returncode == 6
+    assert "Git, at churn@v2.0.0, says" in done.stderr

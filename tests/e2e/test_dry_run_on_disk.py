@@ -90,5 +90,9 @@ def test_nothing_changes_on_disk(
     done = pull(option)
 
     assert listing(clone, home) == before
-    assert done.returncode == (option == "--check" and prepare is not pulled)
-    assert done.stderr == ""
+    if option == "--dry-run" and prepare is edited:
+        assert done.returncode == 7
+        assert "would be lost" in done.stderr
+    else:
+        assert done.returncode == (option == "--check" and prepare is not pulled)
+        assert done.stderr == ""

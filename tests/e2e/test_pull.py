@@ -388,7 +388,7 @@ def test_tags_that_lag_behind_are_told(
 
     assert done.returncode == 0
     assert REFRESH_TAGS in done.stderr
-    assert done.stdout.startswith("churn#prod from ")
+    assert done.stdout.startswith("churn#prod = v2.0.0 (")  # as the server states
     assert "verified by the hash in the URL" in done.stdout
 
 

@@ -290,7 +290,7 @@ def test_what_is_read_from_git_is_saved_once_however_many_models_are_pulled(
         if source == "cache":
             fill = ("models", "pull", *names, "--source", "remote")
             assert run_dvc(*fill, cwd=clone).returncode == 0
-            (clone / ".dvc/tmp/models/registry.json").unlink()
+            (clone / ".git/dvc-models/registry.json").unlink()
 
         done = subprocess.run(
             [sys.executable, "-c", COUNTS_SAVES, source, *names[:count]],

@@ -146,7 +146,7 @@ def test_a_pull_opens_and_reads_each_thing_once(
     assert {file.verified_by for m in result.models for file in m.files} == {"git"}
     assert opened["clone/.dvc/config"] == 1
     assert opened["clone/.dvc/config.local"] == 1
-    assert opened["clone/.dvc/tmp/models/registry.json"] == 1
+    assert opened["clone/.git/dvc-models/registry.json"] == 1
     assert calls == {"clone": 1, "targets": 2}
 
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NotGitRepoError, disk_errors
 from dvc_studio_models.registry.clone import Clone
-from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.registry.git_registry import GitRegistry, cache_path
 from dvc_studio_models.store.dvc.project import (
     project_above,
     project_around,
-    tag_cache_path,
 )
 from dvc_studio_models.store.upkeep.workspace import DvcWorkspace, cache_folder_of
 
@@ -101,9 +100,8 @@ class UserRoot:
         """The models of its clone; None outside of Git."""
         if self.clone is None:
             return None
-        folders = [*(each.root for each in self.workspaces), self.root]
-        caches = (tag_cache_path(folder, self.root) for folder in folders)
-        return GitRegistry(self.clone.reader, cache=next(filter(None, caches), None))
+        reader = self.clone.reader
+        return GitRegistry(reader, cache=cache_path(reader))
 
     @property
     def inner(self) -> set[str]:

@@ -78,7 +78,9 @@ def _placed_models(
 def _lacks_dvc_file(model: ResolvedModel, root: Path) -> bool:
     """Whether DVC tracked one of the clone's own models, and does not any more."""
     record = model.record
-    return record is not None and not (root / f"{record.path}.dvc").is_file()
+    return record is not None and not any(
+        (root / f"{output.path}.dvc").is_file() for output in record.outputs
+    )
 
 
 def _applies(paths: Sequence[str], clone: Clone, options: PullOptions) -> bool:

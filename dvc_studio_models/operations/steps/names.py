@@ -184,7 +184,7 @@ def with_known_repos(
     if options.repo is not None or context.clone is None:
         return list(refs)
     repos = {name: pin.ref.repo for name, pin in pins.items()}
-    tags = context.open_registry(refs).tags
+    tags = context.open_registry().tags
     unknown = [r for r in refs if r.name not in pins and tags.find(r.name) is None]
     if unknown:
         pulled = _pulled_repos(context)

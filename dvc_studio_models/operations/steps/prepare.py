@@ -189,7 +189,7 @@ def open_stores(
         projects.append(ProjectPull(of_project, store, receipts, earlier, read_listing))
     refs = [model.ref for model in models]
     own = [ref for ref in refs if ref.repo is None]
-    registry = context.open_registry(own) if own and context.clone else None
+    registry = context.open_registry() if own and context.clone else None
     names = [ref.name for ref in refs]
     return PreparedPull(context, source, workspace, projects, names, registry)
 

@@ -174,7 +174,7 @@ class LocalSource:
     # Where
 
     def _locate(self, refs: Sequence[ModelRef], pins: Mapping[str, Pin]) -> None:
-        registry = self._context.open_registry(refs)
+        registry = self._context.open_registry()
         self._locations = [locate(ref, pins.get(ref.name), registry) for ref in refs]
 
     def _store_of(self, location: Location) -> Store:

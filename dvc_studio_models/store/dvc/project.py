@@ -47,7 +47,6 @@ _SITE_CACHE = "DVC_SITE_CACHE_DIR"
 
 T = TypeVar("T")
 
-TAG_CACHE = "registry.json"
 RECEIPTS = "receipts"
 
 
@@ -89,15 +88,6 @@ def project_above(folder: Path) -> Path | None:
 def own_folder(project: Path) -> Path:
     """Return the folder in which a DVC project keeps files of this package."""
     return project / ".dvc" / "tmp" / "models"
-
-
-def tag_cache_path(folder: Path, root: Path) -> Path | None:
-    """Return where the project around a folder caches what was read from Git.
-
-    See :func:`project_around`.
-    """
-    project = project_around(folder, root)
-    return project and own_folder(project) / TAG_CACHE
 
 
 def receipts_folder(folder: Path, root: Path) -> Path | None:
