@@ -82,6 +82,7 @@ def write_usage(
         anew: Whether to replace those that exist, since more sizes are known.
     """
     with contextlib.suppress(OSError, LocalDiskError):
+        sweep(cache / USAGE)
         for record in records:
             path = usage_path(cache, record)
             try:
@@ -130,7 +131,6 @@ def _write(path: Path, text: str) -> None:
         mode = stat.S_IMODE(folder.parent.stat().st_mode)
         folder.mkdir(exist_ok=True)
         folder.chmod(mode)
-    sweep(folder)
     new = path.with_name(temporary_name())
     try:
         new.write_text(text, "utf-8")
