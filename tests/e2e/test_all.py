@@ -89,7 +89,7 @@ def test_all_without_tags_and_without_a_server_says_how_to_get_them(
     assert "Run 'git fetch --tags --force'" in done.stderr
 
 
-def test_all_and_names_exclude_each_other(run_dvc: RunDvc, clone: Path) -> None:
+def test_all_and_names_cannot_be_combined(run_dvc: RunDvc, clone: Path) -> None:
     for command in ("pull", "status"):
         done = run_dvc("models", command, "--all", "churn", cwd=clone)
 

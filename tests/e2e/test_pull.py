@@ -549,7 +549,7 @@ def test_a_local_remote_is_unknown_to_a_studio_elsewhere(
     assert "is a folder on this machine" in done.stderr
 
 
-def test_a_version_and_a_stage_exclude_each_other(run_dvc: RunDvc, clone: Path) -> None:
+def test_a_version_and_a_stage_cannot_be_combined(run_dvc: RunDvc, clone: Path) -> None:
     done = run_dvc(
         "models", "pull", "churn", "--stage", "prod", "--version", "v1.0.0", cwd=clone
     )

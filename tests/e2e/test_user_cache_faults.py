@@ -269,11 +269,11 @@ def test_two_pulls_of_one_model_at_once_succeed(
 def test_a_killed_pull_is_resumed_by_one_to_another_folder(
     env: dict[str, str], tmp_path: Path, cache: Path, file_server: FileServer
 ) -> None:
-    file_server.behaviour = Behaviour(bytes_per_s=400_000)
+    file_server.behaviour = Behaviour(bytes_per_s=800_000)
     first = tmp_path / "one"
     process = subprocess.Popen([DVC, *PULL, "--out", first], env=env)
     try:
-        wait_until(lambda: _bytes_of(cache / "parts") > 500_000)
+        wait_until(lambda: _bytes_of(cache / "parts") > 2_000_000)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
