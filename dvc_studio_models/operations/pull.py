@@ -46,7 +46,6 @@ from dvc_studio_models.operations.steps.report import (
 )
 from dvc_studio_models.operations.steps.targets import make_plans
 from dvc_studio_models.operations.steps.usage import record_usage
-from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.sources import verification
 
 if TYPE_CHECKING:
@@ -205,6 +204,8 @@ def _find_conflicts(prepared: PreparedPull) -> WorkspaceError | None:
         in_git = [path for path in model.paths if path in conflicts]
         if in_git and model.version:
             folder = model.record.path if model.record else ""
+            from dvc_studio_models.registry.commands import git_checkout
+
             command = git_checkout(model.version.commit, in_git, folder=folder)
             return GitFilesDifferError(model.ref.name, command, in_git)
     return None

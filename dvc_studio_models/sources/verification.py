@@ -22,7 +22,6 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import ModelFile
-from dvc_studio_models.registry.commands import git_checkout
 from dvc_studio_models.registry.gto.tags import format_names
 from dvc_studio_models.registry.recorded import expand_output, is_inside
 from dvc_studio_models.sources.comparison import is_recorded
@@ -260,6 +259,8 @@ def _warn_of_git_files(
     """Warn of files that only Git can check out."""
     what = f"files of the model in Git were not pulled because {reason}"
     folder = record.path if record else ""
+    from dvc_studio_models.registry.commands import git_checkout
+
     logger.warning(
         "%s. Run '%s'",
         format_names(what, paths),

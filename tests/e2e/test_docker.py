@@ -21,6 +21,7 @@ from needs import mount_namespace, stranger
 from projects import BERT, CHURN, copy_project, git, read_tree
 from ruamel.yaml import YAML
 from servers import free_port
+from warm import COVERAGE
 
 from tests.e2e.conftest import serve
 
@@ -86,7 +87,10 @@ def container(registry: Registry, tmp_path: Path) -> Container:
     root = tmp_path / "root"
     root.mkdir()
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    environ = {**os.environ, **registry.environ, "PATH": path}
+    # Coverage writes a file where a container can write none.
+    names = (name for name in os.environ if not name.startswith(COVERAGE))
+    inherited = {name: os.environ[name] for name in names}
+    environ = {**inherited, **registry.environ, "PATH": path}
     return Container(root, environ)
 
 

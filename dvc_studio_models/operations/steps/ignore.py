@@ -14,7 +14,6 @@ from dvc_studio_models.errors import UnreadableRepoError
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK
-from dvc_studio_models.registry.git.ignore import IgnoreError, add_to_gitignore
 from dvc_studio_models.sources.context import common_folder
 from dvc_studio_models.store.dvc.project import project_around
 
@@ -46,6 +45,8 @@ def ignore_placed(prepared: PreparedPull, options: PullOptions) -> tuple[str, ..
     clone = prepared.context.clone_around(nearest_existing(root)) if models else None
     if clone is None:
         return ()
+    from dvc_studio_models.registry.git.ignore import IgnoreError, add_to_gitignore
+
     inner = os.path.relpath(root, clone.root.resolve())
     prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
     groups = [[prefix + path for path in _stored(model)] for model in models]

@@ -29,7 +29,6 @@ from dvc_studio_models.operations.steps.targets import (
 )
 from dvc_studio_models.registry.recorded import is_inside
 from dvc_studio_models.registry.urls import key_of
-from dvc_studio_models.sources.local.git_files import deliver_git_files
 from dvc_studio_models.store.base import share_disk
 
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ def _deliver(
     files, store = project.to_download(), project.store
     if in_git := [file for file in files if file.git_oid]:
         progress.start(in_git)
+        from dvc_studio_models.sources.local.git_files import deliver_git_files
+
         yield deliver_git_files(in_git, prepared.registry, store)
     if others := [file for file in files if not file.git_oid]:
         reserved = _bytes_of(later, store)
