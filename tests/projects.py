@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from dvc_studio_models.server.limits import SlowCalls
+    from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 ORIGIN_URL = "git@git.example.com:acme/models.git"
 """URL of the remote ``origin`` in all clones. No test contacts it."""
@@ -309,14 +309,18 @@ def serving(
         limits: The limits of ``make_server``.
     """
     from dvc_studio_models.server import app, service
-    from dvc_studio_models.server.catalog import repos as catalog
-    from dvc_studio_models.server.settings import Settings
+    from dvc_studio_models.server.config import values
+    from dvc_studio_models.server.site.site import Site
 
-    accepted = None if no_auth else tokens or {TOKEN: "tests"}
-    settings = Settings(accepted, expires_s, remote, verify_objects=verify_objects)
+    config = values.ServeConfig(
+        tuple(values.RepoConfig.parse(str(repo), remote=remote) for repo in repos),
+        values.known_tokens(None if no_auth else tokens or {TOKEN: "tests"}),
+        expires_s,
+        verify_objects=verify_objects,
+    )
     waits = {"slow_calls": slow_calls} if slow_calls else {}
-    served = catalog.Catalog([str(repo) for repo in repos], open_s=open_s)
-    server = service.make_server(app.create_app(served, settings, **waits), **limits)
+    site = Site(config, open_s=open_s, **waits)
+    server = service.make_server(app.create_app(site), **limits)
     with service.listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

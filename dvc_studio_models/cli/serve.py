@@ -40,17 +40,24 @@ class CmdModelsServe(CmdModels):
     def run(self) -> int:
         """Serve."""
         from dvc_studio_models.errors import StudioConfigError
-        from dvc_studio_models.server.settings import Settings
+        from dvc_studio_models.server.config.values import (
+            RepoConfig,
+            ServeConfig,
+            known_tokens,
+        )
 
         args = self.args
         tokens = choose_tokens(args.token_file, no_auth=args.no_auth)
         check_exposure(args.host, behind_proxy=args.behind_proxy, no_auth=args.no_auth)
-        settings = Settings(
-            tokens,
+        repos = (RepoConfig.parse(each, remote=args.remote) for each in args.repo)
+        config = ServeConfig(
+            tuple(repos) or (RepoConfig(".", remote=args.remote),),
+            known_tokens(tokens),
             args.expires,
-            args.remote,
             verify_objects=args.verify_objects,
             behind_proxy=args.behind_proxy,
+            host=args.host,
+            port=args.port,
         )
         try:
             from dvc_studio_models.server import service
@@ -62,7 +69,7 @@ class CmdModelsServe(CmdModels):
                 "Install it with: pip install starlette uvicorn"
             )
             raise StudioConfigError(msg) from None
-        service.run(args.repo or ["."], settings, host=args.host, port=args.port)
+        service.run(config)
         return 0
 
 

@@ -3,13 +3,20 @@
 Owns the HTTP server, its access log and its limits. Inside, each level imports only
 those below it:
 
-    service, app, access, objects, limits, settings   HTTP in, JSON and objects out
-    links/     stored files -> signed links, of this server or of a cloud
-    catalog/   requested repo and model -> stored files
+    service, app, limits  listens; the table of routes
+    routes/               HTTP in, JSON and objects out
+    site/                 the served repos and who may see them, as they are now
+    access/, links/       tokens -> principals; stored files -> signed links
+    catalog/              requested model -> stored files
+    stores/               DVC remotes, by the configs of the repos
+    repos/                requested URL -> served repo
+    monitoring/           access log
+    waiting/              threads, limits and results that requests share
+    config/, errors/      the operator's choices; all error replies
 
 Promises to write nothing, to open no repo because a request names it, to send neither
 credentials nor paths of this machine to clients, and that a repo or a DVC remote that
 hangs delays no other repo.
 """
 
-__all__ = ["service", "settings"]
+__all__ = ["config.values", "service"]

@@ -15,14 +15,15 @@ from dvc.ui import ui
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server import limits
 from dvc_studio_models.server.app import create_app
-from dvc_studio_models.server.catalog.repos import Catalog
+from dvc_studio_models.server.site.site import Site
+from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from starlette.types import ASGIApp
 
-    from dvc_studio_models.server.settings import Settings
+    from dvc_studio_models.server.config.values import ServeConfig
 
 STOP_S = 3
 """How long, in seconds, downloads in progress may go on after a signal to stop.
@@ -31,16 +32,11 @@ So the server ends within 5 s; clients resume their downloads at another one.
 """
 
 
-def run(
-    repos: Sequence[str], settings: Settings, *, host: str = "127.0.0.1", port: int
-) -> None:
+def run(config: ServeConfig) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
-        repos: ``PATH`` or ``NAME=PATH``.
-        settings: What the operator chose.
-        host: Address to listen on.
-        port: 0 for a free one.
+        config: What the operator chose.
 
     Raises:
         NotGitRepoError: A path is no Git repo.
@@ -48,10 +44,10 @@ def run(
         StudioConfigError: The server cannot listen on this address.
     """
     limits.raise_limits()
-    catalog = Catalog(repos)
-    server = make_server(create_app(catalog, settings), proxied=settings.behind_proxy)
-    with listen(host, port) as listener, _stopping(server):
-        count = f"{len(catalog)} repo{'s' if len(catalog) > 1 else ''}"
+    site = Site(config)
+    server = make_server(create_app(site), proxied=config.behind_proxy)
+    with listen(config.host, config.port) as listener, _stopping(server):
+        count = f"{len(site.catalog)} repo{'s' if len(site.catalog) > 1 else ''}"
         ui.write(f"Serving {count} at {url_of(listener)}")
         if sys.stdout is not None:
             sys.stdout.flush()  # scripts wait for the line, and read it through a pipe
@@ -63,7 +59,7 @@ def make_server(
     *,
     proxied: bool = False,
     idle_s: int = limits.IDLE_S,
-    most: int = limits.MAX_CONNECTIONS,
+    most: int = MAX_CONNECTIONS,
 ) -> uvicorn.Server:
     """Configure uvicorn, with our own access log and limits.
 

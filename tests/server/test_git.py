@@ -31,7 +31,7 @@ from projects import (
 )
 from spies import SpyGit
 
-from dvc_studio_models.server.limits import SlowCalls
+from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

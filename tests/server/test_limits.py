@@ -26,15 +26,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from projects import ORIGIN_URL, TOKEN, Project, age, copy_project, serving
 
-from dvc_studio_models.server.catalog.errors import (
+from dvc_studio_models.server.errors.requests import (
     BusyError,
     GitBusyError,
     GitSilentError,
     RefusedError,
     StorageSilentError,
 )
-from dvc_studio_models.server.catalog.waiting import waiting_for_remotes
-from dvc_studio_models.server.limits import SlowCalls
+from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
+from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,11 +22,13 @@ from needs import need_package
 from projects import ORIGIN_URL, TOKEN, Project, copy_project, git, serving
 from servers import free_port
 
-from dvc_studio_models.server.catalog.errors import SigningError
-from dvc_studio_models.server.catalog.remotes import Store
-from dvc_studio_models.server.limits import SlowCalls
+from dvc_studio_models.server.errors.remotes import (
+    SigningError,
+)
 from dvc_studio_models.server.links import clouds
 from dvc_studio_models.server.links.clouds import CloudSigner, PlainSigner
+from dvc_studio_models.server.stores.remotes import Store
+from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -32,7 +32,7 @@ STARLETTES_THREADS = 40  # that read files for all repos, unless there are more
 SERVER = """
 import functools, sys
 from projects import serving
-from dvc_studio_models.server.limits import SlowCalls
+from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 slow = functools.partial(SlowCalls, seconds=2, most=int(sys.argv[1]))
 with serving(*sys.argv[2:], slow_calls=slow, open_s=3) as url:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from projects import Project, git
 
-from dvc_studio_models.server.catalog.refs import RECENT_NS, RefsStamp
+from dvc_studio_models.server.repos.refs import RECENT_NS, RefsStamp
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from projects import (
     write,
 )
 
-from dvc_studio_models.server.limits import SlowCalls
+from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 from tests.server.api import (
     API,
     TIMEOUT_S,

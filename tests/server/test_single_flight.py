@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dvc_studio_models.server.catalog.errors import GitSilentError
-from dvc_studio_models.server.catalog.single_flight import (
+from dvc_studio_models.server.errors.requests import (
+    GitSilentError,
+)
+from dvc_studio_models.server.waiting.single_flight import (
     SharedRead,
     SingleFlightCache,
 )

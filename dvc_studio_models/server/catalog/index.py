@@ -23,15 +23,6 @@ from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.gto.tags import fingerprint, format_names, read_registry
 from dvc_studio_models.registry.records import RecordReader
 from dvc_studio_models.server.catalog import presence
-from dvc_studio_models.server.catalog.configs import unreadable
-from dvc_studio_models.server.catalog.errors import (
-    ModelMissingError,
-    NotPushedError,
-    NotStoredError,
-    RefusedError,
-    RemoteUnreadableError,
-    RepoUnreadableError,
-)
 from dvc_studio_models.server.catalog.recorded import (
     FilesUnknownError,
     folders_of,
@@ -39,13 +30,23 @@ from dvc_studio_models.server.catalog.recorded import (
     why_not_pushed,
     why_not_stored,
 )
-from dvc_studio_models.server.catalog.refs import RefsStamp
-from dvc_studio_models.server.catalog.remotes import LOCAL, Remotes
-from dvc_studio_models.server.catalog.single_flight import (
+from dvc_studio_models.server.errors.models import (
+    ModelMissingError,
+    NotPushedError,
+    NotStoredError,
+    RepoUnreadableError,
+)
+from dvc_studio_models.server.errors.requests import (
+    RefusedError,
+)
+from dvc_studio_models.server.repos.refs import RefsStamp
+from dvc_studio_models.server.stores.configs import unreadable
+from dvc_studio_models.server.stores.remotes import LOCAL, Remotes
+from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
+from dvc_studio_models.server.waiting.single_flight import (
     SharedRead,
     SingleFlightCache,
 )
-from dvc_studio_models.server.catalog.waiting import waiting_for_remotes
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -63,8 +64,8 @@ if TYPE_CHECKING:
         RecordedModel,
     )
     from dvc_studio_models.server.catalog.recorded import StoredFile
-    from dvc_studio_models.server.catalog.remotes import Store
-    from dvc_studio_models.server.catalog.repos import ServedRepo
+    from dvc_studio_models.server.repos.repos import ServedRepo
+    from dvc_studio_models.server.stores.remotes import Store
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -95,7 +96,6 @@ class ModelIndex:
         self,
         repo: ServedRepo,
         *,
-        remote: str | None,
         protocols: Collection[str],
         verify_s: float | None = None,
     ) -> None:
@@ -103,14 +103,13 @@ class ModelIndex:
 
         Args:
             repo: The served repo.
-            remote: Name of the DVC remote; None for the project's default.
             protocols: Kinds of remotes that can be signed.
             verify_s: How long, in seconds, an object counts as present after it was
                 found on its remote; None skips this check.
         """
         self._repo = repo
         self._refs = RefsStamp(repo.reader.common_dir, root=repo.reader.root)
-        self._remotes = Remotes(repo, default=remote, protocols=protocols)
+        self._remotes = Remotes(repo, protocols=protocols)
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
         self.tags = SharedRead(self._read_tags)
@@ -246,7 +245,7 @@ class ModelIndex:
         """Raise an error of the files whose objects are not on their remote."""
 
         def look() -> bool:
-            if lost := _find_missing(files):
+            if lost := presence.find_missing(files):
                 raise error(lost)
             return True
 
@@ -333,17 +332,3 @@ def _open(stores: Iterable[Store]) -> None:
                 _ = store.remote.fs.fs
             except Exception:  # requests are answered with the error
                 logger.exception("cannot open the DVC remote '%s'", store.name)
-
-
-def _find_missing(files: Sequence[StoredFile]) -> list[StoredFile]:
-    """Return the files whose object is not on its remote.
-
-    Raises:
-        RemoteUnreadableError: A remote cannot be read.
-    """
-    try:
-        return presence.find_missing(files)
-    except Exception as exc:  # every service has errors of its own
-        remotes = "', '".join(sorted({file.store.name for file in files}))
-        logger.exception("cannot read from the DVC remote '%s'", remotes)
-        raise RemoteUnreadableError(remotes, exc) from None

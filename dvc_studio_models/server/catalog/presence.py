@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.server.catalog.remotes import LOCAL, raise_if_unreachable
+from dvc_studio_models.server.errors.remotes import RemoteUnreadableError
+from dvc_studio_models.server.stores.remotes import LOCAL, raise_if_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dvc_studio_models.server.catalog.recorded import StoredFile
-    from dvc_studio_models.server.catalog.remotes import Store
+    from dvc_studio_models.server.stores.remotes import Store
+
+logger = logging.getLogger(f"dvc.{__name__}")
 
 
-def find_missing(files: Iterable[StoredFile]) -> list[StoredFile]:
+def find_missing(files: Sequence[StoredFile]) -> list[StoredFile]:
     """Return the files whose object is not on its remote, in their order.
 
-    A store that cannot be read raises an error of its own kind.
+    Raises:
+        RemoteUnreadableError: A remote cannot be read.
     """
+    try:
+        return _find_missing(files)
+    except Exception as exc:  # every service has errors of its own
+        remotes = "', '".join(sorted({file.store.name for file in files}))
+        logger.exception("cannot read from the DVC remote '%s'", remotes)
+        raise RemoteUnreadableError(remotes, exc) from None
+
+
+def _find_missing(files: Iterable[StoredFile]) -> list[StoredFile]:
     grouped = itertools.groupby(files, lambda file: (file.store, file.digest.algorithm))
     return [
         file
         for (store, algorithm), group in grouped
-        for file in _find_missing(store, algorithm, list(group))
+        for file in _find_in_store(store, algorithm, list(group))
     ]
 
 
-def _find_missing(
+def _find_in_store(
     store: Store, algorithm: str, files: Sequence[StoredFile]
 ) -> list[StoredFile]:
     if store.is_versioned:

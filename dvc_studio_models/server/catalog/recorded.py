@@ -12,8 +12,10 @@ from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.registry.urls import strip_secrets
-from dvc_studio_models.server.catalog.errors import RemoteUnreadableError
-from dvc_studio_models.server.catalog.remotes import raise_if_unreachable
+from dvc_studio_models.server.errors.remotes import (
+    RemoteUnreadableError,
+)
+from dvc_studio_models.server.stores.remotes import raise_if_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
         RecordedModel,
         RecordedOutput,
     )
-    from dvc_studio_models.server.catalog.remotes import Store
+    from dvc_studio_models.server.stores.remotes import Store
 
 logger = logging.getLogger(f"dvc.{__name__}")
 

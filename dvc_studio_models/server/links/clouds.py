@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 from weakref import WeakKeyDictionary
 
-from dvc_studio_models.server.catalog.errors import (
-    RefusedError,
+from dvc_studio_models.server.errors.remotes import (
     RemoteUnreadableError,
     SigningError,
 )
-from dvc_studio_models.server.catalog.single_flight import SingleFlightCache
+from dvc_studio_models.server.errors.requests import (
+    RefusedError,
+)
+from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from dvc_studio_models.server.catalog.remotes import Store
     from dvc_studio_models.server.links.local import MakeLink, Signer
+    from dvc_studio_models.server.stores.remotes import Store
 
     LikeFsspec = Callable[[Any, str, str, str], MakeLink]
     """fsspec's file system, folder, object in it, its link -> links to others there."""

@@ -15,12 +15,14 @@ import time
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote
 
-from dvc_studio_models.server.catalog.errors import LinkError
+from dvc_studio_models.server.errors.requests import (
+    LinkError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dvc_studio_models.server.catalog.remotes import Store
+    from dvc_studio_models.server.stores.remotes import Store
 
     MakeLink = Callable[[str], str]
     """An object's path in its store -> a link to it."""

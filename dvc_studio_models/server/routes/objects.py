@@ -1,30 +1,84 @@
-"""Sends the objects of DVC remotes that are local folders."""
+"""The route of objects: files of DVC remotes that are local folders."""
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from anyio.to_thread import current_default_thread_limiter
 from starlette.responses import FileResponse
+from starlette.routing import Route
 
-from dvc_studio_models.server.catalog.errors import (
-    BusyError,
+from dvc_studio_models.server.errors.models import (
     ObjectChangedError,
     ObjectMissingError,
+)
+from dvc_studio_models.server.errors.remotes import (
     RemoteFolderMissingError,
 )
-from dvc_studio_models.server.catalog.remotes import is_folder_gone
-from dvc_studio_models.server.limits import MAX_CONNECTIONS
+from dvc_studio_models.server.errors.requests import BusyError, LinkError
+from dvc_studio_models.server.links import local as local_links
+from dvc_studio_models.server.stores.remotes import is_folder_gone
+from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
     import threading
 
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from dvc_studio_models.server.catalog.remotes import Store
+    from dvc_studio_models.server.site.site import Site
+    from dvc_studio_models.server.stores.remotes import Store
+
+
+class ObjectRoutes:
+    """Sends the objects of a site's local folders."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self, prefix: str) -> list[Route]:
+        """Return the routes below a prefix."""
+        path = f"{prefix}{local_links.OBJECTS}/{{repo}}/{{store}}/{{object:path}}"
+        return [Route(path, self.get_object, methods=["GET"])]
+
+    async def get_object(self, request: Request) -> Response:
+        """Answer with an object of a local folder, or a range of it."""
+        key, segment, name = (
+            request.path_params[p] for p in ("repo", "store", "object")
+        )
+        path = f"{quote(key)}/{quote(segment, safe='')}/{quote(name)}"
+        self._site.signers.folders.check(
+            f"{local_links.OBJECTS}/{path}",
+            expires=request.query_params.get("expires", ""),
+            signature=request.query_params.get("signature", ""),
+        )
+        served = self._site.find_key(key)
+        if served is None or not local_links.is_object(name):
+            msg = "the link is from another server"
+            raise LinkError(msg)
+        which = local_links.parse_segment(segment)
+        store = served.index.known_store(*which)
+        if store is None:  # another process has made the link
+            find = functools.partial(served.index.store, *which)
+            store = await served.slow_calls.run(find)
+        path, status = await served.slow_calls.run(
+            functools.partial(find_object, store, name), reads_remote=True
+        )
+        etag = etag_of(name)
+        check_if_match(request.headers.get("if-match"), etag, name)
+        return ObjectResponse(
+            path,
+            downloads=served.slow_calls.downloads,
+            stat_result=status,
+            media_type="application/octet-stream",
+            headers={"ETag": etag, "Cache-Control": "private, immutable"},
+        )
 
 
 class ObjectResponse(FileResponse):

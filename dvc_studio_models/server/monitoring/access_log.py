@@ -1,10 +1,9 @@
-"""Checks tokens, and logs requests without queries, tokens and signatures."""
+"""Logs requests without queries, tokens and signatures."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import re
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 from starlette.responses import JSONResponse
 
-from dvc_studio_models.server.catalog.errors import StoppingError, TokenRefusedError
+from dvc_studio_models.server.errors.requests import StoppingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,40 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dvc.dvc_studio_models.server")
 
 _PLAIN = re.compile(r"[^\s\"=\\]+", re.ASCII)
-
-
-class Tokens:
-    """The accepted tokens."""
-
-    def __init__(self, owners: Mapping[str, str] | None) -> None:
-        """Accept these tokens, each with its owner's name; None requires no token."""
-        self._owners = (
-            None
-            if owners is None
-            else [(token.encode(), name) for token, name in owners.items()]
-        )
-
-    def check(self, request: Request) -> None:
-        """Check the token of a request, and note its owner for the log.
-
-        Raises:
-            TokenRefusedError: The request has no token, or an unknown one.
-        """
-        if self._owners is None:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        given = given.strip()
-        if scheme.lower() != "token" or not given:
-            raise TokenRefusedError(given=False)
-        # Every token is compared, so that the time reveals nothing.
-        found = [
-            name
-            for token, name in self._owners
-            if hmac.compare_digest(token, given.encode())
-        ]
-        if not found:
-            raise TokenRefusedError(given=True)
-        note(request, user=found[0])
 
 
 def note(request: Request, **facts: object) -> None:

@@ -16,21 +16,20 @@ from dvc_studio_models.errors import RecordUnreadableError, StudioConfigError
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.gto.details import describe_model
 from dvc_studio_models.registry.records import RecordReader
-from dvc_studio_models.server.catalog.errors import (
+from dvc_studio_models.server.errors.models import (
     ModelMissingError,
     RepoUnreadableError,
 )
-from dvc_studio_models.server.catalog.single_flight import SingleFlightCache
+from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
 
 if TYPE_CHECKING:
     from dvc_studio_models.model import ModelDetails, ModelVersion
     from dvc_studio_models.registry.gto.tags import Registry
     from dvc_studio_models.server.catalog.index import ModelIndex
-    from dvc_studio_models.server.catalog.repos import ServedRepo
+    from dvc_studio_models.server.repos.repos import ServedRepo
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-API = "/api/model-registry/models"
 MAX_EVENTS = 5000
 """The newest versions and the newest events of a model that an answer contains."""
 

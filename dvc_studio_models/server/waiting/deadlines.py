@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.server.catalog.errors import (
+from dvc_studio_models.server.errors.requests import (
     BusyError,
     GitSilentError,
     StorageSilentError,
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
-    from dvc_studio_models.server.catalog.errors import RefusedError
+    from dvc_studio_models.server.errors.requests import (
+        RefusedError,
+    )
 
 ANSWER_S = 25.0
 """The longest time that a request waits, in seconds; clients wait longer."""

@@ -13,8 +13,7 @@ from dvc.config import Config, ConfigError, RemoteNotFoundError
 from dvc_objects.fs.errors import RemoteMissingDepsError
 
 from dvc_studio_models.model import MD5
-from dvc_studio_models.server.catalog.configs import Configs, ProjectConfig, unreadable
-from dvc_studio_models.server.catalog.errors import (
+from dvc_studio_models.server.errors.remotes import (
     ChosenRemoteMissingError,
     RemoteFolderMissingError,
     RemoteMissingError,
@@ -23,6 +22,7 @@ from dvc_studio_models.server.catalog.errors import (
     RemoteTypeError,
     RemoteVersionsError,
 )
+from dvc_studio_models.server.stores.configs import Configs, ProjectConfig, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dvc.data_cloud import Remote
     from dvc_data.hashfile.db import HashFileDB
 
-    from dvc_studio_models.server.catalog.repos import ServedRepo
+    from dvc_studio_models.server.repos.repos import ServedRepo
 
 LOCAL = "local"
 """DVC's name for a folder of this machine."""
@@ -73,20 +73,17 @@ class Store:
 class Remotes:
     """The stores of one repo, opened again when the config changes."""
 
-    def __init__(
-        self, repo: ServedRepo, *, default: str | None, protocols: Collection[str]
-    ) -> None:
-        """Store the repo and the default; remotes are opened when needed.
+    def __init__(self, repo: ServedRepo, *, protocols: Collection[str]) -> None:
+        """Store the repo; remotes are opened when needed.
 
         Args:
             repo: The served repo.
-            default: Name of the remote to use; None for each project's default.
             protocols: Kinds of remotes that can be signed.
         """
         self._repo = repo
-        self._default = default
+        self._default = repo.config.remote
         self._protocols = protocols
-        self._configs = Configs(repo.reader, default=default)
+        self._configs = Configs(repo.reader, default=repo.config.remote)
         self._stores: WeakKeyDictionary[ProjectConfig, dict[str, Store]] = (
             WeakKeyDictionary()
         )

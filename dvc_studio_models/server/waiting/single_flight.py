@@ -7,8 +7,10 @@ from collections import OrderedDict
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from dvc_studio_models.server.catalog.errors import GitSilentError
-from dvc_studio_models.server.catalog.waiting import ANSWER_S, timeout_error
+from dvc_studio_models.server.errors.requests import (
+    GitSilentError,
+)
+from dvc_studio_models.server.waiting.deadlines import ANSWER_S, timeout_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -22,9 +22,11 @@ from voluptuous import Invalid
 
 from dvc_studio_models.errors import strip_quoted
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
-from dvc_studio_models.server.catalog.errors import ConfigUnreadableError
-from dvc_studio_models.server.catalog.refs import file_stamp
-from dvc_studio_models.server.catalog.single_flight import (
+from dvc_studio_models.server.errors.remotes import (
+    ConfigUnreadableError,
+)
+from dvc_studio_models.server.repos.refs import file_stamp
+from dvc_studio_models.server.waiting.single_flight import (
     SharedRead,
     SingleFlightCache,
 )

@@ -24,12 +24,16 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.urls import LOCAL, identity
-from dvc_studio_models.server.catalog.errors import RepoNotOpenError, RepoNotServedError
+from dvc_studio_models.server.errors.requests import (
+    RepoNotOpenError,
+    RepoNotServedError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dvc_studio_models.registry.git.reader import GitReader
+    from dvc_studio_models.server.config.values import RepoConfig
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -84,6 +88,8 @@ class ServedRepo:
     label: str
     """Its name in replies to clients: never a path of this machine."""
 
+    config: RepoConfig = field(compare=False)
+
 
 class Catalog:
     """The served repos, by all their URLs.
@@ -92,11 +98,11 @@ class Catalog:
     soon as Git has opened it.
     """
 
-    def __init__(self, repos: Sequence[str], *, open_s: float = OPEN_S) -> None:
+    def __init__(self, repos: Sequence[RepoConfig], *, open_s: float = OPEN_S) -> None:
         """Open the repos.
 
         Args:
-            repos: ``PATH`` or ``NAME=PATH``, where NAME is ``owner/name`` or a URL.
+            repos: Where they are, and their names.
             open_s: The longest, in seconds, to wait for Git, for all repos together.
 
         Raises:
@@ -112,7 +118,7 @@ class Catalog:
         self._by_identity: dict[Identity, ServedRepo] = {}
         self._silent: dict[int, _Opening] = {}
         self._lock = threading.Lock()
-        openings = [_Opening(argument) for argument in repos]
+        openings = [_Opening(config) for config in repos]
         deadline = time.monotonic() + open_s
         for number, opening in enumerate(openings):
             found = opening.wait(max(0.0, deadline - time.monotonic()))
@@ -133,9 +139,9 @@ class Catalog:
         with self._lock:
             found = sorted(opened.identities, key=lambda one: one[0])
             named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
-            key = self._new_key(named[0])
+            key = opened.config.name or self._new_key(named[0])
             label = key if named[0].host == LOCAL else str(named[0])
-            repo = ServedRepo(key, opened.reader, label)
+            repo = ServedRepo(key, opened.reader, label, opened.config)
             self._by_key[key] = repo
             self._ranked += ((rank, who, repo) for rank, who in found)
             self._ranked.sort(key=lambda entry: entry[0])
@@ -156,15 +162,19 @@ class Catalog:
                 except StudioModelsError as error:
                     logger.error("%s", str(error).partition("\n")[0])  # noqa: TRY400
                     time.sleep(AGAIN_S)
-                    tried = _Opening(opening.argument)
+                    tried = _Opening(opening.config)
             self._add(found)
             del self._silent[number]
             logger.warning("Git has responded for the repo '%s'", opening.path)
 
         threading.Thread(target=work, daemon=True).start()
 
-    def find(self, url: str) -> ServedRepo:
-        """Find the repo with this URL.
+    def find(self, url: str, may_see: Callable[[str], bool]) -> ServedRepo:
+        """Find the repo with this URL among those of which the caller may know.
+
+        Args:
+            url: Any URL of the repo, or one of its names.
+            may_see: Whether the caller may know of the repo with this name.
 
         Raises:
             RepoNotServedError: No repo has it, or more than one.
@@ -175,15 +185,16 @@ class Catalog:
         repo = self._by_identity.get(wanted)
         if silent and (repo is None or any(wanted in each.names for each in silent)):
             raise RepoNotOpenError(each.label for each in silent)
-        if repo:
+        if repo and may_see(repo.key):
             return repo
         alike = {
             repo.key: repo
             for identity, repo in self._by_identity.items()
-            if identity.is_like(wanted)
+            if identity.is_like(wanted) and may_see(repo.key)
         }
         if len(alike) != 1:
-            raise RepoNotServedError(url, [repo.label for repo in self])
+            seen = [repo.label for repo in self if may_see(repo.key)]
+            raise RepoNotServedError(url, seen)
         return alike.popitem()[1]
 
     def _new_key(self, identity: Identity) -> str:
@@ -200,6 +211,7 @@ class Catalog:
 class _Opened:
     """A repo and its names; the most reliable name has the lowest rank."""
 
+    config: RepoConfig
     reader: GitReader
     identities: list[tuple[int, Identity]]
 
@@ -207,13 +219,14 @@ class _Opened:
 class _Opening:
     """One repo that is being opened, in a thread of its own."""
 
-    def __init__(self, argument: str) -> None:
-        self.argument = argument
-        self.name, self.path = _split(argument)
+    def __init__(self, config: RepoConfig) -> None:
+        self.config = config
+        self.path = config.path
         place = os.path.normpath(Path(self.path).absolute())
-        self.label = self.name or Path(place).name
+        given = [each for each in (config.name, *config.aliases) if each]
+        self.label = given[0] if given else Path(place).name
         """Its name in replies to clients: never a path of this machine."""
-        self.names = {Identity.of(each) for each in (self.name, place) if each}
+        self.names = {Identity.of(each) for each in (*given, place)}
         """Its names before Git has read its remotes."""
         self._opened: Future[_Opened] = Future()
         threading.Thread(target=self._work, daemon=True).start()
@@ -229,15 +242,10 @@ class _Opening:
             # This may hang, as all that follows.
             self.names.add(Identity.of(os.fspath(Path(self.path).resolve())))
             reader = _open(self.path)
-            found = list(_identities(reader, self.name, self.path))
-            self._opened.set_result(_Opened(reader, found))
+            found = list(_identities(reader, self.config))
+            self._opened.set_result(_Opened(self.config, reader, found))
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self._opened.set_exception(error)
-
-
-def _split(argument: str) -> tuple[str, str]:
-    name, equals, path = argument.partition("=")
-    return (name, path) if equals and not Path(argument).exists() else ("", argument)
 
 
 def _open(path: str) -> GitReader:
@@ -251,17 +259,18 @@ def _open(path: str) -> GitReader:
 
 
 def _identities(
-    reader: GitReader, name: str, path: str
+    reader: GitReader, config: RepoConfig
 ) -> Iterator[tuple[int, Identity]]:
     """List the names of the repo; the most reliable one has the lowest rank.
 
     A fork may have its parent as second remote, so that name comes last.
     """
-    if name:
-        yield 0, Identity.of(name)
+    for name in (config.name, *config.aliases):
+        if name:
+            yield 0, Identity.of(name)
     # Its path as it was given, too: a clone through a symlink has it as its URL.
     place = os.fspath(reader.root or reader.common_dir)
-    for each in (place, os.path.normpath(Path(path).absolute())):
+    for each in (place, os.path.normpath(Path(config.path).absolute())):
         yield 1, Identity.of(each)
     for remote, url in _remotes(reader):
         yield (2 if remote == "origin" else 3), Identity.of(url)

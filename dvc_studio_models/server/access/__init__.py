@@ -1,0 +1,1 @@
+"""Who may see which repo: tokens, and how they are checked."""

@@ -1,0 +1,1 @@
+"""The operator's choices, from the command line or from ``serve.yaml``."""

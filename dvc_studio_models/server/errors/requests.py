@@ -1,0 +1,114 @@
+"""Replies to requests that are refused, or for which there is no time. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import StudioModelsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class RefusedError(StudioModelsError):
+    """The request cannot be answered; the client gets the message."""
+
+    status = 400
+
+
+class BadRequestError(RefusedError):
+    """A parameter is missing, doubled, contradictory or unreadable."""
+
+
+class TokenRefusedError(RefusedError):
+    """The request has no token, or an unknown one."""
+
+    status = 401
+
+    def __init__(self, *, given: bool) -> None:
+        super().__init__(
+            "invalid token"
+            if given
+            else "authentication credentials were not provided; "
+            "send the header 'Authorization: token <TOKEN>'"
+        )
+
+
+class RepoNotServedError(RefusedError):
+    """No served repo has this URL or name."""
+
+    status = 404
+
+    def __init__(self, repo: str, served: Iterable[str]) -> None:
+        self.repo = repo
+        super().__init__(f"repo '{repo}' is not served; served: {', '.join(served)}")
+
+
+class StorageSilentError(RefusedError):
+    """A DVC remote, or the file system of one, has not answered in time."""
+
+    status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the DVC remote has not answered within {seconds:.0f} s; try again later"
+        )
+
+
+class GitSilentError(RefusedError):
+    """Git, or the file system of the repo, has not answered in time."""
+
+    status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"this server could not read its copy of the repo within {seconds:.0f} s; "
+            "try again later, or ask its operator"
+        )
+
+
+class BusyError(RefusedError):
+    """Too many requests wait for DVC remotes."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("too many requests wait for DVC remotes; try again later")
+
+
+class GitBusyError(RefusedError):
+    """There are too many requests for one repo."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("too many requests for this repo at once; try again later")
+
+
+class RepoNotOpenError(RefusedError):
+    """Git has not opened this server's copy of a repo yet."""
+
+    status = 503
+
+    def __init__(self, repos: Iterable[str]) -> None:
+        self.repos = tuple(repos)
+        named = "', '".join(self.repos)
+        super().__init__(
+            f"this server has not been able to read its copy of '{named}' yet; try "
+            "again later, or ask its operator"
+        )
+
+
+class StoppingError(RefusedError):
+    """The server was told to stop before it had an answer."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("this server is being stopped; try again later")
+
+
+class LinkError(RefusedError):
+    """The link's signature is wrong, or it has expired."""
+
+    status = 403

@@ -1,0 +1,82 @@
+"""The signers of all kinds of stores, and the links to the files of a model."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.server.links.clouds import SIGNERS
+from dvc_studio_models.server.links.local import FolderSigner, Signer
+from dvc_studio_models.server.stores.remotes import LOCAL
+from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from dvc_studio_models.server.catalog.recorded import StoredFile
+    from dvc_studio_models.server.links.local import MakeLink
+    from dvc_studio_models.server.stores.remotes import Store
+
+
+class Signers:
+    """Signs links to files, wherever they are stored."""
+
+    def __init__(self, folders: FolderSigner, *, expires_s: int) -> None:
+        """Store the signer of local folders, and the life of links in seconds."""
+        self.folders = folders
+        self._expires_s = expires_s
+        self._by_protocol: dict[str, Signer] = {LOCAL: folders, **SIGNERS}
+
+    @classmethod
+    def from_environment(cls, *, expires_s: int) -> Signers:
+        """Sign links to local folders with the key in the environment, if any."""
+        return cls(FolderSigner.from_environment(), expires_s=expires_s)
+
+    @property
+    def protocols(self) -> Collection[str]:
+        """The kinds of stores for which links can be signed."""
+        return self._by_protocol
+
+    def sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
+        """Return the link to each file, by its path.
+
+        Raises:
+            RemoteUnreadableError: A store's service cannot be reached.
+            SigningError: There are no credentials that allow it.
+            BusyError: Too many requests wait for DVC remotes.
+            StorageSilentError: Another thread has been waiting for it for too long.
+        """
+        makers = self._link_makers(files, base_url)
+        if makers is None:
+            with waiting_for_remotes():
+                return self._sign(files, base_url)
+        return {file.path: makers[file.store](file.object) for file in files}
+
+    def _link_makers(
+        self, files: Sequence[StoredFile], base_url: str
+    ) -> Mapping[Store, MakeLink] | None:
+        """Return the link maker of each store; None if a service must be contacted."""
+        makers: dict[Store, MakeLink] = {}
+        for store in {file.store for file in files}:
+            maker = self._by_protocol[store.protocol].link_maker(
+                store, base_url=base_url, expires_s=self._expires_s
+            )
+            if maker is None:
+                return None
+            makers[store] = maker
+        return makers
+
+    def _sign(self, files: Sequence[StoredFile], base_url: str) -> dict[str, str]:
+        """Sign links, after contacting the stores' services if needed."""
+        links: dict[str, str] = {}
+        # All of one store at once: files come sorted by path, mostly from one store.
+        for store, group in itertools.groupby(files, key=lambda file: file.store):
+            together = list(group)
+            signed = self._by_protocol[store.protocol].sign(
+                store,
+                [file.object for file in together],
+                base_url=base_url,
+                expires_s=self._expires_s,
+            )
+            links.update(zip((file.path for file in together), signed, strict=True))
+        return links

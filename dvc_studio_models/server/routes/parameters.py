@@ -1,0 +1,57 @@
+"""Reads and checks the parameters of requests."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import UsageError
+from dvc_studio_models.model import ModelRef
+from dvc_studio_models.server.errors.requests import BadRequestError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+PARAMETER_CHARS = 1000  # a URL, or a model's name; longer ones are refused
+
+
+def read_parameter(request: Request, name: str, *, required: bool = False) -> str:
+    """Return a parameter of the query, empty if it is not given.
+
+    Raises:
+        BadRequestError: It is missing, given twice or too long.
+    """
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        msg = f"parameter '{name}' is given {len(values)} times"
+        raise BadRequestError(msg)
+    value = values[0] if values else ""
+    if required and not value:
+        msg = f"parameter '{name}' is required"
+        raise BadRequestError(msg)
+    _check_length(name, value)
+    return value
+
+
+def read_ref(request: Request, name: str) -> ModelRef:
+    """Return the model, and the version or stage, that a request selects.
+
+    Raises:
+        BadRequestError: A parameter is not valid.
+    """
+    version = read_parameter(request, "version")
+    stage = read_parameter(request, "stage")
+    _check_length("name", name)
+    if re.search("[@#]", name):
+        msg = "parameter 'name' is a model name; use 'version' or 'stage' to select"
+        raise BadRequestError(msg)
+    try:
+        return ModelRef.parse(name, version=version or None, stage=stage or None)
+    except UsageError as exc:
+        raise BadRequestError(str(exc)) from None
+
+
+def _check_length(name: str, value: str) -> None:
+    if len(value) > PARAMETER_CHARS:
+        msg = f"parameter '{name}' is longer than {PARAMETER_CHARS} characters"
+        raise BadRequestError(msg)

@@ -1,0 +1,1 @@
+"""How long requests wait, and what they share: threads, limits and results."""
