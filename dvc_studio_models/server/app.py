@@ -62,9 +62,8 @@ async def _healthz(_request: Request) -> Response:
 async def _refused(request: Request, exc: Any) -> Response:
     if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # for the operator
         note(request, detail=exc)
-    headers = (
-        {"WWW-Authenticate": "token"} if isinstance(exc, TokenRefusedError) else {}
-    )
+    is_challenge = isinstance(exc, TokenRefusedError)
+    headers = {"WWW-Authenticate": exc.challenge} if is_challenge else {}
     return JSONResponse({"detail": str(exc)}, exc.status, headers)
 
 

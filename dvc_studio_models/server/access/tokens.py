@@ -1,70 +1,58 @@
-"""Checks tokens, and says which repos their owners may see."""
+"""The tokens that the operator has configured, by their hashes."""
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.server.errors.requests import TokenRefusedError
-from dvc_studio_models.server.monitoring.access_log import note
+from dvc_studio_models.server.access.principal import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from starlette.requests import Request
+    from collections.abc import Callable, Sequence
+    from datetime import date
 
     from dvc_studio_models.server.config.values import TokenConfig
 
 
-@dataclass(frozen=True)
-class Principal:
-    """Who sends a request."""
-
-    name: str
-    """For the access log; may be empty."""
-
-    repos: tuple[str, ...] = ("*",)
-    """Globs of the names of the repos that he may see."""
-
-    def may_see(self, repo: str) -> bool:
-        """Whether he may know that a repo of this name is served."""
-        return any(fnmatch.fnmatchcase(repo, glob) for glob in self.repos)
-
-
-EVERYBODY = Principal("")
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(timezone.utc)
 
 
 class Tokens:
     """The accepted tokens."""
 
-    def __init__(self, tokens: Sequence[TokenConfig] | None) -> None:
-        """Accept these tokens; None requires no token."""
-        self._tokens = (
-            None if tokens is None else {each.sha256: each for each in tokens}
-        )
+    def __init__(
+        self,
+        tokens: Sequence[TokenConfig],
+        *,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Accept these tokens.
 
-    def check(self, request: Request) -> Principal:
-        """Check the token of a request, and note its owner for the log.
-
-        Raises:
-            TokenRefusedError: The request has no token, or one that is not accepted.
+        Args:
+            tokens: Their hashes, owners and scopes.
+            now: Returns the time, in UTC.
         """
-        if self._tokens is None:
-            return EVERYBODY
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        given = given.strip()
-        if scheme.lower() != "token" or not given:
-            raise TokenRefusedError(given=False)
-        # A hash is compared, so the time reveals nothing of a token.
-        found = self._tokens.get(hashlib.sha256(given.encode()).hexdigest())
-        if found is None or _has_ended(found):
-            raise TokenRefusedError(given=True)
-        note(request, user=found.name)
-        return Principal(found.name, found.repos)
+        self._now = now
+        self._principals = {
+            each.sha256: Principal(each.name, each.repos, _end_of(each.until))
+            for each in tokens
+        }
+
+    def find(self, sha256: str) -> Principal | None:
+        """Return the owner of a token that has not ended, None if there is none.
+
+        A hash is compared, so the time reveals nothing of a token.
+        """
+        found = self._principals.get(sha256)
+        if found and found.ends and self._now() >= found.ends:
+            return None
+        return found
 
 
-def _has_ended(token: TokenConfig) -> bool:
-    return token.until is not None and datetime.now(timezone.utc).date() > token.until
+def _end_of(until: date | None) -> datetime | None:
+    """Return the first moment after a day, which itself still counts."""
+    if until is None:
+        return None
+    return datetime.combine(until, time(), timezone.utc) + timedelta(days=1)

@@ -25,6 +25,9 @@ class TokenRefusedError(RefusedError):
 
     status = 401
 
+    challenge = "token, Bearer"
+    """The header ``WWW-Authenticate``: what is accepted in ``Authorization``."""
+
     def __init__(self, *, given: bool) -> None:
         super().__init__(
             "invalid token"

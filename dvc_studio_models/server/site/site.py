@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.server.access.tokens import Tokens
+from dvc_studio_models.server.access.access import Access
 from dvc_studio_models.server.catalog.index import ModelIndex
 from dvc_studio_models.server.catalog.listing import Listing
 from dvc_studio_models.server.links.signers import Signers
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from dvc_studio_models.server.access.tokens import Principal
+    from dvc_studio_models.server.access.principal import Principal
     from dvc_studio_models.server.config.values import ServeConfig
     from dvc_studio_models.server.repos.repos import ServedRepo
 
@@ -53,7 +53,7 @@ class Site:
         self.config = config
         self.signers = Signers.from_environment(expires_s=config.expires_s)
         self.catalog = Catalog(config.repos, open_s=open_s)
-        self._tokens = Tokens(config.tokens)
+        self.access = Access(config)
         # During the life of its link, an object may disappear anyway.
         self._verify_s = config.expires_s if config.verify_objects else None
         self._make_slow_calls = slow_calls
@@ -78,7 +78,7 @@ class Site:
         Raises:
             TokenRefusedError: The request has no token, or one that is not accepted.
         """
-        return self._tokens.check(request)
+        return await self.access.authenticate(request)
 
     def find(self, url: str, principal: Principal) -> Served:
         """Find a served repo by any of its URLs.
