@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,9 @@ from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
 
     from dvc_studio_models.cli.options import Commands
+    from dvc_studio_models.server.config.values import TokenConfig
 
 TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
 LAST_PORT = (1 << 16) - 1
@@ -43,7 +42,6 @@ class CmdModelsServe(CmdModels):
         from dvc_studio_models.server.config.values import (
             RepoConfig,
             ServeConfig,
-            known_tokens,
         )
 
         args = self.args
@@ -52,7 +50,7 @@ class CmdModelsServe(CmdModels):
         repos = (RepoConfig.parse(each, remote=args.remote) for each in args.repo)
         config = ServeConfig(
             tuple(repos) or (RepoConfig(".", remote=args.remote),),
-            known_tokens(tokens),
+            tokens,
             args.expires,
             verify_objects=args.verify_objects,
             behind_proxy=args.behind_proxy,
@@ -73,8 +71,10 @@ class CmdModelsServe(CmdModels):
         return 0
 
 
-def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str] | None:
-    """Return the accepted tokens with their owners' names; None accepts everybody.
+def choose_tokens(
+    token_file: str | None, *, no_auth: bool
+) -> tuple[TokenConfig, ...] | None:
+    """Return the accepted tokens; None accepts everybody.
 
     Raises:
         UsageError: A token file is given together with ``--no-auth``.
@@ -87,11 +87,7 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
             msg = "'--token-file' and '--no-auth' cannot be combined"
             raise UsageError(msg)
         return None
-    if token_file:
-        tokens = read_tokens(Path(token_file))
-    else:
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        tokens = {token: ""} if token else {}
+    tokens = _read_tokens(token_file)
     if not tokens:
         problem = (
             f"'{token_file}' contains no token"
@@ -103,36 +99,27 @@ def choose_tokens(token_file: str | None, *, no_auth: bool) -> Mapping[str, str]
             "'--no-auth' to serve only this machine's users"
         )
         raise StudioConfigError(msg)
-    from dvc_studio_models.registry.urls import is_valid_token
-
-    if not all(map(is_valid_token, tokens)):
-        where = f"'{token_file}'" if token_file else TOKEN_VARIABLE
-        msg = (
-            f"{where} contains a token that cannot be sent: use only printable ASCII "
-            "characters and no spaces"
-        )
-        raise StudioConfigError(msg)
     return tokens
 
 
-def read_tokens(path: Path) -> dict[str, str]:
-    """Read ``TOKEN [NAME]`` lines; a ``#`` at the start of a word begins a comment.
-
-    Raises:
-        StudioConfigError: The file cannot be read.
-    """
+def _read_tokens(token_file: str | None) -> tuple[TokenConfig, ...]:
     from dvc_studio_models.errors import StudioConfigError
+    from dvc_studio_models.registry.urls import is_valid_token
+    from dvc_studio_models.server.config.token_file import read_token_file
+    from dvc_studio_models.server.config.values import TokenConfig
 
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        msg = f"cannot read the token file '{path}': {reason}"
-        raise StudioConfigError(msg) from None
-    entries = (re.sub(r"(^|\s)#.*", "", line).split(maxsplit=1) for line in lines)
-    return {
-        entry[0]: entry[1].strip() if entry[1:] else "" for entry in entries if entry
-    }
+    if token_file:
+        return read_token_file(Path(token_file))
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not token:
+        return ()
+    if not is_valid_token(token):
+        msg = (
+            f"{TOKEN_VARIABLE} contains a token that cannot be sent: use only "
+            "printable ASCII characters and no spaces"
+        )
+        raise StudioConfigError(msg)
+    return (TokenConfig.of(token),)
 
 
 def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
@@ -197,8 +184,9 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
     parser.add_argument(
         "--token-file",
         metavar="<path>",
-        help="File of accepted tokens, one per line, optionally followed by a name; "
-        f"a '#' at the start of a word begins a comment. Default: {TOKEN_VARIABLE}.",
+        help="File of accepted tokens, one per line, optionally followed by a name; a "
+        "token may be 'sha256:' and its hash; a '#' at the start of a word begins a "
+        f"comment. Default: {TOKEN_VARIABLE}.",
     ).complete = completion.FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--expires",

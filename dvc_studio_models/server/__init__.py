@@ -19,4 +19,4 @@ credentials nor paths of this machine to clients, and that a repo or a DVC remot
 hangs delays no other repo.
 """
 
-__all__ = ["config.values", "service"]
+__all__ = ["config.token_file", "config.values", "service"]

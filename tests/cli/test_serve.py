@@ -275,20 +275,6 @@ def test_no_auth_behind_a_proxy_is_a_usage_error(project: Project) -> None:
     assert "Leave out '--no-auth', and require tokens" in errors
 
 
-def test_tokens_are_read_one_a_line_with_their_owners(tmp_path: Path) -> None:
-    file = tmp_path / "tokens"
-    file.write_text("# ours\n\none ci runner # nightly\n  two\nthree#x\n\t#four\n")
-
-    assert command.read_tokens(file) == {"one": "ci runner", "two": "", "three#x": ""}
-
-
-def test_a_token_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
-    file = tmp_path / "tokens"
-    file.write_text("secret ada\n", encoding="utf-8-sig")
-
-    assert command.choose_tokens(str(file), no_auth=False) == {"secret": "ada"}
-
-
 @pytest.mark.parametrize("token", ["größe", "\udcff", "two words", "a\x7f"])
 def test_a_token_that_cannot_be_sent_is_refused(
     monkeypatch: pytest.MonkeyPatch, token: str
@@ -315,6 +301,7 @@ def test_a_token_file_without_tokens_is_refused(
     file = tmp_path / "tokens"
     if content is not None:
         file.write_bytes(content)
+        file.chmod(0o600)
 
     with pytest.raises(StudioConfigError, match=str(file)):
         command.choose_tokens(str(file), no_auth=False)

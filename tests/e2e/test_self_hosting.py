@@ -123,6 +123,7 @@ def test_the_commands_of_the_page_start_the_server(
     run_dvc: RunDvc, tmp_path: Path, command: list[str]
 ) -> None:
     (tmp_path / "tokens").write_text("token ci\n")
+    (tmp_path / "tokens").chmod(0o600)
     here = {"/run/secrets/tokens": "tokens", "%d/tokens": "tokens"}
     args = [here.get(argument, argument) for argument in command[1:]]
 

@@ -75,6 +75,37 @@ class TokenConfig:
 
 
 @dataclass(frozen=True)
+class OidcConfig:
+    """Jobs whose own tokens (OpenID Connect) are accepted."""
+
+    issuer: str
+    """Base URL of what issues the tokens, exactly as their claim ``iss`` says it."""
+
+    audience: str
+    """The claim ``aud``: the origin of this server, as its clients know it."""
+
+    claims: Mapping[str, tuple[str, ...]]
+    """Claim -> globs, of which one has to match; ``*`` matches ``/`` too."""
+
+    repos: tuple[str, ...] = ("*",)
+    """Globs of the names of the repos that such a job may see."""
+
+
+@dataclass(frozen=True)
+class GitHostConfig:
+    """A Git host whose users may use their own tokens."""
+
+    url: str
+    """Its base URL, as ``https://github.com``."""
+
+    kind: str
+    """``github`` or ``gitlab``."""
+
+    repos: tuple[str, ...] = ("*",)
+    """Globs of the names of the repos that they may see if they may clone them."""
+
+
+@dataclass(frozen=True)
 class ServeConfig:
     """All choices of the operator."""
 
@@ -102,6 +133,12 @@ class ServeConfig:
 
     log_format: str = "logfmt"
     """``logfmt`` or ``json``."""
+
+    oidc: tuple[OidcConfig, ...] = ()
+    """Jobs that need no configured token."""
+
+    git_hosts: tuple[GitHostConfig, ...] = ()
+    """Git hosts whose tokens are accepted."""
 
     workers: int = 1
     """Processes that answer requests."""
