@@ -44,6 +44,7 @@ LIBRARIES = {
     "tqdm": {"cli"},
     "starlette": {"server"},
     "uvicorn": {"server"},
+    "prometheus_client": {"server"},
 }
 
 
@@ -121,7 +122,7 @@ SERVER = {
         "server.stores": {"repos", "waiting"},
         "server.repos": set(),
         "server.monitoring": set(),
-        "server.waiting": set(),
+        "server.waiting": {"monitoring"},
         "server.config": set(),
         "server.errors": set(),
     }.items()

@@ -10,8 +10,8 @@ those below it:
     catalog/              requested model -> stored files
     stores/               DVC remotes, by the configs of the repos
     repos/                requested URL -> served repo
-    monitoring/           access log
     waiting/              threads, limits and results that requests share
+    monitoring/           access log and metrics
     config/, errors/      the operator's choices; all error replies
 
 Promises to write nothing, to open no repo because a request names it, to send neither

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from dvc_studio_models.server.errors.requests import RefusedError, TokenRefusedError
+from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import AccessLog, note
+from dvc_studio_models.server.routes.health import HealthRoutes
 from dvc_studio_models.server.routes.models import ModelRoutes
 from dvc_studio_models.server.routes.objects import ObjectRoutes
 
@@ -33,16 +34,14 @@ if TYPE_CHECKING:
 def create_app(site: Site) -> ASGIApp:
     """Build the ASGI application of a site, which is warmed up first."""
     site.warm_up()
-    models, objects = ModelRoutes(site), ObjectRoutes(site)
+    groups = (ModelRoutes(site), ObjectRoutes(site), HealthRoutes(site))
     routes = [
         route
         for prefix in ("", "/{prefix:path}")
-        for route in (
-            *models.routes(prefix),
-            *objects.routes(prefix),
-            Route(f"{prefix}/healthz", _healthz, methods=["GET"]),
-        )
+        for group in groups
+        for route in group.routes(prefix)
     ]
+    paths: dict[object, str] = {route.endpoint: route.path for route in reversed(routes)}
     app = Starlette(
         routes=routes,
         exception_handlers={
@@ -52,18 +51,16 @@ def create_app(site: Site) -> ASGIApp:
         },
     )
     app.router.redirect_slashes = False
-    return AccessLog(app)
-
-
-async def _healthz(_request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+    return AccessLog(app, log_format=site.config.log_format, routes=paths)
 
 
 async def _refused(request: Request, exc: Any) -> Response:
     if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # for the operator
         note(request, detail=exc)
-    is_challenge = isinstance(exc, TokenRefusedError)
-    headers = {"WWW-Authenticate": exc.challenge} if is_challenge else {}
+    headers = {}
+    if isinstance(exc, TokenRefusedError):
+        headers["WWW-Authenticate"] = exc.challenge
+        metrics.refused_tokens.labels("invalid" if exc.given else "missing").inc()
     return JSONResponse({"detail": str(exc)}, exc.status, headers)
 
 

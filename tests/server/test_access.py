@@ -104,9 +104,12 @@ def test_the_access_log_shows_who_did_what_and_no_secret(
         "user": "ci runner",
         "repo": "models",
         "model": "churn#prod",
+        "version": "v2.0.0",
+        "commit": project.commit("churn@v2.0.0"),
         "files": "1",
     }
-    assert by_path[urlsplit(link).path]["status"] == "200"
+    downloaded = by_path[urlsplit(link).path]
+    assert (downloaded["status"], downloaded["user"]) == ("200", "ci runner")
     assert by_path["/x%0AGET%20/forged"]["status"] == "404"
     secrets = (TOKEN, "signature", link.partition("signature=")[2], "acme")
     assert not [secret for secret in secrets if secret in "".join(lines)]

@@ -131,17 +131,21 @@ class ModelIndex:
         What is wrong with a project's remote is logged. Remotes on other machines are
         opened in a thread of their own.
         """
-        folders: dict[str, str] = {}
-        for model in self.tags.get().models:
-            folders.setdefault(model.name.rpartition(":")[0], model.name)
         logged: set[str] = set()
-        for name in list(folders.values())[:WARM_FOLDERS]:
+        for ref in self.samples():
             try:
-                self._warm_up(ModelRef(name))
+                self._warm_up(ref)
             except RefusedError as error:
                 if str(error) not in logged:
                     logger.warning("repo '%s': %s", self._repo.key, error)
                 logged.add(str(error))
+
+    def samples(self) -> list[ModelRef]:
+        """Return a model of each folder, as each folder may be a DVC project."""
+        folders: dict[str, str] = {}
+        for model in self.tags.get().models:
+            folders.setdefault(model.name.rpartition(":")[0], model.name)
+        return [ModelRef(name) for name in list(folders.values())[:WARM_FOLDERS]]
 
     def _warm_up(self, ref: ModelRef) -> None:
         key = self.key(ref)

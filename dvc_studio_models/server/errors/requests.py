@@ -29,12 +29,22 @@ class TokenRefusedError(RefusedError):
     """The header ``WWW-Authenticate``: what is accepted in ``Authorization``."""
 
     def __init__(self, *, given: bool) -> None:
+        self.given = given
         super().__init__(
             "invalid token"
             if given
             else "authentication credentials were not provided; "
             "send the header 'Authorization: token <TOKEN>'"
         )
+
+
+class AllReposNeededError(RefusedError):
+    """The token is for some repos only."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("metrics are of all repos, and this token is for some only")
 
 
 class RepoNotServedError(RefusedError):

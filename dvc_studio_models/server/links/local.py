@@ -34,6 +34,7 @@ OBJECTS = "/objects"
 """The path under which the server sends the objects of local folders."""
 
 _STORE = re.compile(r"(?:@(?P<version>[0-9a-f]{40,64}):)?(?P<name>.*)", re.DOTALL)
+_NUMBER = re.compile("[0-9]{1,20}")
 _OBJECT = re.compile(r"(?:files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
 
 
@@ -75,15 +76,26 @@ class FolderSigner:
         key = os.fsencode(os.environ.get(KEY_VARIABLE, ""))
         return cls(key or secrets.token_bytes(32))
 
-    def link_maker(self, store: Store, *, base_url: str, expires_s: int) -> MakeLink:
-        """Return links whose path ends in the object's id, as on any DVC remote."""
+    def link_maker(
+        self, store: Store, *, base_url: str, expires_s: int, user: str = ""
+    ) -> MakeLink:
+        """Return links whose path ends in the object's id, as on any DVC remote.
+
+        Args:
+            store: Where the objects are.
+            base_url: How the client reached this server, without the final slash.
+            expires_s: Life of the links, in seconds.
+            user: Who asks, for the log of downloads: a link is fetched without a token.
+        """
         folder = f"{OBJECTS}/{store.repo}/{store_segment(store)}"
         expires = str(int(self._now()) + expires_s)
+        by_user = f"user={quote(user, safe='')}&" if user else ""
 
         def make(name: str) -> str:
             path = f"{folder}/{name}"
-            signature = self._mac(path, expires)
-            return f"{base_url}{path}?expires={expires}&signature={signature}"
+            signature = self._mac(path, expires, user)
+            query = f"{by_user}expires={expires}&signature={signature}"
+            return f"{base_url}{path}?{query}"
 
         return make
 
@@ -94,29 +106,31 @@ class FolderSigner:
         make = self.link_maker(store, base_url=base_url, expires_s=expires_s)
         return [*map(make, objects)]
 
-    def check(self, path: str, *, expires: str, signature: str) -> None:
+    def check(self, path: str, *, expires: str, signature: str, user: str = "") -> None:
         """Check that this signer, or one with the same key, signed a link.
 
         Args:
             path: From ``/objects`` on, quoted as :meth:`sign` quotes it.
             expires: From the link, not yet trusted.
             signature: From the link.
+            user: From the link, not yet trusted; empty if it has none.
 
         Raises:
             LinkError: The signature is wrong, or the link has expired.
         """
-        expected = self._mac(path, expires).encode()
-        if not hmac.compare_digest(expected, signature.encode()):
+        expected = self._mac(path, expires, user).encode()
+        is_signed = hmac.compare_digest(expected, signature.encode())
+        if not (is_signed and _NUMBER.fullmatch(expires)):
             msg = "the link's signature is wrong"
             raise LinkError(msg)
         if self._now() >= int(expires):
             msg = "the link has expired"
             raise LinkError(msg)
 
-    def _mac(self, path: str, expires: str) -> str:
-        return hmac.new(
-            self._key, f"{path}\n{expires}".encode(), hashlib.sha256
-        ).hexdigest()
+    def _mac(self, path: str, expires: str, user: str = "") -> str:
+        signed = f"{path}\n{expires}\n{user}" if user else f"{path}\n{expires}"
+        raw = signed.encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, raw, hashlib.sha256).hexdigest()
 
 
 def store_segment(store: Store) -> str:

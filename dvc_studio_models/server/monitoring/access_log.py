@@ -1,20 +1,19 @@
-"""Logs requests without queries, tokens and signatures."""
+"""Logs and counts requests; without queries, tokens and signatures."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import re
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.responses import JSONResponse
 
 from dvc_studio_models.server.errors.requests import StoppingError
+from dvc_studio_models.server.monitoring import metrics
+from dvc_studio_models.server.monitoring.logs import LOGFMT, format_of, log_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("dvc.dvc_studio_models.server")
 
-_PLAIN = re.compile(r"[^\s\"=\\]+", re.ASCII)
+_ACCESS = {"is_access": True}
 
 
 def note(request: Request, **facts: object) -> None:
@@ -35,8 +34,23 @@ def note(request: Request, **facts: object) -> None:
 class AccessLog:
     """The outermost layer: logs a line for each request, and raises no exception."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        log_format: str = LOGFMT,
+        routes: Mapping[object, str] | None = None,
+    ) -> None:
+        """Store the application, and how its requests are logged and counted.
+
+        Args:
+            app: The application.
+            log_format: ``logfmt`` or ``json``.
+            routes: The path of each endpoint, by which metrics name it.
+        """
         self._app = app
+        self._format = format_of(log_format)
+        self._routes = routes or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -44,14 +58,16 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
-        status = 0
+        status = sent = 0
 
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent
             status = message.get("status", status)
             await send(message)
+            sent += len(message.get("body", b""))
 
-        facts = scope["facts"] = {}
+        scope["facts"] = {}
+        metrics.in_progress.inc()
         try:
             await self._app(scope, receive, noting)
         except asyncio.CancelledError:  # the server is stopping
@@ -62,24 +78,26 @@ class AccessLog:
         except Exception:  # Starlette has sent status 500 if it still could
             logger.exception("failed to answer '%s'", quote(scope["path"]))
         finally:
-            line = {
-                "time": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
-                "client": (scope["client"] or [""])[0],
-                "method": scope["method"],
-                "path": quote(scope["path"]),
-                "status": status,
-                "ms": f"{(time.perf_counter() - begun) * 1000:.1f}",
-                **facts,
-            }
-            with contextlib.suppress(OSError):  # stdout is closed
-                logger.info("%s", _logfmt(line))
+            seconds = time.perf_counter() - begun
+            metrics.in_progress.dec()
+            self._count(scope, status, seconds, sent)
+            self._log(scope, status, seconds)
 
+    def _count(self, scope: Scope, status: int, seconds: float, sent: int) -> None:
+        route = self._routes.get(scope.get("endpoint"), metrics.OTHER)
+        metrics.count_request(
+            route, scope["method"], status, seconds=seconds, sent=sent
+        )
 
-def _logfmt(facts: Mapping[str, object]) -> str:
-    """Write ``key=value`` pairs without empty values, quoted where necessary."""
-    pairs = ((name, str(value)) for name, value in facts.items())
-    return " ".join(f"{name}={_quoted(value)}" for name, value in pairs if value)
-
-
-def _quoted(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) else json.dumps(value)
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        line = {
+            "time": log_time(),
+            "client": (scope["client"] or [""])[0],
+            "method": scope["method"],
+            "path": quote(scope["path"]),
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            **scope["facts"],
+        }
+        with contextlib.suppress(OSError):  # stdout is closed
+            logger.info("%s", self._format(line), extra=_ACCESS)

@@ -135,6 +135,10 @@ class Catalog:
     def __len__(self) -> int:
         return len(self._by_key) + len(self._silent)
 
+    def silent(self) -> list[str]:
+        """Return the names of the repos that Git has not opened yet."""
+        return [opening.label for opening in tuple(self._silent.values())]
+
     def _add(self, opened: _Opened) -> None:
         with self._lock:
             found = sorted(opened.identities, key=lambda one: one[0])

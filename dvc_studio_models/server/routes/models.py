@@ -9,6 +9,7 @@ from urllib.parse import quote
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.parameters import read_parameter, read_ref
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from dvc_studio_models.model import ModelRef, ModelVersion
+    from dvc_studio_models.server.access.principal import Principal
     from dvc_studio_models.server.site.served import Served
     from dvc_studio_models.server.site.site import Site
 
@@ -42,15 +44,24 @@ class ModelRoutes:
 
     async def get_download_uris(self, request: Request) -> Response:
         """Answer with one signed link for each file of the model."""
-        served = await self._find_repo(request)
+        principal = await self._site.authenticate(request)
+        served = self._find_repo(request, principal)
         ref = read_ref(request, read_parameter(request, "name", required=True))
         note(request, model=ref)
         prefix = request.path_params.get("prefix", "")
         base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
         links, version = await served.slow_calls.run(
-            functools.partial(self._find_and_sign, served, ref, base_url)
+            functools.partial(
+                self._find_and_sign, served, ref, base_url, principal.name
+            )
         )
-        note(request, files=len(links))
+        metrics.links.labels(served.repo.key).inc(len(links))
+        note(
+            request,
+            version=version.registered,
+            commit=version.commit,
+            files=len(links),
+        )
         headers = {"Cache-Control": "no-store", "X-Model-Commit": version.commit}
         if version.registered:
             headers["X-Model-Version"] = version.registered
@@ -58,31 +69,30 @@ class ModelRoutes:
 
     async def list_models(self, request: Request) -> Response:
         """Answer with the registered models."""
-        served = await self._find_repo(request)
+        served = self._find_repo(request, await self._site.authenticate(request))
         return _uncached(await served.slow_calls.run(served.listing.list_models))
 
     async def show_model(self, request: Request) -> Response:
         """Answer with the versions and the history of one model."""
-        served = await self._find_repo(request)
+        served = self._find_repo(request, await self._site.authenticate(request))
         ref = read_ref(request, request.path_params["name"])
         note(request, model=ref)
         describe = functools.partial(served.listing.describe, ref)
         return _uncached(await served.slow_calls.run(describe))
 
-    async def _find_repo(self, request: Request) -> Served:
-        """Check the token, and return the repo that is requested."""
-        principal = await self._site.authenticate(request)
+    def _find_repo(self, request: Request, principal: Principal) -> Served:
+        """Return the repo that is requested."""
         url = read_parameter(request, "repo", required=True)
         served = self._site.find(url, principal)
         note(request, repo=served.repo.key)
         return served
 
     def _find_and_sign(
-        self, served: Served, ref: ModelRef, base_url: str
+        self, served: Served, ref: ModelRef, base_url: str, user: str
     ) -> tuple[dict[str, str], ModelVersion]:
         """Return the link to each file of a model, by its path; and its version."""
         version, files = served.index.find(ref)
-        return self._site.signers.sign(files, base_url), version
+        return self._site.signers.sign(files, base_url, user), version
 
 
 def _uncached(answer: bytes) -> Response:

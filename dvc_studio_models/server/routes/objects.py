@@ -22,6 +22,7 @@ from dvc_studio_models.server.errors.remotes import (
 )
 from dvc_studio_models.server.errors.requests import BusyError, LinkError
 from dvc_studio_models.server.links import local as local_links
+from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.stores.remotes import is_folder_gone
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
@@ -53,11 +54,14 @@ class ObjectRoutes:
             request.path_params[p] for p in ("repo", "store", "object")
         )
         path = f"{quote(key)}/{quote(segment, safe='')}/{quote(name)}"
+        user = request.query_params.get("user", "")
         self._site.signers.folders.check(
             f"{local_links.OBJECTS}/{path}",
             expires=request.query_params.get("expires", ""),
             signature=request.query_params.get("signature", ""),
+            user=user,
         )
+        note(request, user=user, repo=key)
         served = self._site.find_key(key)
         if served is None or not local_links.is_object(name):
             msg = "the link is from another server"

@@ -102,6 +102,11 @@ class Site:
             if principal.may_see(repo.key)
         ]
 
+    def left_out(self) -> dict[str, str]:
+        """Return the repos that are not served now, with the reason."""
+        reason = "Git has not been able to read it yet"
+        return dict.fromkeys(self.catalog.silent(), reason)
+
     def _warm_up(self) -> None:
         for key, served in tuple(self._served.items()):
             try:

@@ -12,6 +12,7 @@ from dvc_studio_models.server.errors.requests import (
     GitSilentError,
     StorageSilentError,
 )
+from dvc_studio_models.server.monitoring import metrics
 
 if TYPE_CHECKING:
     import threading
@@ -53,9 +54,11 @@ def waiting_for_remotes() -> Iterator[None]:
     if not call.remote_slots.acquire(blocking=False):
         raise BusyError
     call.waits_for_remote = True
+    metrics.waiting_for_remotes.inc()
     try:
         yield
     finally:
+        metrics.waiting_for_remotes.dec()
         call.waits_for_remote = False
         call.remote_slots.release()
 

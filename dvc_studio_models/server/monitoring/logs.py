@@ -1,0 +1,71 @@
+"""How the log is written: ``key=value`` pairs, or a JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Format = Callable[[Mapping[str, object]], str]
+
+LOGFMT, JSON = "logfmt", "json"
+FORMATS = (LOGFMT, JSON)
+
+_PLAIN = re.compile(r"[^\s\"=\\]+", re.ASCII)
+
+
+def format_of(name: str) -> Format:
+    """Return the function that writes a line."""
+    return _to_json if name == JSON else _to_logfmt
+
+
+def use_json() -> None:
+    """Write all that this process logs as JSON, from now on."""
+    formatter = JsonFormatter()
+    for handler in logging.getLogger("dvc").handlers:
+        handler.setFormatter(formatter)
+    alone = logging.StreamHandler(sys.stderr)  # else Python writes plain text
+    alone.setFormatter(formatter)
+    logging.getLogger("uvicorn").addHandler(alone)
+
+
+def log_time() -> str:
+    """Return the time now, as in all lines."""
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes messages as JSON; a line of the access log is JSON already."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of one message."""
+        message = record.getMessage()
+        if getattr(record, "is_access", False):
+            return message
+        line = {"time": log_time(), "level": record.levelname.lower()}
+        line["message"] = message
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _to_logfmt(facts: Mapping[str, object]) -> str:
+    """Write ``key=value`` pairs without empty values, quoted where necessary."""
+    pairs = ((name, str(value)) for name, value in facts.items() if value is not None)
+    return " ".join(f"{name}={_quoted(value)}" for name, value in pairs if value)
+
+
+def _to_json(facts: Mapping[str, object]) -> str:
+    """Write an object without empty values; escapes all but ASCII."""
+    known = {name: value for name, value in facts.items() if value not in (None, "")}
+    return json.dumps(known, default=str)
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value)
