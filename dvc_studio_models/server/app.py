@@ -41,7 +41,9 @@ def create_app(site: Site) -> ASGIApp:
         for group in groups
         for route in group.routes(prefix)
     ]
-    paths: dict[object, str] = {route.endpoint: route.path for route in reversed(routes)}
+    paths: dict[object, str] = {
+        route.endpoint: route.path for route in reversed(routes)
+    }
     app = Starlette(
         routes=routes,
         exception_handlers={

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import subprocess
 import time
@@ -23,7 +21,6 @@ from projects import (
 from tests.server.api import API, TIMEOUT_S, ask, fetch, links
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FORWARDED = {"X-Forwarded-For": "192.0.2.1"}
@@ -152,7 +149,7 @@ def test_metrics_count_what_is_done(project: Project) -> None:
         return after.get(name, 0) - before.get(name, 0)
 
     objects = "/objects/{repo}/{store}/{object:path}"
-    requests_of = "dvc_models_requests_total{{method=\"GET\",route=\"{}\",status=\"{}\"}}"
+    requests_of = 'dvc_models_requests_total{{method="GET",route="{}",status="{}"}}'
     assert grown(requests_of.format(API, 200)) == 1
     assert grown(requests_of.format(API, 401)) == 2
     assert grown(requests_of.format(objects, 200)) == 1
