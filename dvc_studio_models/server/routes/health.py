@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-import dvc_studio_models
+from dvc_studio_models import __version__
 from dvc_studio_models.server.errors.requests import AllReposNeededError, RefusedError
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.site.readiness import Readiness
@@ -119,7 +119,7 @@ def _details(state: RepoState) -> dict[str, Any]:
 def _measure(states: Sequence[RepoState]) -> Iterator[Metric]:
     """List what is measured when it is asked for."""
     build = InfoMetricFamily("dvc_models_build", "The version of the server.")
-    build.add_metric([], {"version": dvc_studio_models.__version__})
+    build.add_metric([], {"version": __version__})
     yield build
     ready = GaugeMetricFamily(
         "dvc_models_repo_ready",
