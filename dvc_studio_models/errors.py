@@ -261,12 +261,19 @@ class TokenMissingError(StudioConfigError):
 
     exit_code = 3
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, in_job: str = "") -> None:
+        """Store the facts.
+
+        Args:
+            url: Of Studio.
+            in_job: How a CI job of this kind gets a token by itself; may be empty.
+        """
         self.url = url
         super().__init__(
             f"no token for Studio at '{url}'\n"
             "Set the environment variable DVC_STUDIO_TOKEN, or run "
             "'dvc studio login', or 'dvc config --global studio.token <token>'"
+            + (f"\n{in_job}" if in_job else "")
         )
 
 
@@ -478,10 +485,23 @@ class StudioAuthError(StudioError):
 
     exit_code = 3
 
-    def __init__(self, url: str, status: int, detail: str) -> None:
+    def __init__(
+        self, url: str, status: int, detail: str, *, is_job: bool = False
+    ) -> None:
+        """Store the facts.
+
+        Args:
+            url: Of Studio.
+            status: Of its response.
+            detail: Its message.
+            is_job: Whether the token is that of the CI job, and not one that is set.
+        """
         self.url, self.status, self.detail = url, status, detail
         hint = (
-            "Check the token (DVC_STUDIO_TOKEN, or 'dvc studio login')"
+            "It is the token of this CI job: the server's 'oidc' has to accept its "
+            "claims, or set DVC_STUDIO_TOKEN"
+            if is_job
+            else "Check the token (DVC_STUDIO_TOKEN, or 'dvc studio login')"
             if status == 401  # noqa: PLR2004 - an HTTP status
             else "The token needs the model-registry scope, and access to the repo"
         )

@@ -738,3 +738,14 @@ def format_bytes(count: float) -> str:
         if count < 1024:  # noqa: PLR2004
             return f"{count:.1f} {unit}"
     return f"{count / 1024:.1f} TiB"
+
+
+@dataclass(frozen=True)
+class JobIdentity:
+    """How a job of GitHub Actions gets a token that says which job it is."""
+
+    url: str
+    """``ACTIONS_ID_TOKEN_REQUEST_URL``."""
+
+    token: str = field(repr=False)
+    """``ACTIONS_ID_TOKEN_REQUEST_TOKEN``, a secret, for requests to that URL only."""

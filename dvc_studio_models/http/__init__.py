@@ -8,6 +8,7 @@
     batch         many requests for small bodies, driven by one thread
     stream        requests whose bodies are read as they arrive, on any thread
     curl/         libcurl: routes, handles, what was received
+    hosts/        one request to any host, read to its end; tokens of CI jobs
     decoding      bodies that are encoded unasked
     session       sessions of requests, for Studio
     urls          which URLs may be requested, and where redirects may lead

@@ -17,21 +17,26 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from urllib3 import PoolManager
 
 
-def make_session(*, token: str | None = None) -> requests.Session:
+def make_session(
+    authorization: Callable[[], str | None] = lambda: None,
+) -> requests.Session:
     """Make a session for one role.
 
     Args:
-        token: Sent as ``Authorization: token ...`` with every request; None sends none.
-            In both cases ``auth`` is set, so that ``~/.netrc`` is not used.
+        authorization: Returns the value of the header ``Authorization`` of a request;
+            None sets none. In both cases ``auth`` is set, so that ``~/.netrc`` is not
+            used.
     """
     session = _Session()
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if token:
-            request.headers["Authorization"] = f"token {token}"
+        if value := authorization():
+            request.headers["Authorization"] = value
         return request
 
     session.auth = authorize

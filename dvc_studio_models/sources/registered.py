@@ -100,6 +100,6 @@ def _connected(settings: Settings) -> Iterator[ListingClient]:
         raise StudioOfflineError
     from dvc_studio_models.http.studio.listing import ListingClient
 
-    client = ListingClient(settings.url, settings.require_token())
+    client = ListingClient(settings.url, settings.require_token(), job=settings.job)
     with contextlib.closing(client):
         yield client

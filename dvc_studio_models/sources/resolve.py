@@ -145,7 +145,7 @@ def connect(settings: Settings) -> StudioClient:
     """
     if settings.offline:
         raise StudioOfflineError
-    return StudioClient(settings.url, settings.require_token())
+    return StudioClient(settings.url, settings.require_token(), job=settings.job)
 
 
 def verify_with_lock(

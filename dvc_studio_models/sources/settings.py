@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dvc_studio_models.errors import StudioConfigError, TokenMissingError, config_errors
+from dvc_studio_models.model import JobIdentity
 from dvc_studio_models.registry.urls import is_valid_token
 from dvc_studio_models.store.dvc.light import find_dvc_dir, read_config
 
@@ -22,10 +23,21 @@ if TYPE_CHECKING:
 DEFAULT_URL = "https://studio.datachain.ai"
 """Hosted Studio, the default of DVC >= 3.59 (``dvc.utils.studio``)."""
 
+_CI = {"github": "GITHUB_ACTIONS", "gitlab": "GITLAB_CI"}
+
 _BOOLEANS = {
     **dict.fromkeys(("1", "y", "yes", "true"), True),
     **dict.fromkeys(("0", "n", "no", "false"), False),
 }
+
+
+_IN_JOB = {
+    "github": "If the server accepts tokens of GitHub jobs, the job only needs "
+    "'permissions: {id-token: write, contents: read}'",
+    "gitlab": "If the server accepts tokens of GitLab jobs, the job only needs "
+    "'id_tokens: {DVC_STUDIO_TOKEN: {aud: <origin of the server>}}'",
+}
+"""How a job gets a token of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +58,20 @@ class Settings:
     dvc_config: Any = field(default=None, repr=False, compare=False)
     """DVC's own object of the config that all of this was read from."""
 
-    def require_token(self) -> str:
-        """Return the token.
+    job: JobIdentity | None = field(default=None, repr=False)
+    """Set in a job of GitHub Actions that may get a token of its own."""
+
+    ci: str | None = None
+    """``github`` or ``gitlab`` in a job of theirs."""
+
+    def require_token(self) -> str | None:
+        """Return the token; None in a job that may get one of its own.
 
         Raises:
-            TokenMissingError: None is set.
+            TokenMissingError: There is none.
         """
-        if not self.token:
-            raise TokenMissingError(self.url)
+        if not self.token and not self.job:
+            raise TokenMissingError(self.url, in_job=_IN_JOB.get(self.ci or "", ""))
         return self.token
 
 
@@ -96,7 +114,18 @@ def load_settings(
         repo_url=repo_url or studio.get("repo_url"),
         git_remote=env.get("DVC_EXP_GIT_REMOTE") or exp.get("git_remote"),
         dvc_config=config,
+        job=_read_job(env),
+        ci=next((name for name, key in _CI.items() if env.get(key) == "true"), None),
     )
+
+
+def _read_job(env: Mapping[str, str]) -> JobIdentity | None:
+    url = env.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
+    token = env.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
+    is_safe = url.startswith(("https://", "http://127.0.0.1:"))
+    if not (is_safe and is_valid_token(url) and token and is_valid_token(token)):
+        return None
+    return JobIdentity(url, token)
 
 
 def _read_dvc_config(folder: Path) -> Mapping[str, Any]:

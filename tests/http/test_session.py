@@ -147,7 +147,7 @@ def test_connections_of_another_kind_keep_their_kind() -> None:
 
 
 def test_a_token_goes_into_the_header(file_server: FileServer) -> None:
-    with closing(make_session(token="isat_abc")) as session:
+    with closing(make_session(lambda: "token isat_abc")) as session:
         send(session, file_server.url("/a"))
 
     assert file_server.requests[0].headers["authorization"] == "token isat_abc"
@@ -170,7 +170,7 @@ def test_netrc_adds_and_replaces_nothing(
         "machine 127.0.0.1 login a password b\ndefault login c password d\n"
     )
     netrc.chmod(0o600)
-    with closing(make_session(token=token)) as session:
+    with closing(make_session(lambda: f"token {token}" if token else None)) as session:
         send(session, file_server.url("/a"))
     expected = token and f"token {token}"
 
@@ -178,7 +178,7 @@ def test_netrc_adds_and_replaces_nothing(
 
 
 def test_the_token_wins_over_user_and_password(file_server: FileServer) -> None:
-    with closing(make_session(token="isat_abc")) as session:
+    with closing(make_session(lambda: "token isat_abc")) as session:
         send(session, file_server.url("/a", host="user:secret@127.0.0.1"))
 
     assert file_server.requests[0].headers["authorization"] == "token isat_abc"

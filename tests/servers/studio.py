@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servers.behaviour import OK, Behaviour, json_reply
@@ -41,6 +42,10 @@ class StudioServer(Server):
         super().__init__(behaviour=behaviour, clock_offset_s=clock_offset_s)
         self.token = token
         self.prefix = prefix
+        self.challenge: str | None = None
+        """``WWW-Authenticate`` of a 401."""
+        self.accept_bearer: Callable[[str], bool] = lambda _: False
+        """Whether a token of another kind is accepted, too."""
         self.repos: set[str] | None = None
         """The registered repos; None: all repos."""
         self._responder = models if callable(models) else None
@@ -92,10 +97,19 @@ class StudioServer(Server):
             return _detail(405, f'Method "{exchange.method}" not allowed.')
         authorization = exchange.headers.get("authorization")
         if authorization is None:
-            return _detail(401, "Authentication credentials were not provided.")
+            return self._unauthorized("Authentication credentials were not provided.")
+        if authorization.startswith("Bearer ") and self.accept_bearer(
+            authorization[7:]
+        ):
+            return None
         if authorization != f"token {self.token}":
-            return _detail(401, "Invalid token.")
+            return self._unauthorized("Invalid token.")
         return None
+
+    def _unauthorized(self, message: str) -> Behaviour:
+        refused = _detail(401, message)
+        challenge = {"WWW-Authenticate": self.challenge} if self.challenge else {}
+        return replace(refused, headers={**refused.headers, **challenge})
 
     def _resolve(self, query: Mapping[str, str]) -> Behaviour:
         missing = [name for name in ("repo", "name") if not query.get(name)]

@@ -421,6 +421,48 @@ def test_a_token_that_is_set_is_returned(configs: Configs) -> None:
     assert load(configs, STUDIO_TOKEN="isat_abc").require_token() == "isat_abc"
 
 
+JOB = {
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "https://pipelines.example.com/token?v=2",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "PLANTED",
+}
+
+
+def test_a_job_that_may_get_its_own_token_needs_no_other(configs: Configs) -> None:
+    settings = load(configs, **JOB)
+
+    assert settings.require_token() is None
+    assert settings.job
+    assert (settings.job.url, settings.job.token) == tuple(JOB.values())
+    assert "PLANTED" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ACTIONS_ID_TOKEN_REQUEST_URL": ""},
+        {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": ""},
+        {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a\nb"},
+        {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://pipelines.example.com/token"},
+        {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1.evil.com/token"},
+        {"ACTIONS_ID_TOKEN_REQUEST_URL": "https://a b/"},
+    ],
+)
+def test_half_of_a_job_is_none(configs: Configs, changed: dict[str, str]) -> None:
+    with pytest.raises(TokenMissingError):
+        load(configs, **{**JOB, **changed}).require_token()
+
+
+@pytest.mark.parametrize(
+    ("variable", "way"),
+    [("GITHUB_ACTIONS", "id-token: write"), ("GITLAB_CI", "id_tokens: {DVC_STUDIO_")],
+)
+def test_a_job_without_a_token_is_told_how_to_get_its_own(
+    configs: Configs, variable: str, way: str
+) -> None:
+    with pytest.raises(TokenMissingError, match=way):
+        load(configs, **{variable: "true"}).require_token()
+
+
 # -- files that DVC cannot read
 
 

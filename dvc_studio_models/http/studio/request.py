@@ -1,7 +1,8 @@
-"""Requests to one Studio: several tries, redirects, time limits.
+"""Requests to one Studio: several tries, redirects, time limits, the token of a CI job.
 
-Promises that the token is sent to Studio's own scheme, host and port only and appears
-in no message, and that no reply, however slow or long, is waited for without end.
+Promises that a token is sent to Studio's own scheme, host and port only and appears in
+no message, that a job's token is requested only after Studio has refused a request and
+offered to take one, and that no reply, however slow or long, is waited for without end.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from urllib.parse import urlencode
 
 import requests
 
-from dvc_studio_models.background import ByteCounter, run_in_background
 from dvc_studio_models.errors import (
     StudioAuthError,
     StudioError,
@@ -20,26 +20,26 @@ from dvc_studio_models.errors import (
     StudioRedirectError,
     StudioResponseError,
     StudioUnreachableError,
+    TokenMissingError,
 )
 from dvc_studio_models.http.failures import (
-    CONNECT_TIMEOUT_S,
     backoff_s,
     describe_error,
     is_permanent,
     is_unresolved,
     status_text,
 )
+from dvc_studio_models.http.hosts.fetch import ReplyTooLarge, fetch
 from dvc_studio_models.http.session import make_session
-from dvc_studio_models.http.studio.reply import Reply, ReplyError
-from dvc_studio_models.http.urls import (
-    RedirectRejected,
-    TooManyRedirects,
-    follow_redirects,
-)
+from dvc_studio_models.http.studio.reply import ReplyError
+from dvc_studio_models.http.urls import RedirectRejected, TooManyRedirects
 from dvc_studio_models.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from dvc_studio_models.http.studio.reply import Reply
+    from dvc_studio_models.model import JobIdentity
 
 logger = get_logger(__name__)
 
@@ -48,7 +48,7 @@ READ_TIMEOUT_S = 60  # Studio takes long to sign thousands of files
 REPLY_TIMEOUT_S = 300  # for the whole reply, however slowly it drips
 RESOLVE_TIMEOUT_S = 5  # a dead resolver takes at least as long each time
 MAX_REPLY_BYTES = 64 << 20
-_CHUNK_BYTES = 1 << 16
+UNAUTHORIZED = 401
 
 
 class StudioConnection:
@@ -57,18 +57,21 @@ class StudioConnection:
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | None,
         *,
+        job: JobIdentity | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         reply_timeout_s: float = REPLY_TIMEOUT_S,
     ) -> None:
         self.url = url
         self._token = token
+        self._job = job
+        self._job_token: str | None = None
         self._sleep = sleep
         self._clock = clock
         self._reply_timeout_s = reply_timeout_s
-        self._session = make_session(token=token)
+        self._session = make_session(self._authorization)
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,6 +94,39 @@ class StudioConnection:
             StudioRedirectError: Studio redirects to another origin.
             ThreadLimitError: The system refuses to start a thread.
         """
+        reply = self._get(endpoint, query)
+        if reply.status == UNAUTHORIZED and self._use_job_token(reply):
+            reply = self._get(endpoint, query)
+        return reply
+
+    def _authorization(self) -> str | None:
+        if self._job_token:
+            return f"Bearer {self._job_token}"
+        return f"token {self._token}" if self._token else None
+
+    def _use_job_token(self, refusal: Reply) -> bool:
+        """Request a new token of the CI job, if Studio accepts it in place of another.
+
+        Returns:
+            Whether there is one now.
+        """
+        from dvc_studio_models.http.hosts import job
+        from dvc_studio_models.http.hosts.client import HostFailed
+
+        if not (self._job and job.is_offered(refusal) and job.may_be_sent(self.url)):
+            return False
+        try:
+            token = job.request_token(self._job, job.audience_of(self.url))
+        except HostFailed as error:
+            logger.warning("cannot get the token of this job: %s", error)
+            return False
+        if self._token and not self._job_token:
+            logger.warning("Studio refused the token; using the token of this job")
+        self._job_token = token
+        return True
+
+    def _get(self, endpoint: str, query: Mapping[str, str]) -> Reply:
+        """Send a request, several times if that can help, see :meth:`get`."""
         url = f"{self.url}{endpoint}?{urlencode(query)}"
         began = self._clock()
         for attempt in range(1, TRIES + 1):
@@ -125,54 +161,28 @@ class StudioConnection:
         return StudioFailedError(self.url, reply.status, why, is_known=is_known)
 
     def _get_in_time(self, url: str) -> Reply:
-        """Send one request on another thread.
-
-        A resolver does not react to Ctrl-C, and a socket's timeout starts again with
-        each byte.
-        """
-        replies: list[Reply] = []
-        run_in_background(
-            lambda: replies.append(self._get_once(url)),
-            ByteCounter(),
-            lambda _: None,
-            silent_s=self._reply_timeout_s,
-        )
-        return replies[0]
-
-    def _get_once(self, url: str) -> Reply:
-        def send(address: str) -> tuple[requests.Response, str | None]:
-            timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-            response = self._session.get(address, timeout=timeout, stream=True)
-            is_redirect = response.is_redirect
-            return response, response.headers["Location"] if is_redirect else None
-
         failure: StudioError  # raised outside: its context may contain the token
         try:
-            response, _ = follow_redirects(url, send, same_origin=True)
+            return fetch(
+                self._session,
+                url,
+                read_timeout_s=READ_TIMEOUT_S,
+                reply_timeout_s=self._reply_timeout_s,
+                max_bytes=MAX_REPLY_BYTES,
+            )
         except RedirectRejected as error:
             where = self._redact(error.target or "an unreadable URL")
             failure = StudioRedirectError(self.url, where)
         except TooManyRedirects as error:
             failure = StudioResponseError(self.url, str(error))
-        else:
-            with response:
-                body = self._read_body(response)
-                return Reply(response.status_code, response.headers, body)
+        except ReplyTooLarge:
+            reason = f"larger than {MAX_REPLY_BYTES >> 20} MiB"
+            failure = StudioResponseError(self.url, reason)
         raise failure
-
-    def _read_body(self, response: requests.Response) -> bytes:
-        body = bytearray()
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > MAX_REPLY_BYTES:
-                raise StudioResponseError(
-                    self.url, f"larger than {MAX_REPLY_BYTES >> 20} MiB"
-                )
-        return bytes(body)
 
     def refusal(
         self, reply: Reply, not_found: Callable[[str], StudioError]
-    ) -> StudioError:
+    ) -> StudioError | TokenMissingError:
         """Return the error of a reply that is not 200.
 
         Args:
@@ -180,8 +190,12 @@ class StudioConnection:
             not_found: Makes the error of what Studio does not know, from its message.
         """
         status, detail = reply.status, self._redact(reply.detail)
+        is_job = self._job_token is not None
+        if status == UNAUTHORIZED and not self._token and not is_job:
+            return TokenMissingError(self.url)
         if status in {401, 403}:
-            return StudioAuthError(self.url, status, detail or status_text(status))
+            said = detail or status_text(status)
+            return StudioAuthError(self.url, status, said, is_job=is_job)
         if status in {400, 404, 422} and (detail or reply.is_json):
             return not_found(detail or status_text(status))
         return StudioResponseError(self.url, self._sentence(reply))
@@ -206,4 +220,6 @@ class StudioConnection:
         return f"{text}, {detail}" if detail else text
 
     def _redact(self, text: str) -> str:
-        return text.replace(self._token, "***")
+        for secret in filter(None, (self._token, self._job_token)):
+            text = text.replace(secret, "***")
+        return text
