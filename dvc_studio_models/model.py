@@ -285,6 +285,10 @@ class ModelSummary:
     stages: Mapping[str, str] = field(default_factory=dict)
     """Stage to version, or to commit if that has no version."""
 
+    time: int | None = None
+    """When the greatest version was registered, in seconds since 1970; None if there is
+    none, or if it is not known."""
+
     @property
     def latest(self) -> str | None:
         """The greatest version."""

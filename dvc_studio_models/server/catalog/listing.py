@@ -1,4 +1,4 @@
-"""Which models a served repo has, and everything that Git says of one, as JSON.
+"""Which models a served repo has, and everything that Git says of one.
 
 Read from tags and commits only: DVC remotes are not needed. An answer is made once for
 as long as no ref changes.
@@ -7,13 +7,14 @@ as long as no ref changes.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import RecordUnreadableError, StudioConfigError
-from dvc_studio_models.model import ModelRef
+from dvc_studio_models.model import ModelRef, format_date
 from dvc_studio_models.registry.gto.details import describe_model
 from dvc_studio_models.registry.records import RecordReader
 from dvc_studio_models.server.errors.models import (
@@ -23,7 +24,9 @@ from dvc_studio_models.server.errors.models import (
 from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
 
 if TYPE_CHECKING:
-    from dvc_studio_models.model import ModelDetails, ModelVersion
+    from collections.abc import Iterable
+
+    from dvc_studio_models.model import ModelDetails, ModelSummary, ModelVersion
     from dvc_studio_models.registry.gto.tags import Registry
     from dvc_studio_models.server.catalog.index import ModelIndex
     from dvc_studio_models.server.repos.repos import ServedRepo
@@ -34,8 +37,26 @@ MAX_EVENTS = 5000
 """The newest versions and the newest events of a model that an answer contains."""
 
 MAX_CACHED_BYTES = 64 << 20  # per repo
+MAX_CACHED_EVENTS = 100_000  # per repo; one takes about half a kilobyte
 
 _ALL = ModelRef("")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API answers."""
+
+    body: bytes
+    """In JSON."""
+
+    etag: str
+    """Changes with the body."""
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Answer:
+        """Write JSON."""
+        body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        return cls(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 class Listing:
@@ -45,11 +66,16 @@ class Listing:
         """Store the repo; tags and commits are read when needed."""
         self._repo = repo
         self._index = index
-        self._answers: SingleFlightCache[bytes] = SingleFlightCache(
-            MAX_CACHED_BYTES, size=len
+        self._lists: SingleFlightCache[tuple[ModelSummary, ...]] = SingleFlightCache(1)
+        self._details: SingleFlightCache[ModelDetails] = SingleFlightCache(
+            MAX_CACHED_EVENTS, size=_count_events
         )
+        self._answers: SingleFlightCache[Answer] = SingleFlightCache(
+            MAX_CACHED_BYTES, size=lambda answer: len(answer.body)
+        )
+        self._summarized: tuple[Registry | None, tuple[ModelSummary, ...]] = (None, ())
 
-    def list_models(self) -> bytes:
+    def models(self) -> tuple[ModelSummary, ...]:
         """List the registered models by name.
 
         Raises:
@@ -57,22 +83,25 @@ class Listing:
             GitSilentError: Another thread has been reading Git for too long.
         """
         key = self._index.key(_ALL)  # of before: no change while this runs is missed
-        if key and (cached := self._answers.peek(key)):
+        if key and (cached := self._lists.peek(key)) is not None:
             return cached
         with self._index.git_errors():
             registry = self._index.tags.get()
-        models = [
-            {
-                "name": model.name,
-                "latest": model.latest,
-                "versions": list(model.versions[:MAX_EVENTS]),
-                "stages": dict(model.stages),
-            }
-            for model in (each.summary for each in registry.models)
-        ]
-        return self._cache(key, {"models": models})
+        known, models = self._summarized
+        if known is not registry:
+            models = _summarize(registry)
+            self._summarized = registry, models
+        return models if key is None else self._lists.get(key, lambda: models)
 
-    def describe(self, ref: ModelRef) -> bytes:
+    def list_models(self) -> Answer:
+        """List the registered models, see :meth:`models`, and write that in JSON."""
+        key = self._index.key(_ALL)
+        if key and (cached := self._answers.peek(key)):
+            return cached
+        models = ((model, self._repo.label) for model in self.models())
+        return self._cache(key, list_to_json(models))
+
+    def details(self, ref: ModelRef) -> ModelDetails:
         """Describe a model, and the version that ``ref`` selects, or the latest.
 
         Raises:
@@ -81,7 +110,7 @@ class Listing:
             GitSilentError: Another thread has been reading Git for too long.
         """
         key = self._index.key(ref)
-        if key and (cached := self._answers.peek(key)):
+        if key and (cached := self._details.peek(key)):
             return cached
         with self._index.git_errors():
             details = self._describe(ref, self._index.tags.get())
@@ -92,7 +121,19 @@ class Listing:
             versions=details.versions[:MAX_EVENTS],
             history=details.history[:MAX_EVENTS],
         )
-        return self._cache(key, details.to_json())
+        return details if key is None else self._details.get(key, lambda: details)
+
+    def describe(self, ref: ModelRef) -> Answer:
+        """Describe a model, see :meth:`details`, and write that in JSON."""
+        key = self._index.key(ref)
+        if key and (cached := self._answers.peek(key)):
+            return cached
+        content = {"repo": self._repo.label, **self.details(ref).to_json()}
+        return self._cache(key, content)
+
+    def _cache(self, key: object, content: dict[str, Any]) -> Answer:
+        answer = Answer.of(content)
+        return answer if key is None else self._answers.get(key, lambda: answer)
 
     def _describe(self, ref: ModelRef, registry: Registry) -> ModelDetails:
         if tags := registry.unreadable_tags(ref):
@@ -110,9 +151,47 @@ class Listing:
             details = describe_model(ref.name, None, registry, reader, records)
         return _of_version(details, version)
 
-    def _cache(self, key: object, answer: dict[str, Any]) -> bytes:
-        raw = json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
-        return raw if key is None else self._answers.get(key, lambda: raw)
+
+def list_to_json(models: Iterable[tuple[ModelSummary, str]]) -> dict[str, Any]:
+    """Return a list of models in JSON, without further pages.
+
+    Args:
+        models: Each with its repo, as clients name it.
+    """
+    entries = [
+        {
+            "name": model.name,
+            "repo": repo,
+            "latest": model.latest,
+            "date": None if model.time is None else format_date(model.time),
+            "versions": list(model.versions),
+            "stages": dict(model.stages),
+        }
+        for model, repo in models
+    ]
+    return {"models": entries, "next": None, "unavailable": []}
+
+
+def _summarize(registry: Registry) -> tuple[ModelSummary, ...]:
+    times: dict[tuple[str, str], int] = {}
+    for tag in registry.counted:
+        parsed = tag.parsed
+        if parsed.version and not parsed.cancels:
+            at = parsed.name, parsed.version
+            times[at] = max(tag.time, times.get(at, tag.time))
+    models = (model.summary for model in registry.models)
+    return tuple(
+        replace(
+            model,
+            versions=model.versions[:MAX_EVENTS],
+            time=times.get((model.name, model.latest)) if model.latest else None,
+        )
+        for model in models
+    )
+
+
+def _count_events(details: ModelDetails) -> int:
+    return 1 + len(details.versions) + len(details.history)
 
 
 def _of_version(details: ModelDetails, version: ModelVersion | None) -> ModelDetails:

@@ -11,13 +11,25 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelVersion
 
-_LISTED = 5  # paths in a message, which then says how many more there are
+_LISTED = 5  # paths or repos in a message, which then says how many more there are
 
 
 class ModelMissingError(RefusedError):
     """No tag registers such a model, version or stage."""
 
     status = 404
+
+
+class ModelAmbiguousError(RefusedError):
+    """Several repos have a model of this name."""
+
+    def __init__(self, name: str, repos: Sequence[str]) -> None:
+        self.name, self.repos = name, repos
+        more = f" and {len(repos) - _LISTED} more" if len(repos) > _LISTED else ""
+        super().__init__(
+            f"several repos have a model '{name}'; choose one of them with the "
+            f"parameter 'repo': {', '.join(repos[:_LISTED])}{more}"
+        )
 
 
 class NotStoredError(RefusedError):

@@ -6,18 +6,34 @@ import functools
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from dvc_studio_models.server.catalog.listing import Answer, list_to_json
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
-from dvc_studio_models.server.routes.parameters import read_parameter, read_ref
+from dvc_studio_models.server.routes.conditions import answer
+from dvc_studio_models.server.routes.parameters import (
+    read_parameter,
+    read_query,
+    read_ref,
+    write_position,
+)
+from dvc_studio_models.server.site.overview import (
+    PAGE_MODELS,
+    Query,
+    find_model,
+    list_models,
+)
+from dvc_studio_models.server.waiting.deadlines import ANSWER_S
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from dvc_studio_models.model import ModelRef, ModelVersion
     from dvc_studio_models.server.access.principal import Principal
+    from dvc_studio_models.server.site.overview import ModelsPage
     from dvc_studio_models.server.site.served import Served
     from dvc_studio_models.server.site.site import Site
 
@@ -68,17 +84,34 @@ class ModelRoutes:
         return JSONResponse(links, headers=headers)
 
     async def list_models(self, request: Request) -> Response:
-        """Answer with the registered models."""
-        served = self._find_repo(request, await self._site.authenticate(request))
-        return _uncached(await served.slow_calls.run(served.listing.list_models))
+        """Answer with the models of one repo, or of all that the caller may see."""
+        principal = await self._site.authenticate(request)
+        if not read_parameter(request, "repo"):
+            query = read_query(request, limit=PAGE_MODELS)
+            page = await list_models(self._site.visible_to(principal), query)
+            return answer(request, _write(page))
+        query = read_query(request, limit=None)
+        served = self._find_repo(request, principal)
+        if query == Query(limit=None):
+            whole = await served.slow_calls.run(served.listing.list_models)
+            return answer(request, whole)
+        page = await list_models([served], query, read_s=ANSWER_S)
+        for unavailable in page.unavailable:
+            raise unavailable.error
+        return answer(request, _write(page))
 
     async def show_model(self, request: Request) -> Response:
         """Answer with the versions and the history of one model."""
-        served = self._find_repo(request, await self._site.authenticate(request))
+        principal = await self._site.authenticate(request)
         ref = read_ref(request, request.path_params["name"])
         note(request, model=ref)
+        if read_parameter(request, "repo"):
+            served = self._find_repo(request, principal)
+        else:
+            served = await find_model(self._site.visible_to(principal), ref.name)
+            note(request, repo=served.repo.key)
         describe = functools.partial(served.listing.describe, ref)
-        return _uncached(await served.slow_calls.run(describe))
+        return answer(request, await served.slow_calls.run(describe))
 
     def _find_repo(self, request: Request, principal: Principal) -> Served:
         """Return the repo that is requested."""
@@ -95,7 +128,12 @@ class ModelRoutes:
         return self._site.signers.sign(files, base_url, user), version
 
 
-def _uncached(answer: bytes) -> Response:
-    """Answer with JSON that no proxy may keep."""
-    headers = {"Cache-Control": "no-store"}
-    return Response(answer, headers=headers, media_type="application/json")
+def _write(page: ModelsPage) -> Answer:
+    content = {
+        **list_to_json((each.model, each.served.repo.label) for each in page.models),
+        "next": page.next and write_position(page.next),
+        "unavailable": [
+            {"repo": each.repo, "detail": str(each.error)} for each in page.unavailable
+        ],
+    }
+    return Answer.of(content)

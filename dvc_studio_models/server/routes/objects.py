@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import stat
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from anyio.to_thread import current_default_thread_limiter
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from dvc_studio_models.server.errors.models import (
-    ObjectChangedError,
     ObjectMissingError,
 )
 from dvc_studio_models.server.errors.remotes import (
@@ -23,6 +23,7 @@ from dvc_studio_models.server.errors.remotes import (
 from dvc_studio_models.server.errors.requests import BusyError, LinkError
 from dvc_studio_models.server.links import local as local_links
 from dvc_studio_models.server.monitoring.access_log import note
+from dvc_studio_models.server.routes.conditions import check_if_match, is_known
 from dvc_studio_models.server.stores.remotes import is_folder_gone
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import threading
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from dvc_studio_models.server.site.site import Site
@@ -75,13 +75,16 @@ class ObjectRoutes:
             functools.partial(find_object, store, name), reads_remote=True
         )
         etag = etag_of(name)
-        check_if_match(request.headers.get("if-match"), etag, name)
+        check_if_match(request, etag, name)
+        headers = {"ETag": etag, "Cache-Control": "private, immutable"}
+        if is_known(request, etag):
+            return Response(None, HTTPStatus.NOT_MODIFIED, headers)
         return ObjectResponse(
             path,
             downloads=served.slow_calls.downloads,
             stat_result=status,
             media_type="application/octet-stream",
-            headers={"ETag": etag, "Cache-Control": "private, immutable"},
+            headers=headers,
         )
 
 
@@ -144,15 +147,3 @@ def etag_of(name: str) -> str:
     """Return the MD5, marked where DVC 2 hashed text with other line ends."""
     md5 = name.replace("/", "")[-32:]
     return f'"{md5}"' if name.startswith("files/") else f'"{md5}-dos2unix"'
-
-
-def check_if_match(wanted: str | None, etag: str, name: str) -> None:
-    """Check the ``If-Match`` header of a request, if it has one.
-
-    Raises:
-        ObjectChangedError: It names other ETags.
-    """
-    if wanted is None or wanted.strip() == "*":
-        return
-    if etag not in (tag.strip() for tag in wanted.split(",")):
-        raise ObjectChangedError(name)

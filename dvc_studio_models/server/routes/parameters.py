@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.server.errors.requests import BadRequestError
+from dvc_studio_models.server.site.overview import MAX_MODELS, Position, Query
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,6 +52,49 @@ def read_ref(request: Request, name: str) -> ModelRef:
         return ModelRef.parse(name, version=version or None, stage=stage or None)
     except UsageError as exc:
         raise BadRequestError(str(exc)) from None
+
+
+def read_query(request: Request, *, limit: int | None) -> Query:
+    """Return which models of a list a request wants.
+
+    Args:
+        request: The request.
+        limit: The most models, if the request does not say how many; None for all.
+
+    Raises:
+        BadRequestError: A parameter is not valid.
+    """
+    given = read_parameter(request, "limit")
+    if given:
+        if not re.fullmatch("[0-9]{1,6}", given) or not 0 < int(given) <= MAX_MODELS:
+            msg = f"parameter 'limit' is a number from 1 to {MAX_MODELS}"
+            raise BadRequestError(msg)
+        limit = int(given)
+    after = read_parameter(request, "after")
+    return Query(
+        search=read_parameter(request, "search"),
+        stage=read_parameter(request, "stage"),
+        after=_read_position(after) if after else None,
+        limit=limit,
+    )
+
+
+def write_position(position: Position) -> str:
+    """Write where a page of a list ends, for the parameter ``after``."""
+    raw = json.dumps(position).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _read_position(text: str) -> Position:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        repo, model = json.loads(raw)
+        if isinstance(repo, str) and isinstance(model, str):
+            return Position(repo, model)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    msg = "parameter 'after' is not the 'next' of an earlier page"
+    raise BadRequestError(msg)
 
 
 def _check_length(name: str, value: str) -> None:
