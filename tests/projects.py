@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from dvc_studio_models.server.config.values import ServeConfig
     from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 ORIGIN_URL = "git@git.example.com:acme/models.git"
@@ -308,9 +309,7 @@ def serving(
         open_s: Time limit for Git at the start, in seconds.
         limits: The limits of ``make_server``.
     """
-    from dvc_studio_models.server import app, service
     from dvc_studio_models.server.config import values
-    from dvc_studio_models.server.site.site import Site
 
     config = values.ServeConfig(
         tuple(values.RepoConfig.parse(str(repo), remote=remote) for repo in repos),
@@ -318,6 +317,29 @@ def serving(
         expires_s,
         verify_objects=verify_objects,
     )
+    with serving_config(config, slow_calls=slow_calls, open_s=open_s, **limits) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving_config(
+    config: ServeConfig,
+    *,
+    slow_calls: Callable[[], SlowCalls] | None = None,
+    open_s: float = 10,
+    **limits: int,
+) -> Iterator[str]:
+    """Serve in a thread, on a free port, what a config says; yield the URL.
+
+    Args:
+        config: The operator's choices; its host and port do not matter.
+        slow_calls: Called once for each repo.
+        open_s: Time limit for Git at the start, in seconds.
+        limits: The limits of ``make_server``.
+    """
+    from dvc_studio_models.server import app, service
+    from dvc_studio_models.server.site.site import Site
+
     waits = {"slow_calls": slow_calls} if slow_calls else {}
     site = Site(config, open_s=open_s, **waits)
     server = service.make_server(app.create_app(site), **limits)

@@ -34,12 +34,15 @@ def model(url: str, name: str, **query: str) -> dict[str, Any]:
 def test_all_models_are_listed_with_versions_and_stages(server: str) -> None:
     reply = ask(server)
 
-    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.headers["Cache-Control"] == "private, no-cache"
+    assert (reply.json()["next"], reply.json()["unavailable"]) == (None, [])
     assert reply.headers["Content-Type"] == "application/json"
     bert, churn, fraud = reply.json()["models"]
     assert bert == {
         "name": "bert",
+        "repo": "git.example.com/acme/models",
         "latest": "v2.0.0",
+        "date": model(server, "bert")["versions"][0]["date"],
         "versions": ["v2.0.0", "v1.0.0"],
         "stages": {},
     }

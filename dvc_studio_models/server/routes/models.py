@@ -86,7 +86,7 @@ class ModelRoutes:
     async def list_models(self, request: Request) -> Response:
         """Answer with the models of one repo, or of all that the caller may see."""
         principal = await self._site.authenticate(request)
-        if not read_parameter(request, "repo"):
+        if "repo" not in request.query_params:
             query = read_query(request, limit=PAGE_MODELS)
             page = await list_models(self._site.visible_to(principal), query)
             return answer(request, _write(page))
@@ -105,7 +105,7 @@ class ModelRoutes:
         principal = await self._site.authenticate(request)
         ref = read_ref(request, request.path_params["name"])
         note(request, model=ref)
-        if read_parameter(request, "repo"):
+        if "repo" in request.query_params:
             served = self._find_repo(request, principal)
         else:
             served = await find_model(self._site.visible_to(principal), ref.name)
