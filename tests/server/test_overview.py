@@ -147,7 +147,7 @@ def test_the_models_of_one_repo_are_paged_too(both: str) -> None:
 
 
 def test_a_search_finds_parts_of_the_names_of_models_and_repos(both: str) -> None:
-    assert found(ask(both, search="ONL").json()) == [(TEAM, "only")]
+    assert found(ask(both, search="ONLY").json()) == [(TEAM, "only")]
     assert len(found(ask(both, search="acme/team").json())) == 4
     assert found(ask(both, search="nothing").json()) == []
     assert found(ask(both, repo=ORIGIN_URL, search="bert").json()) == [(REPO, "bert")]
