@@ -241,8 +241,9 @@ class RecordReader:
         from dvc.repo import Repo
         from scmrepo.noscm import NoSCM
 
-        # DVC is not to open Git itself, which it does through libgit2.
-        scm = NoSCM(os.fspath(self._reader.root or self._reader.common_dir))
+        # DVC is not to open Git itself, which it does through libgit2; nor to read the
+        # config.local of the working tree, which may lack remotes of that commit.
+        scm = NoSCM(os.fspath(self._reader.common_dir))
         with _config_errors():
             repo = Repo(
                 f"/{root}",

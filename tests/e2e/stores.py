@@ -162,9 +162,10 @@ class Http:
 
     url: str
 
-    def new_place(self, **options: str) -> Place:
+    def new_place(self, **own: str) -> Place:
+        """Create a folder; options in ``own`` are only on this machine."""
         url = f"{self.url}/{next(_names)}/some folder"
-        return Place({"url": url, "method": "PUT", **options})
+        return Place({"url": url, "method": "PUT"}, own)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import CommitMissingError, ObjectMissingError
+from dvc_studio_models.registry.committed.files import for_dvc
 from dvc_studio_models.registry.git.reader import COMMIT
 
 if TYPE_CHECKING:
@@ -108,11 +109,15 @@ class CommitTree:
         encoding: str | None = None,
         raw: bool = True,  # noqa: ARG002, FBT001, FBT002 - as scmrepo's trie has it
     ) -> io.BytesIO | io.StringIO:
-        """Open a file; raises KeyError and IsADirectoryError like scmrepo's trie."""
+        """Open a file for DVC; raises KeyError and IsADirectoryError as scmrepo's trie.
+
+        Raises:
+            ConfigError, TooComplexError: See :func:`files.for_dvc`.
+        """
         entry = self._require(key)
         if entry.is_folder:
             raise IsADirectoryError
-        data = b"" if entry.mode == SUBMODULE else self.read(entry)
+        data = b"" if entry.mode == SUBMODULE else for_dvc(key, self.read(entry))
         if mode == "rb":
             return io.BytesIO(data)
         return io.StringIO(data.decode(encoding or "utf-8"))

@@ -6,13 +6,18 @@ config with ``config.local``; of a bare repo, or where the working tree is spars
 of HEAD, or of the default branch where HEAD names a branch that is gone. All of them
 override the user's and the machine's. Without any branch, the config of the version's
 commit is used.
+
+Whoever can push to the repo writes its ``.dvc/config``. So only the options of it that
+say where the data is are used, see :mod:`dvc_studio_models.registry.committed.config`;
+all others are taken from the server's side: ``config.local`` where it is not in Git,
+and the user's and the machine's config.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import posixpath
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,20 +26,21 @@ from dvc.config import Config, ConfigError
 from voluptuous import Invalid
 
 from dvc_studio_models.errors import strip_quoted
-from dvc_studio_models.registry.git.tree import CommitTree, open_commit
+from dvc_studio_models.registry.committed.config import MAX_BYTES, read_config
+from dvc_studio_models.registry.git.tree import CommitTree
 from dvc_studio_models.server.errors.remotes import (
     ConfigUnreadableError,
 )
 from dvc_studio_models.server.repos.refs import file_stamp
+from dvc_studio_models.server.stores.local_config import find_problem, git_dir
 from dvc_studio_models.server.waiting.single_flight import (
     SharedRead,
     SingleFlightCache,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from dvc_studio_models.registry.git.reader import GitReader
+    from dvc_studio_models.server.repos.repos import ServedRepo
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -61,15 +67,12 @@ class ProjectConfig:
 class Configs:
     """The configs of one repo, read again when they change."""
 
-    def __init__(self, reader: GitReader, *, default: str | None) -> None:
-        """Store the reader and the default; configs are read when needed.
-
-        Args:
-            reader: The repo.
-            default: Name of the default remote; None uses the one in each config.
-        """
+    def __init__(self, repo: ServedRepo) -> None:
+        """Store the repo; configs are read when needed."""
+        reader = repo.reader
+        self._repo = repo.key
         self._reader = reader
-        self._default = default
+        self._default = repo.config.remote
         self._branch = SharedRead(lambda: _config_commit(reader))
         self._cache: SingleFlightCache[ProjectConfig] = SingleFlightCache(MAX_CACHED)
         self._files = _config_files(reader, "")
@@ -107,31 +110,56 @@ class Configs:
         )
 
     def _read(self, project: str, commit: str | None) -> Config:
-        folder = _work_folder(self._reader, project)
         try:
-            if commit is None:
-                return Config(folder and os.fspath(folder), remote=self._default)
-            return self._read_commit(project, commit, folder)
+            committed = self._read_committed(project, commit)
+            local = self._local_folder(project)
+            return Config(
+                local_dvc_dir=local and os.fspath(local),
+                config=_without(committed, local and local / Config.CONFIG_LOCAL),
+                remote=self._default,
+            )
         except CONFIG_ERRORS as exc:
             raise unreadable(exc) from None
 
-    def _read_commit(self, project: str, commit: str, folder: Path | None) -> Config:
-        where = self._reader.root or self._reader.common_dir
-        with self._reader.objects() as objects:
-            fs = open_commit(CommitTree(objects, commit, where=os.fspath(where)))
-            dvc_dir = posixpath.join("/", project, ".dvc")
-            try:
-                raw = Config.load_file(posixpath.join(dvc_dir, "config"), fs=fs)
-            except FileNotFoundError:
-                raw = {}
-            own = _own_urls(folder / Config.CONFIG_LOCAL) if folder else ()
-            return Config(
-                dvc_dir,
-                local_dvc_dir=folder and os.fspath(folder),
-                fs=fs,
-                config=_resolved(raw, where / project / ".dvc", own),
-                remote=self._default,
+    def _read_committed(self, project: str, commit: str | None) -> dict[str, Any]:
+        """Read what is used of a project's ``.dvc/config``."""
+        where = (self._reader.root or self._reader.common_dir) / project / ".dvc"
+        if commit is None and self._reader.root is None:
+            data = None
+        elif commit is None:
+            data = _read_file(where / Config.CONFIG)
+        else:
+            data = self._read_commit(project, commit)
+        config = read_config(data or b"")
+        for name, options in config.dropped.items():
+            logger.warning(
+                "repo '%s': the '.dvc/config' of its commits must not set '%s' of the "
+                "DVC remote '%s': ignored; set it on the server",
+                self._repo,
+                "', '".join(options),
+                name,
             )
+        return _resolved(config.to_dvc(), where)
+
+    def _read_commit(self, project: str, commit: str) -> bytes | None:
+        where = self._reader.root or self._reader.common_dir
+        key = (*filter(None, project.split("/")), ".dvc", Config.CONFIG)
+        with self._reader.objects() as objects:
+            tree = CommitTree(objects, commit, where=os.fspath(where))
+            entry = tree.entry(key)
+            return tree.read(entry) if entry and entry.is_file else None
+
+    def _local_folder(self, project: str) -> Path | None:
+        """Return the folder of ``config.local``, None where there is none to use."""
+        folder = _work_folder(self._reader, project)
+        if folder is None or not os.path.lexists(folder / Config.CONFIG_LOCAL):
+            return None
+        if problem := find_problem(self._reader, project):
+            logger.warning(
+                "repo '%s': its '.dvc/config.local' is ignored: %s", self._repo, problem
+            )
+            return None
+        return folder
 
 
 def unreadable(exc: Exception) -> ConfigUnreadableError:
@@ -167,43 +195,53 @@ def _is_in_work_tree(reader: GitReader, project: str) -> bool:
 def _config_files(reader: GitReader, project: str) -> tuple[Path, ...]:
     """List the config files outside of Git's objects, whether they exist or not."""
     folder = _work_folder(reader, project)
-    names = (Config.CONFIG, Config.CONFIG_LOCAL) if folder else ()
-    return (
-        *(Path(Config.get_dir(level), Config.CONFIG) for level in Config.SYSTEM_LEVELS),
-        *(Path(folder or "", name) for name in names),
-    )
+    own = [Path(Config.get_dir(level)) for level in Config.SYSTEM_LEVELS]
+    files = [level / Config.CONFIG for level in own]
+    if folder and reader.root:
+        files += (folder / Config.CONFIG, folder / Config.CONFIG_LOCAL)
+        if os.path.lexists(folder / Config.CONFIG_LOCAL):  # it may come into Git
+            files.append(git_dir(reader.root) / "index")
+    return tuple(files)
 
 
-def _own_urls(local: Path) -> set[str]:
-    """Return the names of the remotes whose URL is in a ``config.local``."""
+def _read_file(path: Path) -> bytes | None:
+    """Read a file of the working tree, where it is one."""
     try:
-        remotes = Config.load_file(os.fspath(local)).get("remote", {})
+        if not stat.S_ISREG(path.lstat().st_mode):
+            msg = f"'{path.name}' is not a regular file"
+            raise ConfigError(msg)
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        return set()
-    return {name for name, settings in remotes.items() if "url" in settings}
+        return None
 
 
-def _resolved(
-    raw: dict[str, Any], folder: Path, other: Collection[str]
-) -> dict[str, Any]:
-    """Return the URLs that are relative paths, resolved as in a clone.
-
-    In a commit, DVC resolves them from Git's root.
-
-    Args:
-        raw: A config in Git.
-        folder: Where its file would be in a clone.
-        other: Remotes whose URL is taken from elsewhere.
-    """
-    urls = {name: each.get("url", "") for name, each in raw.get("remote", {}).items()}
+def _without(config: dict[str, Any], local: Path | None) -> dict[str, Any]:
+    """Return a config without the options that a ``config.local`` sets."""
+    own = Config.load_file(os.fspath(local)) if local else {}
+    core = own.get("core", {})
+    remotes = own.get("remote", {})
     return {
+        "core": {key: config["core"][key] for key in config["core"].keys() - core},
         "remote": {
-            name: {"url": os.path.normpath(folder / url)}
-            for name, url in urls.items()
-            if name not in other and url and _is_relative(url)
-        }
+            name: {
+                key: value
+                for key, value in options.items()
+                if key not in remotes.get(name, {})
+            }
+            for name, options in config["remote"].items()
+        },
     }
 
 
-def _is_relative(url: str) -> bool:
-    return "://" not in url and not Path(url).expanduser().is_absolute()
+def _resolved(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a config whose relative paths are resolved as in a clone.
+
+    Args:
+        config: A committed one.
+        folder: Where its file would be in a clone.
+    """
+    for options in config["remote"].values():
+        if (url := options.get("url")) and "://" not in url:
+            options["url"] = os.path.normpath(folder / Path(url).expanduser())
+    return config

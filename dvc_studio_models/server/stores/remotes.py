@@ -83,7 +83,7 @@ class Remotes:
         self._repo = repo
         self._default = repo.config.remote
         self._protocols = protocols
-        self._configs = Configs(repo.reader, default=repo.config.remote)
+        self._configs = Configs(repo)
         self._stores: WeakKeyDictionary[ProjectConfig, dict[str, Store]] = (
             WeakKeyDictionary()
         )

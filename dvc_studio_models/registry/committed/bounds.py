@@ -1,0 +1,121 @@
+"""Refuses DVC files that would take too much time or memory to parse.
+
+DVC's own have kilobytes, or megabytes where a cloud-versioned folder has thousands of
+files, and neither aliases nor deep nesting. A file whose brackets or aliases could do
+harm is first read as a stream of events, which needs little memory and is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+MAX_BYTES = 8 << 20
+"""The largest file that DVC parses; that takes about 20 s."""
+
+MAX_DEPTH = 50
+"""The deepest nesting of lists and mappings."""
+
+MAX_NODES = 1_000_000
+"""Values, keys, lists and mappings, with what aliases repeat."""
+
+MAX_S = 5.0
+"""The longest time, in seconds, that the events of one file may take."""
+
+_DEEP = re.compile(rb"(?:[-?:][ \t]+){20}")  # lists in lists on one line
+
+
+class TooComplexError(ValueError):
+    """The file is too large or too complex; the message says how."""
+
+
+def check_size(data: bytes) -> None:
+    """Check the size of a file that DVC is to parse.
+
+    Raises:
+        TooComplexError: It is too large.
+    """
+    if len(data) > MAX_BYTES:
+        msg = f"it is larger than {MAX_BYTES >> 20} MiB"
+        raise TooComplexError(msg)
+
+
+def check_yaml(data: bytes) -> None:
+    """Check a YAML file that DVC is to parse.
+
+    Raises:
+        TooComplexError: It is too large, too deep, or its aliases repeat too much.
+    """
+    check_size(data)
+    if not _may_be_complex(data):
+        return
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    deadline = time.monotonic() + MAX_S
+    try:
+        text = data.decode("utf-8-sig")
+        _check_events(YAML(typ="safe", pure=True).parse(text), deadline)
+    except (YAMLError, UnicodeDecodeError):  # which DVC reports, with its line
+        return
+    except RecursionError:
+        _refuse_depth()
+
+
+def _may_be_complex(data: bytes) -> bool:
+    has_aliases = b"&" in data and b"*" in data
+    brackets = data.count(b"[") + data.count(b"{")
+    return has_aliases or brackets > MAX_DEPTH or _DEEP.search(data) is not None
+
+
+def _check_events(events: Iterable[Any], deadline: float) -> None:
+    """Count depth, and nodes as if each alias was replaced by what it stands for."""
+    count = _Count()
+    for number, event in enumerate(events):
+        count.add(event)
+        if len(count.open) > MAX_DEPTH:
+            _refuse_depth()
+        if count.nodes > MAX_NODES:
+            msg = f"it has more than {MAX_NODES} values, counting what aliases repeat"
+            raise TooComplexError(msg)
+        if number % 1000 == 0 and time.monotonic() > deadline:
+            msg = f"its lists and aliases take more than {MAX_S:.0f} s to read"
+            raise TooComplexError(msg)
+
+
+class _Count:
+    """Counts the nodes of a document."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.open: list[tuple[str | None, int]] = []
+        """Anchors of the collections that are not closed, and the nodes before each."""
+        self._sizes: dict[str | None, int] = {}
+
+    def add(self, event: Any) -> None:
+        """Count an event of ruamel's parser."""
+        kind = type(event).__name__
+        if kind == "AliasEvent":
+            if event.anchor not in self._sizes:  # of what is around it: without an end
+                msg = "it contains itself by an alias"
+                raise TooComplexError(msg)
+            self.nodes += self._sizes[event.anchor]
+        elif kind in {"SequenceStartEvent", "MappingStartEvent"}:
+            self.open.append((event.anchor, self.nodes))
+            self.nodes += 1
+        elif kind in {"SequenceEndEvent", "MappingEndEvent"}:
+            anchor, before = self.open.pop()
+            self._sizes[anchor] = self.nodes - before
+        elif kind == "ScalarEvent":
+            self._sizes[event.anchor] = 1
+            self.nodes += 1
+
+
+def _refuse_depth() -> None:
+    msg = f"it is nested more than {MAX_DEPTH} levels deep"
+    raise TooComplexError(msg)

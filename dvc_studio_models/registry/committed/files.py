@@ -1,0 +1,33 @@
+"""The content of a file of a commit, as it is handed to DVC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.registry.committed.bounds import check_size, check_yaml
+from dvc_studio_models.registry.committed.config import clean_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_YAML = (".dvc", ".yaml", ".yml", "dvc.lock")
+
+
+def for_dvc(key: Sequence[str], data: bytes) -> bytes:
+    """Return what DVC may read of a file.
+
+    Args:
+        key: Its path in the commit, split.
+        data: Its content.
+
+    Raises:
+        TooComplexError: It would take too much time or memory.
+        ConfigError: It is a config that DVC cannot read.
+    """
+    if tuple(key[-2:]) == (".dvc", "config"):
+        return clean_config(data)
+    if key[-1].endswith(_YAML):
+        check_yaml(data)
+    else:
+        check_size(data)
+    return data
