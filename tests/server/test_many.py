@@ -114,9 +114,20 @@ def test_the_start_and_the_first_answers_take_a_few_calls_of_git(
         replies = ask_at_once(url, ["churn"] * CLIENTS)
 
     assert len(git(mirror, "tag").splitlines()) == VERSIONS + OTHERS
-    assert at_start <= 13
+    assert at_start <= 11
     assert shown(replies) == {(200, f"b0/{VERSIONS - 1:030d}")}
     assert spy.count() == 0  # nothing has changed
+
+
+def test_models_of_a_repo_that_does_not_change_share_one_read_of_its_tags(
+    mirror: Path, spy: SpyGit
+) -> None:
+    with serving(f"acme/models={mirror}") as url:
+        spy.clear()
+        replies = [ask(url, f"m{number}") for number in range(MODELS)]
+
+    assert {reply.status_code for reply in replies} == {200}
+    assert spy.count("for-each-ref") == 0  # the start has read them
 
 
 def test_clients_right_after_a_new_tag_share_its_count(

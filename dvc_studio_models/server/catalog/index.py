@@ -112,6 +112,7 @@ class ModelIndex:
         self._remotes = Remotes(repo, protocols=protocols)
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
+        self._current: tuple[object, Registry] | None = None
         self.tags = SharedRead(self._read_tags)
         """What tags register, as they are now."""
         self._recorded: SingleFlightCache[RecordedModel] = SingleFlightCache(
@@ -143,7 +144,7 @@ class ModelIndex:
     def samples(self) -> list[ModelRef]:
         """Return a model of each folder, as each folder may be a DVC project."""
         folders: dict[str, str] = {}
-        for model in self.tags.get().models:
+        for model in self.registry().models:
             folders.setdefault(model.name.rpartition(":")[0], model.name)
         return [ModelRef(name) for name in list(folders.values())[:WARM_FOLDERS]]
 
@@ -257,6 +258,16 @@ class ModelIndex:
             with waiting_for_remotes():
                 self._present.get(key, look)
 
+    def registry(self) -> Registry:
+        """Return what tags register now, read again only if a ref may have changed."""
+        refs = self._refs.read()  # of before: no change while this runs is missed
+        if refs and self._current and self._current[0] == refs:
+            return self._current[1]
+        registry = self.tags.get()
+        if refs and not registry.unreadable:
+            self._current = (refs, registry)
+        return registry
+
     def _read_tags(self) -> Registry:
         tags = self._repo.reader.tags()
         stamp = fingerprint(tags)
@@ -273,7 +284,7 @@ class ModelIndex:
     def _look_up(self, ref: ModelRef) -> _Found:
         """Find the version, what its commit records, and the stores of its remotes."""
         with self.git_errors():
-            registry = self.tags.get()
+            registry = self.registry()
             if tags := registry.unreadable_tags(ref):
                 reason = f"Git cannot read {', '.join(tags)}, or the commit is missing"
                 raise RepoUnreadableError(self._repo.label, reason)
