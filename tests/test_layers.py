@@ -114,13 +114,15 @@ SERVER = {
     for name, rest in {
         "server": {"routes", "site", "monitoring", "waiting"},
         "server.routes": {"site", "access", "links", "catalog", "stores", "monitoring"}
-        | {"waiting"},
-        "server.site": {"access", "links", "catalog", "stores", "repos", "waiting"},
+        | {"waiting", "mirrors"},
+        "server.site": {"access", "links", "catalog", "stores", "repos", "waiting"}
+        | {"mirrors"},
         "server.access": {"monitoring"},
         "server.links": {"catalog", "stores", "waiting"},
         "server.catalog": {"stores", "repos", "waiting"},
         "server.stores": {"repos", "waiting"},
         "server.repos": set(),
+        "server.mirrors": set(),
         "server.monitoring": set(),
         "server.waiting": {"monitoring"},
         "server.config": set(),

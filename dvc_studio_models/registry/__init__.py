@@ -16,6 +16,7 @@ __all__ = [
     "commits",
     "committed.config",
     "git.ignore",
+    "git.mirrors",
     "git.open",
     "git.reader",
     "git.tree",

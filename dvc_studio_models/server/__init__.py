@@ -10,13 +10,14 @@ those below it:
     catalog/              requested model -> stored files
     stores/               DVC remotes, by the configs of the repos
     repos/                requested URL -> served repo
+    mirrors/              clones and fetches of repos with a URL; how fresh they are
     waiting/              threads, limits and results that requests share
     monitoring/           access log and metrics
     config/, errors/      the operator's choices; all error replies
 
-Promises to write nothing, to open no repo because a request names it, to send neither
-credentials nor paths of this machine to clients, and that a repo or a DVC remote that
-hangs delays no other repo.
+Promises to write nothing but mirrors, to open no repo because a request names it, to
+send neither credentials nor paths of this machine to clients, and that a repo or a DVC
+remote that hangs delays no other repo.
 """
 
 __all__ = ["config.token_file", "config.values", "service"]

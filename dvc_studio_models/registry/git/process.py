@@ -16,6 +16,7 @@ import signal
 import subprocess
 import threading
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
@@ -27,7 +28,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 SILENT_S = 60.0
@@ -36,6 +37,9 @@ file system."""
 
 FETCH_S = 8.0
 """The same for an object of a partial clone, which is fetched from its remote."""
+
+FETCH_PROTOCOLS = "file:git:http:https:ssh"
+"""By which Git may fetch, where a caller lets it."""
 
 _LOCATIONS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE"}
 """Set in hooks, maybe for another repository than that of the current folder."""
@@ -109,9 +113,19 @@ def run(
 
 
 def start(
-    command: Sequence[str], *, cwd: Path, protocols: str | None
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    protocols: str | None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[bytes]:
     """Start Git, see :func:`run`; the caller stops it.
+
+    Args:
+        command: The program and its arguments.
+        cwd: Where it runs.
+        protocols: By which it may fetch.
+        variables: Added to its environment.
 
     Raises:
         UnreadableRepoError: It cannot start, as in a folder without permission, or
@@ -128,7 +142,7 @@ def start(
             process = subprocess.Popen(  # noqa: S603 - the arguments are our own
                 [command[0], *settings, *command[1:]],
                 cwd=cwd,
-                env={**environment, **_ENVIRONMENT, **allowed},
+                env={**environment, **_ENVIRONMENT, **allowed, **variables},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -27,6 +27,7 @@ from dvc_studio_models.registry.git.parsing import (
     split_objects,
 )
 from dvc_studio_models.registry.git.process import (
+    FETCH_PROTOCOLS,
     FETCH_S,
     SILENT_S,
     RunningObjects,
@@ -49,7 +50,6 @@ _PATHS = 1000
 _USAGE = 129
 """The exit code of Git for an unknown option."""
 
-_FETCH_PROTOCOLS = "file:git:http:https:ssh"
 _NAMES_A_PROGRAM = re.compile(
     r"core\.(?:alternaterefscommand|askpass|gitproxy|sshcommand)"
     r"|credential\.(?:.*\.)?helper|remote\..*\.(?:receivepack|uploadpack|vcs)",
@@ -314,7 +314,7 @@ class ProgramReader:
         has_program = any(
             _NAMES_A_PROGRAM.fullmatch(key) for key, _ in self._own_config
         )
-        return None if has_program else _FETCH_PROTOCOLS
+        return None if has_program else FETCH_PROTOCOLS
 
 
 def _find_git_dir(folder: Path) -> tuple[Path, Path]:

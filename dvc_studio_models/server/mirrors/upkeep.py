@@ -1,0 +1,140 @@
+"""Clones, fetches and maintains one mirror, while no other process does."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import LocalDiskError, UnreadableRepoError
+from dvc_studio_models.registry.git.mirrors import (
+    PATIENCE,
+    KilledGitError,
+    clean_mirror,
+    clone_mirror,
+    maintain_mirror,
+    update_mirror,
+)
+from dvc_studio_models.server.mirrors.schedule import MAINTENANCE_S
+from dvc_studio_models.server.mirrors.state import read_state, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dvc_studio_models.registry.git.mirrors import Patience
+    from dvc_studio_models.server.mirrors.places import MirrorPlace
+    from dvc_studio_models.server.mirrors.state import MirrorState
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+LEFT_S = 600.0
+"""The age, in seconds, of a lock file in a mirror that nobody can be using any more:
+a killed server may leave a Git that still runs."""
+
+
+def renew(
+    place: MirrorPlace,
+    name: str,
+    url: str,
+    *,
+    is_wanted: Callable[[MirrorState], bool],
+    patience: Patience = PATIENCE,
+) -> bool:
+    """Clone or fetch a mirror, unless another process is doing that.
+
+    Args:
+        place: Where the mirror is.
+        name: Its name, for the log.
+        url: Where to fetch from.
+        is_wanted: Whether it is to be fetched, by its state once nobody else fetches.
+        patience: The limits of each call of Git.
+
+    Returns:
+        False if another process has the lock.
+
+    Raises:
+        OSError: The folder of mirrors cannot be written.
+    """
+    with _locked(place) as is_ours:
+        if is_ours:
+            before = read_state(place.state)
+            if is_wanted(before):
+                _renew(place, name, url, before, patience)
+        return is_ours
+
+
+@contextlib.contextmanager
+def _locked(place: MirrorPlace) -> Iterator[bool]:
+    """Lock a mirror; yields False if it is locked. The system unlocks it at our end."""
+    place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    number = os.open(place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(number)
+
+
+def _renew(
+    place: MirrorPlace, name: str, url: str, before: MirrorState, patience: Patience
+) -> None:
+    begun = time.time()
+    try:
+        changed = _clone_or_fetch(place, url, patience)
+    except (UnreadableRepoError, LocalDiskError) as error:
+        reason = error.reason.replace(os.fspath(place.data), "its folder")
+        write_state(place.state, before.failed(reason))
+        log = logger.warning if before.error == reason else logger.error
+        log("cannot fetch the mirror of '%s': %s", name, reason)
+        return
+    after = before.succeeded(begun)
+    write_state(place.state, after)
+    if before.error:
+        logger.warning("the mirror of '%s' is fetched again", name)
+    if changed and begun - (before.maintained or 0) > MAINTENANCE_S:
+        _maintain(place, name, after, patience)
+
+
+def _clone_or_fetch(place: MirrorPlace, url: str, patience: Patience) -> bool:
+    """Bring a mirror up to date; returns whether it has changed."""
+    if place.repo.is_dir():
+        clean_mirror(place.repo, older_than_s=LEFT_S)
+        with _cleaned_after_kill(place):
+            return update_mirror(place.repo, url, patience=patience)
+    shutil.rmtree(place.clone, ignore_errors=True)  # of a killed process
+    try:
+        clone_mirror(url, place.clone, patience=patience)
+        place.clone.rename(place.repo)
+    finally:
+        shutil.rmtree(place.clone, ignore_errors=True)
+    return False
+
+
+def _maintain(
+    place: MirrorPlace, name: str, state: MirrorState, patience: Patience
+) -> None:
+    try:
+        with _cleaned_after_kill(place):
+            maintain_mirror(place.repo, patience=patience)
+    except (UnreadableRepoError, LocalDiskError) as error:
+        reason = error.reason.replace(os.fspath(place.data), "its folder")
+        logger.warning("cannot maintain the mirror of '%s': %s", name, reason)
+    write_state(place.state, state.maintained_now())
+
+
+@contextlib.contextmanager
+def _cleaned_after_kill(place: MirrorPlace) -> Iterator[None]:
+    """Remove what a Git that was killed has left, which would stop the next one."""
+    try:
+        yield
+    except KilledGitError:
+        clean_mirror(place.repo, older_than_s=0)
+        raise
