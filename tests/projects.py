@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.server.config.values import ServeConfig
+    from dvc_studio_models.server.site.site import Site
     from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 ORIGIN_URL = "git@git.example.com:acme/models.git"
@@ -337,11 +338,18 @@ def serving_config(
         open_s: Time limit for Git at the start, in seconds.
         limits: The limits of ``make_server``.
     """
-    from dvc_studio_models.server import app, service
     from dvc_studio_models.server.site.site import Site
 
     waits = {"slow_calls": slow_calls} if slow_calls else {}
-    site = Site(config, open_s=open_s, **waits)
+    with serving_site(Site(config, open_s=open_s, **waits), **limits) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving_site(site: Site, **limits: int) -> Iterator[str]:
+    """Serve a site in a thread, on a free port; yield its URL."""
+    from dvc_studio_models.server import app, service
+
     server = service.make_server(app.create_app(site), **limits)
     with service.listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -350,4 +358,5 @@ def serving_config(
             yield service.url_of(listener)
         finally:
             server.should_exit = True
+            site.mirrors.stop()
             thread.join()

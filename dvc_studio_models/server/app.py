@@ -21,6 +21,7 @@ from dvc_studio_models.server.errors.requests import RefusedError, TokenRefusedE
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import AccessLog, note
 from dvc_studio_models.server.routes.health import HealthRoutes
+from dvc_studio_models.server.routes.mirror_headers import MirrorHeaders
 from dvc_studio_models.server.routes.models import ModelRoutes
 from dvc_studio_models.server.routes.objects import ObjectRoutes
 
@@ -53,7 +54,9 @@ def create_app(site: Site) -> ASGIApp:
         },
     )
     app.router.redirect_slashes = False
-    return AccessLog(app, log_format=site.config.log_format, routes=paths)
+    return AccessLog(
+        MirrorHeaders(app), log_format=site.config.log_format, routes=paths
+    )
 
 
 async def _refused(request: Request, exc: Any) -> Response:

@@ -169,6 +169,11 @@ class Mirrors:
             mirror.ask(time.time())
             self._wake.set()
 
+    @property
+    def is_fetching(self) -> bool:
+        """Whether a fetch is running."""
+        return any(self._running.values())
+
     def stop(self) -> None:
         """Begin no further fetch."""
         self._stopped.set()

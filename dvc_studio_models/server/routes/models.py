@@ -13,6 +13,7 @@ from dvc_studio_models.server.catalog.listing import Answer, list_to_json
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.conditions import answer
+from dvc_studio_models.server.routes.mirror_headers import mark_mirror
 from dvc_studio_models.server.routes.parameters import (
     read_parameter,
     read_query,
@@ -118,6 +119,7 @@ class ModelRoutes:
         url = read_parameter(request, "repo", required=True)
         served = self._site.find(url, principal)
         note(request, repo=served.repo.key)
+        mark_mirror(request, self._site.mirrors.status(served.repo.key))
         return served
 
     def _find_and_sign(

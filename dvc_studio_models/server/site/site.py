@@ -10,6 +10,8 @@ from dvc_studio_models.server.access.access import Access
 from dvc_studio_models.server.catalog.index import ModelIndex
 from dvc_studio_models.server.catalog.listing import Listing
 from dvc_studio_models.server.links.signers import Signers
+from dvc_studio_models.server.mirrors.mirrors import Mirrors
+from dvc_studio_models.server.mirrors.places import with_paths
 from dvc_studio_models.server.repos.repos import OPEN_S, Catalog
 from dvc_studio_models.server.site.served import Served
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
@@ -48,10 +50,12 @@ class Site:
         Raises:
             NotGitRepoError: A path is no Git repo.
             UnreadableRepoError: There is one that Git refuses.
-            UsageError: No repo is given.
+            UsageError: No repo is given, or no folder for mirrors.
         """
-        self.config = config
+        self.config = config = with_paths(config)
         self.signers = Signers.from_environment(expires_s=config.expires_s)
+        self.mirrors = Mirrors()
+        self.mirrors.apply(config)
         self.catalog = Catalog(config.repos, open_s=open_s)
         self.access = Access(config)
         # During the life of its link, an object may disappear anyway.

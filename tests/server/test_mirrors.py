@@ -1,0 +1,388 @@
+"""Mirrors are cloned, kept fresh and shared; and say how fresh they are."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from projects import TOKEN, Project, git, serving_site
+
+from dvc_studio_models.errors import UsageError
+from dvc_studio_models.registry.git.mirrors import Patience
+from dvc_studio_models.server.config.values import (
+    RepoConfig,
+    ServeConfig,
+    known_tokens,
+)
+from dvc_studio_models.server.mirrors.mirrors import Mirrors
+from dvc_studio_models.server.mirrors.places import MirrorPlace, with_paths
+from dvc_studio_models.server.mirrors.schedule import is_due, pause_s
+from dvc_studio_models.server.mirrors.state import (
+    MirrorState,
+    MirrorStatus,
+    read_state,
+    write_state,
+)
+from dvc_studio_models.server.site.site import Site
+from tests.server.api import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FETCH_S = 1
+PATIENCE = Patience(silent_s=5)
+
+
+def config_of(project: Project, url: str = "", **fields: object) -> ServeConfig:
+    """Mirror a project beside its storage, where its DVC remote is found."""
+    repo = RepoConfig("", "models", url=url or str(project.repo), fetch_s=FETCH_S)
+    tokens = known_tokens({TOKEN: "tests"})
+    config = ServeConfig((repo,), tokens, data=project.root, **fields)
+    return with_paths(config)
+
+
+def place_of(config: ServeConfig) -> MirrorPlace:
+    (repo,) = config.repos
+    return MirrorPlace.of(Path(repo.path).parent, repo.name, repo.url or "")
+
+
+@contextlib.contextmanager
+def running(config: ServeConfig, patience: Patience = PATIENCE) -> Iterator[Mirrors]:
+    mirrors = Mirrors(patience=patience)
+    mirrors.apply(config)
+    try:
+        yield mirrors
+    finally:
+        mirrors.stop()
+        eventually(lambda: not mirrors.is_fetching)
+
+
+def eventually(is_so: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def status(mirrors: Mirrors) -> MirrorStatus:
+    found = mirrors.status("models")
+    assert found
+    return found
+
+
+def fetched(mirrors: Mirrors, after: float = 0) -> Callable[[], bool]:
+    """Whether a fetch that began later has been good."""
+    return lambda: (status(mirrors).fetched or 0) > after
+
+
+# Places
+
+
+def test_a_mirror_is_named_after_the_end_of_its_url(tmp_path: Path) -> None:
+    urls = ("git@host:acme/models.git", "https://host/other/models", "ssh://host/")
+    repos = (RepoConfig("/srv/models"), *(RepoConfig("", url=url) for url in urls))
+
+    config = with_paths(ServeConfig(repos, None, data=tmp_path))
+
+    assert [repo.name for repo in config.repos] == ["", "models", "models-2", "host"]
+    assert config.repos[0].path == "/srv/models"
+    assert Path(config.repos[1].path).parent == tmp_path
+    assert with_paths(config) == config
+
+
+def test_a_name_that_gets_another_url_is_another_mirror(tmp_path: Path) -> None:
+    places = {
+        MirrorPlace.of(tmp_path, "models", url).repo
+        for url in ("https://host/a", "https://host/b", "https://ada:old@host/a")
+    }
+
+    assert len(places) == 2  # the password does not count
+
+
+def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
+    for name in ("..", "../x", "a/b", ".", "/etc"):
+        assert MirrorPlace.of(tmp_path, name, "u").repo.parent == tmp_path
+
+
+def test_a_mirror_needs_a_folder() -> None:
+    with pytest.raises(UsageError, match="'data'"):
+        with_paths(ServeConfig((RepoConfig("", url="git@host:o/r"),), None))
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("failures", "fetch_s", "expected"),
+    [
+        (0, 60, 60),
+        (1, 60, 120),
+        (3, 60, 480),
+        (10, 60, 900),
+        (0, 3600, 3600),
+        (5, 3600, 3600),
+        (10_000, 60, 900),
+    ],
+)
+def test_failures_in_a_row_double_the_pause(
+    failures: int, fetch_s: int, expected: int
+) -> None:
+    state = MirrorState(failures=failures)
+
+    assert pause_s(state, fetch_s, chance=0.5) == expected
+    assert pause_s(state, fetch_s, chance=0) == pytest.approx(0.9 * expected)
+    assert pause_s(state, fetch_s, chance=1) == pytest.approx(1.1 * expected)
+
+
+def test_a_clock_that_was_set_back_stops_no_fetch() -> None:
+    state = MirrorState(tried=2000.0)
+
+    assert not is_due(state, 60, 2059)
+    assert is_due(state, 60, 2061)
+    assert is_due(state, 60, 1000)
+
+
+def test_a_mirror_is_stale_after_three_fetches_and_half_a_minute() -> None:
+    now = time.time()
+
+    assert not MirrorStatus(now - 200, None, 0, fetch_s=60).is_stale
+    assert MirrorStatus(now - 220, None, 0, fetch_s=60).is_stale
+    assert MirrorStatus(None, None, 0, fetch_s=60).is_stale
+    assert MirrorStatus(now + 50, None, 0, fetch_s=60).age_s == 0
+
+
+# The file
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+    state = MirrorState(1.5, 2.5, 3, "it failed", 4.5)
+
+    write_state(tmp_path / "state.json", state)
+
+    assert read_state(tmp_path / "state.json") == state
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"other": 1}',
+        b'{"fetched": "x"}',
+        b'{"failures": true}',
+        b'{"error": 1}',
+        b"[" * 50_000,
+        b"\xff",
+    ],
+)
+def test_a_state_that_cannot_be_read_is_that_of_a_new_mirror(
+    content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "state.json").write_bytes(content)
+
+    assert read_state(tmp_path / "state.json") == MirrorState()
+
+
+# Fetches
+
+
+def test_a_mirror_is_cloned_and_then_kept_fresh(project: Project) -> None:
+    config = config_of(project)
+    repo = place_of(config).repo
+
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        assert "churn@v2.0.0" in git(repo, "tag")
+
+        project.tag("churn@v9.0.0")
+        eventually(lambda: "churn@v9.0.0" in git(repo, "tag"))
+
+
+def test_a_failure_is_told_and_keeps_the_time_of_the_last_good_fetch(
+    project: Project,
+) -> None:
+    config = config_of(project)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        project.repo.rename(project.root / "away")
+        eventually(lambda: status(mirrors).failures)
+        failed = status(mirrors)
+        (project.root / "away").rename(project.repo)
+        eventually(fetched(mirrors, after=failed.fetched or 0))
+
+    assert failed.fetched
+    assert "does not appear to be a git repository" in str(failed.error)
+    assert str(project.root) not in str(failed.error)
+    assert status(mirrors).error is None
+    assert status(mirrors).failures == 0
+
+
+def test_a_clone_that_fails_leaves_nothing(project: Project) -> None:
+    config = config_of(project, url=str(project.root / "gone"))
+    place = place_of(config)
+
+    with running(config) as mirrors:
+        eventually(lambda: status(mirrors).failures)
+
+    assert status(mirrors).is_stale
+    assert not place.repo.exists()
+    assert not place.clone.exists()
+
+
+def test_what_a_killed_clone_left_is_replaced(project: Project) -> None:
+    config = config_of(project)
+    place = place_of(config)
+    place.clone.mkdir()
+    (place.clone / "HEAD").write_text("torn")
+
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+
+    assert not place.clone.exists()
+    assert "churn@v2.0.0" in git(place.repo, "tag")
+
+
+def test_one_process_fetches_and_all_see_it(project: Project) -> None:
+    config = config_of(project)
+    place = place_of(config)
+    with running(config) as first:
+        eventually(fetched(first))
+    with place.lock.open("r") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with running(config) as second:
+            assert status(second).fetched == status(first).fetched
+            project.tag("churn@v9.0.0")
+            second.fetch_soon("models")
+            time.sleep(1)
+            assert "churn@v9.0.0" not in git(place.repo, "tag")
+
+            fcntl.flock(held, fcntl.LOCK_UN)
+            eventually(lambda: "churn@v9.0.0" in git(place.repo, "tag"))
+
+
+def test_what_another_process_writes_is_taken_over(project: Project) -> None:
+    config = config_of(project)
+    place = place_of(config)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        with place.lock.open("r") as held:
+            eventually(lambda: _try_lock(held.fileno()))
+            write_state(place.state, MirrorState(5.0, time.time(), 7, "it failed"))
+            eventually(lambda: status(mirrors).failures == 7)
+            assert status(mirrors).fetched == 5.0
+
+
+def _try_lock(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_folder_that_cannot_be_written_is_told(project: Project) -> None:
+    (project.root / "file").touch()
+    config = config_of(project)
+    repo = RepoConfig("", "models", url=str(project.repo))
+    config = with_paths(ServeConfig((repo,), None, data=project.root / "file"))
+
+    with running(config) as mirrors:
+        eventually(lambda: status(mirrors).error)
+
+    assert "cannot be written" in str(status(mirrors).error)
+    assert str(project.root) not in str(status(mirrors).error)
+
+
+def test_a_host_that_hangs_delays_no_other(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", "sh -c 'exec sleep 600'")
+    hanging = tuple(
+        RepoConfig("", f"r{number}", url=f"git@host:o/r{number}") for number in range(9)
+    )
+    repo = RepoConfig("", "models", url=str(project.repo))
+    config = with_paths(ServeConfig((*hanging, repo), None, data=project.root))
+
+    with running(config, Patience(silent_s=3)) as mirrors:
+        eventually(fetched(mirrors))
+        first = [mirrors.status(f"r{number}") for number in range(9)]
+        eventually(lambda: all(_failures(mirrors, f"r{n}") for n in range(9)))
+
+    assert not any(each and each.failures for each in first)
+
+
+def _failures(mirrors: Mirrors, name: str) -> int:
+    found = mirrors.status(name)
+    assert found
+    return found.failures
+
+
+def test_a_reload_adds_and_removes_mirrors(project: Project) -> None:
+    config = config_of(project)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        mirrors.apply(ServeConfig((), None))
+        assert mirrors.status("models") is None
+
+        mirrors.apply(config)
+        assert status(mirrors).fetched
+
+
+def test_with_paths_only_nothing_is_written(project: Project) -> None:
+    before = sorted(project.root.rglob("*"))
+    config = ServeConfig((RepoConfig.parse(f"acme/models={project.bare}"),), None)
+
+    with serving_site(Site(config)) as url:
+        assert ask(url, token=None, repo="acme/models", name="churn").status_code == 200
+
+    assert sorted(project.root.rglob("*")) == before
+    assert Site(config).mirrors.status("models") is None
+
+
+# Replies
+
+
+def test_replies_say_how_old_the_mirror_is(project: Project) -> None:
+    config = config_of(project)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+
+    with serving_site(Site(config)) as url:
+        found = ask(url, repo="models", name="churn")
+        missing = ask(url, repo="models", name="nothing")
+
+    assert found.status_code == 200
+    assert missing.status_code == 404
+    for reply in (found, missing):
+        assert 0 <= int(reply.headers["X-Mirror-Age"]) < 60
+        assert "X-Mirror-Stale" not in reply.headers
+
+
+def test_replies_of_a_stale_mirror_say_so(project: Project) -> None:
+    config = config_of(project)
+    place = place_of(config)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+    state = json.loads(place.state.read_text())
+    state["fetched"] -= 4000
+    place.state.write_text(json.dumps(state))
+    project.repo.rename(project.root / "away")
+
+    with serving_site(Site(config)) as url:
+        reply = ask(url, repo="models", name="churn")
+
+    assert reply.status_code == 200
+    assert int(reply.headers["X-Mirror-Age"]) > 3900
+    assert reply.headers["X-Mirror-Stale"] == "true"
+
+
+def test_replies_about_a_repo_of_others_have_no_such_header(server: str) -> None:
+    assert "X-Mirror-Age" not in ask(server, repo="acme/models", name="churn").headers
