@@ -1,8 +1,7 @@
 """The ASGI application: all routes, and how errors become replies.
 
 Answers as Studio's own API does. An error is a JSON object with one sentence under
-``detail``, except what uvicorn refuses by itself: too many connections, and a head that
-it cannot read, are answered with plain text.
+``detail``.
 
 Nothing here touches a file system or Git on the event loop: a mount that hangs would
 stop every repo.
@@ -18,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from dvc_studio_models.server.errors.requests import RefusedError, TokenRefusedError
+from dvc_studio_models.server.heads import CheckHeads
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import AccessLog, note
 from dvc_studio_models.server.routes.health import HealthRoutes
@@ -54,19 +54,16 @@ def create_app(site: Site) -> ASGIApp:
         },
     )
     app.router.redirect_slashes = False
-    return AccessLog(
-        MirrorHeaders(app), log_format=site.config.log_format, routes=paths
-    )
+    checked = CheckHeads(MirrorHeaders(app))
+    return AccessLog(checked, log_format=site.config.log_format, routes=paths)
 
 
 async def _refused(request: Request, exc: Any) -> Response:
     if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # for the operator
         note(request, detail=exc)
-    headers = {}
     if isinstance(exc, TokenRefusedError):
-        headers["WWW-Authenticate"] = exc.challenge
         metrics.refused_tokens.labels("invalid" if exc.given else "missing").inc()
-    return JSONResponse({"detail": str(exc)}, exc.status, headers)
+    return JSONResponse({"detail": str(exc)}, exc.status, exc.headers)
 
 
 async def _http_error(_request: Request, exc: Any) -> Response:

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
+import logging
 import resource
 import struct
 import termios
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import h11
+from starlette.responses import JSONResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
     import asyncio
+
+    from starlette.types import Receive, Scope, Send
+
+logger = logging.getLogger(f"dvc.{__name__}")
 
 IDLE_S = 30
 """The longest, in seconds, from the connection or the last reply until a whole request
@@ -36,8 +44,22 @@ def raise_limits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+BUSY = "too many connections; try again later"
+
+
+async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer that there are too many connections."""
+    logger.warning(BUSY)
+    headers = {"Connection": "close", "Retry-After": "1"}
+    response = JSONResponse({"detail": BUSY}, HTTPStatus.SERVICE_UNAVAILABLE, headers)
+    await response(scope, receive, send)
+
+
 class Connection(H11Protocol):
-    """A connection that is closed when the client is idle."""
+    """A connection that is closed when the client is idle.
+
+    What uvicorn would refuse in plain text is refused in JSON.
+    """
 
     _timer: asyncio.TimerHandle | None = None
     _unread = 0
@@ -48,7 +70,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self._start_timer()
         most = self.config.limit_concurrency or MAX_CONNECTIONS
-        if len(self.connections) > most + most // 4:  # uvicorn counts requests only
+        if len(self.connections) > most + most // 4:  # else each gets a reply
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -58,6 +80,10 @@ class Connection(H11Protocol):
 
     def handle_events(self) -> None:
         """Stop the timer when a whole request has arrived."""
+        most = self.config.limit_concurrency or MAX_CONNECTIONS
+        self.limit_concurrency = None  # uvicorn would answer in plain text
+        is_full = max(len(self.connections), len(self.tasks)) >= most
+        self.app = refuse_connection if is_full else self.config.loaded_app
         super().handle_events()
         if self._is_answering():
             self._stop_timer()
@@ -68,6 +94,22 @@ class Connection(H11Protocol):
         if self.conn.their_state not in {h11.DONE, h11.MUST_CLOSE, h11.CLOSED}:
             self.transport.close()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, and close the connection."""
+        body = json.dumps({"detail": msg}).encode()
+        head = h11.Response(
+            status_code=HTTPStatus.BAD_REQUEST,
+            headers=[
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(body))),
+                ("Connection", "close"),
+            ],
+            reason=b"Bad Request",
+        )
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""

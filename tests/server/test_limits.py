@@ -309,7 +309,7 @@ def test_more_connections_than_there_is_room_for_are_refused(project: Project) -
     assert again == 200
 
 
-def test_what_is_refused_with_bare_text_is_in_the_log(
+def test_what_no_route_can_answer_is_refused_in_json_and_in_the_log(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(project.repo, most=1) as url:
@@ -318,9 +318,13 @@ def test_what_is_refused_with_bare_text_is_in_the_log(
             connection.sendall(b"no HTTP\r\n\r\n")
             malformed = read_all(connection)
 
-    assert (crowded.status_code, crowded.text) == (503, "Service Unavailable")
+    detail = "too many connections; try again later"
+    assert (crowded.status_code, crowded.json()) == (503, {"detail": detail})
+    assert crowded.headers["Retry-After"] == "1"
     assert malformed.startswith(b"HTTP/1.1 400 ")
-    assert "Exceeded concurrency limit." in caplog.messages
+    _, _, body = malformed.partition(b"\r\n\r\n")
+    assert json.loads(body) == {"detail": "Invalid HTTP request received."}
+    assert detail in caplog.messages
     assert "Invalid HTTP request received." in caplog.messages
 
 

@@ -92,3 +92,18 @@ class ObjectChangedError(RefusedError):
         super().__init__(
             f"object '{name}' has a different ETag than 'If-Match' requires"
         )
+
+
+class RangeMissingError(RefusedError):
+    """The object has none of the bytes that the client wants."""
+
+    status = 416
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(f"the object has {size} bytes, and none of this range")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Further headers of the reply."""
+        return {"Content-Range": f"bytes */{self.size}"}

@@ -15,6 +15,11 @@ class RefusedError(StudioModelsError):
 
     status = 400
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Further headers of the reply."""
+        return {}
+
 
 class BadRequestError(RefusedError):
     """A parameter is missing, doubled, contradictory or unreadable."""
@@ -27,6 +32,11 @@ class TokenRefusedError(RefusedError):
 
     challenge = "token, Bearer"
     """The header ``WWW-Authenticate``: what is accepted in ``Authorization``."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Further headers of the reply."""
+        return {"WWW-Authenticate": self.challenge}
 
     def __init__(self, *, given: bool) -> None:
         self.given = given

@@ -1,16 +1,24 @@
-"""Conditional requests: answers that the client has already (RFC 9110, section 13)."""
+"""Conditional requests and ranges (RFC 9110, sections 13 and 14)."""
 
 from __future__ import annotations
 
 import re
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 
-from dvc_studio_models.server.errors.models import ObjectChangedError
+from dvc_studio_models.server.errors.models import (
+    ObjectChangedError,
+    RangeMissingError,
+)
+from dvc_studio_models.server.routes.ranges import parse_ranges
 
 if TYPE_CHECKING:
+    import os
+
     from starlette.requests import Request
 
     from dvc_studio_models.server.catalog.listing import Answer
@@ -47,3 +55,28 @@ def check_if_match(request: Request, etag: str, name: str) -> None:
         return
     if etag not in (tag.strip() for tag in wanted.split(",")):
         raise ObjectChangedError(name)
+
+
+def choose_range(request: Request, etag: str, status: os.stat_result) -> None:
+    """Replace ``Range`` in a request by ranges that the object has, or remove it.
+
+    Starlette answers 400 where RFC 9110 says to ignore the header.
+
+    Raises:
+        RangeMissingError: The object has none of them.
+    """
+    given = request.headers.getlist("range")
+    only_if = request.headers.get("if-range")
+    headers = MutableHeaders(scope=request.scope)
+    del headers["range"], headers["if-range"]
+    changed = formatdate(status.st_mtime, usegmt=True)
+    if len(given) != 1 or request.method != "GET" or not status.st_size:
+        return
+    if only_if is not None and only_if.strip() not in {etag, changed}:
+        return
+    ranges = parse_ranges(given[0], status.st_size)
+    if ranges is None:
+        return
+    if not ranges:
+        raise RangeMissingError(status.st_size)
+    headers["range"] = "bytes=" + ",".join(f"{a}-{b}" for a, b in ranges)

@@ -23,7 +23,11 @@ from dvc_studio_models.server.errors.remotes import (
 from dvc_studio_models.server.errors.requests import BusyError, LinkError
 from dvc_studio_models.server.links import local as local_links
 from dvc_studio_models.server.monitoring.access_log import note
-from dvc_studio_models.server.routes.conditions import check_if_match, is_known
+from dvc_studio_models.server.routes.conditions import (
+    check_if_match,
+    choose_range,
+    is_known,
+)
 from dvc_studio_models.server.stores.remotes import is_folder_gone
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
@@ -79,6 +83,7 @@ class ObjectRoutes:
         headers = {"ETag": etag, "Cache-Control": "private, immutable"}
         if is_known(request, etag):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+        choose_range(request, etag, status)
         return ObjectResponse(
             path,
             downloads=served.slow_calls.downloads,

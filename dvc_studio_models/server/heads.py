@@ -1,0 +1,50 @@
+"""Refuses requests whose head is ambiguous, before any route reads it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+
+from dvc_studio_models.server.errors.requests import BadRequestError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?"
+)
+
+
+class CheckHeads:
+    """Answers 400, and closes the connection, where proxies may read a head otherwise.
+
+    With ``Content-Length`` and ``Transfer-Encoding``, a proxy may see one request where
+    this server sees two (RFC 9112, section 6.1). ``Host`` becomes a part of links.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        problem = _find_problem(scope["headers"]) if scope["type"] == "http" else None
+        if problem is None:
+            await self._app(scope, receive, send)
+            return
+        error = BadRequestError(problem)
+        response = JSONResponse(
+            {"detail": str(error)}, error.status, {"Connection": "close"}
+        )
+        await response(scope, receive, send)
+
+
+def _find_problem(headers: list[tuple[bytes, bytes]]) -> str | None:
+    names = {name for name, _ in headers}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        return "'Content-Length' and 'Transfer-Encoding' exclude each other"
+    host = next((value for name, value in headers if name == b"host"), b"")
+    if host and not _HOST.fullmatch(host):
+        return "the header 'Host' is not valid"
+    return None

@@ -1,0 +1,58 @@
+"""Heads of requests that a proxy may read in another way than this server."""
+
+from __future__ import annotations
+
+import json
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+LATER = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
+TIMEOUT_S = 20
+
+
+def send(url: str, sent: bytes) -> bytes:
+    """Send bytes, and return all that comes until the server closes."""
+    parts = urlsplit(url)
+    received = b""
+    with socket.create_connection((parts.hostname, parts.port), TIMEOUT_S) as peer:
+        peer.sendall(sent)
+        while more := peer.recv(1 << 16):
+            received += more
+    return received
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "FOO"])
+@pytest.mark.parametrize("body", [b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b""])
+def test_two_lengths_of_a_body_are_refused_and_end_the_connection(
+    server: str, method: str, body: bytes
+) -> None:
+    head = f"{method} /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n".encode()
+
+    received = send(server, head + b"Transfer-Encoding: chunked\r\n\r\n" + body + LATER)
+
+    answer, _, content = received.partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in answer.lower()
+    # Nothing is answered that another program may have sent behind it.
+    assert ("exclude each other" in json.loads(content)["detail"]) is bool(body)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a b", "h/x", "h?x", "h#x", "u@h", "[::1", "h:x", "h:123456", "\xff", "h\\x"],
+)
+def test_a_host_that_would_damage_links_is_refused(server: str, host: str) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: " + host.encode("latin-1") + b"\r\n\r\n"
+    answer = send(server, head + LATER)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("host", ["h", "h:80", "h:", "[::1]:8501", "a-b.c_d", ""])
+def test_a_host_that_is_valid_is_served(server: str, host: str) -> None:
+    head = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+
+    assert send(server, head.encode()).startswith(b"HTTP/1.1 200 ")
