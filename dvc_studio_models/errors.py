@@ -293,7 +293,7 @@ class NotGitRepoError(StudioModelsError):
     exit_code = 253
 
     def __init__(self, folder: str, reason: str = "not in a Git repository") -> None:
-        self.folder = folder
+        self.folder, self.reason = folder, reason
         super().__init__(
             f"'{folder}' is {reason}\nRun inside a clone of the model's repo"
         )

@@ -14,9 +14,12 @@ from dvc_studio_models.cli.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection, Mapping
+    from types import ModuleType
 
     from dvc_studio_models.cli.options import Commands
-    from dvc_studio_models.server.config.values import TokenConfig
+    from dvc_studio_models.server.config.source import ConfigSource
+    from dvc_studio_models.server.config.values import ServeConfig, TokenConfig
 
 TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
 LAST_PORT = (1 << 16) - 1
@@ -37,18 +40,79 @@ class CmdModelsServe(CmdModels):
     """Runs the server until it is stopped."""
 
     def run(self) -> int:
-        """Serve."""
-        from dvc_studio_models.errors import StudioConfigError
-        from dvc_studio_models.server.config.values import (
-            RepoConfig,
-            ServeConfig,
-        )
+        """Serve, or only check the config."""
+        source = self._source()
+        config = source.read()
+        if self.args.check_config:
+            from dvc.ui import ui
 
-        args = self.args
+            ui.write(f"'{self.args.config}' is valid")
+            return 0
+        _import_service().run(source, config)
+        return 0
+
+    def _source(self) -> ConfigSource:
+        """Return where the config comes from.
+
+        Raises:
+            UsageError: Flags are combined that exclude each other.
+        """
+        from dvc_studio_models.errors import UsageError
+
+        if self.args.config is None:
+            if self.args.check_config:
+                msg = "'--check-config' needs '--config FILE'"
+                raise UsageError(msg)
+            return Flags(self.args)
+        for name, default in DEFAULTS.items():
+            if getattr(self.args, name) != default:
+                shown = "<repo>" if name == "repo" else f"--{name.replace('_', '-')}"
+                msg = f"'--config' and '{shown}' cannot be combined: set it in the file"
+                raise UsageError(msg)
+        from dvc_studio_models.server.config.file import ConfigFile
+
+        return ConfigFile(Path(self.args.config))
+
+
+DEFAULTS: Mapping[str, object] = {
+    "repo": [],
+    "host": "127.0.0.1",
+    "port": 8501,
+    "token_file": None,
+    "expires": 3600,
+    "remote": None,
+    "verify_objects": False,
+    "no_auth": False,
+    "behind_proxy": False,
+}
+"""Of the flags that a ``serve.yaml`` takes the place of."""
+
+
+class Flags:
+    """The config that the command line gives."""
+
+    needs_a_repo = True
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Store the parsed arguments."""
+        self._args = args
+        token_file = args.token_file
+        self.files: Collection[Path] = {Path(token_file)} if token_file else ()
+
+    def read(self) -> ServeConfig:
+        """Return the config, with the tokens as they are now.
+
+        Raises:
+            UsageError: Flags are combined that exclude each other.
+            StudioConfigError: There is no token, or one that no client can send.
+        """
+        from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
+
+        args = self._args
         tokens = choose_tokens(args.token_file, no_auth=args.no_auth)
         check_exposure(args.host, behind_proxy=args.behind_proxy, no_auth=args.no_auth)
         repos = (RepoConfig.parse(each, remote=args.remote) for each in args.repo)
-        config = ServeConfig(
+        return ServeConfig(
             tuple(repos) or (RepoConfig(".", remote=args.remote),),
             tokens,
             args.expires,
@@ -57,18 +121,27 @@ class CmdModelsServe(CmdModels):
             host=args.host,
             port=args.port,
         )
-        try:
-            from dvc_studio_models.server import service
-        except ImportError as exc:
-            if (exc.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
-                raise
-            msg = (
-                f"'dvc models serve' needs the package '{exc.name}'\n"
-                "Install it with: pip install starlette uvicorn"
-            )
-            raise StudioConfigError(msg) from None
-        service.run(config)
-        return 0
+
+
+def _import_service() -> ModuleType:
+    """Import the server.
+
+    Raises:
+        StudioConfigError: A package that it needs is not installed.
+    """
+    from dvc_studio_models.errors import StudioConfigError
+
+    try:
+        from dvc_studio_models.server import service
+    except ImportError as exc:
+        if (exc.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
+            raise
+        msg = (
+            f"'dvc models serve' needs the package '{exc.name}'\n"
+            "Install it with: pip install starlette uvicorn"
+        )
+        raise StudioConfigError(msg) from None
+    return service
 
 
 def choose_tokens(
@@ -130,27 +203,16 @@ def check_exposure(host: str, *, behind_proxy: bool, no_auth: bool) -> None:
             no token is required although other machines can connect.
     """
     from dvc_studio_models.errors import UsageError
+    from dvc_studio_models.server.config.exposure import exposure_problem
 
-    if no_auth and behind_proxy:
-        msg = (
-            "'--no-auth' and '--behind-proxy' cannot be combined: whoever reaches the "
-            "proxy could download every model\n"
-            "Leave out '--no-auth', and require tokens"
-        )
-        raise UsageError(msg)
-    from dvc_studio_models.registry.urls import is_loopback_host
-
-    if is_loopback_host(host):
-        return
-    if no_auth:
-        msg = f"'--no-auth' works only on loopback, not on '{host}'"
-        raise UsageError(msg)
-    if not behind_proxy:
-        msg = (
-            f"'{host}' is not loopback, and this server does not support TLS\n"
-            "Put a TLS proxy in front of it, and add '--behind-proxy'"
-        )
-        raise UsageError(msg)
+    problem = exposure_problem(
+        host,
+        behind_proxy=behind_proxy,
+        no_auth=no_auth,
+        option=lambda flag: f"--{flag}",
+    )
+    if problem:
+        raise UsageError(problem)
 
 
 def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> None:
@@ -169,15 +231,26 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         help="Path of a clone or a bare repo, or NAME=PATH. Default: the current repo.",
     ).complete = completion.DIR  # type: ignore[attr-defined]
     parser.add_argument(
+        "--config",
+        metavar="<path>",
+        help="Read all settings from this YAML file, again when it changes or on "
+        "SIGHUP.",
+    ).complete = completion.FILE  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--check-config",
+        action="store_true",
+        help="Check the file of '--config', name each mistake with its line, and stop.",
+    )
+    parser.add_argument(
         "--host",
-        default="127.0.0.1",
+        default=DEFAULTS["host"],
         metavar="<address>",
         help="Address to listen on (default: 127.0.0.1).",
     )
     parser.add_argument(
         "--port",
         type=bounded_int(0, LAST_PORT),
-        default=8501,
+        default=DEFAULTS["port"],
         metavar="<number>",
         help="Port to listen on; 0 for a free one (default: 8501).",
     )
@@ -191,7 +264,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
     parser.add_argument(
         "--expires",
         type=bounded_int(1, LONGEST_S),
-        default=3600,
+        default=DEFAULTS["expires"],
         metavar="<seconds>",
         help=f"Lifetime of a link, at most {LONGEST_S} (default: 3600).",
     )

@@ -20,4 +20,11 @@ send neither credentials nor paths of this machine to clients, and that a repo o
 remote that hangs delays no other repo.
 """
 
-__all__ = ["config.token_file", "config.values", "service"]
+__all__ = [
+    "config.exposure",
+    "config.file",
+    "config.source",
+    "config.token_file",
+    "config.values",
+    "service",
+]

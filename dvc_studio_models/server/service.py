@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -15,14 +16,16 @@ from dvc.ui import ui
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server import limits
 from dvc_studio_models.server.app import create_app
+from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp
 
+    from dvc_studio_models.server.config.source import ConfigSource
     from dvc_studio_models.server.config.values import ServeConfig
 
 STOP_S = 3
@@ -32,26 +35,30 @@ So the server ends within 5 s; clients resume their downloads at another one.
 """
 
 
-def run(config: ServeConfig) -> None:
+def run(source: ConfigSource, config: ServeConfig) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
-        config: What the operator chose.
+        source: Read again on SIGHUP, and when its files change.
+        config: What the source says now.
 
     Raises:
-        NotGitRepoError: A path is no Git repo.
-        UnreadableRepoError: Git cannot read a repo.
+        NotGitRepoError: No repo can be opened, and a path is no Git repo.
+        UnreadableRepoError: No repo can be opened, and Git cannot read one.
         StudioConfigError: The server cannot listen on this address.
     """
+    hangups: SimpleQueue[None] = SimpleQueue()  # safe to use in a handler of signals
     limits.raise_limits()
-    site = Site(config)
-    server = make_server(create_app(site), proxied=config.behind_proxy)
-    with listen(config.host, config.port) as listener, _stopping(server):
-        count = f"{len(site.catalog)} repo{'s' if len(site.catalog) > 1 else ''}"
-        ui.write(f"Serving {count} at {url_of(listener)}")
-        if sys.stdout is not None:
-            sys.stdout.flush()  # scripts wait for the line, and read it through a pipe
-        server.run(sockets=[listener])
+    with _handling(signal.SIGHUP, lambda *_: hangups.put(None)):
+        site = Site(config, must_open=source.needs_a_repo)
+        server = make_server(create_app(site), proxied=config.behind_proxy)
+        with listen(config.host, config.port) as listener, _stopping(server):
+            Reloader(site, source, hangups).start()
+            count = f"{len(site.catalog)} repo{'s' if len(site.catalog) > 1 else ''}"
+            ui.write(f"Serving {count} at {url_of(listener)}")
+            if sys.stdout is not None:
+                sys.stdout.flush()  # scripts wait for the line, through a pipe
+            server.run(sockets=[listener])
 
 
 def make_server(
@@ -122,13 +129,18 @@ def _stopping(server: uvicorn.Server) -> Iterator[None]:
     def stop(*_: object) -> None:
         server.should_exit = True
 
+    with _handling(signal.SIGINT, stop), _handling(signal.SIGTERM, stop):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(number: signal.Signals, handler: Callable[..., None]) -> Iterator[None]:
+    """Handle a signal; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in signals]
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
+        signal.signal(number, before)

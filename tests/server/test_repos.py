@@ -13,7 +13,7 @@ from projects import (
     serving,
 )
 
-from dvc_studio_models.server.repos.repos import Identity
+from dvc_studio_models.server.repos.identity import Identity
 from tests.server.api import (
     ask,
     fetch,

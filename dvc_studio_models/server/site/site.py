@@ -6,24 +6,21 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.server.access.access import Access
-from dvc_studio_models.server.catalog.index import ModelIndex
-from dvc_studio_models.server.catalog.listing import Listing
-from dvc_studio_models.server.links.signers import Signers
-from dvc_studio_models.server.mirrors.mirrors import Mirrors
-from dvc_studio_models.server.mirrors.places import with_paths
-from dvc_studio_models.server.repos.repos import OPEN_S, Catalog
-from dvc_studio_models.server.site.served import Served
+from dvc_studio_models.server.repos.repos import OPEN_S
+from dvc_studio_models.server.site.state import SiteState
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.requests import Request
 
+    from dvc_studio_models.server.access.access import Access
     from dvc_studio_models.server.access.principal import Principal
     from dvc_studio_models.server.config.values import ServeConfig
-    from dvc_studio_models.server.repos.repos import ServedRepo
+    from dvc_studio_models.server.links.signers import Signers
+    from dvc_studio_models.server.repos.repos import Catalog
+    from dvc_studio_models.server.site.served import Served
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -39,32 +36,69 @@ class Site:
         *,
         open_s: float = OPEN_S,
         slow_calls: Callable[[], SlowCalls] = SlowCalls,
+        must_open: bool = False,
     ) -> None:
-        """Open the repos.
+        """Open the repos; what cannot be opened is left out until it can.
 
         Args:
             config: The operator's choices.
             open_s: The longest, in seconds, to wait for Git, for all repos together.
             slow_calls: Called once for each repo.
+            must_open: Raise if no repo at all can be opened.
 
         Raises:
-            NotGitRepoError: A path is no Git repo.
-            UnreadableRepoError: There is one that Git refuses.
-            UsageError: No repo is given, or no folder for mirrors.
+            NotGitRepoError: None can be opened, and a path is no Git repo.
+            UnreadableRepoError: None can be opened, and Git refuses one.
+            UsageError: No repo is given.
         """
-        self.config = config = with_paths(config)
-        self.signers = Signers.from_environment(expires_s=config.expires_s)
-        self.mirrors = Mirrors()
-        self.mirrors.apply(config)
-        self.catalog = Catalog(config.repos, open_s=open_s)
-        self.access = Access(config)
-        # During the life of its link, an object may disappear anyway.
-        self._verify_s = config.expires_s if config.verify_objects else None
+        self._open_s = open_s
         self._make_slow_calls = slow_calls
-        self._served: dict[str, Served] = {}
         self._lock = threading.Lock()
-        for repo in self.catalog:
-            self._serve(repo)
+        self._state = SiteState(
+            config, open_s=open_s, slow_calls=slow_calls, must_open=must_open
+        )
+
+    @property
+    def config(self) -> ServeConfig:
+        """The operator's choices, as they are now."""
+        return self._state.config
+
+    @property
+    def catalog(self) -> Catalog:
+        """The served repos, by all their URLs."""
+        return self._state.catalog
+
+    @property
+    def access(self) -> Access:
+        """Says whose a token is."""
+        return self._state.access
+
+    @property
+    def signers(self) -> Signers:
+        """Signs links to files."""
+        return self._state.signers
+
+    def apply(self, config: ServeConfig) -> None:
+        """Serve by another config from now on, as a whole.
+
+        What has not changed stays as it is, with all that was read of it. New repos
+        are opened and read first, while requests are answered by the old config.
+
+        Raises:
+            UsageError: No repo is given. The old config stays.
+        """
+        with self._lock:
+            before = self._state
+            after = SiteState(
+                config,
+                open_s=self._open_s,
+                slow_calls=self._make_slow_calls,
+                previous=before,
+            )
+            new = [s for s in after.served.values() if s not in before.served.values()]
+            _warm_up(new, WARM_UP_S)
+            self._state = after
+            before.catalog.close()
 
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
         """Import and read in advance, so that the first responses are fast.
@@ -72,9 +106,7 @@ class Site:
         Args:
             seconds: The longest wait; the rest is done while requests are served.
         """
-        thread = threading.Thread(target=self._warm_up, daemon=True)
-        thread.start()
-        thread.join(seconds)
+        _warm_up(tuple(self._state.served.values()), seconds)
 
     async def authenticate(self, request: Request) -> Principal:
         """Return who sends a request, and note it for the log.
@@ -89,43 +121,35 @@ class Site:
 
         Raises:
             RepoNotServedError: No repo has it, or more than one, or he may not see it.
-            RepoNotOpenError: It is, or may be, one that Git has not opened yet.
+            RepoNotOpenError: It is, or may be, one that could not be opened yet.
         """
-        repo = self.catalog.find(url, principal.may_see)
-        return self._served.get(repo.key) or self._serve(repo)
+        state = self._state
+        return state.serve(state.catalog.find(url, principal.may_see))
 
     def find_key(self, key: str) -> Served | None:
         """Return the served repo of this name in links, None if there is none."""
-        return self._served.get(key)
+        return self._state.served.get(key)
 
     def visible_to(self, principal: Principal) -> list[Served]:
         """Return the served repos that he may see."""
+        state = self._state
         return [
-            self._served.get(repo.key) or self._serve(repo)
-            for repo in self.catalog
-            if principal.may_see(repo.key)
+            state.serve(repo) for repo in state.catalog if principal.may_see(repo.key)
         ]
 
     def left_out(self) -> dict[str, str]:
-        """Return the repos that are not served now, with the reason."""
-        reason = "Git has not been able to read it yet"
-        return dict.fromkeys(self.catalog.silent(), reason)
+        """Return the name of each repo that is not served -> why, without a path."""
+        return self.catalog.left_out()
 
-    def _warm_up(self) -> None:
-        for key, served in tuple(self._served.items()):
+
+def _warm_up(repos: Iterable[Served], seconds: float) -> None:
+    def work() -> None:
+        for served in repos:
             try:
                 served.index.warm_up()
             except Exception:  # requests are answered with the error
-                logger.exception("cannot read the repo '%s'", key)
+                logger.exception("cannot read the repo '%s'", served.repo.key)
 
-    def _serve(self, repo: ServedRepo) -> Served:
-        """Return the index and limits of a repo, created on first use."""
-        with self._lock:
-            if repo.key not in self._served:
-                index = ModelIndex(
-                    repo, protocols=self.signers.protocols, verify_s=self._verify_s
-                )
-                self._served[repo.key] = Served(
-                    repo, index, Listing(repo, index), self._make_slow_calls()
-                )
-            return self._served[repo.key]
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)

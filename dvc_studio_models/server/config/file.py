@@ -1,0 +1,83 @@
+"""Reads ``serve.yaml``, and says what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dvc_studio_models.errors import StudioConfigError
+from dvc_studio_models.server.config.document import Document, NotYamlError
+from dvc_studio_models.server.config.kinds import Place
+from dvc_studio_models.server.config.schema import SERVE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from dvc_studio_models.server.config.document import Keys
+    from dvc_studio_models.server.config.values import ServeConfig
+
+
+class ServeConfigError(StudioConfigError):
+    """A config of the server has mistakes."""
+
+    def __init__(self, path: Path, mistakes: Sequence[str]) -> None:
+        """Store what is wrong.
+
+        Args:
+            path: The file.
+            mistakes: A line for each, which begins with file and line number.
+        """
+        self.path, self.mistakes = path, tuple(mistakes)
+        count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        super().__init__(f"the config has {count}:{lines}")
+
+
+class ConfigFile:
+    """A ``serve.yaml``, which may be read again and again."""
+
+    needs_a_repo = False
+
+    def __init__(self, path: Path) -> None:
+        """Store the path; :meth:`read` opens the file."""
+        self._path = path
+        self.files: Collection[Path] = {path}
+        """The files that the config was read from at last, or that were missing."""
+
+    def read(self) -> ServeConfig:
+        """Read the config and the secrets that it names.
+
+        Raises:
+            StudioConfigError: It cannot be read.
+            ServeConfigError: It has mistakes; all of them are named.
+        """
+        document = self._parse()
+        place = Place(self._path.absolute().parent)
+        config: ServeConfig | None = SERVE.read(document.value, place)
+        self.files = {self._path, *place.files}
+        if config is None or place.mistakes:
+            found = sorted(
+                (document.line(keys), f"{_dotted(keys)}{what}")
+                for keys, what in place.mistakes
+            )
+            mistakes = [f"{self._path}:{line}: {what}" for line, what in found]
+            raise ServeConfigError(self._path, mistakes)
+        return config
+
+    def _parse(self) -> Document:
+        try:
+            return Document(self._path.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+            msg = f"cannot read the config '{self._path}': {reason}"
+            raise StudioConfigError(msg) from None
+        except NotYamlError as exc:
+            where = f":{exc.line}" if exc.line else ""
+            mistake = f"{self._path}{where}: {exc.reason}"
+            raise ServeConfigError(self._path, [mistake]) from None
+
+
+def _dotted(keys: Keys) -> str:
+    """Write keys as ``repos[0].fetch: ``; empty for the top."""
+    text = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys)
+    return f"{text.lstrip('.')}: " if keys else ""

@@ -1,0 +1,264 @@
+"""``serve.yaml``: what is read from it, and how its mistakes are told."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dvc_studio_models.errors import StudioConfigError
+from dvc_studio_models.server.config.file import ConfigFile, ServeConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dvc_studio_models.server.config.values import ServeConfig
+
+SHA256 = hashlib.sha256(b"token").hexdigest()
+TOKENS = f"tokens: [{{name: ci, sha256: {SHA256}}}]\n"
+REPOS = "repos:\n- path: models.git\n"
+HIDDEN = "hunter2"
+NO_SHA256 = "this is not the SHA-256 of a token; make both with 'dvc models token'"
+NO_LOOPBACK = (
+    "'0.0.0.0' is not loopback, and this server does not support TLS. Put a TLS proxy "
+    "in front of it, and add 'behind_proxy: true'"
+)
+
+FULL = f"""\
+listen: 127.0.0.1:8600
+data: mirrors
+expires: 60
+verify_objects: true
+behind_proxy: true
+workers: 2
+log_format: json
+repos:
+  - name: models
+    path: /srv/models.git
+    aliases: [git@ssh.dev.azure.com:v3/acme/ml/models]
+    remote: storage
+    roots: [s3://bucket/models, ../storage]
+    credentials:
+      access_key_id: {{env: MODELS_KEY}}
+      secret_access_key: {{file: secret}}
+      session_token: literal
+  - name: mirrored
+    url: git@github.com:acme/models.git
+    fetch: 30
+    webhook_secret: {{env: MODELS_KEY}}
+tokens:
+  - name: ci
+    sha256: {SHA256}
+    repos: [models, "team-*"]
+    until: 2027-01-31
+  - name: ada
+    sha256: sha256:{SHA256.upper()}
+oidc:
+  - issuer: https://token.actions.githubusercontent.com
+    audience: https://studio.example.com
+    claims: {{repository_owner: [acme]}}
+    repos: [models]
+git_hosts:
+  - url: https://github.com
+    kind: github
+"""
+
+
+def read(folder: Path, text: str) -> ServeConfig:
+    file = folder / "serve.yaml"
+    file.write_text(text)
+    file.chmod(0o600)
+    return ConfigFile(file).read()
+
+
+def mistakes(folder: Path, text: str) -> list[str]:
+    """Return the mistakes without the name of the file."""
+    with pytest.raises(ServeConfigError) as refused:
+        read(folder, text)
+    assert all(each in str(refused.value) for each in refused.value.mistakes)
+    start = f"{folder / 'serve.yaml'}:"
+    return [each.removeprefix(start) for each in refused.value.mistakes]
+
+
+def test_all_that_the_operator_chooses_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS_KEY", "key")
+    (tmp_path / "secret").write_text("from the file\n")
+
+    config = read(tmp_path, FULL)
+
+    assert (config.host, config.port, config.expires_s) == ("127.0.0.1", 8600, 60)
+    assert config.data == tmp_path / "mirrors"
+    assert (config.verify_objects, config.behind_proxy) == (True, True)
+    assert (config.workers, config.log_format) == (2, "json")
+    models, mirrored = config.repos
+    assert (models.name, models.path) == ("models", "/srv/models.git")
+    assert models.aliases == ("git@ssh.dev.azure.com:v3/acme/ml/models",)
+    assert models.remote == "storage"
+    assert models.roots == ("s3://bucket/models", str(tmp_path.parent / "storage"))
+    assert models.credentials == {
+        "access_key_id": "key",
+        "secret_access_key": "from the file",
+        "session_token": "literal",
+    }
+    assert (mirrored.url, mirrored.fetch_s) == ("git@github.com:acme/models.git", 30)
+    assert mirrored.webhook_secret == "key"
+    assert config.tokens is not None
+    ci, ada = config.tokens
+    assert (ci.name, ci.sha256, ci.repos) == ("ci", SHA256, ("models", "team-*"))
+    assert ci.until == date(2027, 1, 31)
+    assert (ada.sha256, ada.repos, ada.until) == (SHA256, ("*",), None)
+    assert config.oidc[0].claims == {"repository_owner": ("acme",)}
+    assert (config.git_hosts[0].url, config.git_hosts[0].kind) == (
+        "https://github.com",
+        "github",
+    )
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    config = read(tmp_path, REPOS + TOKENS)
+
+    assert (config.host, config.port, config.expires_s) == ("127.0.0.1", 8501, 3600)
+    (repo,) = config.repos
+    assert (repo.path, repo.name) == (str(tmp_path / "models.git"), "")
+    assert repo.roots is None
+
+
+def test_each_mistake_is_named_with_its_line(tmp_path: Path) -> None:
+    text = f"""\
+listen: nowhere
+repoes: []
+repos:
+  - name: models
+    path: /srv/models.git
+    fetch: soon
+  - name: models
+    path: 7
+    alias: [x]
+  - {{}}
+tokens:
+  - name: ci
+    sha256: {HIDDEN}
+    until: 2027-02-30
+  - nobody
+"""
+
+    assert mistakes(tmp_path, text) == [
+        "1: listen: 'nowhere' is not HOST:PORT, such as 127.0.0.1:8501",
+        "2: repoes: unknown key; did you mean 'repos'?",
+        "6: repos[0].fetch: 'soon' is not a number from 1 to 86400",
+        "6: repos[0].fetch: only a repo with a 'url' is fetched",
+        "7: repos[1].name: there are two of the name 'models'",
+        "8: repos[1].path: this has to be a text",
+        "9: repos[1].alias: unknown key; did you mean 'aliases'?",
+        "10: repos[2]: a repo has either a 'path' or a 'url'",
+        f"13: tokens[0].sha256: {NO_SHA256}",
+        "14: tokens[0].until: '2027-02-30' is not a date, such as 2027-01-31",
+        "15: tokens[1]: this has to be a mapping of keys to values",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("", "1: this has to be a mapping of keys to values"),
+        ("repos: [\n", "2: expected the node content, but found '<stream end>'"),
+        (f"{REPOS}repos: []\n", "3: this key is there twice"),
+        (f"repos: []\n{TOKENS}", "1: repos: the list is empty"),
+        (TOKENS, "1: 'repos' is missing"),
+        (REPOS, "1: there is nobody to serve: add 'tokens', or 'no_auth: true'"),
+        (
+            f"{REPOS}no_auth: true\n{TOKENS}",
+            "3: no_auth: 'no_auth' and 'tokens' cannot be combined",
+        ),
+        (
+            f"{REPOS}{TOKENS}listen: 0.0.0.0:80\n",
+            f"4: listen: {NO_LOOPBACK}",
+        ),
+        (
+            f"repos:\n- url: https://h/o/r\n{TOKENS}",
+            "2: repos[0].url: its mirror needs a folder: add 'data'",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_served_is_refused(
+    tmp_path: Path, text: str, mistake: str
+) -> None:
+    assert mistakes(tmp_path, text) == [mistake]
+
+
+@pytest.mark.parametrize(
+    ("secret", "mistake"),
+    [
+        ("{env: NOT_SET}", "the environment variable 'NOT_SET' is not set"),
+        ("{file: nothing}", "cannot read '{}/nothing': No such file or directory"),
+        ("{file: empty}", "'{}/empty' is empty"),
+        (f"[{HIDDEN}]", "a secret is a text, {env: NAME} or {file: PATH}"),
+        (f"{{text: {HIDDEN}}}", "a secret is a text, {env: NAME} or {file: PATH}"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_a_mistake(
+    tmp_path: Path, secret: str, mistake: str
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    text = f"{REPOS}  credentials:\n    password: {secret}\n{TOKENS}"
+
+    expected = mistake.replace("{}", str(tmp_path))
+    assert mistakes(tmp_path, text) == [f"4: repos[0].credentials.password: {expected}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{REPOS}  credentials: {HIDDEN}\n",
+        f"{REPOS}  credentials:\n    password: {HIDDEN}\n    password: {HIDDEN}\n",
+        f"{REPOS}  credentials:\n    password: {HIDDEN}: {HIDDEN}\n",
+        f"{REPOS}  aliases: https://u:{HIDDEN}@h/r\n",
+        f"{REPOS}tokens: {HIDDEN}\n",
+        f"{REPOS}tokens: [{{name: ci, sha256: {HIDDEN}}}]\n",
+        f"repos: https://u:{HIDDEN}@h/r\n",
+    ],
+)
+def test_no_message_quotes_a_secret(tmp_path: Path, text: str) -> None:
+    with pytest.raises(StudioConfigError) as refused:
+        read(tmp_path, text)
+
+    assert HIDDEN not in str(refused.value)
+
+
+def test_the_values_of_a_config_hide_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS_KEY", HIDDEN)
+    (tmp_path / "secret").write_text(HIDDEN)
+
+    shown = repr(read(tmp_path, FULL))
+
+    assert HIDDEN not in shown
+    assert SHA256 not in shown
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"], ids=["no file", "no text"])
+def test_a_config_that_cannot_be_read_is_told(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "serve.yaml"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(StudioConfigError, match=f"cannot read the config '{file}'"):
+        ConfigFile(file).read()
+
+
+def test_the_files_of_secrets_are_watched_too(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s")
+    file = tmp_path / "serve.yaml"
+    file.write_text(f"{REPOS}  credentials: {{password: {{file: secret}}}}\n{TOKENS}")
+    source = ConfigFile(file)
+
+    source.read()
+
+    assert set(source.files) == {file, tmp_path / "secret"}
