@@ -40,18 +40,23 @@ class Server:
     def __init__(self, folder: Path, text: str) -> None:
         self.file = folder / "serve.yaml"
         self.write(text)
-        self._errors = folder / "stderr"
+        self._errors, self._output = folder / "stderr", folder / "stdout"
         command = ("-m", "dvc_studio_models", "serve", "--config", str(self.file))
-        with self._errors.open("w") as errors:
+        with self._errors.open("w") as errors, self._output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *command],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+                [sys.executable, *command], stdout=output, stderr=errors
             )
-        assert self.process.stdout
-        self.url = self.process.stdout.readline().strip().rpartition(" ")[2]
+        wait_until(lambda: "\n" in self.output or self.has_ended, timeout_s=TIMEOUT_S)
+        self.url = self.output.partition("\n")[0].rpartition(" ")[2]
         assert self.url, self.errors
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
 
     @property
     def errors(self) -> str:
@@ -67,7 +72,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
     def hang_up(self) -> None:
         """Send SIGHUP, and wait until the config was read again."""
@@ -115,7 +120,7 @@ def test_a_bad_config_is_reported_and_the_old_one_stays(
     assert f"{server.file}:4: repos[0].pfad: unknown key" in server.errors
     assert "The config before stays in use" in server.errors
     assert server.status("models") == 200
-    assert server.process.poll() is None
+    assert not server.has_ended
 
 
 def test_a_link_outlives_a_new_config(server: Server, project: Project) -> None:
@@ -129,7 +134,7 @@ def test_a_link_outlives_a_new_config(server: Server, project: Project) -> None:
 def test_a_repo_that_is_not_there_is_left_out_until_it_is(
     project: Project, tmp_path: Path
 ) -> None:
-    missing = tmp_path / "missing.git"
+    missing = project.root / "missing.git"
     server = Server(tmp_path, config(missing, project.bare))
     try:
         assert server.status("models") == 200

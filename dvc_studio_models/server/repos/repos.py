@@ -106,15 +106,15 @@ class Catalog:
 
     def _open(self, open_s: float) -> None:
         for opening in self.openings:
-            opening.start(self._add)
+            opening.start(self._add_late)
         deadline = time.monotonic() + open_s
         for opening in self.openings:
             opening.wait(max(0.0, deadline - time.monotonic()))
         with self._lock:  # in the order of the config, which decides on names
-            self._is_ready = True
             for opening in self.openings:
                 self._add(opening)
             self._known = {}
+            self._is_ready = True
 
     def __iter__(self) -> Iterator[ServedRepo]:
         return iter(tuple(self._by_key.values()))
@@ -135,7 +135,7 @@ class Catalog:
         """Try at once to open the repo of this name, if it is left out."""
         for opening in self._left_out():
             if opening.name == name:
-                opening.start(self._add)
+                opening.start(self._add_late)
 
     def close(self) -> None:
         """Open no further repos."""
@@ -182,7 +182,7 @@ class Catalog:
 
     def _add(self, opening: Opening) -> None:
         with self._lock:
-            if not (self._is_ready and opening.opened) or opening in self._served_by:
+            if not opening.opened or opening in self._served_by:
                 return
             found = sorted(opening.opened.identities, key=lambda one: one[0])
             named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
@@ -199,20 +199,27 @@ class Catalog:
                 by_identity.setdefault(who, each)
             self._by_identity = by_identity  # others may be looking at the old one
 
+    def _add_late(self, opening: Opening) -> None:
+        """Serve a repo that could be opened only after the start."""
+        with self._lock:
+            is_new = self._is_ready and opening not in self._served_by
+            if is_new and opening.opened:
+                self._add(opening)
+                logger.warning("the repo '%s' is served now", opening.config.path)
+
     def _try_again(self) -> None:
         """Open what could not be opened, until all repos are served."""
         said = {opening: opening.message for opening in self._left_out()}
         while said and not self._closed.wait(AGAIN_S):
             for opening, before in tuple(said.items()):
                 # An attempt that an earlier config started may have opened it.
-                self._add(opening)
+                self._add_late(opening)
                 if opening in self._served_by:
-                    logger.warning("the repo '%s' is served now", opening.config.path)
                     del said[opening]
                 elif opening.message != before:
                     logger.error("%s", opening.message)
                     said[opening] = opening.message
-                opening.start(self._add)
+                opening.start(self._add_late)
 
     def _new_key(self, stem: str) -> str:
         key, number = stem, 1
