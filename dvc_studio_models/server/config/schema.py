@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.registry.urls import is_local
 from dvc_studio_models.server.config.exposure import exposure_problem
 from dvc_studio_models.server.config.kinds import (
     Choice,
@@ -80,10 +81,16 @@ def _make_repo(read: dict[str, Any], place: Place) -> RepoConfig:
         remote=read.get("remote"),
         roots=roots and tuple(_root(root, place) for root in roots if root),
         credentials=read.get("credentials", {}),
-        url=read.get("url"),
+        url=_url(read.get("url"), place),
         fetch_s=read.get("fetch") or 60,
         webhook_secret=read.get("webhook_secret"),
     )
+
+
+def _url(url: str | None, place: Place) -> str | None:
+    """Return a URL as it is, and a path as an absolute one."""
+    is_path = url and "://" not in url and is_local(url)
+    return resolve(url, place) if url and is_path else url
 
 
 def _root(root: str, place: Place) -> str:

@@ -6,6 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.server.mirrors.mirrors import Mirrors
+from dvc_studio_models.server.mirrors.places import with_paths
 from dvc_studio_models.server.repos.repos import OPEN_S
 from dvc_studio_models.server.site.state import SiteState
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
@@ -49,14 +51,17 @@ class Site:
         Raises:
             NotGitRepoError: None can be opened, and a path is no Git repo.
             UnreadableRepoError: None can be opened, and Git refuses one.
-            UsageError: No repo is given.
+            UsageError: No repo is given, or no folder for mirrors.
         """
+        config = with_paths(config)
         self._open_s = open_s
         self._make_slow_calls = slow_calls
         self._lock = threading.Lock()
+        self.mirrors = Mirrors(on_cloned=self._retry)
         self._state = SiteState(
             config, open_s=open_s, slow_calls=slow_calls, must_open=must_open
         )
+        self.mirrors.apply(config)  # when a clone is done, the state is there
 
     @property
     def config(self) -> ServeConfig:
@@ -85,8 +90,10 @@ class Site:
         are opened and read first, while requests are answered by the old config.
 
         Raises:
-            UsageError: No repo is given. The old config stays.
+            UsageError: No repo is given, or no folder for mirrors. The old config
+                stays.
         """
+        config = with_paths(config)
         with self._lock:
             before = self._state
             after = SiteState(
@@ -99,6 +106,7 @@ class Site:
             _warm_up(new, WARM_UP_S)
             self._state = after
             before.catalog.close()
+            self.mirrors.apply(config)
 
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
         """Import and read in advance, so that the first responses are fast.
@@ -140,6 +148,10 @@ class Site:
     def left_out(self) -> dict[str, str]:
         """Return the name of each repo that is not served -> why, without a path."""
         return self.catalog.left_out()
+
+    def _retry(self, name: str) -> None:
+        """Try at once to open the repo of this name, if it is left out."""
+        self.catalog.retry(name)
 
 
 def _warm_up(repos: Iterable[Served], seconds: float) -> None:
