@@ -24,6 +24,7 @@ from dvc_studio_models.server.routes.health import HealthRoutes
 from dvc_studio_models.server.routes.mirror_headers import MirrorHeaders
 from dvc_studio_models.server.routes.models import ModelRoutes
 from dvc_studio_models.server.routes.objects import ObjectRoutes
+from dvc_studio_models.server.routes.webhooks import WebhookRoutes
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 def create_app(site: Site) -> ASGIApp:
     """Build the ASGI application of a site, which is warmed up first."""
     site.warm_up()
-    groups = (ModelRoutes(site), ObjectRoutes(site), HealthRoutes(site))
+    groups = (
+        ModelRoutes(site),
+        ObjectRoutes(site),
+        HealthRoutes(site),
+        WebhookRoutes(site),
+    )
     routes = [
         route
         for prefix in ("", "/{prefix:path}")

@@ -135,3 +135,23 @@ class LinkError(RefusedError):
     """The link's signature is wrong, or it has expired."""
 
     status = 403
+
+
+class WebhookRefusedError(RefusedError):
+    """No mirror has this name and a secret, or the signature is wrong."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no mirror of this name accepts webhooks, or the signature is wrong; the "
+            "Git host has to be given the 'webhook_secret' of the server's config"
+        )
+
+
+class BodyRefusedError(RefusedError):
+    """The body of a request is too large or too slow."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(f"the body of the request {reason}")
