@@ -30,6 +30,7 @@ from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5, Digest
+from dvc_studio_models.registry.committed.project import isolated_repo
 from dvc_studio_models.registry.git.tree import CommitTree, open_commit
 from dvc_studio_models.registry.outputs import describe, find_outputs
 from dvc_studio_models.registry.recorded import (
@@ -64,7 +65,12 @@ class RecordReader:
     """Reads many models of one repository."""
 
     def __init__(
-        self, reader: GitReader, *, cache: Path | None = None, contents: bool = True
+        self,
+        reader: GitReader,
+        *,
+        cache: Path | None = None,
+        contents: bool = True,
+        isolated: bool = False,
     ) -> None:
         """Load the cache; commits are read when needed.
 
@@ -72,7 +78,9 @@ class RecordReader:
             reader: The repository.
             cache: The file of the cache, which ``close`` writes.
             contents: Whether to hash the files that Git tracks.
+            isolated: Use no DVC config but that of the commit.
         """
+        self._isolated = isolated
         self._contents = contents
         self._reader = reader
         if cache and reader.has_replacements():  # then a commit may change
@@ -245,7 +253,8 @@ class RecordReader:
         # config.local of the working tree, which may lack remotes of that commit.
         scm = NoSCM(os.fspath(self._reader.common_dir))
         with _config_errors():
-            repo = Repo(
+            kind = isolated_repo() if self._isolated else Repo
+            repo = kind(
                 f"/{root}",
                 fs=open_commit(tree),
                 scm=scm,

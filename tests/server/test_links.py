@@ -260,10 +260,11 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 @contextlib.contextmanager
 def opened(project: Project, *lines: str, **options: Any) -> Iterator[str]:
-    """Serve the project from a remote with these settings."""
+    """Serve the project from a remote with these settings, which the operator made."""
     settings = "".join(f"    {line}\n" for line in lines)
     config = f"[core]\n    remote = storage\n['remote \"storage\"']\n{settings}"
-    (project.repo / ".dvc" / "config").write_text(config)
+    (project.repo / ".dvc" / "config").unlink()
+    (project.repo / ".dvc" / "config.local").write_text(config)
     with serving(project.repo, **options) as url:
         yield url
 

@@ -31,9 +31,12 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "s3": _CLOUD | {"endpointurl", "region"},
     "azure": _CLOUD | {"account_name"},
     "gs": _CLOUD | {"projectname"},
+    "http": _COMMON | {"auth"},
+    "https": _COMMON | {"auth"},
 }
 """Kind of remote -> its options that are used; of other kinds, the common ones.
 
+``auth`` only says that a password is needed, and then no links can be made.
 ``endpointurl`` of Google Cloud is not among them: the server's access token is sent
 there.
 """
@@ -117,7 +120,8 @@ def clean_config(data: bytes) -> bytes:
     if config.remote:
         clean["core"] = {"remote": config.remote}
     for name, options in config.remotes.items():
-        clean[f'remote "{name}"'] = dict(options)
+        where = {key: value for key, value in options.items() if key != "auth"}
+        clean[f'remote "{name}"'] = where
     written = io.BytesIO()
     with contextlib.suppress(ConfigObjError):  # a name that DVC cannot write either
         clean.write(written)

@@ -308,7 +308,7 @@ class ModelIndex:
         """
         try:
             with contextlib.closing(
-                RecordReader(self._repo.reader, contents=False)
+                RecordReader(self._repo.reader, contents=False, isolated=True)
             ) as records:
                 record = records.read(version.commit, name)
         except StudioConfigError as exc:

@@ -143,7 +143,9 @@ class Listing:
         if version is None and ref.selector:
             raise ModelMissingError(registry.describe_missing(ref))
         reader = self._repo.reader
-        with contextlib.closing(RecordReader(reader, contents=False)) as records:
+        with contextlib.closing(
+            RecordReader(reader, contents=False, isolated=True)
+        ) as records:
             try:
                 return describe_model(ref.name, version, registry, reader, records)
             except (RecordUnreadableError, StudioConfigError) as exc:

@@ -41,7 +41,7 @@ SECRET_S = 10
 """The longest wait, in seconds, for the credentials of a machine in a cloud."""
 
 _NO_SECRET = {
-    *("NoCredentialsError", "PartialCredentialsError"),  # botocore's
+    *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"),  # botocore's
     *("AuthError", "ValueError"),  # DVC's for Azure, and Azure's
     *("DefaultCredentialsError", "AttributeError", "FileNotFoundError"),  # Google's
 }

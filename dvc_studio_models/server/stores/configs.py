@@ -32,6 +32,7 @@ from dvc_studio_models.server.errors.remotes import (
     ConfigUnreadableError,
 )
 from dvc_studio_models.server.repos.refs import file_stamp
+from dvc_studio_models.server.stores.credentials import files_of
 from dvc_studio_models.server.stores.local_config import find_problem, git_dir
 from dvc_studio_models.server.waiting.single_flight import (
     SharedRead,
@@ -73,9 +74,12 @@ class Configs:
         self._repo = repo.key
         self._reader = reader
         self._default = repo.config.remote
+        self._credentials = repo.config.credentials
         self._branch = SharedRead(lambda: _config_commit(reader))
         self._cache: SingleFlightCache[ProjectConfig] = SingleFlightCache(MAX_CACHED)
         self._files = _config_files(reader, "")
+        self._secret_files: tuple[Path, ...] = ()
+        """Files with credentials, of all configs that were read."""
 
     def stamp(self) -> tuple[object, ...]:
         """Return a value that changes when a config that was read changes.
@@ -96,7 +100,7 @@ class Configs:
             GitSilentError: Another thread has been reading it for too long.
             UnreadableRepoError: Git cannot read the repo.
         """
-        files = _config_files(self._reader, project)
+        files = (*_config_files(self._reader, project), *self._secret_files)
         if new := [file for file in files if file not in self._files]:
             self._files = (*self._files, *new)  # others may be looking at the old one
         at, version = None, None
@@ -110,6 +114,12 @@ class Configs:
         )
 
     def _read(self, project: str, commit: str | None) -> Config:
+        config = self._load(project, commit)
+        files = files_of(config, self._credentials)
+        self._secret_files = tuple(dict.fromkeys((*self._secret_files, *files)))
+        return config
+
+    def _load(self, project: str, commit: str | None) -> Config:
         try:
             committed = self._read_committed(project, commit)
             local = self._local_folder(project)

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from dvc.config import Config, ConfigError, RemoteNotFoundError
 from dvc_objects.fs.errors import RemoteMissingDepsError
+from voluptuous import Invalid
 
 from dvc_studio_models.model import MD5
 from dvc_studio_models.server.errors.remotes import (
@@ -23,6 +24,7 @@ from dvc_studio_models.server.errors.remotes import (
     RemoteVersionsError,
 )
 from dvc_studio_models.server.stores.configs import Configs, ProjectConfig, unreadable
+from dvc_studio_models.server.stores.credentials import OWN, isolated, merge
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -142,6 +144,10 @@ class Remotes:
         fs_class, settings, path = self._describe(config.settings, name)
         protocol = fs_class.protocol
         self._check_protocol(name, protocol)
+        try:
+            settings = merge(settings, self._repo.config.credentials, protocol)
+        except Invalid as exc:
+            raise unreadable(exc) from None
         if protocol in {"http", "https"} and _needs_password(path, settings):
             raise RemoteSecretError(name, protocol)
         if settings.get("worktree"):  # to DVC, that is cloud-versioned too
@@ -149,9 +155,10 @@ class Remotes:
         if settings.get("version_aware") and protocol not in VERSIONED:
             raise RemoteVersionsError(name, protocol, VERSIONED)
         try:
-            fs = fs_class(**settings)
+            fs = isolated(fs_class)(**settings)
         except RemoteMissingDepsError:
             raise RemotePackageError(name, protocol) from None
+        settings.pop(OWN, None)
         remote = Remote(name, path, fs, **settings)
         return Store(self._repo.key, project, name, protocol, remote, config.version)
 
