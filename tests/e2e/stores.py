@@ -189,7 +189,7 @@ class Team:
         self.project = project
         self.place = place
         self.environ = environ(home)
-        self._home = home
+        self.home = home
         self._write("config.local", "", place.secrets)
 
     @classmethod
@@ -267,7 +267,7 @@ class Team:
     @contextlib.contextmanager
     def serving(self, *options: str) -> Iterator[Registry]:
         """Run ``dvc models serve`` for the project."""
-        log = self._home / f"serve-{next(_names)}.log"
+        log = self.home / f"serve-{next(_names)}.log"
         env = {**self.environ, "DVC_STUDIO_TOKEN": TOKEN}
         with served(self.project.repo, *options, log=log, env=env) as url:
             yield Registry(url, log)

@@ -19,7 +19,18 @@ from urllib.parse import unquote
 import pytest
 import requests
 import stores
-from projects import BERT, CHURN, ORIGIN_URL, TOKEN, copy_project, read_tree, serving
+from projects import (
+    BERT,
+    CHURN,
+    ORIGIN_URL,
+    TOKEN,
+    copy_project,
+    git,
+    read_tree,
+    serving,
+    serving_config,
+    write,
+)
 from servers import StudioServer, free_port
 from stores import (
     S3,
@@ -34,6 +45,12 @@ from stores import (
     nginx,
     nginx_server,
     proxy,
+)
+
+from dvc_studio_models.server.config.values import (
+    RepoConfig,
+    ServeConfig,
+    known_tokens,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +122,9 @@ def kinds(
             team.push("--all-tags")
             team.train("lost", {"": b"never pushed"})
             team.train("gone", {"file": b"never pushed either"})
+            if name == "S3, version 2":  # only for those who choose it
+                config = b"[default]\ns3 =\n    signature_version = s3\n"
+                write(team.home, {".aws/config": config})
             registry = stack.enter_context(team.serving())
             return Kind(name, store, team, registry)
 
@@ -366,6 +386,42 @@ def test_a_server_that_cannot_read_the_store_says_so(
     assert re.search("502 Bad Gateway, the DVC remote '.*' cannot be read", done.stderr)
     shown = unquote(done.stderr + registry.log.read_text())
     assert not [secret for secret in kind.team.place.planted if secret in shown]
+
+
+@pytest.mark.parametrize("name", ["S3, version 4", "Azure"])
+def test_each_repo_of_one_server_has_its_own_credentials(
+    run_dvc: RunDvc,
+    kinds: Callable[[str], Kind],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    kind = kinds(name)
+    place = kind.team.place
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "not-the-key")
+    clones = {}
+    repos = []
+    for who, secrets in (("right", place.secrets), ("wrong", place.wrong_secrets)):
+        mirror = tmp_path / f"{who}.git"
+        git(tmp_path, "clone", "--quiet", "--mirror", kind.team.project.repo, mirror)
+        clones[who] = kind.team.project.clone(tmp_path / who)
+        repos.append(RepoConfig(str(mirror), name=who, credentials=secrets))
+    config = ServeConfig(tuple(repos), known_tokens({TOKEN: "tests"}))
+
+    with serving_config(config) as url:
+        env = {"DVC_STUDIO_URL": url, "DVC_STUDIO_TOKEN": TOKEN}
+        done = {
+            who: run_dvc(
+                *("models", "pull", "churn", "--repo", who), cwd=clone, env=env
+            )
+            for who, clone in clones.items()
+        }
+
+    assert done["right"].returncode == 0, done["right"].stderr
+    assert (clones["right"] / "models/churn.pkl").read_bytes() == CHURN["v2.0.0"]
+    assert done["wrong"].returncode == 5
+    assert "credentials cannot read this object" in done["wrong"].stderr
 
 
 # -- what stands in between

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -200,7 +199,6 @@ def test_the_operators_own_config_local_may_name_a_program(
 
     assert ran.exists()
     assert "AKIA" in link
-    os.environ.pop("AWS_CONFIG_FILE", None)  # dvc-s3 sets it
 
 
 def test_a_committed_config_that_asks_for_a_password_hangs_no_reader(
