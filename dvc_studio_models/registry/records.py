@@ -30,8 +30,8 @@ from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.registry.committed.project import isolated_repo
-from dvc_studio_models.registry.git.tree import CommitTree, open_commit
+from dvc_studio_models.registry.committed.project import open_project
+from dvc_studio_models.registry.git.tree import CommitTree
 from dvc_studio_models.registry.outputs import describe, find_outputs
 from dvc_studio_models.registry.recorded import (
     Annotation,
@@ -246,23 +246,14 @@ class RecordReader:
         return self._projects[commit, root]
 
     def _open_project(self, tree: CommitTree, root: str, cache: str) -> Repo:
-        from dvc.repo import Repo
-        from scmrepo.noscm import NoSCM
-
-        # DVC is not to open Git itself, which it does through libgit2; nor to read the
-        # config.local of the working tree, which may lack remotes of that commit.
-        scm = NoSCM(os.fspath(self._reader.common_dir))
         with _config_errors():
-            kind = isolated_repo() if self._isolated else Repo
-            repo = kind(
-                f"/{root}",
-                fs=open_commit(tree),
-                scm=scm,
-                uninitialized=True,
-                config={"cache": {"dir": cache}},
+            return open_project(
+                tree,
+                root,
+                cache=cache,
+                git_dir=self._reader.common_dir,
+                isolated=self._isolated,
             )
-            _ = repo.config
-        return repo
 
     def _annotated(self, project: Repo, commit: str, folder: str) -> Mapping[str, Any]:
         """Read the artifacts of a ``dvc.yaml``, and parse each content only once."""

@@ -124,7 +124,7 @@ def kinds(
             team.train("gone", {"file": b"never pushed either"})
             if name == "S3, version 2":  # only for those who choose it
                 config = b"[default]\ns3 =\n    signature_version = s3\n"
-                write(team.home, {".aws/config": config})
+                write(team.home, {"aws-config": config})
             registry = stack.enter_context(team.serving())
             return Kind(name, store, team, registry)
 
