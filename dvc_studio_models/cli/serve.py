@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from dvc_studio_models.cli.options import Commands
-    from dvc_studio_models.server.config.source import ConfigSource
+    from dvc_studio_models.server.config.file import ConfigSource
     from dvc_studio_models.server.config.values import ServeConfig, TokenConfig
 
 TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name

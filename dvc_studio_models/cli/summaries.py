@@ -12,4 +12,5 @@ SUMMARIES = {
     "which": "Show which model and version a file is, by its hash.",
     "cache": "List, remove or verify versions of models in the cache.",
     "serve": "Serve Studio's model registry API from local repos.",
+    "token": "Make a token for 'dvc models serve'.",
 }

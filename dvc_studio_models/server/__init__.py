@@ -23,7 +23,6 @@ remote that hangs delays no other repo.
 __all__ = [
     "config.exposure",
     "config.file",
-    "config.source",
     "config.token_file",
     "config.values",
     "service",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from dvc_studio_models.server.config.source import ConfigSource
+    from dvc_studio_models.server.config.file import ConfigSource
     from dvc_studio_models.server.config.values import ServeConfig
 
 STOP_S = 3

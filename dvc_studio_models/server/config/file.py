@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server.config.document import Document, NotYamlError
 from dvc_studio_models.server.config.kinds import Place
 from dvc_studio_models.server.config.schema import SERVE
+from dvc_studio_models.server.config.token_file import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -15,6 +17,24 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.config.document import Keys
     from dvc_studio_models.server.config.values import ServeConfig
+
+
+class ConfigSource(Protocol):
+    """The flags of ``dvc models serve``, or a ``serve.yaml``."""
+
+    needs_a_repo: bool
+    """Whether the start fails if no repo at all can be opened."""
+
+    @property
+    def files(self) -> Collection[Path]:
+        """The files that the config was read from, or that were missing."""
+
+    def read(self) -> ServeConfig:
+        """Read the config, with all its files, as it is now.
+
+        Raises:
+            StudioModelsError: It is wrong.
+        """
 
 
 class ServeConfigError(StudioConfigError):
@@ -51,8 +71,8 @@ class ConfigFile:
             StudioConfigError: It cannot be read.
             ServeConfigError: It has mistakes; all of them are named.
         """
-        document = self._parse()
-        place = Place(self._path.absolute().parent)
+        document, status = self._parse()
+        place = Place(self._path.absolute().parent, is_public=is_public(status))
         config: ServeConfig | None = SERVE.read(document.value, place)
         self.files = {self._path, *place.files}
         if config is None or place.mistakes:
@@ -64,9 +84,10 @@ class ConfigFile:
             raise ServeConfigError(self._path, mistakes)
         return config
 
-    def _parse(self) -> Document:
+    def _parse(self) -> tuple[Document, os.stat_result]:
         try:
-            return Document(self._path.read_text(encoding="utf-8-sig"))
+            with self._path.open(encoding="utf-8-sig") as file:
+                return Document(file.read()), os.fstat(file.fileno())
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
             msg = f"cannot read the config '{self._path}': {reason}"

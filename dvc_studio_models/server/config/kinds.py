@@ -1,4 +1,4 @@
-"""The kinds of values in ``serve.yaml``: how each is checked, and its JSON Schema.
+"""The kinds of single values in ``serve.yaml``: their checks, and their JSON Schema.
 
 A mistake is recorded, and reading goes on, so that all are found at once. No message
 quotes a value that may be secret.
@@ -6,15 +6,17 @@ quotes a value that may be secret.
 
 from __future__ import annotations
 
-import difflib
 import os
+import shlex
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dvc_studio_models.server.config.token_file import is_public
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from dvc_studio_models.server.config.document import Keys
 
@@ -29,6 +31,9 @@ class Place:
 
     folder: Path
     """Of the config; relative paths start here."""
+
+    is_public: bool = False
+    """Whether everybody on this machine can read the config."""
 
     keys: Keys = ()
     """From the top of the config."""
@@ -96,7 +101,7 @@ class Whole:
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if is_number and self.least <= value <= self.most:
             return int(value)
-        place.wrong(f"{_shown(value)} is not a number from {self.least} to {self.most}")
+        place.wrong(f"{shown(value)} is not a number from {self.least} to {self.most}")
         return None
 
     def json_schema(self) -> dict[str, Any]:
@@ -112,7 +117,7 @@ class Switch:
         """Return it."""
         if isinstance(value, bool):
             return value
-        place.wrong(f"{_shown(value)} is neither true nor false")
+        place.wrong(f"{shown(value)} is neither true nor false")
         return None
 
     def json_schema(self) -> dict[str, Any]:
@@ -130,7 +135,7 @@ class Choice:
         """Return the word."""
         if value in self.words:
             return str(value)
-        place.wrong(f"{_shown(value)} is none of: {', '.join(self.words)}")
+        place.wrong(f"{shown(value)} is none of: {', '.join(self.words)}")
         return None
 
     def json_schema(self) -> dict[str, Any]:
@@ -147,7 +152,7 @@ class Day:
         try:
             return date.fromisoformat(value)
         except (TypeError, ValueError):
-            place.wrong(f"{_shown(value)} is not a date, such as 2027-01-31")
+            place.wrong(f"{shown(value)} is not a date, such as 2027-01-31")
         return None
 
     def json_schema(self) -> dict[str, Any]:
@@ -185,6 +190,11 @@ class Secret:
             if named is None:
                 return None
         elif isinstance(value, (str, int)) and value != "":
+            if place.is_public:
+                place.wrong(
+                    "every user of this machine can read this secret: run 'chmod "
+                    "o-rwx' on this file, or use {env: NAME} or {file: PATH}"
+                )
             return str(value)
         place.wrong("a secret is a text, {env: NAME} or {file: PATH}")
         return None
@@ -196,8 +206,16 @@ class Secret:
     @staticmethod
     def definition() -> dict[str, Any]:
         """Return the part of a JSON Schema that the others refer to."""
-        sources = [_object({source: {"type": "string"}}) for source in ("env", "file")]
-        return {"oneOf": [{"type": ["string", "integer"]}, *sources]}
+        sources = [
+            {
+                "type": "object",
+                "properties": {source: {"type": "string", "minLength": 1}},
+                "required": [source],
+                "additionalProperties": False,
+            }
+            for source in ("env", "file")
+        ]
+        return {"oneOf": [{"type": ["string", "integer"], "minLength": 1}, *sources]}
 
     def _from_environment(self, name: str, place: Place) -> str | None:
         secret = os.environ.get(name)
@@ -210,6 +228,11 @@ class Secret:
         place.files.add(path)
         try:
             with path.open("rb") as file:
+                if is_public(os.fstat(file.fileno())):
+                    place.wrong(
+                        f"every user of this machine can read '{path}': run 'chmod "
+                        f"o-rwx {shlex.quote(str(path))}'"
+                    )
                 content = file.read(MAX_SECRET_BYTES + 1)
             secret = content.decode("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as exc:
@@ -223,120 +246,12 @@ class Secret:
         return secret
 
 
-@dataclass(frozen=True)
-class Items:
-    """A list."""
-
-    kind: Kind
-    least: int = 0
-
-    def read(self, value: Any, place: Place) -> tuple[Any, ...]:
-        """Return its values, None in the place of each that is wrong."""
-        if not isinstance(value, list):
-            place.wrong("this has to be a list")
-            return ()
-        if len(value) < self.least:
-            place.wrong("the list is empty")
-        return tuple(
-            self.kind.read(each, place.at(number)) for number, each in enumerate(value)
-        )
-
-    def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of such values."""
-        least = {"minItems": self.least} if self.least else {}
-        return {"type": "array", "items": self.kind.json_schema(), **least}
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Any names, with values of one kind."""
-
-    kind: Kind
-
-    def read(self, value: Any, place: Place) -> dict[str, Any]:
-        """Return the pairs."""
-        if not isinstance(value, dict):
-            place.wrong("this has to be a mapping of names to values")
-            return {}
-        return {
-            str(name): self.kind.read(each, place.at(name))
-            for name, each in value.items()
-        }
-
-    def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of such values."""
-        return {"type": "object", "additionalProperties": self.kind.json_schema()}
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of a section."""
-
-    kind: Kind
-    about: str
-    """What it means, for the JSON Schema."""
-
-    required: bool = False
-
-
-@dataclass(frozen=True)
-class Section:
-    """A mapping with known keys."""
-
-    keys: Mapping[str, Key]
-    make: Callable[[dict[str, Any], Place], Any]
-    """Builds the value from those that are given."""
-
-    def read(self, value: Any, place: Place) -> Any:
-        """Return the built value; None if it has no form at all."""
-        if not isinstance(value, dict):
-            place.wrong("this has to be a mapping of keys to values")
-            return None
-        for name in value.keys() - self.keys.keys():
-            place.at(name).wrong(self._unknown(str(name)))
-        for name, key in self.keys.items():
-            if key.required and name not in value:
-                place.wrong(f"'{name}' is missing")
-        read = {
-            name: key.kind.read(value[name], place.at(name))
-            for name, key in self.keys.items()
-            if name in value
-        }
-        return self.make(read, place)
-
-    def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of such values."""
-        properties = {
-            name: {"description": key.about, **key.kind.json_schema()}
-            for name, key in self.keys.items()
-        }
-        required = [name for name, key in self.keys.items() if key.required]
-        return _object(properties, required)
-
-    def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self.keys, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"unknown key{hint}"
-
-
 def resolve(path: str, place: Place) -> str:
     """Return a path of a config, absolute."""
     return os.path.normpath(place.folder / Path(path).expanduser())
 
 
-def _object(
-    properties: dict[str, Any], required: list[str] | None = None
-) -> dict[str, Any]:
-    names = [*properties] if required is None else required
-    return {
-        "type": "object",
-        "properties": properties,
-        **({"required": names} if names else {}),
-        "additionalProperties": False,
-    }
-
-
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value for a message, short."""
     if isinstance(value, dict):
         return "a mapping"

@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from dvc_studio_models.registry.urls import is_local
+from dvc_studio_models.registry.urls import is_local, is_loopback_host
+from dvc_studio_models.server.config.claims import find_problem
 from dvc_studio_models.server.config.exposure import exposure_problem
 from dvc_studio_models.server.config.kinds import (
     Choice,
     Day,
-    Items,
-    Key,
-    Pairs,
     PathText,
     Secret,
-    Section,
     Switch,
     Text,
     Whole,
     resolve,
+)
+from dvc_studio_models.server.config.sections import (
+    Items,
+    Key,
+    OneOrMore,
+    Pairs,
+    Section,
 )
 from dvc_studio_models.server.config.token_file import parse_sha256
 from dvc_studio_models.server.config.values import (
@@ -39,6 +44,9 @@ if TYPE_CHECKING:
 LAST_PORT = (1 << 16) - 1
 LONGEST_S = 7 * 24 * 3600
 """The longest life of a link, in seconds: what S3 signs at most."""
+
+KINDS = {"github.com": "github", "gitlab.com": "gitlab"}
+"""What runs at the public Git hosts."""
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _LISTEN = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]\s/]+):(?P<port>[0-9]{1,5})"
@@ -106,7 +114,7 @@ REPO = Section(
         ),
         "path": Key(PathText(), "A clone or a bare repo on this machine."),
         "url": Key(Text(), "Where to clone it from, into a mirror below 'data'."),
-        "fetch": Key(Whole(1, _DAY_S), "Seconds between two fetches of its mirror; 60"),
+        "fetch": Key(Whole(1, _DAY_S), "Seconds between fetches of its mirror; 60."),
         "webhook_secret": Key(
             Secret(), "Signs the requests to /webhook/NAME, which fetch at once."
         ),
@@ -151,7 +159,19 @@ TOKEN = Section(
 )
 
 
-def _make_oidc(read: dict[str, Any], _: Place) -> OidcConfig:
+def _check_url(text: str) -> str | None:
+    parts = urlsplit(text)
+    is_loopback = parts.scheme == "http" and is_loopback_host(parts.hostname or "")
+    if parts.hostname and (parts.scheme == "https" or is_loopback):
+        return None
+    return "this is not an https URL"
+
+
+def _make_oidc(read: dict[str, Any], place: Place) -> OidcConfig:
+    if "issuer" in read and "claims" in read:
+        claims = {name: globs for name, globs in read["claims"].items() if all(globs)}
+        if problem := find_problem(read["issuer"] or "", claims):
+            place.at("claims").wrong(problem)
     return OidcConfig(
         read.get("issuer") or "",
         read.get("audience") or "",
@@ -162,13 +182,15 @@ def _make_oidc(read: dict[str, Any], _: Place) -> OidcConfig:
 
 OIDC = Section(
     {
-        "issuer": Key(Text(), "The claim 'iss' of the tokens, a URL.", required=True),
+        "issuer": Key(
+            Text(_check_url), "The claim 'iss' of the tokens, a URL.", required=True
+        ),
         "audience": Key(
             Text(), "The claim 'aud': this server's URL for clients.", required=True
         ),
         "claims": Key(
-            Pairs(Items(Text(), least=1)),
-            "Claims that a token has to have: a list of globs for each.",
+            Pairs(OneOrMore(Text())),
+            "Claims that a token has to have: for each, a glob or a list of globs.",
             required=True,
         ),
         "repos": Key(_GLOBS, "Globs of the names of the repos it may see; all."),
@@ -177,16 +199,20 @@ OIDC = Section(
 )
 
 
-def _make_git_host(read: dict[str, Any], _: Place) -> GitHostConfig:
-    return GitHostConfig(
-        read.get("url") or "", read.get("kind") or "", read.get("repos", ("*",))
-    )
+def _make_git_host(read: dict[str, Any], place: Place) -> GitHostConfig:
+    url = read.get("url") or ""
+    kind = read.get("kind") or KINDS.get(urlsplit(url).hostname or "")
+    if kind is None and "kind" not in read:
+        place.wrong("'kind' is missing")
+    return GitHostConfig(url, kind or "", read.get("repos", ("*",)))
 
 
 GIT_HOST = Section(
     {
-        "url": Key(Text(), "Its base URL, such as https://github.com.", required=True),
-        "kind": Key(Choice(("github", "gitlab")), "What runs there.", required=True),
+        "url": Key(
+            Text(_check_url), "Its base URL, such as https://github.com.", required=True
+        ),
+        "kind": Key(Choice(("github", "gitlab")), "What runs there."),
         "repos": Key(_GLOBS, "Globs of the names of the repos they may see; all."),
     },
     _make_git_host,

@@ -68,17 +68,22 @@ def _parse(path: Path, token: str, name: str) -> TokenConfig:
     return TokenConfig.of(token, name)
 
 
-def _check_private(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that everybody can read, as ssh does.
+def is_public(status: os.stat_result) -> bool:
+    """Whether everybody on this machine can read a file, and we can change that.
 
     As for ssh, only the owner is told so: others, as in a container whose secrets are
     mounted, cannot change the mode.
+    """
+    return os.geteuid() in {0, status.st_uid} and bool(status.st_mode & stat.S_IROTH)
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that everybody can read, as ssh does.
 
     Raises:
         StudioConfigError: Everybody can read it.
     """
-    is_ours = os.geteuid() in {0, status.st_uid}
-    if is_ours and status.st_mode & stat.S_IROTH:
+    if is_public(status):
         mode = stat.S_IMODE(status.st_mode)
         msg = (
             f"every user of this machine can read the tokens in '{path}' (its mode is "

@@ -14,7 +14,7 @@ from dvc_studio_models.server.repos.refs import file_stamp
 if TYPE_CHECKING:
     from queue import SimpleQueue
 
-    from dvc_studio_models.server.config.source import ConfigSource
+    from dvc_studio_models.server.config.file import ConfigSource
     from dvc_studio_models.server.repos.refs import FileStamp
     from dvc_studio_models.server.site.site import Site
 

@@ -66,10 +66,14 @@ git_hosts:
 """
 
 
-def read(folder: Path, text: str) -> ServeConfig:
-    file = folder / "serve.yaml"
+def write_private(file: Path, text: str) -> None:
     file.write_text(text)
     file.chmod(0o600)
+
+
+def read(folder: Path, text: str) -> ServeConfig:
+    file = folder / "serve.yaml"
+    write_private(file, text)
     return ConfigFile(file).read()
 
 
@@ -86,7 +90,7 @@ def test_all_that_the_operator_chooses_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODELS_KEY", "key")
-    (tmp_path / "secret").write_text("from the file\n")
+    write_private(tmp_path / "secret", "from the file\n")
 
     config = read(tmp_path, FULL)
 
@@ -203,11 +207,93 @@ def test_a_config_that_cannot_be_served_is_refused(
 def test_a_secret_that_is_not_there_is_a_mistake(
     tmp_path: Path, secret: str, mistake: str
 ) -> None:
-    (tmp_path / "empty").write_text("\n")
+    write_private(tmp_path / "empty", "\n")
     text = f"{REPOS}  credentials:\n    password: {secret}\n{TOKENS}"
 
     expected = mistake.replace("{}", str(tmp_path))
     assert mistakes(tmp_path, text) == [f"4: repos[0].credentials.password: {expected}"]
+
+
+@pytest.mark.parametrize("public", ["serve.yaml", "secret"])
+def test_a_secret_that_everybody_can_read_is_a_mistake(
+    tmp_path: Path, public: str
+) -> None:
+    secret = {"serve.yaml": HIDDEN, "secret": "{file: secret}"}[public]
+    write_private(tmp_path / "secret", HIDDEN)
+    text = f"{REPOS}  credentials:\n    password: {secret}\n{TOKENS}"
+    read(tmp_path, text)
+    (tmp_path / public).chmod(0o644)
+
+    with pytest.raises(ServeConfigError) as refused:
+        ConfigFile(tmp_path / "serve.yaml").read()
+
+    (mistake,) = refused.value.mistakes
+    assert "4: repos[0].credentials.password: every user of this machine" in mistake
+    assert HIDDEN not in mistake
+
+
+def test_a_config_without_secrets_may_be_public(tmp_path: Path) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(REPOS + TOKENS)
+    file.chmod(0o644)
+
+    assert ConfigFile(file).read().repos
+
+
+OIDC = """\
+oidc:
+- issuer: https://token.actions.githubusercontent.com
+  audience: https://studio.example.com
+  claims: {}
+"""
+
+
+def test_one_glob_for_a_claim_needs_no_list(tmp_path: Path) -> None:
+    oidc = OIDC.replace("{}", "{repository: acme/*, ref: [a, b]}")
+
+    (rule,) = read(tmp_path, REPOS + oidc).oidc
+
+    assert rule.claims == {"repository": ("acme/*",), "ref": ("a", "b")}
+
+
+def test_a_rule_that_accepts_the_jobs_of_strangers_is_a_mistake(tmp_path: Path) -> None:
+    (mistake,) = mistakes(tmp_path, REPOS + OIDC.replace("{}", "{repository: '*'}"))
+
+    assert mistake.startswith("6: oidc[0].claims: everybody can run jobs at ")
+
+
+def test_the_kind_of_a_public_git_host_is_known(tmp_path: Path) -> None:
+    config = read(tmp_path, REPOS + "git_hosts:\n- url: https://gitlab.com\n")
+
+    assert config.git_hosts[0].kind == "gitlab"
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("git_hosts:\n- url: https://h\n", "4: git_hosts[0]: 'kind' is missing"),
+        (
+            "git_hosts:\n- url: http://h\n  kind: gitlab\n",
+            "4: git_hosts[0].url: this is not an https URL",
+        ),
+        (
+            "git_hosts:\n- url: https://h\n  kind: svn\n",
+            "5: git_hosts[0].kind: 'svn' is none of: github, gitlab",
+        ),
+    ],
+)
+def test_a_mistake_about_a_git_host_is_named(
+    tmp_path: Path, text: str, mistake: str
+) -> None:
+    assert mistakes(tmp_path, REPOS + text) == [mistake]
+
+
+def test_the_mirror_of_a_path_is_of_that_beside_the_config(tmp_path: Path) -> None:
+    text = f"data: data\nrepos:\n- url: up.git\n- url: git@h:o/r.git\n{TOKENS}"
+
+    first, second = read(tmp_path, text).repos
+
+    assert (first.url, second.url) == (str(tmp_path / "up.git"), "git@h:o/r.git")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +319,7 @@ def test_the_values_of_a_config_hide_its_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODELS_KEY", HIDDEN)
-    (tmp_path / "secret").write_text(HIDDEN)
+    write_private(tmp_path / "secret", HIDDEN)
 
     shown = repr(read(tmp_path, FULL))
 
@@ -254,7 +340,7 @@ def test_a_config_that_cannot_be_read_is_told(
 
 
 def test_the_files_of_secrets_are_watched_too(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("s")
+    write_private(tmp_path / "secret", "s")
     file = tmp_path / "serve.yaml"
     file.write_text(f"{REPOS}  credentials: {{password: {{file: secret}}}}\n{TOKENS}")
     source = ConfigFile(file)
