@@ -1,0 +1,226 @@
+"""Several processes that answer requests at one address.
+
+The main process only starts them, starts another where one has died, and passes
+signals on. It has no threads, so that it can fork at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+STOP_S = 8.0
+"""How long, in seconds, a worker may take to stop; then it is killed."""
+
+AGAIN_S = 1.0
+"""The least time, in seconds, between two starts of the same worker."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+@dataclass
+class _Worker:
+    """One process."""
+
+    pid: int
+    ready: int
+    """Where it writes a line when it is ready to answer."""
+
+    started: float = field(default_factory=time.monotonic)
+
+
+class Workers:
+    """The main process and its workers."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        announce: Callable[[str], None],
+        forget: Callable[[int], None],
+    ) -> None:
+        """Store how many there are; :meth:`start` starts them.
+
+        Args:
+            count: How many processes answer requests.
+            announce: Called with the line of the first worker that is ready.
+            forget: Called with the id of each process that has ended.
+        """
+        self._count = count
+        self._announce = announce
+        self._forget = forget
+        self._workers: list[_Worker] = []
+        self._is_announced = False
+        self._stop_at: float | None = None
+        self._due: list[float] = []
+        """When workers are to be started in place of others."""
+
+    def start(self) -> Callable[[str], None] | None:
+        """Start the workers, one first, and the others when it is ready.
+
+        Returns:
+            In each worker, the function to call when it is ready. In the main process,
+            None after all have ended because they were told to.
+
+        Raises:
+            SystemExit: The first worker could not start; it has said why.
+        """
+        gc.freeze()  # the workers share the memory of what is imported
+        # Workers end if the main process does, however it ends.
+        alive, self._life = os.pipe()
+        self._alive = alive
+        with _signals() as signals:
+            self._signals = signals
+            if tell := self._fork():
+                return tell
+            while self._workers or self._due:
+                if tell := self._wait():
+                    return tell
+        return None
+
+    def _fork(self) -> Callable[[str], None] | None:
+        """Start a worker; return its function in it, and None in the main process."""
+        ready, told = os.pipe()
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        pid = os.fork()
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            os.close(told)
+            self._workers.append(_Worker(pid, ready))
+            return None
+        self._signals.reset()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number in (ready, self._life, *(each.ready for each in self._workers)):
+            os.close(number)
+        end = threading.Thread(target=_end_with, args=(self._alive,), daemon=True)
+        end.start()
+
+        def tell(line: str) -> None:
+            os.write(told, line.encode())
+            os.close(told)
+
+        return tell
+
+    def _wait(self) -> Callable[[str], None] | None:
+        """Wait for the next event; return as :meth:`_fork`."""
+        pipes = [each.ready for each in self._workers if each.ready >= 0]
+        readable, _, _ = select.select([self._signals.fd, *pipes], [], [], self._next())
+        for worker in self._workers:
+            if worker.ready in readable:
+                if tell := self._on_ready(worker):
+                    return tell
+        if self._signals.fd in readable:
+            for number in self._signals.read():
+                self._on_signal(number)
+        if self._stop_at and time.monotonic() > self._stop_at:
+            self._send(signal.SIGKILL)
+        while self._due and self._due[0] <= time.monotonic():
+            self._due.pop(0)
+            if tell := self._fork():
+                return tell
+        return None
+
+    def _next(self) -> float | None:
+        """Return the seconds until something is due; None if nothing is."""
+        due = [*self._due[:1], *filter(None, [self._stop_at])]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _on_ready(self, worker: _Worker) -> Callable[[str], None] | None:
+        line = os.read(worker.ready, 1 << 12).decode()
+        os.close(worker.ready)
+        worker.ready = -1
+        if not line or self._is_announced:  # it has ended before
+            return None
+        self._is_announced = True
+        self._announce(line)
+        for _ in range(self._count - 1):
+            if tell := self._fork():
+                return tell
+        return None
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._bury()
+        elif number == signal.SIGHUP:
+            self._send(signal.SIGHUP)
+        else:
+            self._due.clear()
+            self._stop_at = self._stop_at or time.monotonic() + STOP_S
+            self._send(signal.SIGTERM)
+
+    def _send(self, number: int) -> None:
+        for worker in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, number)
+
+    def _bury(self) -> None:
+        """Forget the workers that have ended, and see to others in their place."""
+        for worker in tuple(self._workers):
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if not pid:
+                continue
+            self._workers.remove(worker)
+            self._forget(pid)
+            code = os.waitstatus_to_exitcode(status)
+            if self._stop_at:
+                continue
+            if not self._is_announced:
+                raise SystemExit(code if code > 0 else 1)
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+            logger.error("a worker %s; starting another", how)
+            self._due.append(max(time.monotonic(), worker.started + AGAIN_S))
+            self._due.sort()
+
+
+class _Signals:
+    """The signals of the main process, as something that can be waited for."""
+
+    def __init__(self) -> None:
+        self.fd, self._told = os.pipe()
+        for number in (self.fd, self._told):
+            os.set_blocking(number, False)
+        self._fd_before = signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
+        # Only handled signals are told.
+        self._before = {n: signal.signal(n, lambda *_: None) for n in _SIGNALS}
+
+    def read(self) -> list[int]:
+        """Return the numbers of the signals that have come."""
+        return list(os.read(self.fd, 1 << 12))
+
+    def reset(self) -> None:
+        """Handle signals as before."""
+        signal.set_wakeup_fd(self._fd_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+        os.close(self.fd)
+        os.close(self._told)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    signals = _Signals()
+    try:
+        yield signals
+    finally:
+        if signals._before:  # noqa: SLF001 - not in a worker
+            signals.reset()
+
+
+def _end_with(alive: int) -> None:
+    """End this process when nobody has the other end of the pipe any more."""
+    os.read(alive, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

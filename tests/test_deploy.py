@@ -1,0 +1,142 @@
+"""The files of ``deploy/``, each checked by the linter of its kind."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from needs import need_package, need_program
+from ruamel.yaml import YAML
+
+from dvc_studio_models.server.monitoring import metrics
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+COMPOSE = DEPLOY / "compose"
+BIN = Path(sys.executable).parent
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+CURRENT = {"dvc_models_repo_ready", "dvc_models_mirror_age_seconds"}
+"""Metrics that are measured when they are asked for."""
+
+
+def manifests() -> list[Path]:
+    names = {"kustomization.yaml", "serve.yaml"}
+    return sorted(set(KUBERNETES.iterdir()) - {KUBERNETES / name for name in names})
+
+
+def lint(*command: str | Path) -> tuple[int, str]:
+    """Run a linter; return its exit code and what it printed."""
+    done = subprocess.run(
+        command, cwd=DEPLOY, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def installed(name: str) -> Path:
+    need_program(name, str(BIN))
+    return BIN / name
+
+
+def test_hadolint_accepts_the_dockerfile() -> None:
+    assert lint(installed("hadolint"), "Dockerfile") == (0, "")
+
+
+def test_yamllint_accepts_all_yaml() -> None:
+    assert lint(installed("yamllint"), "--strict", ".") == (0, "")
+
+
+def test_compose_is_valid() -> None:
+    checker = installed("check-jsonschema")
+    schema = ("--builtin-schema", "vendor.compose-spec")
+
+    code, said = lint(checker, *schema, COMPOSE / "compose.yaml")
+
+    assert code == 0, said
+
+
+def test_promtool_accepts_the_config_and_the_alerts() -> None:
+    need_program("promtool")
+
+    checked = lint(
+        "promtool", "check", "config", "--syntax-only", COMPOSE / "prometheus.yml"
+    )
+    rules = lint("promtool", "check", "rules", COMPOSE / "alerts.yml")
+
+    assert checked[0] == 0, checked[1]
+    assert rules[0] == 0, rules[1]
+
+
+def test_alerts_are_of_metrics_that_there_are() -> None:
+    text = (COMPOSE / "alerts.yml").read_text()
+    families = {metric.name for metric in metrics._OWN.collect()}
+
+    used = set(re.findall(r"dvc_models_\w+", text))
+
+    assert len(used) >= 4
+    assert {name.removesuffix("_total") for name in used} <= families | CURRENT
+
+
+@pytest.mark.parametrize("path", manifests(), ids=lambda path: path.stem)
+def test_a_manifest_fits_the_schema_of_kubernetes(path: Path) -> None:
+    need_package("kubernetes_validate")
+
+    code, said = lint(installed("kubernetes-validate"), "--strict", path)
+
+    assert code == 0, said
+
+
+def test_kustomize_takes_every_manifest() -> None:
+    listed = YAML(typ="safe").load(KUBERNETES / "kustomization.yaml")
+
+    assert sorted(listed["resources"]) == [path.name for path in manifests()]
+    assert (KUBERNETES / "serve.yaml").read_text() == (
+        DEPLOY / "serve.yaml"
+    ).read_text()
+
+
+def test_kustomize_builds() -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is missing")
+
+    code, said = lint("kubectl", "kustomize", KUBERNETES)
+
+    assert code == 0, said
+    assert said.count("\nkind: ") >= len(manifests())
+    assert "image: registry.example.com/dvc-studio-models:" in said
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    need_program("systemd-analyze")
+    unit = tmp_path / "dvc-studio.service"
+    text = (DEPLOY / "systemd/dvc-studio.service").read_text()
+    unit.write_text(text.replace("/opt/dvc-studio/bin/dvc", sys.executable))
+
+    checked = lint("systemd-analyze", "verify", "--man=no", unit)
+
+    assert checked == (0, "")
+    assert "ExecStart=/opt/dvc-studio/bin/dvc models serve --config" in text
+
+
+def test_nginx_accepts_its_config(tmp_path: Path) -> None:
+    need_program("nginx", SYSTEM_PATH)
+    key, cert = tmp_path / "studio.key", tmp_path / "studio.pem"
+    made = ("-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=studio")
+    lint("openssl", "req", *made, "-keyout", key, "-out", cert)
+    text = (COMPOSE / "nginx.conf").read_text()
+    text = text.replace("/etc/nginx/tls", str(tmp_path))
+    text = text.replace("http://studio:", "http://127.0.0.1:")
+    whole = tmp_path / "nginx.conf"
+    whole.write_text(
+        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{text}\n}}\n"
+    )
+
+    nginx = shutil.which("nginx", path=SYSTEM_PATH)
+    assert nginx
+    log = ("-e", str(tmp_path / "log"))
+    code, said = lint(nginx, "-t", "-q", "-c", whole, *log)
+
+    assert code == 0, said
