@@ -19,7 +19,7 @@ KUBERNETES = DEPLOY / "kubernetes"
 COMPOSE = DEPLOY / "compose"
 BIN = Path(sys.executable).parent
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-CURRENT = {"dvc_models_repo_ready", "dvc_models_mirror_age_seconds"}
+CURRENT = {"dvc_models_repo_ready", "dvc_models_mirror_stale"}
 """Metrics that are measured when they are asked for."""
 
 

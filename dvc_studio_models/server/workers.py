@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
@@ -40,6 +40,14 @@ class _Worker:
     """Where it writes a line when it is ready to answer."""
 
     started: float = field(default_factory=time.monotonic)
+
+
+class _InWorkerError(Exception):
+    """Leaves the main process's loop in a worker, which has just been forked."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self.tell = tell
 
 
 class Workers:
@@ -82,17 +90,23 @@ class Workers:
         # Workers end if the main process does, however it ends.
         alive, self._life = os.pipe()
         self._alive = alive
-        with _signals() as signals:
-            self._signals = signals
-            if tell := self._fork():
-                return tell
+        self._signals = _Signals()
+        try:
+            self._fork()
             while self._workers or self._due:
-                if tell := self._wait():
-                    return tell
+                self._wait()
+        except _InWorkerError as here:
+            return here.tell
+        finally:
+            self._signals.reset()
         return None
 
-    def _fork(self) -> Callable[[str], None] | None:
-        """Start a worker; return its function in it, and None in the main process."""
+    def _fork(self) -> None:
+        """Start a worker.
+
+        Raises:
+            _InWorkerError: This process is it.
+        """
         ready, told = os.pipe()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
@@ -100,10 +114,11 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(told)
             self._workers.append(_Worker(pid, ready))
-            return None
+            return
         self._signals.reset()
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number in (ready, self._life, *(each.ready for each in self._workers)):
+        others = (each.ready for each in self._workers if each.ready >= 0)
+        for number in (ready, self._life, *others):
             os.close(number)
         end = threading.Thread(target=_end_with, args=(self._alive,), daemon=True)
         end.start()
@@ -112,16 +127,14 @@ class Workers:
             os.write(told, line.encode())
             os.close(told)
 
-        return tell
+        raise _InWorkerError(tell)
 
-    def _wait(self) -> Callable[[str], None] | None:
-        """Wait for the next event; return as :meth:`_fork`."""
+    def _wait(self) -> None:
+        """Wait for the next event, and see to it."""
         pipes = [each.ready for each in self._workers if each.ready >= 0]
         readable, _, _ = select.select([self._signals.fd, *pipes], [], [], self._next())
-        for worker in self._workers:
-            if worker.ready in readable:
-                if tell := self._on_ready(worker):
-                    return tell
+        for worker in [each for each in self._workers if each.ready in readable]:
+            self._on_ready(worker)
         if self._signals.fd in readable:
             for number in self._signals.read():
                 self._on_signal(number)
@@ -129,27 +142,22 @@ class Workers:
             self._send(signal.SIGKILL)
         while self._due and self._due[0] <= time.monotonic():
             self._due.pop(0)
-            if tell := self._fork():
-                return tell
-        return None
+            self._fork()
 
     def _next(self) -> float | None:
         """Return the seconds until something is due; None if nothing is."""
         due = [*self._due[:1], *filter(None, [self._stop_at])]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
-    def _on_ready(self, worker: _Worker) -> Callable[[str], None] | None:
+    def _on_ready(self, worker: _Worker) -> None:
         line = os.read(worker.ready, 1 << 12).decode()
         os.close(worker.ready)
         worker.ready = -1
-        if not line or self._is_announced:  # it has ended before
-            return None
-        self._is_announced = True
-        self._announce(line)
-        for _ in range(self._count - 1):
-            if tell := self._fork():
-                return tell
-        return None
+        if line and not self._is_announced:  # else it has ended before
+            self._is_announced = True
+            self._announce(line)
+            for _ in range(self._count - 1):
+                self._fork()
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -201,23 +209,14 @@ class _Signals:
         return list(os.read(self.fd, 1 << 12))
 
     def reset(self) -> None:
-        """Handle signals as before."""
-        signal.set_wakeup_fd(self._fd_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
-        os.close(self.fd)
-        os.close(self._told)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[_Signals]:
-    signals = _Signals()
-    try:
-        yield signals
-    finally:
-        if signals._before:  # noqa: SLF001 - not in a worker
-            signals.reset()
+        """Handle signals as before; a second call does nothing."""
+        if self._before:
+            signal.set_wakeup_fd(self._fd_before)
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+            self._before.clear()
+            os.close(self.fd)
+            os.close(self._told)
 
 
 def _end_with(alive: int) -> None:

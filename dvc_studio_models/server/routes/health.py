@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -113,19 +114,35 @@ def _details(state: RepoState) -> dict[str, Any]:
     details: dict[str, Any] = {"ready": state.problem is None}
     if state.problem:
         details["detail"] = state.problem
+    if state.mirror:
+        details["fetched"] = _time_of(state.mirror.fetched)
+        details["stale"] = state.mirror.is_stale
+        if state.mirror.error:
+            details["fetch_error"] = state.mirror.error
     return details
+
+
+def _time_of(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _measure(states: Sequence[RepoState]) -> Iterator[Metric]:
     """List what is measured when it is asked for."""
     build = InfoMetricFamily("dvc_models_build", "The version of the server.")
     build.add_metric([], {"version": __version__})
-    yield build
-    ready = GaugeMetricFamily(
-        "dvc_models_repo_ready",
-        "Whether the models of a repo can be served.",
-        labels=["repo"],
-    )
+    ready = _gauge("repo_ready", "Whether the models of a repo can be served.")
+    age = _gauge("mirror_age_seconds", "Time since a mirror was fetched.")
+    stale = _gauge("mirror_stale", "Whether that is too long ago, or never was.")
     for state in states:
         ready.add_metric([state.name], float(state.problem is None))
-    yield ready
+        if state.mirror:
+            stale.add_metric([state.name], float(state.mirror.is_stale))
+            if state.mirror.age_s is not None:
+                age.add_metric([state.name], state.mirror.age_s)
+    yield from (build, ready, age, stale)
+
+
+def _gauge(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"dvc_models_{name}", text, labels=["repo"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dvc_studio_models.server.links.signers import Signers
+    from dvc_studio_models.server.mirrors.state import MirrorStatus
     from dvc_studio_models.server.site.served import Served
     from dvc_studio_models.server.site.site import Site
 
@@ -39,6 +40,9 @@ class RepoState:
     name: str
     problem: str | None
     """Why its models cannot be served; None if nothing is wrong."""
+
+    mirror: MirrorStatus | None = None
+    """How old it is, if this server fetches it."""
 
 
 @dataclass
@@ -80,9 +84,12 @@ class Readiness:
         running = [check.running for check in checks.values() if check.running]
         if running:
             await asyncio.wait(running, timeout=WAIT_S)
-        states = [RepoState(name, check.problem) for name, check in checks.items()]
-        states += [RepoState(*pair) for pair in self._site.left_out().items()]
-        return sorted(states, key=lambda state: state.name)
+        problems = {name: check.problem for name, check in checks.items()}
+        status = self._site.mirrors.status
+        return [
+            RepoState(name, problem, status(name))
+            for name, problem in sorted({**self._site.left_out(), **problems}.items())
+        ]
 
     async def _check(self, served: Served, check: _Check) -> None:
         find = functools.partial(_find_problem, served, self._site.signers, check)
