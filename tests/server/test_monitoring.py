@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -16,8 +17,10 @@ from projects import (
     Project,
     age,
     serving,
+    serving_config,
 )
 
+from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
 from tests.server.api import API, TIMEOUT_S, ask, fetch, links
 
 if TYPE_CHECKING:
@@ -203,3 +206,27 @@ def test_promtool_accepts_the_metrics(server: str) -> None:
     )
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+# -- mirrors
+
+
+@pytest.mark.clock
+def test_the_age_of_a_mirror_is_told(project: Project, tmp_path: Path) -> None:
+    config = ServeConfig(
+        (RepoConfig("", name="models", url=project.bare.as_uri()),),
+        None,
+        data=tmp_path / "data",
+    )
+    with serving_config(config) as url:
+        for _ in range(100):
+            details = get(url, "/readyz").json()["repos"]["models"]
+            if details["ready"]:
+                break
+            time.sleep(0.2)
+        samples = read_metrics(url)
+
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", details["fetched"])
+    assert (details["ready"], details["stale"]) == (True, False)
+    assert 0 <= samples['dvc_models_mirror_age_seconds{repo="models"}'] < 60
+    assert samples['dvc_models_mirror_stale{repo="models"}'] == 0
