@@ -9,7 +9,7 @@ SOURCES := pyproject.toml dvc-studio-models.pth
 WORKERS ?= 6
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve picture clean
+.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve soak picture clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -46,6 +46,9 @@ picture: $(VENV)/.installed-picture  ## draw docs/pull.svg from a real run of th
 
 bench-serve: $(VENV)/.installed-tests  ## measure the server; writes benchmarks/SERVE.md
 	@$(BIN)/python -m benchmarks.serve
+
+soak: $(VENV)/.installed-tests  ## serve 50 clients for 10 minutes while everything changes; writes benchmarks/SOAK.md
+	@$(BIN)/python -m benchmarks.serve.soak
 
 clean:  ## remove the environment and what tests leave
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
