@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "DVC_STUDIO_TOKEN"  # noqa: S105 - a variable's name
 LAST_PORT = (1 << 16) - 1
+MOST_WORKERS = 256
 LONGEST_S = 7 * 24 * 3600  # what S3 signs at most
 
 DESCRIPTION = """\
@@ -48,7 +49,10 @@ class CmdModelsServe(CmdModels):
 
             ui.write(f"'{self.args.config}' is valid")
             return 0
-        _import_service().run(source, config)
+        from dvc_studio_models.server.workers import sharing
+
+        with sharing(config.workers):  # before the server is imported
+            _import_service().run(source, config)
         return 0
 
     def _source(self) -> ConfigSource:
@@ -84,6 +88,8 @@ DEFAULTS: Mapping[str, object] = {
     "verify_objects": False,
     "no_auth": False,
     "behind_proxy": False,
+    "workers": 1,
+    "log_format": "logfmt",
 }
 """Of the flags that a ``serve.yaml`` takes the place of."""
 
@@ -120,6 +126,8 @@ class Flags:
             behind_proxy=args.behind_proxy,
             host=args.host,
             port=args.port,
+            workers=args.workers,
+            log_format=args.log_format,
         )
 
 
@@ -289,5 +297,18 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         "--behind-proxy",
         action="store_true",
         help="Allow a host other than loopback: a TLS proxy is in front.",
+    )
+    parser.add_argument(
+        "--workers",
+        type=bounded_int(1, MOST_WORKERS),
+        default=1,
+        metavar="<number>",
+        help="Processes that answer requests (default: 1).",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("logfmt", "json"),
+        default="logfmt",
+        help="Format of the log (default: logfmt).",
     )
     parser.set_defaults(func=CmdModelsServe)

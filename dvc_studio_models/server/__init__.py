@@ -4,6 +4,7 @@ Owns the HTTP server, its access log and its limits. Inside, each level imports 
 those below it:
 
     service, app, limits  listens; the table of routes
+    workers               several processes at one address
     routes/               HTTP in, JSON and objects out
     site/                 the served repos and who may see them, as they are now
     access/, links/       tokens -> principals; stored files -> signed links
@@ -15,9 +16,9 @@ those below it:
     monitoring/           access log and metrics
     config/, errors/      the operator's choices; all error replies
 
-Promises to write nothing but mirrors, to open no repo because a request names it, to
-send neither credentials nor paths of this machine to clients, and that a repo or a DVC
-remote that hangs delays no other repo.
+Promises to write nothing but mirrors and the metrics of workers, to open no repo because
+a request names it, to send neither credentials nor paths of this machine to clients, and
+that a repo or a DVC remote that hangs delays no other repo.
 """
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "config.token_file",
     "config.values",
     "service",
+    "workers",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from dvc.ui import ui
+from prometheus_client.multiprocess import mark_process_dead
 
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server import limits
 from dvc_studio_models.server.app import create_app
+from dvc_studio_models.server.monitoring.logs import JSON, use_json
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
+from dvc_studio_models.server.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.config.file import ConfigSource
     from dvc_studio_models.server.config.values import ServeConfig
 
+logger = logging.getLogger("dvc.dvc_studio_models.server")
+
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
 STOP_S = 3
 """How long, in seconds, downloads in progress may go on after a signal to stop.
 
@@ -36,7 +45,7 @@ So the server ends within 5 s; clients resume their downloads at another one.
 
 
 def run(source: ConfigSource, config: ServeConfig) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+    """Serve until SIGTERM or Ctrl-C; also returns in each worker when it is stopped.
 
     Args:
         source: Read again on SIGHUP, and when its files change.
@@ -46,19 +55,52 @@ def run(source: ConfigSource, config: ServeConfig) -> None:
         NotGitRepoError: No repo can be opened, and a path is no Git repo.
         UnreadableRepoError: No repo can be opened, and Git cannot read one.
         StudioConfigError: The server cannot listen on this address.
+        SystemExit: The first of several workers could not start; it has said why.
     """
-    hangups: SimpleQueue[None] = SimpleQueue()  # safe to use in a handler of signals
     limits.raise_limits()
+    if config.log_format == JSON:
+        use_json()
+    with bind(config.host, config.port) as listener:
+
+        def announce(count: str) -> None:
+            _say(f"Serving {count} at {url_of(listener)}", config.log_format)
+
+        if config.workers > 1:
+            workers = Workers(
+                config.workers, announce=announce, forget=mark_process_dead
+            )
+            if (tell := workers.start()) is None:
+                return
+            _serve(source, config, listener, tell)
+        else:
+            _serve(source, config, listener, announce)
+
+
+def _serve(
+    source: ConfigSource,
+    config: ServeConfig,
+    listener: socket.socket,
+    announce: Callable[[str], None],
+) -> None:
+    """Serve in this process."""
+    hangups: SimpleQueue[None] = SimpleQueue()  # safe to use in a handler of signals
     with _handling(signal.SIGHUP, lambda *_: hangups.put(None)):
         site = Site(config, must_open=source.needs_a_repo)
         server = make_server(create_app(site), proxied=config.behind_proxy)
-        with listen(config.host, config.port) as listener, _stopping(server):
+        with _stopping(server):
             Reloader(site, source, hangups).start()
-            count = f"{len(site.catalog)} repo{'s' if len(site.catalog) > 1 else ''}"
-            ui.write(f"Serving {count} at {url_of(listener)}")
-            if sys.stdout is not None:
-                sys.stdout.flush()  # scripts wait for the line, through a pipe
+            listener.listen(BACKLOG)
+            announce(f"{len(site.catalog)} repo{'s' if len(site.catalog) > 1 else ''}")
             server.run(sockets=[listener])
+
+
+def _say(text: str, log_format: str) -> None:
+    if log_format == JSON:
+        logger.info("%s", text)
+    else:
+        ui.write(text)
+    if sys.stdout is not None:
+        sys.stdout.flush()  # scripts wait for the line, through a pipe
 
 
 def make_server(
@@ -108,10 +150,26 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         StudioConfigError: The server cannot listen on this address.
     """
+    listener = bind(host, port)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Open a socket that does not listen yet; port 0 takes a free one.
+
+    Raises:
+        StudioConfigError: The server cannot listen on this address.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
     try:
-        listener = socket.create_server((host, port), family=family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
     except OSError as exc:
+        listener.close()
         msg = f"cannot listen on '{host}:{port}': {exc.strerror}\nUse another '--port'"
         raise StudioConfigError(msg) from None
     # asyncio does not recognise this as TCP; without it, a reply takes 40 ms more.

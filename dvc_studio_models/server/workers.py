@@ -10,17 +10,23 @@ import contextlib
 import gc
 import logging
 import os
+import secrets
 import select
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 logger = logging.getLogger(f"dvc.{__name__}")
+
+KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 STOP_S = 8.0
 """How long, in seconds, a worker may take to stop; then it is killed."""
@@ -29,6 +35,30 @@ AGAIN_S = 1.0
 """The least time, in seconds, between two starts of the same worker."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+@contextlib.contextmanager
+def sharing(count: int) -> Iterator[None]:
+    """Prepare what several workers share: keys, and a folder of metrics.
+
+    This comes before the server is imported, as ``prometheus_client`` looks for the
+    folder when it is imported.
+
+    Args:
+        count: How many there will be; one needs nothing.
+    """
+    if count == 1:
+        yield
+        return
+    os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
+    folder, main = tempfile.mkdtemp(prefix="dvc-studio-models-"), os.getpid()
+    os.environ[METRICS_VARIABLE] = folder
+    try:
+        yield
+    finally:
+        if os.getpid() == main:
+            del os.environ[METRICS_VARIABLE]
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

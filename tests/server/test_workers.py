@@ -1,0 +1,198 @@
+"""Several workers: one address, one set of metrics, and one that dies is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from projects import ORIGIN_URL, TOKEN, Project
+from servers import wait_until
+
+from tests.server.api import TIMEOUT_S, ask, fetch, links
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORKERS = 3
+
+
+class Serving:
+    """``dvc models serve`` with several workers."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process, self.url = process, url
+
+    def workers(self) -> set[int]:
+        """Return the ids of the workers; not of the programs that they run."""
+        found = set()
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                command = (stat.parent / "cmdline").read_bytes()
+                if int(fields[1]) == self.process.pid and b"serve" in command:
+                    found.add(int(stat.parent.name))
+        return found
+
+    def wait_for_workers(self, count: int = WORKERS) -> set[int]:
+        wait_until(lambda: len(self.workers()) == count, timeout_s=TIMEOUT_S)
+        return self.workers()
+
+    def metric(self, name: str) -> float:
+        text = requests.get(f"{self.url}/metrics", timeout=TIMEOUT_S).text
+        found = re.findall(rf"^{re.escape(name)} (.*)$", text, re.M)
+        return float(found[0]) if found else 0.0
+
+
+@contextlib.contextmanager
+def started(tmp_path: Path, *args: str | Path) -> Iterator[Serving]:
+    with (tmp_path / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dvc_studio_models", "serve", "--port", "0", *args],
+            env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        assert process.stdout
+        yield Serving(process, process.stdout.readline().strip().rpartition(" ")[2])
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+
+
+def metric_folders(tmp_path: Path) -> list[Path]:
+    return [*tmp_path.glob("dvc-studio-models-*")]
+
+
+def test_workers_answer_at_one_address_and_count_together(
+    project: Project, tmp_path: Path
+) -> None:
+    total = 60
+    with started(tmp_path, project.repo, "--workers", str(WORKERS)) as served:
+        served.wait_for_workers()
+        found = [links(served.url, "churn")["models/churn.pkl"] for _ in range(total)]
+        contents = {fetch(link).status_code for link in found}
+        counted = served.metric('dvc_models_links_total{repo="models"}')
+        folders = metric_folders(tmp_path)
+    code = served.process.returncode
+
+    assert contents == {200}  # also where another worker has made the link
+    assert counted == total
+    assert len(folders) == 1
+    assert (code, metric_folders(tmp_path)) == (0, [])
+    assert (tmp_path / "errors").read_text() == ""
+
+
+def test_a_worker_that_dies_is_replaced(project: Project, tmp_path: Path) -> None:
+    with started(tmp_path, project.repo, "--workers", str(WORKERS)) as served:
+        before = served.wait_for_workers()
+        os.kill(min(before), signal.SIGKILL)
+        wait_until(lambda: served.workers() != before, timeout_s=TIMEOUT_S)
+        wait_until(
+            lambda: len(served.workers() - {min(before)}) == WORKERS,
+            timeout_s=TIMEOUT_S,
+        )
+        replies = {
+            ask(served.url, repo=ORIGIN_URL, name="churn").status_code
+            for _ in range(20)
+        }
+
+    assert replies == {200}
+    assert (
+        "was killed by signal 9; starting another" in (tmp_path / "errors").read_text()
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_all_stop_with_the_main_process(
+    project: Project, tmp_path: Path, number: signal.Signals
+) -> None:
+    with started(tmp_path, project.repo, "--workers", "2") as served:
+        workers = served.wait_for_workers(2)
+        served.process.send_signal(number)
+        served.process.wait(TIMEOUT_S)
+
+        assert served.process.returncode == 0
+        assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_workers_end_if_the_main_process_is_killed(
+    project: Project, tmp_path: Path
+) -> None:
+    with started(tmp_path, project.repo, "--workers", "2") as served:
+        workers = served.wait_for_workers(2)
+        served.process.kill()
+        served.process.wait(TIMEOUT_S)
+        wait_until(
+            lambda: not any(is_running(pid) for pid in workers), timeout_s=TIMEOUT_S
+        )
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; its parent may not have asked for its exit code."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_a_start_that_fails_is_said_once(tmp_path: Path) -> None:
+    with started(tmp_path, tmp_path / "no-repo", "--workers", "3") as served:
+        code = served.process.wait(TIMEOUT_S)
+
+    errors = (tmp_path / "errors").read_text()
+    assert code == 253
+    assert errors.count("not a folder") == 1
+    assert "Traceback" not in errors
+    assert metric_folders(tmp_path) == []
+
+
+def test_a_hangup_reloads_all_workers(project: Project, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN}\n")
+    tokens.chmod(0o600)
+    args = (project.repo, "--workers", "2", "--token-file", tokens)
+    with started(tmp_path, *args) as served:
+        served.wait_for_workers(2)
+        wait_until(lambda: accepts(served.url, TOKEN), timeout_s=TIMEOUT_S)
+        tokens.write_text("another\n")
+        served.process.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: not any(accepts(served.url, TOKEN) for _ in range(20)),
+            timeout_s=TIMEOUT_S,
+        )
+        wait_until(
+            lambda: all(accepts(served.url, "another") for _ in range(20)),
+            timeout_s=TIMEOUT_S,
+        )
+
+
+def accepts(url: str, token: str) -> bool:
+    return ask(url, token=token, repo=ORIGIN_URL, name="churn").status_code == 200
+
+
+def test_the_log_is_json_if_that_is_chosen(project: Project, tmp_path: Path) -> None:
+    with started(tmp_path, project.repo, "--log-format", "json") as served:
+        url = served.url.rstrip('"}')
+        links(url, "churn")
+        time.sleep(0.2)
+        served.process.terminate()
+        out, _ = served.process.communicate(timeout=TIMEOUT_S)
+
+    (line,) = map(json.loads, out.splitlines())
+    assert (line["status"], line["version"], line["model"]) == (200, "v2.0.0", "churn")
+    assert isinstance(line["ms"], float)
