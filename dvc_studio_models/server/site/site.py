@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.server.mirrors.mirrors import Mirrors
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-WARM_UP_S = 5.0  # for reading Git before listening; importing S3 takes longer
+WARM_UP_S = 3.0  # for reading Git before listening; importing S3 takes longer
+WARM_THREADS = 4  # most of the time, each waits for Git
 
 
 class Site:
@@ -155,13 +159,23 @@ class Site:
 
 
 def _warm_up(repos: Iterable[Served], seconds: float) -> None:
-    def work() -> None:
-        for served in repos:
-            try:
-                served.index.warm_up()
-            except Exception:  # requests are answered with the error
-                logger.exception("cannot read the repo '%s'", served.repo.key)
+    """Read repos, a few at once; one that hangs delays no other."""
+    left: SimpleQueue[Served] = SimpleQueue()
+    for served in repos:
+        left.put(served)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
+    def work() -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                served = left.get_nowait()
+                try:
+                    served.index.warm_up()
+                except Exception:  # requests are answered with the error
+                    logger.exception("cannot read the repo '%s'", served.repo.key)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(WARM_THREADS)]
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
