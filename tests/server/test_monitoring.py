@@ -213,6 +213,7 @@ def test_promtool_accepts_the_metrics(server: str) -> None:
 
 @pytest.mark.clock
 def test_the_age_of_a_mirror_is_told(project: Project, tmp_path: Path) -> None:
+    shutil.copytree(project.storage, tmp_path / "data/storage")  # as from a mirror
     config = ServeConfig(
         (RepoConfig("", name="models", url=project.bare.as_uri()),),
         None,
