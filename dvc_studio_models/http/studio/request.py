@@ -7,6 +7,7 @@ offered to take one, and that no reply, however slow or long, is waited for with
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -49,6 +50,8 @@ REPLY_TIMEOUT_S = 300  # for the whole reply, however slowly it drips
 RESOLVE_TIMEOUT_S = 5  # a dead resolver takes at least as long each time
 MAX_REPLY_BYTES = 64 << 20
 UNAUTHORIZED = 401
+_SECONDS = "[0-9]{1,9}"
+_UNITS = ((48 * 3600, 24 * 3600, "days"), (2 * 3600, 3600, "hours"))
 
 
 class StudioConnection:
@@ -68,6 +71,7 @@ class StudioConnection:
         self._token = token
         self._job = job
         self._job_token: str | None = None
+        self._has_warned = False
         self._sleep = sleep
         self._clock = clock
         self._reply_timeout_s = reply_timeout_s
@@ -97,7 +101,20 @@ class StudioConnection:
         reply = self._get(endpoint, query)
         if reply.status == UNAUTHORIZED and self._use_job_token(reply):
             reply = self._get(endpoint, query)
+        self._warn_if_stale(reply)
         return reply
+
+    def _warn_if_stale(self, reply: Reply) -> None:
+        """Warn once if the server says that its mirror of the repo is stale."""
+        if reply.headers.get("X-Mirror-Stale") != "true" or self._has_warned:
+            return
+        self._has_warned = True
+        age = reply.headers.get("X-Mirror-Age", "")
+        since = f" for {_duration(int(age))}" if re.fullmatch(_SECONDS, age) else ""
+        logger.warning(
+            "Studio has not fetched the repo%s; new versions and stages may be missing",
+            since,
+        )
 
     def _authorization(self) -> str | None:
         if self._job_token:
@@ -223,3 +240,12 @@ class StudioConnection:
         for secret in filter(None, (self._token, self._job_token)):
             text = text.replace(secret, "***")
         return text
+
+
+def _duration(seconds: int) -> str:
+    """Write a duration in whole days or hours, if there are two of them, or minutes."""
+    for least, unit, name in _UNITS:
+        if seconds >= least:
+            return f"{seconds // unit} {name}"
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"
