@@ -195,7 +195,7 @@ class Secret:
                     "every user of this machine can read this secret: run 'chmod "
                     "o-rwx' on this file, or use {env: NAME} or {file: PATH}"
                 )
-            return str(value)
+            return str(value).lower() if isinstance(value, bool) else str(value)
         place.wrong("a secret is a text, {env: NAME} or {file: PATH}")
         return None
 
@@ -215,7 +215,12 @@ class Secret:
             }
             for source in ("env", "file")
         ]
-        return {"oneOf": [{"type": ["string", "integer"], "minLength": 1}, *sources]}
+        return {
+            "oneOf": [
+                {"type": ["string", "integer", "boolean"], "minLength": 1},
+                *sources,
+            ]
+        }
 
     def _from_environment(self, name: str, place: Place) -> str | None:
         secret = os.environ.get(name)

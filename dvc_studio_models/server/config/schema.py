@@ -50,6 +50,9 @@ KINDS = {"github.com": "github", "gitlab.com": "gitlab"}
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _LISTEN = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]\s/]+):(?P<port>[0-9]{1,5})"
+_PATHS = ("cert_path", "configpath", "credentialpath", "key_path", "keyfile")
+"""DVC's options that name files."""
+
 _DAY_S = 24 * 3600
 
 
@@ -88,11 +91,22 @@ def _make_repo(read: dict[str, Any], place: Place) -> RepoConfig:
         aliases=read.get("aliases", ()),
         remote=read.get("remote"),
         roots=roots and tuple(_root(root, place) for root in roots if root),
-        credentials=read.get("credentials", {}),
+        credentials={
+            name: resolve(value, place) if name in _PATHS and value else value
+            for name, value in read.get("credentials", {}).items()
+        },
         url=_url(read.get("url"), place),
         fetch_s=read.get("fetch") or 60,
         webhook_secret=read.get("webhook_secret"),
     )
+
+
+def remote_options() -> set[str]:
+    """Return the names of DVC's options of remotes, of all kinds."""
+    from dvc.config_schema import REMOTE_SCHEMAS
+
+    names = {name for schema in REMOTE_SCHEMAS.values() for name in schema}
+    return {name for name in names if isinstance(name, str)} - {"url"}
 
 
 def _url(url: str | None, place: Place) -> str | None:
@@ -128,7 +142,8 @@ REPO = Section(
             "its default remote.",
         ),
         "credentials": Key(
-            Pairs(Secret()), "Credentials of its DVC remotes, by DVC's option names."
+            Pairs(Secret(), remote_options),
+            "Credentials of its DVC remotes, by DVC's option names.",
         ),
     },
     _make_repo,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from dvc_studio_models.server.config.kinds import Kind, Place
 
@@ -56,15 +56,20 @@ class OneOrMore:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Any names, with values of one kind."""
+    """Names, with values of one kind."""
 
     kind: Kind
+    names: Callable[[], Collection[str]] = tuple
+    """Returns all allowed names; none for any."""
 
     def read(self, value: Any, place: Place) -> dict[str, Any]:
         """Return the pairs."""
         if not isinstance(value, dict):
             place.wrong("this has to be a mapping of names to values")
             return {}
+        if names := self.names():
+            for name in value.keys() - names:
+                place.at(name).wrong(unknown(str(name), names, "option of DVC"))
         return {
             str(name): self.kind.read(each, place.at(name))
             for name, each in value.items()
@@ -100,7 +105,7 @@ class Section:
             place.wrong("this has to be a mapping of keys to values")
             return None
         for name in value.keys() - self.keys.keys():
-            place.at(name).wrong(self._unknown(str(name)))
+            place.at(name).wrong(unknown(str(name), self.keys, "key"))
         for name, key in self.keys.items():
             if key.required and name not in value:
                 place.wrong(f"'{name}' is missing")
@@ -125,7 +130,9 @@ class Section:
             "additionalProperties": False,
         }
 
-    def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self.keys, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"unknown key{hint}"
+
+def unknown(name: str, names: Collection[str], what: str) -> str:
+    """Say that there is no such name, and which one may be meant."""
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"unknown {what}{hint}"

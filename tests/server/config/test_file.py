@@ -240,6 +240,25 @@ def test_a_config_without_secrets_may_be_public(tmp_path: Path) -> None:
     assert ConfigFile(file).read().repos
 
 
+def test_an_option_that_dvc_does_not_have_is_a_mistake(tmp_path: Path) -> None:
+    text = f"{REPOS}  credentials:\n    acess_key_id: {HIDDEN}\n{TOKENS}"
+
+    assert mistakes(tmp_path, text) == [
+        "4: repos[0].credentials.acess_key_id: unknown option of DVC; did you mean "
+        "'access_key_id'?"
+    ]
+
+
+def test_a_file_of_credentials_is_beside_the_config(tmp_path: Path) -> None:
+    options = "credentialpath: aws/keys, ssl_verify: false"
+    text = f"{REPOS}  credentials: {{{options}}}\n{TOKENS}"
+
+    (repo,) = read(tmp_path, text).repos
+
+    expected = {"credentialpath": str(tmp_path / "aws/keys"), "ssl_verify": "false"}
+    assert repo.credentials == expected
+
+
 OIDC = """\
 oidc:
 - issuer: https://token.actions.githubusercontent.com
