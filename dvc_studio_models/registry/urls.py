@@ -15,6 +15,33 @@ if TYPE_CHECKING:
 LOCAL = "file:"
 """Host of a path on this machine."""
 
+_SAME_HOSTS = {
+    "altssh.bitbucket.org": "bitbucket.org",
+    "altssh.gitlab.com": "gitlab.com",
+    "ssh.github.com": "github.com",
+    "www.github.com": "github.com",
+}
+_CASELESS = {"bitbucket.org", "codeberg.org", "dev.azure.com", "github.com"}
+_CASELESS_NAMES = {"bitbucket", "forgejo", "gitea", "github", "gitlab"}
+"""As the first part of a host's name."""
+
+_AZURE = "dev.azure.com"
+_AZURE_WORDS = {"DefaultCollection", "_full", "_optimized"}
+_CODECOMMIT = re.compile(
+    r"codecommit(?:::(?P<region>[a-z0-9-]+))?://(?:[^/@]*@)?(?P<name>[^/]+)/*",
+    re.IGNORECASE,
+)
+_CODECOMMIT_HOST = re.compile(
+    r"git-codecommit(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
+)
+_BITBUCKET_HTTPS = re.compile(r"(?:(?:bitbucket|git|stash)/)?scm/(?P<path>[^/]+/[^/]+)")
+_BITBUCKET_PORT = "7999"
+_SCM = "scm/"
+
+_SCP_WITH_PORT = re.compile(
+    r"\[(?:[^@\]/]*@)?(?P<host>\[[^\]]*\]|[^:\[\]]+)(?::(?P<port>[0-9]+))?\]"
+    r":(?P<path>(?!//).+)"
+)
 _SCP = re.compile(r"(?:[^/:]*@)?(?P<host>\[[^]/]+\]|[^/:]+):(?P<path>(?!//).+)")
 _SCP_LIKE = re.compile(r"[^/]*?[^/:]:(?!//)")
 _SCP_PASSWORD = re.compile(r"\A([^/:@]+):[^/@]*@(?=[^/]*:)")
@@ -76,6 +103,8 @@ def identity(url: str) -> tuple[str, str]:
     """Return host and path, which all URLs of one repo have in common.
 
     As for Studio, scheme, user, port, ``.git`` and the case of the host do not matter.
+    Neither do the spellings of a few hosts, nor the case of a path if its host is known
+    not to mind.
 
     Args:
         url: A URL, an scp-like address, a path or ``owner/name``.
@@ -84,17 +113,72 @@ def identity(url: str) -> tuple[str, str]:
         The host in lower case, ``LOCAL`` for a path, empty for ``owner/name`` alone;
         and the path without the outer slashes.
     """
-    url = strip_secrets(url.strip())
+    host, port, path = _split(strip_secrets(url.strip()))
+    host = _SAME_HOSTS.get(host, host)
+    host, path = _azure(host, path) or _codecommit(host, path) or (host, path)
+    path = _bitbucket_server(port, path) or path
+    return host, path.lower() if is_caseless(host) else path
+
+
+def is_caseless(host: str) -> bool:
+    """Whether upper and lower case in the paths of a host are the same."""
+    return host in _CASELESS or host.partition(".")[0] in _CASELESS_NAMES
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Return host, port if there is one, and path."""
+    if match := _CODECOMMIT.fullmatch(url):
+        return _codecommit_host(match["region"]), "", f"v1/repos/{match['name']}"
     if "://" in url:
         with contextlib.suppress(ValueError):  # unbalanced brackets of an IPv6 host
             parts = urlsplit(url)
             host = LOCAL if parts.scheme == "file" else parts.hostname or ""
-            return host, _bare(unquote(parts.path))
+            port = parts.netloc.rpartition(":")[2]
+            return host, port, _bare(unquote(parts.path))
     if Path(url).is_absolute():
-        return LOCAL, _bare(url)
-    if match := _SCP.fullmatch(url):
-        return match["host"].strip("[]").lower(), _bare(match["path"])
-    return "", _bare(url)
+        return LOCAL, "", _bare(url)
+    if match := _SCP_WITH_PORT.fullmatch(url) or _SCP.fullmatch(url):
+        port = match.groupdict().get("port") or ""
+        return match["host"].strip("[]").lower(), port, _bare(match["path"])
+    return "", "", _bare(url)
+
+
+def _azure(host: str, path: str) -> tuple[str, str] | None:
+    """Return organisation, project and repo of Azure DevOps in one form."""
+    account, _, domain = host.partition(".")
+    if host != _AZURE and domain not in {_AZURE, "visualstudio.com"}:
+        return None
+    parts = [part for part in unquote(path).split("/") if part not in _AZURE_WORDS]
+    if account in {"ssh", "vs-ssh"}:
+        found = parts[1:] if parts[0] == "v3" else []
+    else:
+        found = parts if host == _AZURE else [account, *parts]
+        with contextlib.suppress(ValueError):
+            found.remove("_git")
+            if len(found) == 2:  # noqa: PLR2004 - the project has the repo's name
+                found.append(found[-1])
+    return (_AZURE, "/".join(found).lower()) if len(found) == 3 else None  # noqa: PLR2004
+
+
+def _codecommit(host: str, path: str) -> tuple[str, str] | None:
+    match = _CODECOMMIT_HOST.fullmatch(host)
+    return (_codecommit_host(match["region"]), path) if match else None
+
+
+def _codecommit_host(region: str | None) -> str:
+    """Return the host of a region; without one, any host fits."""
+    if region is None:
+        return ""
+    suffix = ".cn" if region.startswith("cn-") else ""
+    return f"git-codecommit.{region.lower()}.amazonaws.com{suffix}"
+
+
+def _bitbucket_server(port: str, path: str) -> str | None:
+    """Return project and repo of Bitbucket Server in the form of its https URLs."""
+    if match := _BITBUCKET_HTTPS.fullmatch(path):
+        return f"{_SCM}{match['path']}".lower()
+    is_ssh = port == _BITBUCKET_PORT and path.count("/") == 1
+    return f"{_SCM}{path}".lower() if is_ssh else None
 
 
 def _bare(path: str) -> str:
@@ -116,5 +200,17 @@ def repo_id(url: str) -> str:
 
 def is_same_repo(url: str, other: str) -> bool:
     """Whether two URLs are of one repo; ``owner/name`` alone matches any host."""
-    (host, path), (other_host, other_path) = identity(url), identity(other)
-    return path == other_path and (host == other_host or "" in {host, other_host})
+    return may_be_same(identity(url), identity(other))
+
+
+def may_be_same(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two identities are of one repo; one without a host matches any host."""
+    if one == other:
+        return True
+    (host, path), (other_host, other_path) = one, other
+    if "" not in {host, other_host}:
+        return False
+    paths = {path, other_path}
+    if is_caseless(host or other_host):
+        paths = {each.lower() for each in paths}
+    return len(paths) == 1 or len({each.removeprefix(_SCM) for each in paths}) == 1

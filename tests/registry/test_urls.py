@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dvc_studio_models.registry.urls import is_local, is_loopback, strip_secrets
+from dvc_studio_models.registry.urls import (
+    is_local,
+    is_loopback,
+    is_same_repo,
+    strip_secrets,
+)
 
 SECRET = "PLANTED_SECRET_KEY"
 
@@ -101,3 +106,39 @@ def test_a_local_remote_is_told_as_git_does(url: str, expected: bool) -> None:
 )
 def test_loopback_is_this_machine(url: str, expected: bool) -> None:
     assert expected is is_loopback(url)
+
+
+# -- whether two URLs are of one repo
+
+
+@pytest.mark.parametrize(
+    ("url", "other", "expected"),
+    [
+        ("git@h:o/r.git", "https://h/o/r", True),
+        ("git@h:o/r.git", "o/r", True),
+        ("git@h:o/r.git", "git@h:o/R.git", False),
+        ("git@github.com:o/r.git", "O/R", True),
+        ("[git@h:2222]:o/r", "ssh://git@h:2222/o/r", True),
+        ("ssh://git@h:7999/p/r.git", "https://h/scm/P/r.git", True),
+        ("ssh://git@h:7999/p/r.git", "p/r", True),
+        ("https://h/scm/p/r", "https://h/p/r", False),
+        (
+            "git@ssh.dev.azure.com:v3/o/p/r",
+            "https://o.visualstudio.com/DefaultCollection/p/_git/r",
+            True,
+        ),
+        ("https://dev.azure.com/o/p/_git/r", "https://dev.azure.com/o/q/_git/r", False),
+        ("codecommit::eu-west-1://me@r", "codecommit://r", True),
+        ("codecommit::eu-west-1://r", "codecommit::us-east-1://r", False),
+        (
+            "codecommit::cn-north-1://r",
+            "https://git-codecommit.cn-north-1.amazonaws.com.cn/v1/repos/r",
+            True,
+        ),
+    ],
+)
+def test_urls_of_one_repo_are_known_as_such(
+    url: str, other: str, *, expected: bool
+) -> None:
+    assert is_same_repo(url, other) is expected
+    assert is_same_repo(other, url) is expected

@@ -13,7 +13,10 @@ from projects import (
     serving,
 )
 
+from dvc_studio_models.server.config.values import RepoConfig
+from dvc_studio_models.server.errors.requests import RepoNotServedError
 from dvc_studio_models.server.repos.identity import Identity
+from dvc_studio_models.server.repos.repos import Catalog
 from tests.server.api import (
     ask,
     fetch,
@@ -22,6 +25,8 @@ from tests.server.api import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from dvc_studio_models.server.repos.repos import ServedRepo
 
 
 @pytest.mark.parametrize(
@@ -164,3 +169,125 @@ def test_an_identity_is_what_spellings_have_in_common(
     url: str, identity: Identity
 ) -> None:
     assert Identity.of(url) == identity
+
+
+AZURE = [
+    "git@ssh.dev.azure.com:v3/acme/My%20ML/models",
+    "ssh://git@ssh.dev.azure.com/v3/acme/My%20ML/models",
+    "https://acme@dev.azure.com/acme/My%20ML/_git/models",
+    "https://dev.azure.com/acme/My%20ML/_git/models",
+    "https://acme.visualstudio.com/My%20ML/_git/models",
+    "https://acme.visualstudio.com/DefaultCollection/my%20ml/_git/Models",
+    "acme@vs-ssh.visualstudio.com:v3/acme/My%20ML/models",
+    "acme/my ml/models",
+]
+AZURE_SHORT = [
+    "https://dev.azure.com/acme/_git/models",
+    "https://acme.visualstudio.com/_git/models",
+    "git@ssh.dev.azure.com:v3/acme/models/models",
+]
+BITBUCKET = [
+    "https://git.corp/scm/ACME/models.git",
+    "https://git.corp/bitbucket/scm/acme/models.git",
+    "ssh://git@git.corp:7999/acme/models.git",
+    "[git@git.corp:7999]:acme/models.git",
+    "acme/models",
+]
+CODECOMMIT = [
+    "codecommit::eu-west-1://profile@models",
+    "codecommit::eu-west-1://models",
+    "codecommit://profile@models",
+    "codecommit://models",
+    "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/models",
+    "ssh://KEY@git-codecommit.eu-west-1.amazonaws.com/v1/repos/models",
+    "https://git-codecommit-fips.eu-west-1.amazonaws.com/v1/repos/models",
+]
+GITHUB = [
+    "git@github.com:Acme/Models.git",
+    "https://github.com/acme/models",
+    "ssh://git@ssh.github.com:443/acme/models.git",
+    "ACME/models",
+]
+
+
+def find(catalog_of: str, wanted: str, project: Project) -> ServedRepo:
+    """Find the repo of this alias by another URL, as a server does."""
+    config = RepoConfig(str(project.bare), aliases=(catalog_of,))
+    return Catalog([config]).find(wanted, lambda _: True)
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [AZURE, AZURE_SHORT, BITBUCKET, CODECOMMIT, GITHUB],
+    ids=["Azure", "Azure short", "Bitbucket Server", "CodeCommit", "GitHub"],
+)
+def test_all_spellings_of_a_host_are_one_repo(
+    project: Project, spellings: list[str]
+) -> None:
+    for served in spellings:
+        for wanted in spellings:
+            assert find(served, wanted, project).key, (served, wanted)
+
+
+@pytest.mark.parametrize(
+    ("served", "wanted"),
+    [
+        ("git@h:o/r", "[git@h:2222]:o/r"),
+        ("ssh://git@[::1]/o/r", "[git@[::1]:2222]:o/r"),
+        ("git@github.com:Acme/models", "GitHub.com/acme/Models"),
+        ("https://gitlab.corp/Team/Models", "git@gitlab.corp:team/models.git"),
+    ],
+)
+def test_ports_and_case_do_not_matter(
+    project: Project, served: str, wanted: str
+) -> None:
+    assert find(served, wanted, project).key
+
+
+@pytest.mark.parametrize(
+    ("served", "wanted"),
+    [
+        ("git@h:o/R", "git@h:o/r"),
+        ("codecommit::eu-west-1://r", "codecommit::us-east-1://r"),
+        ("codecommit::eu-west-1://R", "codecommit::eu-west-1://r"),
+        ("https://h/scm/p/r", "https://h/p/r"),
+        ("https://h/a/scm/p/r", "https://h/b/scm/p/r"),
+        ("https://dev.azure.com/o/p/_git/r", "https://dev.azure.com/o/q/_git/r"),
+        ("https://dev.azure.com/o/p/_git/r", "https://x.visualstudio.com/p/_git/r"),
+        ("https://github.com/o/r", "https://github.com.evil.com/o/r"),
+    ],
+)
+def test_what_may_be_another_repo_is_not_found(
+    project: Project, served: str, wanted: str
+) -> None:
+    with pytest.raises(RepoNotServedError):
+        find(served, wanted, project)
+
+
+def test_a_name_that_fits_two_repos_is_not_guessed(project: Project) -> None:
+    regions = ("codecommit::eu-west-1://r", "codecommit::us-east-1://r")
+    configs = [RepoConfig(str(project.bare), aliases=(each,)) for each in regions]
+    catalog = Catalog(configs)
+
+    with pytest.raises(RepoNotServedError):
+        catalog.find("codecommit://r", lambda _: True)
+    assert catalog.find("codecommit://r", lambda name: name == "r-2").key == "r-2"
+
+
+def test_the_name_of_a_repo_keeps_its_case(project: Project) -> None:
+    assert (
+        find("git@github.com:Acme/Models.git", "acme/models", project).key == "Models"
+    )
+
+
+def test_a_hidden_repo_does_not_stand_before_one_with_the_same_url(
+    project: Project,
+) -> None:
+    url = "git@h:o/r"
+    configs = [
+        RepoConfig(str(project.bare), name=name, aliases=(url,)) for name in ("a", "b")
+    ]
+    catalog = Catalog(configs)
+
+    assert catalog.find(url, lambda _: True).key == "a"
+    assert catalog.find(url, lambda name: name == "b").key == "b"

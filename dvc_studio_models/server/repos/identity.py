@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import unquote
 
-from dvc_studio_models.registry.urls import LOCAL, identity
+from dvc_studio_models.registry.urls import LOCAL, identity, may_be_same
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,32 @@ class Identity:
     path: str
     """Without the outer slashes and ``.git``."""
 
+    stem: str = field(default="repo", compare=False)
+    """A name for links, made of the end of the path as it was spelled."""
+
     def __str__(self) -> str:
         return f"{self.host}/{self.path}" if self.host else self.path
 
     @property
-    def stem(self) -> str:
-        """A name for links, made of the end of the path."""
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", posixpath.basename(self.path))
-        return stem.strip("-") or "repo"
+    def rough_path(self) -> str:
+        """What the paths of all identities that may be of one repo have in common."""
+        return self.path.lower().removeprefix("scm/")
+
+    @property
+    def with_host(self) -> Identity | None:
+        """What ``host/owner/name`` is, which may also be a group in a group."""
+        return None if self.host else Identity.of(f"https://{self.path}")
 
     def is_like(self, other: Identity) -> bool:
-        """Whether both may be one repo: ``owner/name`` fits any host.
-
-        ``host/owner/name`` has no host either: it may be a group in a group.
-        """
+        """Whether both may be one repo: ``owner/name`` fits any host."""
         if LOCAL in {self.host, other.host} or "" not in {self.host, other.host}:
             return False
-        host, _, path = other.path.partition("/")
-        whole = f"{host.lower()}/{path}"
-        return other.path == self.path or (not other.host and whole == str(self))
+        pair = (self.host, self.path), (other.host, other.path)
+        return may_be_same(*pair) or other.with_host == self
 
     @classmethod
     def of(cls, url: str) -> Identity:
         """Read a URL, an scp-like address, a path or ``owner/name``."""
-        return cls(*identity(url))
+        end = re.split("[/:]", unquote(url).rstrip("/"))[-1].removesuffix(".git")
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", end).strip("-")
+        return cls(*identity(url), stem or "repo")

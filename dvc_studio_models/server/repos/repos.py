@@ -86,7 +86,9 @@ class Catalog:
             raise UsageError(msg)
         self._by_key: dict[str, ServedRepo] = {}
         self._ranked: list[tuple[int, Identity, ServedRepo]] = []
-        self._by_identity: dict[Identity, ServedRepo] = {}
+        self._by_identity: dict[Identity, list[ServedRepo]] = {}
+        self._by_path: dict[str, list[Identity]] = {}
+        self._waiting: tuple[Opening, ...] = ()
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._known: dict[Opening, ServedRepo] = previous._served() if previous else {}
@@ -114,6 +116,7 @@ class Catalog:
             for opening in self.openings:
                 self._add(opening)
             self._known = {}
+            self._rebuild()
             self._is_ready = True
 
     def __iter__(self) -> Iterator[ServedRepo]:
@@ -153,25 +156,37 @@ class Catalog:
             RepoNotOpenError: It is, or may be, one that could not be opened yet.
         """
         # First: one may be added meanwhile.
-        left_out = [each for each in self._left_out() if may_see(each.name)]
+        left_out = [each for each in self._waiting if may_see(each.name)]
         wanted = Identity.of(url)
-        repo = self._by_identity.get(wanted)
+        repo = self._first(wanted, may_see)
         if left_out and (
             any(wanted in each.names for each in left_out)
             or (repo is None and any(_may_have(each, wanted) for each in left_out))
         ):
             raise RepoNotOpenError(each.label for each in left_out)
-        if repo and may_see(repo.key):
+        if repo:
             return repo
-        alike = {
-            repo.key: repo
-            for identity, repo in self._by_identity.items()
-            if identity.is_like(wanted) and may_see(repo.key)
-        }
+        alike = {repo.key: repo for repo in self._alike(wanted, may_see)}
         if len(alike) != 1:
             seen = [repo.label for repo in self if may_see(repo.key)]
             raise RepoNotServedError(url, seen)
         return alike.popitem()[1]
+
+    def _first(
+        self, identity: Identity | None, may_see: Callable[[str], bool]
+    ) -> ServedRepo | None:
+        """Return the repo with the best claim to an identity that he may see."""
+        repos = self._by_identity.get(identity, ()) if identity else ()
+        return next((repo for repo in repos if may_see(repo.key)), None)
+
+    def _alike(
+        self, wanted: Identity, may_see: Callable[[str], bool]
+    ) -> Iterator[ServedRepo]:
+        """Find the repos that ``owner/name`` may mean, whatever their hosts."""
+        near = self._by_path.get(wanted.rough_path, ())
+        for identity in (*(n for n in near if n.is_like(wanted)), wanted.with_host):
+            if repo := self._first(identity, may_see):
+                yield repo
 
     def _left_out(self) -> list[Opening]:
         return [each for each in self.openings if each not in self._served_by]
@@ -193,11 +208,19 @@ class Catalog:
                 repo = self._known[opening]
             self._served_by[opening] = self._by_key[key] = repo
             self._ranked += ((rank, who, repo) for rank, who in found)
-            self._ranked.sort(key=lambda entry: entry[0])
-            by_identity: dict[Identity, ServedRepo] = {}
-            for _, who, each in self._ranked:
-                by_identity.setdefault(who, each)
-            self._by_identity = by_identity  # others may be looking at the old one
+            if self._is_ready:
+                self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Make the tables that requests use; others may be looking at the old ones."""
+        by_identity: dict[Identity, list[ServedRepo]] = {}
+        by_path: dict[str, list[Identity]] = {}
+        for _, who, each in sorted(self._ranked, key=lambda entry: entry[0]):
+            if who not in by_identity:
+                by_path.setdefault(who.rough_path, []).append(who)
+            by_identity.setdefault(who, []).append(each)
+        self._by_identity, self._by_path = by_identity, by_path
+        self._waiting = tuple(self._left_out())
 
     def _add_late(self, opening: Opening) -> None:
         """Serve a repo that could be opened only after the start."""
