@@ -28,6 +28,7 @@ from dvc_studio_models.server.routes.webhooks import WebhookRoutes
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import Route
     from starlette.types import ASGIApp
 
     from dvc_studio_models.server.site.site import Site
@@ -36,18 +37,7 @@ if TYPE_CHECKING:
 def create_app(site: Site) -> ASGIApp:
     """Build the ASGI application of a site, which is warmed up first."""
     site.warm_up()
-    groups = (
-        ModelRoutes(site),
-        ObjectRoutes(site),
-        HealthRoutes(site),
-        WebhookRoutes(site),
-    )
-    routes = [
-        route
-        for prefix in ("", "/{prefix:path}")
-        for group in groups
-        for route in group.routes(prefix)
-    ]
+    routes = list_routes(site)
     paths: dict[object, str] = {
         route.endpoint: route.path for route in reversed(routes)
     }
@@ -62,6 +52,22 @@ def create_app(site: Site) -> ASGIApp:
     app.router.redirect_slashes = False
     checked = CheckHeads(MirrorHeaders(app))
     return AccessLog(checked, log_format=site.config.log_format, routes=paths)
+
+
+def list_routes(site: Site) -> list[Route]:
+    """List the routes of a site, also below any prefix that a proxy adds."""
+    groups = (
+        ModelRoutes(site),
+        ObjectRoutes(site),
+        HealthRoutes(site),
+        WebhookRoutes(site),
+    )
+    return [
+        route
+        for prefix in ("", "/{prefix:path}")
+        for group in groups
+        for route in group.routes(prefix)
+    ]
 
 
 async def _refused(request: Request, exc: Any) -> Response:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pytest
-from projects import ORIGIN_URL, TOKEN, copy_project, serving
+from projects import ORIGIN_URL, TOKEN, Project, copy_project, serving
 
 from dvc_studio_models.server.app import list_routes
+from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
+from dvc_studio_models.server.site.site import Site
 from tests.server.api import TIMEOUT_S, links
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 FEW, MANY = 150, 10_000
 SEED = 15
 API = "/api/model-registry"
+ROUTES = [
+    f"{API}/get-download-uris",
+    f"{API}/models",
+    f"{API}/models/{{name:path}}",
+    "/objects/{repo}/{store}/{object:path}",
+    *("/livez", "/healthz", "/readyz", "/metrics"),
+]
 GOOD = {
     f"{API}/get-download-uris": f"?repo={quote(ORIGIN_URL)}&name=churn",
     f"{API}/models": "?limit=1",
@@ -36,8 +45,27 @@ METHODS = [
     *("CONNECT", "PROPFIND", "M" * 300),
 ]
 WORDS = [
-    *("repo", "name", "version", "stage", "limit", "after", "search", "expires", "next"),
-    *("signature", "user", "acme/models", ORIGIN_URL, "churn", "bert", "prod", "v1.0.0"),
+    *(
+        "repo",
+        "name",
+        "version",
+        "stage",
+        "limit",
+        "after",
+        "search",
+        "expires",
+        "next",
+    ),
+    *(
+        "signature",
+        "user",
+        "acme/models",
+        ORIGIN_URL,
+        "churn",
+        "bert",
+        "prod",
+        "v1.0.0",
+    ),
     *("..", "../..", "/", "//", "\\", "\0", "@", "#", ":", "=", "&", "%", "%00", "%ff"),
     *("%2e%2e", "%2F", "+", "[", "]", "::1", "file://", "git@", "9" * 400, "a" * 1200),
     *("-1", "0", "1e9", "NaN", "null", "\ud800", "\u202e", "💩", "v1.0.0\n", " ", "*"),
@@ -51,7 +79,13 @@ HEADERS: dict[str, list[str]] = {
     ],
     "Range": [
         *("bytes=0-1", "bytes=-", "bytes=9-1", "pages=1", "bytes=" + "1-2," * 3000),
-        *("bytes=" + "9" * 5000, "bytes=-99999999999999999999", "\xff", "=", "bytes=0-0"),
+        *(
+            "bytes=" + "9" * 5000,
+            "bytes=999999999-",
+            "\xff",
+            "=",
+            "bytes=0-0",
+        ),
     ],
     "If-Range": ['"x"', "W/x", "Thu, 01 Jan 1970 00:00:00 GMT", "\xff", "*"],
     "If-Match": ['"x"', "*", ",,,", "W/", '"', "\xff"],
@@ -66,7 +100,11 @@ HEADERS: dict[str, list[str]] = {
     "Accept": ["*/*", "text/html", "application/json;q=0", "\xff", "x/" + "y" * 999],
     "Accept-Encoding": ["gzip", "identity;q=0", "*;q=0"],
     "Accept-Language": ["de", "\xff"],
-    "Content-Type": ["application/json", "multipart/form-data", "multipart/form-data; b"],
+    "Content-Type": [
+        "application/json",
+        "multipart/form-data",
+        "multipart/form-data; b",
+    ],
     "Content-Encoding": ["gzip", "br"],
     "Connection": ["close", "keep-alive", "upgrade", "x, y"],
     "Upgrade": ["websocket", "h2c"],
@@ -79,13 +117,16 @@ HEADERS: dict[str, list[str]] = {
     "X-Gitea-Signature": ["x", "0" * 64],
     "X": ["\x01", "\x7f", "", "v" * 9000],
 }
-BODIES = [b"", b"{}", b"x", b"\xff" * 100, b"a=b&c=d", b'{"ref": 1}', b"token=x", b"[" * 3000]
-
-
-def routes() -> list[str]:
-    """List the paths of all routes, without those below a prefix."""
-    found = [route.path for route in list_routes() if "{prefix" not in route.path]
-    return [*dict.fromkeys(found), "/nothing", "/p/../x"]
+BODIES = [
+    b"",
+    b"{}",
+    b"x",
+    b"\xff" * 100,
+    b"a=b&c=d",
+    b'{"ref": 1}',
+    b"token=x",
+    b"[" * 3000,
+]
 
 
 class Client:
@@ -163,11 +204,17 @@ def spoil(chance: random.Random, word: str) -> str:
     return quote(word.encode("utf-8", "surrogatepass"), safe=chance.choice(["", "/:"]))
 
 
-def ask_all(url: str, path: str, count: int) -> dict[int, int]:
-    """Send many requests to a route; return how often each status was answered."""
+def ask_all(url: str, path: str, query: str, count: int) -> dict[int, int]:
+    """Send many requests to a route; return how often each status was answered.
+
+    Args:
+        url: Of the server.
+        path: Of the route.
+        query: Of a valid request, which every second one has.
+        count: How many to send.
+    """
     chance = random.Random(f"{SEED} {path}")
     counts: dict[int, int] = {}
-    query = GOOD.get(path, "")
     with contextlib.closing(Client(url)) as client:
         for _ in range(count):
             raw, method = make(chance, path, query if chance.random() < 0.5 else "")
@@ -188,7 +235,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("path", routes())
+def test_no_route_is_left_out(project: Project) -> None:
+    site = Site(ServeConfig((RepoConfig(str(project.repo)),), None))
+
+    paths = {route.path for route in list_routes(site)}
+
+    assert {path for path in paths if "{prefix" not in path} == set(ROUTES)
+
+
+@pytest.mark.parametrize("path", [*ROUTES, "/nothing", "/p/../x"])
 @pytest.mark.parametrize(
     "count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
 )
@@ -197,9 +252,25 @@ def test_malformed_requests_to_every_route_are_answered(
 ) -> None:
     caplog.set_level(logging.WARNING)
 
-    counts = ask_all(server, path, count)
+    counts = ask_all(server, path, GOOD.get(path, ""), count)
 
     assert sum(counts.values()) == count
     assert counts.get(0, 0) < count / 10
     assert [record for record in caplog.records if record.exc_info] == []
     assert links(server, "churn").keys() == {"models/churn.pkl"}
+
+
+@pytest.mark.parametrize(
+    "count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_malformed_requests_for_an_object_are_answered(
+    server: str, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    link = urlsplit(links(server, "churn")["models/churn.pkl"])
+
+    counts = ask_all(server, link.path, f"?{link.query}", count)
+
+    assert {200, 400, 403, 405} <= {*counts}
+    assert count < MANY or {206, 304, 412, 416} <= {*counts}
+    assert [record for record in caplog.records if record.exc_info] == []
