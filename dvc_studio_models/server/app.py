@@ -20,6 +20,7 @@ from dvc_studio_models.server.errors.requests import RefusedError, TokenRefusedE
 from dvc_studio_models.server.heads import CheckHeads
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import AccessLog, note
+from dvc_studio_models.server.routes.document import DocumentRoutes
 from dvc_studio_models.server.routes.health import HealthRoutes
 from dvc_studio_models.server.routes.mirror_headers import MirrorHeaders
 from dvc_studio_models.server.routes.models import ModelRoutes
@@ -61,6 +62,7 @@ def list_routes(site: Site) -> list[Route]:
         ObjectRoutes(site),
         HealthRoutes(site),
         WebhookRoutes(site),
+        DocumentRoutes(),
     )
     return [
         route

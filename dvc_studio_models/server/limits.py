@@ -96,7 +96,13 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, and close the connection."""
+        """Refuse what is no request, or has a malformed body; close the connection."""
+        if self._is_answering():  # its route was called when the head was there
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.transport.close()
+            return
         body = json.dumps({"detail": msg}).encode()
         head = h11.Response(
             status_code=HTTPStatus.BAD_REQUEST,

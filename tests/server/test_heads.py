@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.server.api import links
 
 LATER = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 TIMEOUT_S = 20
@@ -56,3 +59,33 @@ def test_a_host_that_is_valid_is_served(server: str, host: str) -> None:
     head = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
 
     assert send(server, head.encode()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/webhook/models", "/nothing"])
+def test_a_body_that_is_malformed_is_refused_without_a_trace(
+    server: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    head = f"POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    for _ in range(5):
+        answer = send(server, head.encode() + b"zz\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_a_malformed_body_of_a_download_ends_it(server: str) -> None:
+    link = urlsplit(links(server, "churn")["models/churn.pkl"])
+    head = f"GET {link.path}?{link.query} HTTP/1.1\r\nHost: h\r\n"
+    parts = urlsplit(server)
+    with socket.create_connection((parts.hostname, parts.port), TIMEOUT_S) as peer:
+        peer.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        received = peer.recv(100)
+        peer.sendall(b"zz\r\n")
+        while more := peer.recv(1 << 16):
+            received += more
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.count(b"HTTP/1.1 ") == 1

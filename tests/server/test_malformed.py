@@ -30,7 +30,8 @@ ROUTES = [
     f"{API}/models",
     f"{API}/models/{{name:path}}",
     "/objects/{repo}/{store}/{object:path}",
-    *("/livez", "/healthz", "/readyz", "/metrics"),
+    *("/livez", "/healthz", "/readyz", "/metrics", "/api/openapi.json"),
+    "/webhook/{name:path}",
 ]
 GOOD = {
     f"{API}/get-download-uris": f"?repo={quote(ORIGIN_URL)}&name=churn",
@@ -182,6 +183,9 @@ def make(chance: random.Random, path: str, query: str) -> tuple[bytes, str]:
         headers["Content-Length"] = str(len(body))
     if chance.random() < 0.05:
         headers["Transfer-Encoding"] = chance.choice(["chunked", "gzip", "chunked, x"])
+        body = chance.choice([b"0\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n", b"zz\r\n"])
+        if chance.random() < 0.5:
+            headers.pop("Content-Length", None)
     if chance.random() < 0.05:
         headers["Content-Length"] = chance.choice(["-1", "x", "1, 2", "9" * 99])
     lines = [f"{method} {target} HTTP/1.{chance.choice('1110')}"]
