@@ -23,7 +23,7 @@ ARROWS = {
     "registry": {"files"},
     "http": set(),
     "files": set(),
-    "server": {"registry"},
+    "server": {"registry", "http"},
 }
 ENTRIES = {
     "__init__": {"api", "operations"},  # operations: the types of results
@@ -117,7 +117,7 @@ SERVER = {
         | {"waiting", "mirrors"},
         "server.site": {"access", "links", "catalog", "stores", "repos", "waiting"}
         | {"mirrors"},
-        "server.access": {"monitoring"},
+        "server.access": {"monitoring", "waiting"},
         "server.links": {"catalog", "stores", "waiting"},
         "server.catalog": {"stores", "repos", "waiting"},
         "server.stores": {"repos", "waiting"},

@@ -22,10 +22,12 @@ message or a log, that no server is waited for without end, and that no error of
 
 __all__ = [
     "batch",
+    "hosts.client",
     "limit",
     "response",
     "signed_urls",
     "storage",
     "studio.client",
     "studio.listing",
+    "studio.reply",
 ]

@@ -74,7 +74,9 @@ class IssuerServer(Server):
         chosen = {"iss": self.url, "aud": audience, **times, **self.claims, **claims}
         payload = {name: value for name, value in chosen.items() if value is not None}
         algorithm = "ES256" if name.startswith("EC") else "RS256"
-        return jwt.encode(payload, private_key(name), algorithm, {"kid": name})
+        # Not ``jwt.encode``, which refuses some of what a hostile client can send.
+        text = json.dumps(payload).encode()
+        return jwt.api_jws.encode(text, private_key(name), algorithm, {"kid": name})
 
     def answer(self, exchange: Exchange) -> Reply:
         """Respond as an issuer does."""

@@ -30,21 +30,38 @@ class TokenRefusedError(RefusedError):
 
     status = 401
 
-    challenge = "token, Bearer"
-    """The header ``WWW-Authenticate``: what is accepted in ``Authorization``."""
+    def __init__(self, *, given: bool, issuers: Iterable[str] = ()) -> None:
+        """Say what is accepted.
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Further headers of the reply."""
-        return {"WWW-Authenticate": self.challenge}
-
-    def __init__(self, *, given: bool) -> None:
+        Args:
+            given: Whether the request has a token.
+            issuers: Of tokens of CI jobs that are accepted.
+        """
+        self._challenge = 'token realm="models", Bearer realm="models"'
+        if urls := " ".join(sorted(issuers)):
+            self._challenge += f' issuer="{urls}"'
         self.given = given
         super().__init__(
             "invalid token"
             if given
             else "authentication credentials were not provided; "
             "send the header 'Authorization: token <TOKEN>'"
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the header ``Authorization`` may be."""
+        return {"WWW-Authenticate": self._challenge}
+
+
+class TokenUncheckedError(RefusedError):
+    """It could not be checked whether a token is accepted."""
+
+    status = 503
+
+    def __init__(self, reason: str = "its issuer or Git host does not respond") -> None:
+        super().__init__(
+            f"this server could not check the token: {reason}; try again later"
         )
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.config.values import RepoConfig
 
 
+HOME_RANKS = {0, 2}
+"""Of the names that the config gives a repo, and of its remote ``origin``."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """A repo and its names; the most reliable name has the lowest rank."""

@@ -19,7 +19,7 @@ from dvc_studio_models.server.errors.requests import (
     RepoNotServedError,
 )
 from dvc_studio_models.server.repos.identity import Identity
-from dvc_studio_models.server.repos.opening import Opening
+from dvc_studio_models.server.repos.opening import HOME_RANKS, Opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +51,9 @@ class ServedRepo:
     """Its name in replies to clients: never a path of this machine."""
 
     config: RepoConfig = field(compare=False)
+
+    homes: tuple[Identity, ...] = field(default=(), compare=False)
+    """Where it is hosted, the most reliable first: by the config, and by ``origin``."""
 
 
 class Catalog:
@@ -203,7 +206,9 @@ class Catalog:
             named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
             key = opening.config.name or self._new_key(named[0].stem)
             label = key if named[0].host == LOCAL else str(named[0])
-            repo = ServedRepo(key, opening.opened.reader, label, opening.config)
+            homes = tuple(who for rank, who in found if rank in HOME_RANKS and who.host)
+            reader = opening.opened.reader
+            repo = ServedRepo(key, reader, label, opening.config, homes)
             if self._known.get(opening) == repo:
                 repo = self._known[opening]
             self._served_by[opening] = self._by_key[key] = repo

@@ -53,7 +53,9 @@ class SiteState:
             if previous
             else Signers.from_environment(expires_s=expires_s)
         )
-        self.access = Access(config)
+        self.access: Access = Access(
+            config, self._homes, previous=previous.access if previous else None
+        )
         # During the life of its link, an object may disappear anyway.
         self.verify_s = expires_s if config.verify_objects else None
         self.catalog: Catalog = Catalog(
@@ -81,6 +83,13 @@ class SiteState:
             if served is None or served.repo is not repo:
                 served = self.served[repo.key] = self._make(repo)
             return served
+
+    def _homes(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Return host and path of the URLs of each repo, for its Git host."""
+        return [
+            (repo.key, [(home.host, home.path) for home in repo.homes])
+            for repo in self.catalog
+        ]
 
     def _make(self, repo: ServedRepo) -> Served:
         index = ModelIndex(
