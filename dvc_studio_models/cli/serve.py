@@ -43,12 +43,9 @@ class CmdModelsServe(CmdModels):
     def run(self) -> int:
         """Serve, or only check the config."""
         source = self._source()
-        config = source.read()
         if self.args.check_config:
-            from dvc.ui import ui
-
-            ui.write(f"'{self.args.config}' is valid")
-            return 0
+            return _check(Path(self.args.config))
+        config = source.read()
         from dvc_studio_models.server.workers import sharing
 
         with sharing(config.workers):  # before the server is imported
@@ -78,6 +75,23 @@ class CmdModelsServe(CmdModels):
         return ConfigFile(Path(self.args.config))
 
 
+def _check(path: Path) -> int:
+    """Check a config.
+
+    Raises:
+        StudioConfigError: It has mistakes.
+    """
+    from dvc.ui import ui
+
+    from dvc_studio_models.server.config.file import ConfigFile
+    from dvc_studio_models.server.site.check import find_problems
+
+    config = ConfigFile(path).check(find_problems)
+    count = len(config.repos)
+    ui.write(f"'{path}' is valid: {count} repo{'' if count == 1 else 's'}")
+    return 0
+
+
 DEFAULTS: Mapping[str, object] = {
     "repo": [],
     "host": "127.0.0.1",
@@ -92,6 +106,17 @@ DEFAULTS: Mapping[str, object] = {
     "log_format": "logfmt",
 }
 """Of the flags that a ``serve.yaml`` takes the place of."""
+
+
+NEEDED = {
+    "cryptography": "cryptography",
+    "jinja2": "jinja2",
+    "jwt": "pyjwt",
+    "prometheus_client": "prometheus-client",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+}
+"""Modules of the server -> the packages that have them, those of the extra 'serve'."""
 
 
 class Flags:
@@ -142,11 +167,12 @@ def _import_service() -> ModuleType:
     try:
         from dvc_studio_models.server import service
     except ImportError as exc:
-        if (exc.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
+        name = (exc.name or "").partition(".")[0]
+        if name not in NEEDED:
             raise
         msg = (
-            f"'dvc models serve' needs the package '{exc.name}'\n"
-            "Install it with: pip install starlette uvicorn"
+            f"'dvc models serve' needs the package '{NEEDED[name]}'\n"
+            f"Install all that it needs with: pip install {' '.join(NEEDED.values())}"
         )
         raise StudioConfigError(msg) from None
     return service

@@ -27,5 +27,6 @@ __all__ = [
     "config.token_file",
     "config.values",
     "service",
+    "site.check",
     "workers",
 ]

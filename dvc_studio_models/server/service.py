@@ -85,10 +85,12 @@ def _serve(
     """Serve in this process."""
     hangups: SimpleQueue[None] = SimpleQueue()  # safe to use in a handler of signals
     with _handling(signal.SIGHUP, lambda *_: hangups.put(None)):
+        reloader = Reloader(source, hangups)
+        config = reloader.read(config)  # this worker may replace another one
         site = Site(config, must_open=source.needs_a_repo)
         server = make_server(create_app(site), proxied=config.behind_proxy)
         with _stopping(server):
-            Reloader(site, source, hangups).start()
+            reloader.start(site)
             listener.listen(BACKLOG)
             announce(f"{len(site.catalog)} repo{'s' if len(site.catalog) > 1 else ''}")
             server.run(sockets=[listener])

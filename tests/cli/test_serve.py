@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import requires
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
 from projects import (
     ORIGIN_URL,
     TOKEN,
@@ -237,7 +239,16 @@ def test_without_its_packages_the_command_says_how_to_install_them() -> None:
     code, errors = outcome("-c", WITHOUT_STARLETTE, "serve")
 
     assert code == 251
-    assert "pip install starlette uvicorn" in errors
+    assert "needs the package 'starlette'" in errors
+    assert f"pip install {' '.join(command.NEEDED.values())}" in errors
+
+
+def test_the_hint_names_the_packages_of_the_extra() -> None:
+    named = [Requirement(each) for each in requires("dvc-studio-models") or ()]
+    serve = {each.name for each in named if "serve" in str(each.marker)}
+
+    # cryptography comes with pyjwt[crypto].
+    assert set(command.NEEDED.values()) == serve | {"cryptography"}
 
 
 @pytest.mark.parametrize(

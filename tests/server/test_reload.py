@@ -37,11 +37,12 @@ def config(*repos: Path, token: str = TOKEN) -> str:
 class Server:
     """``dvc models serve --config`` as a process."""
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, args: tuple[str, ...] = ()) -> None:
         self.file = folder / "serve.yaml"
         self.write(text)
         self._errors, self._output = folder / "stderr", folder / "stdout"
-        command = ("-m", "dvc_studio_models", "serve", "--config", str(self.file))
+        args = args or ("--config", str(self.file))
+        command = ("-m", "dvc_studio_models", "serve", *args)
         with self._errors.open("w") as errors, self._output.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, *command], stdout=output, stderr=errors
@@ -147,3 +148,126 @@ def test_a_repo_that_is_not_there_is_left_out_until_it_is(
         assert f"the repo '{missing}' is served now" in server.errors
     finally:
         server.stop()
+
+
+def test_a_repo_whose_secret_is_missing_is_left_out_until_it_is_there(
+    project: Project, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    lines = f"  credentials: {{password: {{file: {secret}}}}}\ntokens:"
+    both = config(project.bare, project.repo)
+    server = Server(tmp_path, both.replace("tokens:", lines))
+    try:
+        assert (server.status("models"), server.status("repo")) == (200, 503)
+        assert f"the repo 'repo' is not served: cannot read '{secret}'" in server.errors
+
+        secret.touch(0o600)
+        secret.write_text("s3cret")
+        wait_until(lambda: server.status("repo") == 200, timeout_s=TIMEOUT_S)
+
+        assert "s3cret" not in server.errors
+    finally:
+        server.stop()
+
+
+def test_no_auth_is_refused_where_others_can_connect(
+    project: Project, tmp_path: Path
+) -> None:
+    listen = "listen: 0.0.0.0:0\nbehind_proxy: true"
+    text = config(project.bare).replace("listen: 127.0.0.1:0", listen)
+    server = Server(tmp_path, text)
+    try:
+        server.write(
+            f"listen: 127.0.0.1:0\nno_auth: true\nrepos: [{{path: {project.bare}}}]"
+        )
+        server.hang_up()
+
+        assert "'no_auth: true' and 'behind_proxy: true' cannot" in server.errors
+        assert server.status("models", "no token") == 401
+    finally:
+        server.stop()
+
+
+def test_what_only_counts_at_the_start_is_told(
+    server: Server, project: Project
+) -> None:
+    server.write("expires: 60\n" + config(project.bare).replace("0.1:0", "0.1:1"))
+    server.hang_up()
+
+    assert "'listen' has changed: restart the server for it" in server.errors
+    assert server.status("models") == 200
+
+
+def test_tokens_of_a_token_file_count_without_a_restart(
+    project: Project, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.touch(0o600)
+    tokens.write_text(f"{TOKEN} ada\n")
+    server = Server(
+        tmp_path,
+        "",
+        ("--token-file", str(tokens), "--port", "0", f"models={project.bare}"),
+    )
+    try:
+        assert server.status("models") == 200
+
+        tokens.write_text(f"{OTHER} bob\n")
+        wait_until(lambda: server.status("models") == 401, timeout_s=TIMEOUT_S)
+
+        assert server.status("models", OTHER) == 200
+    finally:
+        server.stop()
+
+
+def check(file: Path) -> subprocess.CompletedProcess[str]:
+    command = ("serve", "--config", str(file), "--check-config")
+    return subprocess.run(
+        [sys.executable, "-m", "dvc_studio_models", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_config_is_checked_without_serving(project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(config(project.bare, project.repo))
+
+    done = check(file)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"'{file}' is valid: 2 repos\n"
+
+
+def test_a_repo_that_cannot_be_opened_is_a_mistake(
+    project: Project, tmp_path: Path
+) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(config(project.bare, tmp_path / "nothing"))
+
+    done = check(file)
+
+    assert done.returncode == 251
+    assert f"{file}:6: repos[1].path: '{tmp_path / 'nothing'}' is not" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (["--check-config"], "'--check-config' needs '--config FILE'"),
+        (["--config", "f", "--port", "1"], "'--config' and '--port' cannot be"),
+        (["--config", "f", "repo"], "'--config' and '<repo>' cannot be combined"),
+        (["--config", "f", "--no-auth"], "'--config' and '--no-auth' cannot be"),
+    ],
+)
+def test_flags_do_not_change_what_a_file_says(args: list[str], problem: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc_studio_models", "serve", *args],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 254
+    assert problem in done.stderr

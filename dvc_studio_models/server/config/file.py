@@ -12,11 +12,11 @@ from dvc_studio_models.server.config.schema import SERVE
 from dvc_studio_models.server.config.token_file import is_public
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dvc_studio_models.server.config.document import Keys
-    from dvc_studio_models.server.config.values import ServeConfig
+    from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
 
 
 class ConfigSource(Protocol):
@@ -67,22 +67,56 @@ class ConfigFile:
     def read(self) -> ServeConfig:
         """Read the config and the secrets that it names.
 
+        A repo with a secret that cannot be read has this as its ``problem``.
+
         Raises:
             StudioConfigError: It cannot be read.
             ServeConfigError: It has mistakes; all of them are named.
         """
+        document, config, place = self._read()
+        if config is None or place.mistakes:
+            raise self._error(document, place.mistakes)
+        return config
+
+    def check(
+        self, find_problems: Callable[[Sequence[RepoConfig]], Mapping[int, str]]
+    ) -> ServeConfig:
+        """Read the config as :meth:`read` does, and check what it names.
+
+        Args:
+            find_problems: Returns the numbers of the repos that cannot be served, and
+                why.
+
+        Raises:
+            StudioConfigError, ServeConfigError: See :meth:`read`.
+        """
+        document, config, place = self._read()
+        mistakes = [*place.mistakes, *place.unread]
+        if config and not mistakes:
+            problems = find_problems(config.repos)
+            mistakes = [
+                (("repos", number, "path"), problems[number]) for number in problems
+            ]
+        if config is None or mistakes:
+            raise self._error(document, mistakes)
+        return config
+
+    def _read(self) -> tuple[Document, ServeConfig | None, Place]:
         document, status = self._parse()
         place = Place(self._path.absolute().parent, is_public=is_public(status))
         config: ServeConfig | None = SERVE.read(document.value, place)
         self.files = {self._path, *place.files}
-        if config is None or place.mistakes:
-            found = sorted(
-                (document.line(keys), f"{_dotted(keys)}{what}")
-                for keys, what in place.mistakes
-            )
-            mistakes = [f"{self._path}:{line}: {what}" for line, what in found]
-            raise ServeConfigError(self._path, mistakes)
-        return config
+        return document, config, place
+
+    def _error(
+        self, document: Document, mistakes: Iterable[tuple[Keys, str]]
+    ) -> ServeConfigError:
+        """Return the error that names mistakes with their lines."""
+        found = sorted(
+            (document.line(keys), f"{_dotted(keys)}{what}") for keys, what in mistakes
+        )
+        lines = [f"{self._path}:{line}: {what}" for line, what in found]
+        return ServeConfigError(self._path, lines)
 
     def _parse(self) -> tuple[Document, os.stat_result]:
         try:

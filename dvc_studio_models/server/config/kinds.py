@@ -41,6 +41,9 @@ class Place:
     mistakes: list[tuple[Keys, str]] = field(default_factory=list)
     """What is wrong, and where."""
 
+    unread: list[tuple[Keys, str]] = field(default_factory=list)
+    """The secrets that could not be read: why, and where."""
+
     files: set[Path] = field(default_factory=set)
     """Further files that were read, or are missing."""
 
@@ -51,6 +54,16 @@ class Place:
     def wrong(self, message: str) -> None:
         """Record a mistake."""
         self.mistakes.append((self.keys, message))
+
+    def lacks(self, message: str) -> None:
+        """Record a secret that could not be read."""
+        self.unread.append((self.keys, message))
+
+    def problem(self) -> str | None:
+        """Return why a secret inside this place could not be read; None if all were."""
+        depth = len(self.keys)
+        found = (what for keys, what in self.unread if keys[:depth] == self.keys)
+        return next(found, None)
 
 
 class Kind(Protocol):
@@ -225,7 +238,7 @@ class Secret:
     def _from_environment(self, name: str, place: Place) -> str | None:
         secret = os.environ.get(name)
         if not secret:
-            place.wrong(f"the environment variable '{name}' is not set")
+            place.lacks(f"the environment variable '{name}' is not set")
         return secret or None
 
     def _from_file(self, name: str, place: Place) -> str | None:
@@ -242,11 +255,11 @@ class Secret:
             secret = content.decode("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-            place.wrong(f"cannot read '{path}': {reason}")
+            place.lacks(f"cannot read '{path}': {reason}")
             return None
         if not secret or len(content) > MAX_SECRET_BYTES:
             problem = "is empty" if not secret else "is too large for a secret"
-            place.wrong(f"'{path}' {problem}")
+            place.lacks(f"'{path}' {problem}")
             return None
         return secret
 

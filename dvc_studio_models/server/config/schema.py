@@ -98,6 +98,7 @@ def _make_repo(read: dict[str, Any], place: Place) -> RepoConfig:
         url=_url(read.get("url"), place),
         fetch_s=read.get("fetch") or 60,
         webhook_secret=read.get("webhook_secret"),
+        problem=place.problem(),
     )
 
 

@@ -43,6 +43,9 @@ class RepoConfig:
     webhook_secret: str | None = field(default=None, repr=False)
     """Signs the requests that make the server fetch at once; None accepts none."""
 
+    problem: str | None = None
+    """Why it cannot be served, such as a secret that cannot be read."""
+
     @classmethod
     def parse(cls, argument: str, *, remote: str | None = None) -> RepoConfig:
         """Read ``PATH`` or ``NAME=PATH``, where NAME is ``owner/name`` or a URL."""

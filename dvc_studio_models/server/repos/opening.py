@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import NotGitRepoError, StudioModelsError
+from dvc_studio_models.errors import (
+    NotGitRepoError,
+    StudioConfigError,
+    StudioModelsError,
+)
 from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.server.repos.identity import Identity
 
@@ -66,6 +70,8 @@ class Opening:
         """Why it is not open, in one sentence without a path."""
         if self.error is None:
             return "Git does not respond"
+        if self.config.problem:
+            return "its config names a secret that cannot be read"
         if isinstance(self.error, NotGitRepoError):
             return f"its path is {self.error.reason}"
         return "Git cannot read it"
@@ -89,6 +95,9 @@ class Opening:
 
     def _work(self, on_opened: Callable[[Opening], None]) -> None:
         try:
+            if problem := self.config.problem:
+                msg = f"the repo '{self.name}' is not served: {problem}"
+                raise StudioConfigError(msg)  # noqa: TRY301
             # This may hang, as all that follows.
             self.names.add(Identity.of(os.fspath(Path(self.config.path).resolve())))
             reader = _open(self.config.path)

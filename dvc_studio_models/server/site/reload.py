@@ -6,15 +6,17 @@ import logging
 import threading
 from dataclasses import replace
 from queue import Empty
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.errors import StudioConfigError, StudioModelsError
+from dvc_studio_models.server.config.exposure import exposure_problem
 from dvc_studio_models.server.repos.refs import file_stamp
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
 
     from dvc_studio_models.server.config.file import ConfigSource
+    from dvc_studio_models.server.config.values import ServeConfig
     from dvc_studio_models.server.repos.refs import FileStamp
     from dvc_studio_models.server.site.site import Site
 
@@ -23,57 +25,82 @@ logger = logging.getLogger(f"dvc.{__name__}")
 WATCH_S = 1.0
 """The pause, in seconds, between two looks at the files of the config."""
 
-FIXED = ("host", "port", "workers", "behind_proxy", "log_format")
-"""Fields of the config that only count at the start."""
+FIXED = {
+    "host": "listen",
+    "port": "listen",
+    "workers": "workers",
+    "behind_proxy": "behind_proxy",
+    "log_format": "log_format",
+}
+"""Fields of the config that only count at the start -> their keys in serve.yaml."""
 
 
 class Reloader:
     """Keeps the config of one process up to date, in a thread of its own."""
 
-    def __init__(
-        self, site: Site, source: ConfigSource, requests: SimpleQueue[None]
-    ) -> None:
-        """Store both; :meth:`start` starts the thread.
+    def __init__(self, source: ConfigSource, requests: SimpleQueue[None]) -> None:
+        """Store the source and the state of its files.
 
         Args:
-            site: Serves by the config.
             source: Has been read once.
             requests: Each of its items makes the config be read again.
         """
-        self._site = site
         self._source = source
         self._requests = requests
         self._applied = self._stamp()
 
-    def start(self) -> None:
-        """Start to watch the files."""
-        threading.Thread(target=self._work, daemon=True).start()
+    def read(self, config: ServeConfig) -> ServeConfig:
+        """Return the config as it is now; a process may start long after the first.
 
-    def reload(self) -> bool:
+        Args:
+            config: As it was read before; it is returned if it is wrong now.
+        """
+        try:
+            return replace(self._read(), **_fixed(config))
+        except StudioModelsError as error:
+            logger.error("%s\nThe config before stays in use", error)  # noqa: TRY400
+            return config
+
+    def start(self, site: Site) -> None:
+        """Start to watch the files, for a site that serves by them."""
+        threading.Thread(target=self._work, args=(site,), daemon=True).start()
+
+    def reload(self, site: Site) -> bool:
         """Read the config again and apply it; return whether that worked.
 
         A config with mistakes is reported, and the one before stays.
         """
-        self._applied = self._stamp()  # first: they may change meanwhile
-        before = self._site.config
+        before = _fixed(site.config)
         try:
-            after = self._source.read()
-            fixed = {name: getattr(before, name) for name in FIXED}
-            self._site.apply(replace(after, **fixed))
+            after = self._read()
+            config = replace(after, **before)
+            _check_exposure(config)
+            site.apply(config)
         except StudioModelsError as error:
             logger.error("%s\nThe config before stays in use", error)  # noqa: TRY400
             return False
         except Exception:
             logger.exception("cannot apply the config; the one before stays in use")
             return False
-        self._applied = self._applied if self._has_same_files() else self._stamp()
-        for name in FIXED:
-            if getattr(after, name) != fixed[name]:
-                logger.warning("'%s' has changed: restart the server for it", name)
-        logger.warning("the config was read again; %s", _summary(self._site))
+        changed = {
+            FIXED[name]
+            for name, value in before.items()
+            if getattr(after, name) != value
+        }
+        for key in sorted(changed):
+            logger.warning("'%s' has changed: restart the server for it", key)
+        logger.warning("the config was read again; %s", _summary(site))
         return True
 
-    def _work(self) -> None:
+    def _read(self) -> ServeConfig:
+        self._applied = self._stamp()  # first: they may change meanwhile
+        try:
+            return self._source.read()
+        finally:
+            if self._applied.keys() != {str(path) for path in self._source.files}:
+                self._applied = self._stamp()
+
+    def _work(self, site: Site) -> None:
         seen = self._applied
         while True:
             try:
@@ -86,14 +113,32 @@ class Reloader:
                 is_due, seen = now != self._applied and now == seen, now
                 if not is_due:
                     continue
-            self.reload()
+            self.reload(site)
             seen = self._applied
 
     def _stamp(self) -> dict[str, FileStamp | None]:
         return {str(path): file_stamp(path) for path in self._source.files}
 
-    def _has_same_files(self) -> bool:
-        return self._applied.keys() == {str(path) for path in self._source.files}
+
+def _fixed(config: ServeConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in FIXED}
+
+
+def _check_exposure(config: ServeConfig) -> None:
+    """Check that the config is safe at the address on which the server listens.
+
+    Raises:
+        StudioConfigError: It is not, only at the one in the file.
+    """
+    problem = exposure_problem(
+        config.host,
+        behind_proxy=config.behind_proxy,
+        no_auth=config.tokens is None,
+        option=lambda flag: f"{flag.replace('-', '_')}: true",
+    )
+    if problem:
+        msg = f"{problem}\nRestart the server if 'listen' has changed too"
+        raise StudioConfigError(msg)
 
 
 def _summary(site: Site) -> str:

@@ -210,8 +210,26 @@ def test_a_secret_that_is_not_there_is_a_mistake(
     write_private(tmp_path / "empty", "\n")
     text = f"{REPOS}  credentials:\n    password: {secret}\n{TOKENS}"
 
+    file = tmp_path / "serve.yaml"
+    write_private(file, text)
+    with pytest.raises(ServeConfigError) as refused:
+        ConfigFile(file).check(lambda _: {})
+
     expected = mistake.replace("{}", str(tmp_path))
-    assert mistakes(tmp_path, text) == [f"4: repos[0].credentials.password: {expected}"]
+    where = f"{file}:4: repos[0].credentials.password"
+    assert refused.value.mistakes == (f"{where}: {expected}",)
+
+
+def test_a_repo_without_its_secret_has_a_problem(tmp_path: Path) -> None:
+    missing = "  credentials: {password: {file: nothing}}\n"
+    config = read(tmp_path, f"{REPOS}{missing}- path: other.git\n{TOKENS}")
+
+    first, second = config.repos
+
+    assert first.problem == (
+        f"cannot read '{tmp_path / 'nothing'}': No such file or directory"
+    )
+    assert second.problem is None
 
 
 @pytest.mark.parametrize("public", ["serve.yaml", "secret"])
