@@ -37,6 +37,10 @@ logger = logging.getLogger("dvc.dvc_studio_models.server")
 BACKLOG = 2048
 """Connections that wait to be accepted."""
 
+SWITCH_S = 0.0005
+"""How long, in seconds, a thread runs while another one waits, a tenth of Python's own:
+a thread that reads Git waits many times, and each time for the thread that answers."""
+
 STOP_S = 3
 """How long, in seconds, downloads in progress may go on after a signal to stop.
 
@@ -58,6 +62,7 @@ def run(source: ConfigSource, config: ServeConfig) -> None:
         SystemExit: The first of several workers could not start; it has said why.
     """
     limits.raise_limits()
+    sys.setswitchinterval(SWITCH_S)
     if config.log_format == JSON:
         use_json()
     with bind(config.host, config.port) as listener:

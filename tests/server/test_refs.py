@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from projects import Project, git
 
-from dvc_studio_models.server.repos.refs import RECENT_NS, RefsStamp
+from dvc_studio_models.server.repos.refs import RECENT_NS, SETTLED_S, RefsStamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,7 +150,7 @@ def test_refs_that_stay_have_one_stamp(repo: Path) -> None:
 
 
 def test_while_refs_are_changing_there_is_no_stamp(repo: Path) -> None:
-    refs = RefsStamp(str(repo / ".git"), now_ns=lambda: now)
+    refs = RefsStamp(str(repo / ".git"), now_ns=lambda: now, monotonic=lambda: 0)
     now = time.time_ns()
     first = refs.read()
     now += RECENT_NS
@@ -160,4 +160,37 @@ def test_while_refs_are_changing_there_is_no_stamp(repo: Path) -> None:
 
     assert first is None
     assert second is not None
+    assert third is not None
+
+
+def test_a_stamp_of_fine_times_counts_as_soon_as_it_stays(repo: Path) -> None:
+    refs = RefsStamp(str(repo / ".git"), monotonic=lambda: now)
+    now = 0.0
+    git(repo, "tag", "one")
+    first = refs.read()
+    now += SETTLED_S
+    second = refs.read()
+    git(repo, "tag", "two")
+    third = refs.read()
+    now += SETTLED_S
+    fourth = refs.read()
+
+    assert (first, third) == (None, None)
+    assert second is not None
+    assert fourth is not None
+    assert fourth != second
+
+
+def test_a_stamp_of_coarse_times_has_to_be_old(repo: Path) -> None:
+    refs = RefsStamp(str(repo / ".git"), now_ns=lambda: now_ns, monotonic=lambda: now)
+    now, now_ns = 0.0, 1_700_000_000 * 10**9
+    for path in (repo / ".git/HEAD", *(repo / ".git").glob("refs/**")):
+        os.utime(path, (1_700_000_000, 1_700_000_000))  # as a file system of seconds
+    first = refs.read()
+    now += 10 * SETTLED_S
+    second = refs.read()
+    now_ns += RECENT_NS
+    third = refs.read()
+
+    assert (first, second) == (None, None)
     assert third is not None

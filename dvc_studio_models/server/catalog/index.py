@@ -113,6 +113,7 @@ class ModelIndex:
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
         self._current: tuple[object, Registry] | None = None
+        self._facts: dict[str, object] = {}  # of tags, so that only new ones are read
         self.tags = SharedRead(self._read_tags)
         """What tags register, as they are now."""
         self._recorded: SingleFlightCache[RecordedModel] = SingleFlightCache(
@@ -272,7 +273,7 @@ class ModelIndex:
         tags = self._repo.reader.tags()
         stamp = fingerprint(tags)
         if self._registry is None or self._registry[0] != stamp:
-            registry = read_registry(self._repo.reader, tags)
+            registry = read_registry(self._repo.reader, tags, known=self._facts)
             if ignored := registry.all_ignored_tags():
                 names = format_names("lightweight Git tags are ignored", ignored)
                 logger.warning("repo '%s': %s", self._repo.key, names)

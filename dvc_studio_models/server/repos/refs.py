@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RECENT_NS = 2_000_000_000
-"""Two changes so close together may leave a file with one and the same time."""
+"""Two changes so close together may leave a file with one and the same time, on the
+coarsest of file systems."""
+
+FINE_NS = 10_000_000
+"""Systems give times in steps of at most so much, unless the file system has coarser
+ones. All times of such a file system are multiples of this."""
+
+SETTLED_S = 0.1
+"""How long, in seconds, a stamp with fine times has to be the same: a change of the
+same step has happened by then, and one of a later step would have changed it."""
 
 _FILES = ("HEAD", "packed-refs", "reftable/tables.list")
 _FOLDERS = ("refs/heads", "refs/tags")
@@ -49,6 +58,7 @@ class RefsStamp:
         *,
         root: Path | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Store the folders; :meth:`read` looks at the files.
 
@@ -56,11 +66,14 @@ class RefsStamp:
             git_dir: The folder of ``refs``, common to all working trees.
             root: Of the working tree that is served; it may have a HEAD of its own.
             now_ns: The clock.
+            monotonic: The clock by which waits are measured, in seconds.
         """
         self._git_dir = Path(git_dir)
         self._root = root
         self._now_ns = now_ns
-        self._seen: tuple[list[str], tuple[FileStamp | None, ...]] = ([], ())
+        self._monotonic = monotonic
+        self._seen: tuple[list[str], tuple[FileStamp | None, ...], float] = ([], (), 0)
+        """What was looked at, its stamp, and when it was first seen."""
 
     def read(self) -> tuple[FileStamp | None, ...] | None:
         """Return a value that changes whenever a ref changes.
@@ -68,15 +81,18 @@ class RefsStamp:
         Returns:
             None while the last change is so recent that another might go unseen.
         """
-        paths, before = self._seen
+        paths, before, since = self._seen
         stamp = tuple(map(file_stamp, paths))
         if stamp != before or not paths:
             # A new folder in refs/tags has changed the time of the one around it.
             paths = list(self._paths())
             stamp = tuple(map(file_stamp, paths))
-            self._seen = (paths, stamp)
+            since = self._monotonic()
+            self._seen = (paths, stamp, since)
         newest = max((one[0] for one in stamp if one), default=0)
-        return None if abs(self._now_ns() - newest) < RECENT_NS else stamp
+        is_old = abs(self._now_ns() - newest) >= RECENT_NS
+        is_settled = newest % FINE_NS and self._monotonic() - since >= SETTLED_S
+        return stamp if is_old or is_settled else None
 
     def _paths(self) -> Iterator[str]:
         """List the files and folders that change when a ref does."""
