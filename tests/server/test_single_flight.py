@@ -11,6 +11,7 @@ from dvc_studio_models.server.errors.requests import (
     GitSilentError,
 )
 from dvc_studio_models.server.waiting.single_flight import (
+    CurrentCache,
     SharedRead,
     SingleFlightCache,
 )
@@ -144,3 +145,40 @@ def test_the_wait_for_a_read_that_hangs_ends() -> None:
         go_on.set()
 
     assert hanging.result() is True
+
+
+def test_a_new_state_drops_what_was_of_the_one_before() -> None:
+    cache: CurrentCache[object] = CurrentCache(10)
+    old = [cache.get((1, name), object) for name in "ab"]
+    kept = cache.peek((1, "a"))
+    new = cache.get((2, "a"), object)
+
+    assert kept is old[0]
+    assert cache.peek((2, "a")) is new
+    assert (cache.peek((1, "a")), cache.peek((1, "b"))) == (None, None)
+
+
+def test_a_value_that_was_being_made_when_all_were_dropped_takes_no_room() -> None:
+    cache: SingleFlightCache[str] = SingleFlightCache(2)
+
+    def make() -> str:
+        cache.clear()
+        return "late"
+
+    late = [cache.get(number, make) for number in range(5)]
+    for key in "ab":
+        cache.get(key, lambda: "x")
+
+    assert set(late) == {"late"}
+    assert (cache.peek("a"), cache.peek("b"), cache.peek(0)) == ("x", "x", None)
+
+
+def test_an_error_of_a_value_after_all_were_dropped_is_raised() -> None:
+    cache: SingleFlightCache[str] = SingleFlightCache(2)
+
+    def fail() -> str:
+        cache.clear()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cache.get("a", fail)

@@ -36,14 +36,13 @@ from dvc_studio_models.server.errors.models import (
     NotStoredError,
     RepoUnreadableError,
 )
-from dvc_studio_models.server.errors.requests import (
-    RefusedError,
-)
+from dvc_studio_models.server.errors.requests import RefusedError
 from dvc_studio_models.server.repos.refs import RefsStamp
 from dvc_studio_models.server.stores.configs import unreadable
 from dvc_studio_models.server.stores.remotes import LOCAL, Remotes
 from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
 from dvc_studio_models.server.waiting.single_flight import (
+    CurrentCache,
     SharedRead,
     SingleFlightCache,
 )
@@ -123,7 +122,7 @@ class ModelIndex:
             MAX_CACHED_FILES, size=len
         )
         self._present: SingleFlightCache[bool] = SingleFlightCache(MAX_CACHED_CHECKS)
-        self._answers: SingleFlightCache[ServedModel] = SingleFlightCache(
+        self._answers: CurrentCache[ServedModel] = CurrentCache(
             MAX_CACHED_FILES, size=lambda answer: len(answer.files)
         )
 
@@ -196,7 +195,7 @@ class ModelIndex:
     def key(self, ref: ModelRef) -> object:
         """Return a value that changes when the answer may; None while refs change."""
         refs = self._refs.read()
-        return refs and (ref, refs, self._remotes.stamp(), self._period())
+        return refs and ((refs, self._remotes.stamp(), self._period()), ref)
 
     def _period(self) -> int:
         """Return the number of the period for which a verification is valid."""

@@ -21,7 +21,10 @@ from dvc_studio_models.server.errors.models import (
     ModelMissingError,
     RepoUnreadableError,
 )
-from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
+from dvc_studio_models.server.waiting.single_flight import (
+    CurrentCache,
+    SingleFlightCache,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,10 +70,10 @@ class Listing:
         self._repo = repo
         self._index = index
         self._lists: SingleFlightCache[tuple[ModelSummary, ...]] = SingleFlightCache(1)
-        self._details: SingleFlightCache[ModelDetails] = SingleFlightCache(
+        self._details: CurrentCache[ModelDetails] = CurrentCache(
             MAX_CACHED_EVENTS, size=_count_events
         )
-        self._answers: SingleFlightCache[Answer] = SingleFlightCache(
+        self._answers: CurrentCache[Answer] = CurrentCache(
             MAX_CACHED_BYTES, size=lambda answer: len(answer.body)
         )
         self._summarized: tuple[Registry | None, tuple[ModelSummary, ...]] = (None, ())
@@ -86,7 +89,7 @@ class Listing:
         if key and (cached := self._lists.peek(key)) is not None:
             return cached
         with self._index.git_errors():
-            registry = self._index.tags.get()
+            registry = self._index.registry()
         known, models = self._summarized
         if known is not registry:
             models = _summarize(registry)
@@ -113,9 +116,9 @@ class Listing:
         if key and (cached := self._details.peek(key)):
             return cached
         with self._index.git_errors():
-            details = self._describe(ref, self._index.tags.get())
+            details = self._describe(ref, self._index.registry())
         if not details.versions and not details.history:
-            raise ModelMissingError(self._index.tags.get().describe_missing(ref))
+            raise ModelMissingError(self._index.registry().describe_missing(ref))
         details = replace(
             details,
             versions=details.versions[:MAX_EVENTS],

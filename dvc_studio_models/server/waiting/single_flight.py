@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from dvc_studio_models.server.errors.requests import (
     GitSilentError,
@@ -71,16 +71,25 @@ class SingleFlightCache(Generic[Value]):
             value = make()
         except BaseException as exc:
             with self._lock:
-                del self._values[key]
+                if self._values.get(key) is made:
+                    del self._values[key]
             made.set_exception(exc)
             raise
         made.set_result(value)
-        self._make_room(self._size(value))
+        self._make_room(key, made)
         return value
 
-    def _make_room(self, more: int) -> None:
+    def clear(self) -> None:
+        """Drop all values; those that are being made are not stored."""
         with self._lock:
-            self._used += more
+            self._values.clear()
+            self._used = 0
+
+    def _make_room(self, key: Hashable, made: Future[Value]) -> None:
+        with self._lock:
+            if self._values.get(key) is not made:
+                return
+            self._used += self._size(made.result())
             if self._used <= self._room:
                 return
             done = [key for key, value in self._values.items() if value.done()]
@@ -88,6 +97,23 @@ class SingleFlightCache(Generic[Value]):
                 if self._used <= self._room:
                     break
                 self._used -= self._size(self._values.pop(key).result())
+
+
+class CurrentCache(SingleFlightCache[Value]):
+    """A cache of what is valid in one state; a value of another state replaces all.
+
+    Each key is a pair of the state and the rest.
+    """
+
+    _state: Hashable = None
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return the cached value, or make it, see :class:`SingleFlightCache`."""
+        state, _ = cast("tuple[Hashable, Hashable]", key)
+        if state != self._state:
+            self._state = state
+            self.clear()
+        return super().get(key, make)
 
 
 class SharedRead(Generic[Value]):
