@@ -92,11 +92,11 @@ class SingleFlightCache(Generic[Value]):
             self._used += self._size(made.result())
             if self._used <= self._room:
                 return
-            done = [key for key, value in self._values.items() if value.done()]
-            for key in done[:-1]:
+            done = [each for each, value in self._values.items() if value.done()]
+            for each in done[:-1]:
                 if self._used <= self._room:
                     break
-                self._used -= self._size(self._values.pop(key).result())
+                self._used -= self._size(self._values.pop(each).result())
 
 
 class CurrentCache(SingleFlightCache[Value]):
