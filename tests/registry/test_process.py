@@ -170,8 +170,13 @@ def test_objects_of_every_size_come_one_after_the_other(repo: Path, size: int) -
         pytest.param("strange", "strange", id="other words"),
         pytest.param(
             "fatal: unable to access 'https://u:SECRET@h/r/': no",
-            "unable to access its address no",
+            "unable to access its address: no",
             id="an address",
+        ),
+        pytest.param(
+            "fatal: repository 'https://u:SEC'R':ET@h/r/' not found",
+            "repository its address not found",
+            id="an address with quotes",
         ),
     ],
 )

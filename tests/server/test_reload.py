@@ -145,7 +145,7 @@ def test_a_repo_that_is_not_there_is_left_out_until_it_is(
         project.bare.rename(missing)
         wait_until(lambda: server.status("missing") == 200, timeout_s=TIMEOUT_S)
 
-        assert f"the repo '{missing}' is served now" in server.errors
+        assert "the repo 'missing' is served now" in server.errors
     finally:
         server.stop()
 

@@ -306,4 +306,5 @@ def reason_of(err: bytes) -> str:
     reason = (named or lines or ["git failed without a message"])[-1]
     if reason.endswith(":"):  # the details are on the lines below
         reason = f"{reason} {' '.join(lines[lines.index(reason) + 1 :]).strip()}"
-    return re.sub(r"\S+://\S+", "its address", reason.partition(": ")[2] or reason)
+    text = reason.partition(": ")[2] or reason
+    return re.sub(r"\S+://\S*[^\s':]'?", "its address", text)

@@ -110,6 +110,7 @@ def _clone_or_fetch(place: MirrorPlace, url: str, patience: Patience) -> bool:
         with _cleaned_after_kill(place):
             return update_mirror(place.repo, url, patience=patience)
     shutil.rmtree(place.clone, ignore_errors=True)  # of a killed process
+    place.clone.mkdir(mode=0o700)  # the repo may be private
     try:
         clone_mirror(url, place.clone, patience=patience)
         place.clone.rename(place.repo)

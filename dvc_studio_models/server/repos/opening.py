@@ -72,6 +72,8 @@ class Opening:
             return "Git does not respond"
         if self.config.problem:
             return "its config names a secret that cannot be read"
+        if isinstance(self.error, NotGitRepoError) and self.config.url:
+            return "it has not been cloned yet"
         if isinstance(self.error, NotGitRepoError):
             return f"its path is {self.error.reason}"
         return "Git cannot read it"
@@ -113,6 +115,8 @@ class Opening:
     @property
     def message(self) -> str:
         """Why it is not open, for the operator."""
+        if isinstance(self.error, NotGitRepoError) and self.config.url:
+            return f"the mirror of '{self.name}' has not been cloned yet"
         if isinstance(self.error, StudioModelsError):
             return str(self.error).partition("\n")[0]
         if self.error:

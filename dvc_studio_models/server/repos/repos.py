@@ -233,7 +233,7 @@ class Catalog:
             is_new = self._is_ready and opening not in self._served_by
             if is_new and opening.opened:
                 self._add(opening)
-                logger.warning("the repo '%s' is served now", opening.config.path)
+                logger.warning("the repo '%s' is served now", opening.name)
 
     def _try_again(self) -> None:
         """Open what could not be opened, until all repos are served."""
