@@ -158,13 +158,20 @@ def test_a_config_local_behind_a_committed_symlink_is_ignored(
     assert not ran.exists()
 
 
-def test_a_config_local_that_git_is_about_to_write_is_ignored(
+def test_a_config_local_is_not_read_while_git_writes_files(
     project: Project, ran: Path, program: str
 ) -> None:
+    """Git has the lock until all files of a pull are there, and in the index."""
     config = s3_config(f"configpath = {program}").encode()
     write(project.repo, {".dvc/config.local": config, ".git/index.lock": b""})
 
     with serving(project.repo) as url:
+        status, _ = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
+        assert (status, ran.exists()) == (500, False)
+
+        (project.repo / ".git/index.lock").unlink()
+        git(project.repo, "add", "--force", ".dvc/config.local")
+
         assert ask(url, repo=ORIGIN_URL, name="churn").status_code == 200
     assert not ran.exists()
 

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc.config import Config
+from dvc.config import Config, ConfigError
 
 if TYPE_CHECKING:
     from dvc_studio_models.registry.git.reader import GitReader
@@ -27,12 +27,12 @@ def find_problem(reader: GitReader, project: str) -> str | None:
         project: Folder of the DVC project, empty for the root.
 
     Raises:
+        ConfigError: It cannot be said now, or the file cannot be read.
         UnreadableRepoError: Git cannot read the index.
     """
     assert reader.root  # noqa: S101 - a bare repo has no such file
     lock = git_dir(reader.root) / "index.lock"
-    if lock.exists():  # while Git writes files, the index does not have them yet
-        return "Git is changing the clone"
+    _check_lock(lock)  # while Git writes files, the index does not have them yet
     path = f"{project}/.dvc/{Config.CONFIG_LOCAL}".lstrip("/")
     if problem := _find_in_files(reader.root, path):
         return problem
@@ -40,7 +40,14 @@ def find_problem(reader: GitReader, project: str) -> str | None:
     names = {name.casefold() for name in parents}  # the file system may fold them too
     if any(name.casefold() in names for name in reader.tracked([path])):
         return "it is in Git"
-    return "Git is changing the clone" if lock.exists() else None
+    _check_lock(lock)
+    return None
+
+
+def _check_lock(lock: Path) -> None:
+    if lock.exists():
+        msg = "Git is changing the clone: there is '.git/index.lock'"
+        raise ConfigError(msg)
 
 
 def git_dir(root: Path) -> Path:
@@ -63,5 +70,6 @@ def _find_in_files(root: Path, path: str) -> str | None:
         if stat.S_ISLNK(status.st_mode):
             return f"'{place.relative_to(root)}' is a symlink"
     if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-        return "it is not a regular file, or too large"
+        msg = f"'{path}' is not a regular file, or too large"
+        raise ConfigError(msg)
     return None
