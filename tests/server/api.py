@@ -14,6 +14,12 @@ from projects import (
     write,
 )
 
+from dvc_studio_models.server.config.values import (
+    RepoConfig,
+    ServeConfig,
+    known_tokens,
+)
+
 API = "/api/model-registry/get-download-uris"
 TIMEOUT_S = 20
 
@@ -55,3 +61,8 @@ def annotate(project: Project, path: str, tag: str = "m@v1.0.0") -> None:
     write(project.repo, {"dvc.yaml": annotation.encode()})
     commit_all(project, "Annotate")
     project.tag(tag)
+
+
+def config_of(*repos: RepoConfig) -> ServeConfig:
+    """Return the config of a server of these repos, with the tests' token."""
+    return ServeConfig(repos, known_tokens({TOKEN: "tests"}))

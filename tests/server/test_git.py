@@ -26,12 +26,15 @@ from projects import (
     copy_project,
     git,
     serving,
+    serving_config,
     track,
     write,
 )
 from spies import SpyGit
 
+from dvc_studio_models.server.config.values import RepoConfig
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
+from tests.server.api import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -485,7 +488,10 @@ def test_only_the_version_whose_remote_is_missing_is_refused(project: Project) -
     commit_all(project, "Keep churn elsewhere")
     project.tag("churn@v3.0.0")
 
-    with serving(project.repo) as url:
+    roots = (str(project.storage), str(project.root / "own"))
+    repo = RepoConfig(str(project.repo), aliases=("acme/models",), roots=roots)
+
+    with serving_config(config_of(repo)) as url:
         served = content(url, version="v2.0.0"), ask(url, "bert").status_code
         refused = refusal(ask(url, version="v3.0.0"))
         shutil.copytree(project.storage, project.root / "own")

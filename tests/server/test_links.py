@@ -341,7 +341,7 @@ def test_a_password_of_an_http_remote_stays_on_the_server(
 ) -> None:
     status, answer = ask(project, *settings)
 
-    assert status == 400
+    assert status == 500
     assert answer["detail"] == (
         "the DVC remote 'storage' is of type 'https' and needs a password, which a "
         "link cannot contain; serve from a remote without one"
@@ -548,7 +548,7 @@ def test_a_cloud_versioned_remote_that_cannot_be_signed_is_told(
 
     status, answer = ask(project, "url = azure://c/a", "version_aware = true")
 
-    assert status == 400
+    assert status == 500
     assert answer["detail"] == (
         "the DVC remote 'storage' of type 'azure' is cloud-versioned, and this server "
         "can sign links to versions only for: s3"

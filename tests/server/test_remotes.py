@@ -15,16 +15,28 @@ from projects import (
     age,
     commit_all,
     serving,
+    serving_config,
     write,
 )
 
+from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
 from tests.server.api import (
     annotate,
     ask,
+    config_of,
     fetch,
     links,
     refusal,
 )
+
+
+def with_roots(
+    project: Project, *folders: str, repo: Path | None = None
+) -> ServeConfig:
+    """Allow a repo more folders than its default remote's."""
+    roots = tuple(str(project.root / folder) for folder in folders)
+    path = str(repo or project.repo)
+    return config_of(RepoConfig(path, aliases=(ORIGIN_URL,), roots=roots))
 
 
 @pytest.mark.parametrize("where", ["config", "config.local"])
@@ -39,7 +51,7 @@ def test_a_remote_that_cannot_be_signed_is_refused_with_its_kind(
         reply = ask(url, repo=ORIGIN_URL, name="churn")
 
     assert refusal(reply) == (
-        400,
+        500,
         (
             "the DVC remote 'cloud' is of type 'ssh', for which this server cannot "
             "sign links; it can for: local, azure, gs, http, https, s3"
@@ -57,7 +69,7 @@ def test_a_remote_whose_package_is_missing_is_refused_with_its_kind(
     with serving(project.repo) as url:
         status, detail = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
 
-    assert (status, "is of type 'hdfs'" in detail) == (400, True)
+    assert (status, "is of type 'hdfs'" in detail) == (500, True)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +96,7 @@ def test_a_repo_without_its_remote_is_refused(
     detail = f"no DVC remote to serve 'models' from: {reason}"
 
     with serving(project.repo) as url:
-        assert refusal(ask(url, repo=ORIGIN_URL, name="churn")) == (400, detail)
+        assert refusal(ask(url, repo=ORIGIN_URL, name="churn")) == (500, detail)
 
 
 def test_a_remote_may_be_chosen_by_name(project: Project) -> None:
@@ -99,6 +111,7 @@ def test_a_remote_may_be_chosen_by_name(project: Project) -> None:
 
 
 def test_an_output_may_name_a_remote_of_its_own(project: Project) -> None:
+    config = with_roots(project, "storage", "own")
     shutil.copytree(project.storage, project.root / "own")
     with (project.repo / ".dvc" / "config").open("a") as file:
         file.write("['remote \"own\"']\nurl = ../../own\n")
@@ -106,7 +119,7 @@ def test_an_output_may_name_a_remote_of_its_own(project: Project) -> None:
         file.write("  remote: own\n")
     annotate(project, "models/churn.pkl")
 
-    with serving(project.repo) as url:
+    with serving_config(config) as url:
         link = links(url, "m")["models/churn.pkl"]
         shutil.rmtree(project.storage)
 
@@ -130,19 +143,20 @@ def test_a_bare_repo_may_have_a_remote_with_an_absolute_path(project: Project) -
 
 @pytest.mark.parametrize("name", ["config", "config.local"])
 def test_a_change_of_the_remote_is_seen_while_the_server_runs(
-    project: Project, own_server: str, name: str
+    project: Project, name: str
 ) -> None:
     age(project.repo)
-    for _ in range(3):
-        links(own_server, "churn")
+    with serving_config(with_roots(project, "storage", "moved")) as url:
+        for _ in range(3):
+            links(url, "churn")
 
-    project.storage.rename(project.root / "moved")
-    config = (project.repo / ".dvc" / "config").read_text()
-    moved = config.replace("../../storage", "../../moved")
-    (project.repo / ".dvc" / name).write_text(moved)
+        project.storage.rename(project.root / "moved")
+        config = (project.repo / ".dvc" / "config").read_text()
+        moved = config.replace("../../storage", "../../moved")
+        (project.repo / ".dvc" / name).write_text(moved)
 
-    link = links(own_server, "churn")["models/churn.pkl"]
-    assert fetch(link).content == CHURN["v2.0.0"]
+        link = links(url, "churn")["models/churn.pkl"]
+        assert fetch(link).content == CHURN["v2.0.0"]
 
 
 @pytest.mark.parametrize("level", ["GLOBAL", "SYSTEM"])
@@ -169,13 +183,14 @@ def test_a_change_of_the_servers_own_config_is_seen(
 
 def test_a_change_of_the_remote_is_seen_in_a_bare_repo(project: Project) -> None:
     age(project.bare)
-    with serving(f"acme/models={project.bare}") as url:
+    config = with_roots(project, "storage", "moved", repo=project.bare)
+    with serving_config(config) as url:
         for _ in range(3):
             links(url, "churn")
 
         project.storage.rename(project.root / "moved")
-        config = project.repo / ".dvc" / "config"
-        config.write_text(config.read_text().replace("../../storage", "../../moved"))
+        file = project.repo / ".dvc" / "config"
+        file.write_text(file.read_text().replace("../../storage", "../../moved"))
         commit_all(project, "Move the storage")
         project.mirror()
 

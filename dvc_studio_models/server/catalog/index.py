@@ -39,7 +39,8 @@ from dvc_studio_models.server.errors.models import (
 from dvc_studio_models.server.errors.requests import RefusedError
 from dvc_studio_models.server.repos.refs import RefsStamp
 from dvc_studio_models.server.stores.configs import unreadable
-from dvc_studio_models.server.stores.remotes import LOCAL, Remotes
+from dvc_studio_models.server.stores.places import LOCAL
+from dvc_studio_models.server.stores.remotes import Remotes
 from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
 from dvc_studio_models.server.waiting.single_flight import (
     CurrentCache,

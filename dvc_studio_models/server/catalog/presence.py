@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.server.errors.remotes import RemoteUnreadableError
-from dvc_studio_models.server.stores.remotes import LOCAL, raise_if_unreachable
+from dvc_studio_models.server.stores.places import LOCAL
+from dvc_studio_models.server.stores.remotes import raise_if_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -24,6 +24,19 @@ class RemoteFolderMissingError(RefusedError):
         )
 
 
+class RemoteOutsideError(RefusedError):
+    """A DVC remote is where this repo's remotes must not be."""
+
+    status = 500
+
+    def __init__(self, repo: str, remote: str) -> None:
+        self.repo, self.remote = repo, remote
+        super().__init__(
+            f"the DVC remote '{remote}' of '{repo}' is in a place that this server "
+            "does not allow for this repo; its operator can allow it with 'roots'"
+        )
+
+
 class RemoteUnreadableError(RefusedError):
     """A DVC remote cannot be read, maybe only for now."""
 
@@ -39,6 +52,8 @@ class RemoteUnreadableError(RefusedError):
 class RemoteTypeError(RefusedError):
     """The model is on a kind of remote for which this server cannot sign links."""
 
+    status = 500
+
     def __init__(self, remote: str, protocol: str, known: Iterable[str]) -> None:
         self.remote, self.protocol = remote, protocol
         super().__init__(
@@ -49,6 +64,8 @@ class RemoteTypeError(RefusedError):
 
 class RemoteVersionsError(RefusedError):
     """The remote is cloud-versioned, of a kind for which links cannot be signed."""
+
+    status = 500
 
     def __init__(self, remote: str, protocol: str, known: Iterable[str]) -> None:
         self.remote, self.protocol = remote, protocol
@@ -74,6 +91,8 @@ class RemotePackageError(RefusedError):
 class RemoteSecretError(RefusedError):
     """Links to the remote would have to contain its password."""
 
+    status = 500
+
     def __init__(self, remote: str, protocol: str) -> None:
         self.remote, self.protocol = remote, protocol
         super().__init__(
@@ -97,6 +116,8 @@ class SigningError(RefusedError):
 
 class RemoteMissingError(RefusedError):
     """There is no such DVC remote, or no default one."""
+
+    status = 500
 
     def __init__(self, repo: str, reason: str) -> None:
         self.repo = repo

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.server.links.clouds import SIGNERS
 from dvc_studio_models.server.links.local import FolderSigner, Signer
-from dvc_studio_models.server.stores.remotes import LOCAL
+from dvc_studio_models.server.stores.places import LOCAL
 from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
 
 if TYPE_CHECKING:

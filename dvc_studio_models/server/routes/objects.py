@@ -28,7 +28,7 @@ from dvc_studio_models.server.routes.conditions import (
     choose_range,
     is_known,
 )
-from dvc_studio_models.server.stores.remotes import is_folder_gone
+from dvc_studio_models.server.stores.remotes import is_elsewhere, is_folder_gone
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ def find_object(store: Store, name: str) -> tuple[str, os.stat_result]:
         RemoteFolderMissingError: This machine does not have the store's folder.
     """
     root = store.remote.path
+    if is_elsewhere(store):  # maybe where the repo's remotes must not be
+        raise RemoteFolderMissingError(store.name, root)
     path = os.path.realpath(Path(root, name))
     try:
         status = os.stat(path)  # noqa: PTH116 - the very path that is served

@@ -64,6 +64,12 @@ class ProjectConfig:
     version: str | None
     """The version's commit, where there is no branch; else None."""
 
+    local: frozenset[str] = frozenset()
+    """Names of the remotes whose URLs are in ``config.local``."""
+
+    committed: frozenset[str] = frozenset()
+    """Names of the remotes whose URLs are in the repo's own config."""
+
 
 class Configs:
     """The configs of one repo, read again when they change."""
@@ -109,27 +115,47 @@ class Configs:
             if at is None:
                 at = version = commit
         key = (project, at, *map(file_stamp, files))
-        return self._cache.get(
-            key, lambda: ProjectConfig(self._read(project, at), version)
-        )
+        return self._cache.get(key, lambda: self._read(project, at, version))
 
-    def _read(self, project: str, commit: str | None) -> Config:
-        config = self._load(project, commit)
-        files = files_of(config, self._credentials)
+    def find_at(self, project: str, commit: str) -> ProjectConfig:
+        """Return a project's config at a commit.
+
+        Raises:
+            ConfigUnreadableError, UnreadableRepoError: See :meth:`find`.
+        """
+        return self._read(project, commit, None)
+
+    def branch(self) -> str | None:
+        """Return the commit whose configs are used; None where there is no branch.
+
+        Raises:
+            GitSilentError, UnreadableRepoError: See :meth:`find`.
+        """
+        return self._branch.get()
+
+    def _read(
+        self, project: str, commit: str | None, version: str | None
+    ) -> ProjectConfig:
+        config = self._load(project, commit, version)
+        files = files_of(config.settings, self._credentials)
         self._secret_files = tuple(dict.fromkeys((*self._secret_files, *files)))
         return config
 
-    def _load(self, project: str, commit: str | None) -> Config:
+    def _load(
+        self, project: str, commit: str | None, version: str | None
+    ) -> ProjectConfig:
         try:
             committed = self._read_committed(project, commit)
-            local = self._local_folder(project)
-            return Config(
-                local_dvc_dir=local and os.fspath(local),
-                config=_without(committed, local and local / Config.CONFIG_LOCAL),
+            folder = self._local_folder(project)
+            own = Config.load_file(folder / Config.CONFIG_LOCAL) if folder else {}
+            settings = Config(
+                local_dvc_dir=folder and os.fspath(folder),
+                config=_without(committed, own),
                 remote=self._default,
             )
         except CONFIG_ERRORS as exc:
             raise unreadable(exc) from None
+        return ProjectConfig(settings, version, _with_url(own), _with_url(committed))
 
     def _read_committed(self, project: str, commit: str | None) -> dict[str, Any]:
         """Read what is used of a project's ``.dvc/config``."""
@@ -226,9 +252,14 @@ def _read_file(path: Path) -> bytes | None:
         return None
 
 
-def _without(config: dict[str, Any], local: Path | None) -> dict[str, Any]:
-    """Return a config without the options that a ``config.local`` sets."""
-    own = Config.load_file(os.fspath(local)) if local else {}
+def _with_url(config: dict[str, Any]) -> frozenset[str]:
+    """Return the names of the remotes that have a URL."""
+    remotes = config.get("remote", {})
+    return frozenset(name for name, options in remotes.items() if "url" in options)
+
+
+def _without(config: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return a committed config without the options that a ``config.local`` sets."""
     core = own.get("core", {})
     remotes = own.get("remote", {})
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from dvc_studio_models.server.errors.remotes import (
 )
 from dvc_studio_models.server.stores.configs import Configs, ProjectConfig, unreadable
 from dvc_studio_models.server.stores.credentials import OWN, isolated, merge
+from dvc_studio_models.server.stores.places import LOCAL, Place
+from dvc_studio_models.server.stores.roots import Roots
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -33,9 +36,6 @@ if TYPE_CHECKING:
     from dvc_data.hashfile.db import HashFileDB
 
     from dvc_studio_models.server.repos.repos import ServedRepo
-
-LOCAL = "local"
-"""DVC's name for a folder of this machine."""
 
 VERSIONED = ("s3",)
 """Kinds of cloud-versioned remotes for which links can be signed."""
@@ -60,6 +60,9 @@ class Store:
 
     version: str | None = None
     """The commit whose config is used, where there is no branch; else None."""
+
+    folder: str | None = None
+    """Of a local one: where its path led, through all symlinks, when it was opened."""
 
     @property
     def is_versioned(self) -> bool:
@@ -86,6 +89,7 @@ class Remotes:
         self._default = repo.config.remote
         self._protocols = protocols
         self._configs = Configs(repo)
+        self._roots = Roots(repo, self._configs, self._describe)
         self._stores: WeakKeyDictionary[ProjectConfig, dict[str, Store]] = (
             WeakKeyDictionary()
         )
@@ -118,6 +122,7 @@ class Remotes:
             RemoteMissingError: There is no such remote.
             RemoteTypeError: It is of a kind that cannot be signed.
             RemoteFolderMissingError: It is a folder that is not there.
+            RemoteOutsideError: It is where remotes of this repo must not be.
             GitSilentError: Another thread has been reading the config for too long.
             UnreadableRepoError: Git cannot read the repo.
         """
@@ -129,13 +134,24 @@ class Remotes:
                 "or serve it with '--remote NAME'"
             )
             raise RemoteMissingError(self._repo.key, reason)
-        with self._lock:  # nothing in it waits for anybody
-            opened = self._stores.setdefault(config, {})
-            if name not in opened:
-                opened[name] = self._open(config, project, name)
-            store = self._newest[project, name, config.version] = opened[name]
+        store = self._find_open(config, project, name)
+        with self._lock:
+            self._newest[project, name, config.version] = store
         if is_folder_gone(store):
             raise RemoteFolderMissingError(store.name, store.remote.path)
+        return store
+
+    def _find_open(self, config: ProjectConfig, project: str, name: str) -> Store:
+        """Return the store of a remote, opened again if its path leads elsewhere."""
+        with self._lock:  # nothing in it waits for anybody
+            opened = self._stores.setdefault(config, {})
+            store = opened.get(name)
+        if store is None or is_elsewhere(store):
+            new = self._open(config, project, name)
+            with self._lock:
+                if opened.get(name) is store:
+                    opened[name] = new
+                return opened[name]
         return store
 
     def _open(self, config: ProjectConfig, project: str, name: str) -> Store:
@@ -144,6 +160,7 @@ class Remotes:
         fs_class, settings, path = self._describe(config.settings, name)
         protocol = fs_class.protocol
         self._check_protocol(name, protocol)
+        self._roots.check(config, project, name, Place.of(protocol, path))
         try:
             settings = merge(settings, self._repo.config.credentials, protocol)
         except Invalid as exc:
@@ -160,7 +177,9 @@ class Remotes:
             raise RemotePackageError(name, protocol) from None
         settings.pop(OWN, None)
         remote = Remote(name, path, fs, **settings)
-        return Store(self._repo.key, project, name, protocol, remote, config.version)
+        folder = os.path.realpath(path) if protocol == LOCAL else None
+        where = (self._repo.key, project, name, protocol)
+        return Store(*where, remote, config.version, folder)
 
     def _describe(self, config: Config, name: str) -> tuple[Any, dict[str, Any], str]:
         """Read a remote's kind, settings and path."""
@@ -182,6 +201,13 @@ class Remotes:
     def _check_protocol(self, name: str, protocol: str) -> None:
         if protocol not in self._protocols:
             raise RemoteTypeError(name, protocol, self._protocols)
+
+
+def is_elsewhere(store: Store) -> bool:
+    """Whether a symlink in the path of a local folder has changed."""
+    return store.folder is not None and (
+        os.path.realpath(store.remote.path) != store.folder
+    )
 
 
 def is_folder_gone(store: Store) -> bool:

@@ -1,0 +1,154 @@
+"""Where the DVC remotes of one repo may be.
+
+The operator's config says it. By default, it is where the default remotes are when the
+server reads the repo for the first time after its start: a later commit cannot move
+them, nor name another place. URLs that are set on the server, in ``config.local`` or
+by ``--remote``, are the operator's own.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dvc_studio_models.registry.git.reader import TAG
+from dvc_studio_models.server.errors.remotes import RemoteOutsideError
+from dvc_studio_models.server.errors.requests import RefusedError
+from dvc_studio_models.server.stores.places import Place
+from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dvc.config import Config
+
+    from dvc_studio_models.server.repos.repos import ServedRepo
+    from dvc_studio_models.server.stores.configs import Configs, ProjectConfig
+
+    Describe = Callable[[Config, str], tuple[Any, dict[str, Any], str]]
+    """Config, name of a remote -> DVC's class, settings, path in its file system."""
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The repo as it was when it was read for the first time."""
+
+    branch: str | None
+    """The commit whose configs are used; None where there is no branch."""
+
+    root: Place | None
+    """Of the default remote in the working tree's config; None without one."""
+
+    commits: frozenset[str] = field(default_factory=frozenset, repr=False)
+    """Those of all tags, where there is no branch."""
+
+
+class Roots:
+    """Where the remotes of one repo may be."""
+
+    def __init__(self, repo: ServedRepo, configs: Configs, describe: Describe) -> None:
+        """Store the repo; its configs are read when needed.
+
+        Args:
+            repo: The repo.
+            configs: Its configs.
+            describe: Reads a remote of a config; raises RefusedError.
+        """
+        self._repo = repo
+        self._configs = configs
+        self._describe = describe
+        self._given = repo.config.roots
+        self._start: SingleFlightCache[_Start] = SingleFlightCache(1)
+        self._own: dict[str, Place | None] = {}
+        """Project -> place of its default remote at the start."""
+        self._reported: set[Place] = set()
+
+    def check(
+        self, config: ProjectConfig, project: str, name: str, place: Place
+    ) -> None:
+        """Check that a remote may be where it is.
+
+        Args:
+            config: Of the project.
+            project: Its folder, empty for the root.
+            name: The remote.
+            place: Where it is.
+
+        Raises:
+            RemoteOutsideError: The operator has not allowed that.
+            ConfigUnreadableError, GitSilentError, UnreadableRepoError: See
+                :meth:`Configs.find`.
+        """
+        roots = {*self._of_operator(config), *self._allowed(config, project)}
+        if place.is_in(roots):
+            return
+        if place not in self._reported:  # once: each request may repeat it
+            self._reported.add(place)
+            allowed = ", ".join(sorted(map(str, roots))) or "none"
+            logger.warning(
+                "repo '%s': its DVC remote '%s' is at %s, which is not in its roots "
+                "(%s); if it may be there, add that to its 'roots' in serve.yaml. A "
+                "default remote that has moved is also accepted after a restart",
+                self._repo.key,
+                name,
+                place,
+                allowed,
+            )
+        raise RemoteOutsideError(self._repo.label, name)
+
+    def _of_operator(self, config: ProjectConfig) -> Iterator[Place]:
+        """List where the remotes are whose URLs are set on the server."""
+        names = set(config.local)
+        chosen = self._repo.config.remote
+        if chosen and chosen not in config.committed:
+            names.add(chosen)
+        for name in names:
+            if place := self._place(config, name):
+                yield place
+
+    def _allowed(self, config: ProjectConfig, project: str) -> Iterator[Place]:
+        if self._given is not None:
+            yield from map(Place.of_url, self._given)
+            return
+        start = self._start.get("start", self._read_start)
+        own = self._own_place(start, config, project)
+        yield from (place for place in (start.root, own) if place)
+
+    def _own_place(
+        self, start: _Start, config: ProjectConfig, project: str
+    ) -> Place | None:
+        if start.branch is None:
+            known = config.version in start.commits
+            return self._default_place(config) if known else None
+        if project not in self._own:
+            at_start = self._configs.find_at(project, start.branch)
+            self._own[project] = self._default_place(at_start)
+        return self._own[project]
+
+    def _read_start(self) -> _Start:
+        branch = self._configs.branch()
+        if branch is None:
+            return _Start(None, None, frozenset(self._tagged()))
+        return _Start(branch, self._default_place(self._configs.find("", branch)))
+
+    def _tagged(self) -> Iterator[str]:
+        reader = self._repo.reader
+        oids = [oid for _, oid in reader.tags()]
+        for oid, found in zip(oids, reader.read_all(oids), strict=True):
+            head = found.data.partition(b"\n")[0] if found else b""
+            is_tag = found is not None and found.kind == TAG
+            yield head.removeprefix(b"object ").decode() if is_tag else oid
+
+    def _default_place(self, config: ProjectConfig) -> Place | None:
+        name = config.settings["core"].get("remote")
+        return self._place(config, name) if name else None
+
+    def _place(self, config: ProjectConfig, name: str) -> Place | None:
+        try:
+            fs_class, _, path = self._describe(config.settings, name)
+        except RefusedError:  # a request for it gets the reason
+            return None
+        return Place.of(fs_class.protocol, path)
