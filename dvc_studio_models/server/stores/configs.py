@@ -118,12 +118,12 @@ class Configs:
         return self._cache.get(key, lambda: self._read(project, at, version))
 
     def find_at(self, project: str, commit: str) -> ProjectConfig:
-        """Return a project's config at a commit.
+        """Return a project's config at a commit, without ``config.local``.
 
         Raises:
             ConfigUnreadableError, UnreadableRepoError: See :meth:`find`.
         """
-        return self._read(project, commit, None)
+        return self._load(project, commit, None, use_local=False)
 
     def branch(self) -> str | None:
         """Return the commit whose configs are used; None where there is no branch.
@@ -142,11 +142,16 @@ class Configs:
         return config
 
     def _load(
-        self, project: str, commit: str | None, version: str | None
+        self,
+        project: str,
+        commit: str | None,
+        version: str | None,
+        *,
+        use_local: bool = True,
     ) -> ProjectConfig:
         try:
             committed = self._read_committed(project, commit)
-            folder = self._local_folder(project)
+            folder = self._local_folder(project) if use_local else None
             own = Config.load_file(folder / Config.CONFIG_LOCAL) if folder else {}
             settings = Config(
                 local_dvc_dir=folder and os.fspath(folder),

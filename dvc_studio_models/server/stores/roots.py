@@ -1,9 +1,9 @@
 """Where the DVC remotes of one repo may be.
 
 The operator's config says it. By default, it is where the default remotes are when the
-server reads the repo for the first time after its start: a later commit cannot move
-them, nor name another place. URLs that are set on the server, in ``config.local`` or
-by ``--remote``, are the operator's own.
+server reads the repo for the first time after its start, or all remotes where none is
+the default: a later commit cannot move them, nor name another place. URLs that are set
+on the server, in ``config.local`` or by ``--remote``, are the operator's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.registry.git.reader import TAG
-from dvc_studio_models.server.errors.remotes import RemoteOutsideError
+from dvc_studio_models.server.errors.remotes import (
+    ConfigUnreadableError,
+    RemoteOutsideError,
+)
 from dvc_studio_models.server.errors.requests import RefusedError
 from dvc_studio_models.server.stores.places import Place
 from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
@@ -39,8 +42,8 @@ class _Start:
     branch: str | None
     """The commit whose configs are used; None where there is no branch."""
 
-    root: Place | None
-    """Of the default remote in the working tree's config; None without one."""
+    root: frozenset[Place]
+    """Of the default remote in the working tree's config."""
 
     commits: frozenset[str] = field(default_factory=frozenset, repr=False)
     """Those of all tags, where there is no branch."""
@@ -62,7 +65,7 @@ class Roots:
         self._describe = describe
         self._given = repo.config.roots
         self._start: SingleFlightCache[_Start] = SingleFlightCache(1)
-        self._own: dict[str, Place | None] = {}
+        self._own: dict[str, frozenset[Place]] = {}
         """Project -> place of its default remote at the start."""
         self._reported: set[Place] = set()
 
@@ -114,25 +117,30 @@ class Roots:
             yield from map(Place.of_url, self._given)
             return
         start = self._start.get("start", self._read_start)
-        own = self._own_place(start, config, project)
-        yield from (place for place in (start.root, own) if place)
+        yield from start.root
+        yield from self._own_places(start, config, project)
 
-    def _own_place(
+    def _own_places(
         self, start: _Start, config: ProjectConfig, project: str
-    ) -> Place | None:
+    ) -> frozenset[Place]:
         if start.branch is None:
-            known = config.version in start.commits
-            return self._default_place(config) if known else None
+            is_known = config.version in start.commits
+            return self._default_places(config) if is_known else frozenset()
         if project not in self._own:
-            at_start = self._configs.find_at(project, start.branch)
-            self._own[project] = self._default_place(at_start)
+            self._own[project] = self._read_places(project, start.branch)
         return self._own[project]
 
     def _read_start(self) -> _Start:
         branch = self._configs.branch()
         if branch is None:
-            return _Start(None, None, frozenset(self._tagged()))
-        return _Start(branch, self._default_place(self._configs.find("", branch)))
+            return _Start(None, frozenset(), frozenset(self._tagged()))
+        return _Start(branch, self._default_places(self._configs.find("", branch)))
+
+    def _read_places(self, project: str, commit: str) -> frozenset[Place]:
+        try:
+            return self._default_places(self._configs.find_at(project, commit))
+        except ConfigUnreadableError:  # then nothing of it is allowed
+            return frozenset()
 
     def _tagged(self) -> Iterator[str]:
         reader = self._repo.reader
@@ -142,9 +150,11 @@ class Roots:
             is_tag = found is not None and found.kind == TAG
             yield head.removeprefix(b"object ").decode() if is_tag else oid
 
-    def _default_place(self, config: ProjectConfig) -> Place | None:
-        name = config.settings["core"].get("remote")
-        return self._place(config, name) if name else None
+    def _default_places(self, config: ProjectConfig) -> frozenset[Place]:
+        default = config.settings["core"].get("remote")
+        names = [default] if default else list(config.settings["remote"])
+        places = (self._place(config, name) for name in names)
+        return frozenset(place for place in places if place)
 
     def _place(self, config: ProjectConfig, name: str) -> Place | None:
         try:
