@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.cli.base import CmdModels
-from dvc_studio_models.cli.options import add_command, add_json
+from dvc_studio_models.cli.options import add_command, add_json, read_options
 from dvc_studio_models.cli.output import shorten
 from dvc_studio_models.cli.summaries import SUMMARIES
 
@@ -31,7 +31,8 @@ are in models.lock.
 Workspace identifies the content at a model's path: a version, or part of one;
 'modified': matches no version; 'present': no hash is recorded, or parts of several
 versions were pulled; '-': nothing is there.
-Uses no network; run 'git fetch --tags' to update the tags.
+Uses no network; run 'git fetch --tags' to update the tags. With --repo URL of another
+repo, its models come from the server, which must be 'dvc models serve'.
 """
 
 
@@ -42,10 +43,7 @@ class CmdModelsList(CmdModels):
         """List models as a table or as JSON."""
         from dvc.ui import ui
 
-        from dvc_studio_models.operations.inventory import Inventory
-
-        with contextlib.closing(Inventory(Path.cwd())) as inventory:
-            models = inventory.list_models()
+        models = self._list()
         if self.args.json:
             self.print_json([_to_json(model) for model in models])
         elif models:
@@ -53,7 +51,7 @@ class CmdModelsList(CmdModels):
             separator = "\n" if sys.stdout and sys.stdout.isatty() else ", "
             rows = [_format_row(model, separator) for model in models]
             headers = _HEADERS
-            if any(model.repo for model in models):
+            if self.args.repo is None and any(model.repo for model in models):
                 headers = [*_HEADERS, *_HEADERS_OF_OTHERS]
                 rows = [
                     (*row, model.locked, model.repo)
@@ -64,8 +62,20 @@ class CmdModelsList(CmdModels):
             ui.write(
                 "No models found: no GTO tag registers a model, and no dvc.yaml "
                 "annotates one."
+                if self.args.repo is None
+                else "No models found: no GTO tag of that repo registers a model."
             )
         return 0
+
+    def _list(self) -> list[ListedModel]:
+        if self.args.repo is not None:
+            from dvc_studio_models.operations.listing import list_models
+
+            return list_models(read_options(self.args))
+        from dvc_studio_models.operations.inventory import Inventory
+
+        with contextlib.closing(Inventory(Path.cwd())) as inventory:
+            return inventory.list_models()
 
 
 def _to_json(model: ListedModel) -> dict[str, Any]:
@@ -113,6 +123,12 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
         "list",
         summary=SUMMARIES["list"],
         description=DESCRIPTION,
+    )
+    parser.add_argument(
+        "--repo",
+        metavar="<url>",
+        help="List the models of this Git repo, as registered in Studio (default: "
+        "those of the current repo).",
     )
     add_json(parser, "array")
     parser.set_defaults(func=CmdModelsList)

@@ -165,6 +165,71 @@ def test_list_shows_the_model_its_version_and_its_repo(
     ]
 
 
+def test_list_of_another_repo_comes_from_its_server(
+    run_dvc: RunDvc, registry: Registry, app: Path, tmp_path: Path
+) -> None:
+    run_dvc("models", "pull", "churn#dev", *REPO, cwd=app, env=registry.environ)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    done = run_dvc("models", "list", *REPO, cwd=app, env=registry.environ)
+    assert done.returncode == 0, done.stderr
+    head, bert, churn, fraud = (line.split() for line in done.stdout.splitlines())
+    assert head == ["Name", "Latest", "Stages", "Workspace", "Path"]
+    assert bert == ["bert", "v2.0.0", "-", "-", "-"]
+    stages = ["dev:", "v1.0.0,", "prod:", "v2.0.0"]
+    assert churn == ["churn", "v2.0.0", *stages, "v1.0.0", PATH]
+    assert fraud[:2] == ["services/fraud:fraud", "v1.0.0"]
+
+    command = ("models", "list", *REPO, "--json")
+    done = run_dvc(*command, cwd=outside, env=registry.environ)
+    assert done.returncode == 0, done.stderr
+    models = {model.pop("name"): model for model in json.loads(done.stdout)}
+    assert models["churn"] == {
+        "repo": ORIGIN_URL,
+        "path": None,
+        "latest": "v2.0.0",
+        "stages": {"dev": "v1.0.0", "prod": "v2.0.0"},
+        "versions": ["v2.0.0", "v1.0.0"],
+        "locked": None,
+        "workspace": {"state": "absent", "version": None},
+    }
+    assert len(models) == 3
+
+
+def test_list_of_the_repo_of_the_clone_uses_its_tags(
+    run_dvc: RunDvc, registry: Registry, clone: Path
+) -> None:
+    nobody = {"DVC_STUDIO_URL": "http://127.0.0.1:9", "DVC_STUDIO_TOKEN": "x"}
+
+    here = run_dvc("models", "list", "--json", cwd=clone)
+    named = run_dvc("models", "list", *REPO, "--json", cwd=clone, env=nobody)
+
+    assert named.returncode == 0, named.stderr
+    assert named.stdout == here.stdout
+    # A CI system may have cloned without tags; the server knows them.
+    git(clone, "tag", "--delete", *git(clone, "tag").split())
+    done = run_dvc("models", "list", *REPO, cwd=clone, env=registry.environ)
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
+        ["bert", "v2.0.0"],
+        ["churn", "v2.0.0"],
+        ["services/fraud:fraud", "v1.0.0"],
+    ]
+
+
+def test_list_of_a_repo_that_is_not_served_is_not_found(
+    run_dvc: RunDvc, registry: Registry, app: Path
+) -> None:
+    command = ("models", "list", "--repo", OTHER_URL)
+    done = run_dvc(*command, cwd=app, env=registry.environ)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert f"repo '{OTHER_URL}' is not served" in done.stderr
+    empty = run_dvc("models", "list", "--repo", "", cwd=app, env=registry.environ)
+    assert empty.returncode == 254
+    assert "'--repo' is empty" in empty.stderr
+
+
 def test_a_fresh_clone_of_the_app_lists_what_is_locked(
     run_dvc: RunDvc, registry: Registry, app: Path
 ) -> None:

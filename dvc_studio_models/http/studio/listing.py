@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from dvc_studio_models.http.studio.reply import Reply
 
 ENDPOINT = "/api/model-registry/models"
+MAX_MODELS = 100_000
+"""The most models of a repo; a server that sends more of them is not believed."""
+
+_PAGE_MODELS = 1000  # servers that know no pages ignore this, and send all
 _TEXT_CHARS = 20_000
 _MAX_NUMBER = 1 << 63
 _MAX_ENTRIES = 20_000  # more versions or events would take many seconds to check
@@ -53,22 +57,36 @@ class ListingClient(StudioConnection):
     """Asks one server which models a repo has."""
 
     def list_models(self, repo_url: str) -> list[ModelSummary]:
-        """List the registered models of a repo.
+        """List the registered models of a repo, page by page.
 
         Raises:
             StudioError: The server does not know the repo, has no listing, or did not
                 answer; see :meth:`StudioConnection.get`.
         """
-        reply = self._ask(
-            ENDPOINT,
-            {"repo": repo_url},
-            lambda detail: RepoNotFoundError(repo_url, detail),
-        )
-        models = self._check(reply, _models())["models"]
-        return [
-            ModelSummary(model["name"], tuple(model["versions"]), model["stages"])
-            for model in models
-        ]
+        found: list[ModelSummary] = []
+        place: dict[str, str] = {}
+        while len(found) < MAX_MODELS:
+            reply = self._ask(
+                ENDPOINT,
+                {"repo": repo_url, "limit": str(_PAGE_MODELS), **place},
+                lambda detail: RepoNotFoundError(repo_url, detail),
+            )
+            page = self._check(reply, _models())
+            found += (
+                ModelSummary(
+                    model["name"],
+                    tuple(model["versions"]),
+                    model["stages"],
+                    model.get("date"),
+                )
+                for model in page["models"]
+            )
+            if page.get("next") is None:
+                return found
+            if not page["models"] or place == {"after": page["next"]}:
+                raise StudioResponseError(self.url, "a page of models has no end")
+            place = {"after": page["next"]}
+        raise StudioResponseError(self.url, f"more than {MAX_MODELS} models")
 
     def describe(self, repo_url: str, ref: ModelRef) -> ModelDetails:
         """Describe a model, and the version that ``ref`` selects, or the latest.
@@ -126,16 +144,21 @@ class ListingClient(StudioConnection):
 # The form of the replies
 
 
-def _schema(fields: dict[str, Any]) -> Any:
-    from voluptuous import REMOVE_EXTRA, Required, Schema
+def _schema(fields: dict[str, Any], optional: dict[str, Any] | None = None) -> Any:
+    from voluptuous import REMOVE_EXTRA, Optional, Required, Schema
 
-    required = {Required(key): value for key, value in fields.items()}
-    return Schema(required, extra=REMOVE_EXTRA)
+    keys: dict[Any, Any] = {Required(key): value for key, value in fields.items()}
+    keys.update((Optional(key), value) for key, value in (optional or {}).items())
+    return Schema(keys, extra=REMOVE_EXTRA)
 
 
 def _models() -> Any:
+    from voluptuous import Maybe
+
     model = {"name": _name, "versions": [_version], "stages": _stages}
-    return _schema({"models": [_schema(model)]})
+    return _schema(
+        {"models": [_schema(model, {"date": Maybe(_date)})]}, {"next": Maybe(_text)}
+    )
 
 
 def _details() -> Any:

@@ -8,6 +8,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from servers import PLANTED_TOKEN
@@ -20,11 +21,12 @@ from dvc_studio_models.errors import (
     StudioError,
     StudioResponseError,
 )
+from dvc_studio_models.http.studio import listing
 from dvc_studio_models.http.studio.listing import ListingClient
 from dvc_studio_models.model import ModelRef, ModelSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 REPO = "git@git.example.com:acme/models.git"
 COMMIT = "3f" * 20
@@ -69,11 +71,14 @@ class Answering:
         self.body = b"{}"
         self.kind = "application/json"
         self.paths: list[str] = []
+        self.make_body: Callable[[str], bytes] | None = None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.paths.append(self.path)
+                if outer.make_body:
+                    outer.body = outer.make_body(self.path)
                 self.send_response(outer.status)
                 self.send_header("Content-Type", outer.kind)
                 self.send_header("Content-Length", str(len(outer.body)))
@@ -112,6 +117,66 @@ def test_models_are_listed(server: Answering) -> None:
 
     assert found == [ModelSummary("churn", ("v1.0.0",), {"prod": "v1.0.0"})]
     assert server.paths[0].startswith("/api/model-registry/models?repo=git%40git")
+    assert len(server.paths) == 1
+
+
+def test_all_pages_are_read(server: Answering) -> None:
+    names = [f"m{number:02}" for number in range(25)]
+    date = "2023-11-14T22:13:20Z"
+
+    def page(path: str) -> dict[str, Any]:
+        after = parse_qs(urlsplit(path).query).get("after", [""])[0]
+        rest = [name for name in names if name > after]
+        return {
+            "models": [{**MODEL, "name": name, "date": date} for name in rest[:10]],
+            "next": rest[9] if len(rest) > 10 else None,
+        }
+
+    server.make_body = lambda path: json.dumps(page(path)).encode()
+
+    found = server.client.list_models(REPO)
+
+    assert [model.name for model in found] == names
+    assert {model.time for model in found} == {1_700_000_000}
+    assert len(server.paths) == 3
+    assert all("limit=1000" in path for path in server.paths)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"models": [MODEL], "next": "again"},
+        {"models": [], "next": "x"},
+        {"models": [MODEL], "next": 5},
+        {"models": [MODEL], "next": "x" * 20_001},
+        {"models": [{**MODEL, "date": "yesterday"}], "next": None},
+    ],
+    ids=lambda page: str(page)[-20:],
+)
+def test_pages_that_have_no_end_or_no_form_are_refused(
+    server: Answering, page: dict[str, Any]
+) -> None:
+    server.answer(page)
+
+    with pytest.raises(StudioResponseError):
+        server.client.list_models(REPO)
+
+    assert len(server.paths) <= 2
+
+
+def test_more_models_than_a_repo_can_have_are_refused(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MAX_MODELS", 50)
+    places = map(str, range(99))
+    server.make_body = lambda _: json.dumps(
+        {"models": [MODEL] * 10, "next": next(places)}
+    ).encode()
+
+    with pytest.raises(StudioResponseError, match="more than 50 models"):
+        server.client.list_models(REPO)
+
+    assert len(server.paths) == 5
 
 
 def test_a_model_is_described(server: Answering) -> None:
