@@ -14,6 +14,7 @@ __all__ = [
     "cache.versions",
     "diff",
     "inventory",
+    "listing",
     "pull",
     "show",
     "status",
