@@ -69,7 +69,7 @@ class CmdModelsList(CmdModels):
 
     def _list(self) -> list[ListedModel]:
         if self.args.repo is not None:
-            from dvc_studio_models.operations.listing import list_models
+            from dvc_studio_models.operations.show import list_models
 
             return list_models(read_options(self.args))
         from dvc_studio_models.operations.inventory import Inventory

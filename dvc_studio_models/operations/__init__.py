@@ -14,7 +14,6 @@ __all__ = [
     "cache.versions",
     "diff",
     "inventory",
-    "listing",
     "pull",
     "show",
     "status",
