@@ -8,9 +8,9 @@
     batch         many requests for small bodies, driven by one thread
     stream        requests whose bodies are read as they arrive, on any thread
     curl/         libcurl: routes, handles, what was received
-    hosts/        one request to any host, read to its end; tokens of CI jobs
+    hosts/        Git hosts and issuers of tokens; the token of a CI job
     decoding      bodies that are encoded unasked
-    session       sessions of requests, for Studio
+    session       sessions of requests, for Studio and hosts
     urls          which URLs may be requested, and where redirects may lead
     failures      which failures are worth another try, and their descriptions
 

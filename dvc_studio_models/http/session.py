@@ -1,4 +1,4 @@
-"""Sessions of ``requests``, for Studio; no request is made here.
+"""Sessions of ``requests``, and one request, whose reply is read to its end.
 
 Promises sessions that send no credentials but those passed (``~/.netrc`` is ignored,
 proxies and CA bundles of the environment are used), that send URLs byte for byte and
@@ -16,8 +16,13 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from dvc_studio_models.background import ByteCounter, run_in_background
+from dvc_studio_models.http.failures import CONNECT_TIMEOUT_S
+from dvc_studio_models.http.studio.reply import Reply
+from dvc_studio_models.http.urls import follow_redirects
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from urllib3 import PoolManager
 
@@ -53,6 +58,8 @@ class _Session(requests.Session):
     def get_redirect_target(self, _resp: requests.Response) -> None:
         return None
 
+
+_CHUNK_BYTES = 1 << 16
 
 _TARGET = "\0target"
 """Name of the header that carries the exact request target to the connection."""
@@ -120,3 +127,64 @@ def _use_our_pools(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {
         scheme: _derive_pool(pool) for scheme, pool in pools
     }
+
+
+class ReplyTooLarge(Exception):  # noqa: N818 - a signal, never shown
+    """A reply is larger than the caller takes."""
+
+
+def fetch(
+    session: requests.Session,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    read_timeout_s: float,
+    reply_timeout_s: float,
+    max_bytes: int,
+) -> Reply:
+    """Send one request on another thread, and follow redirects within the origin.
+
+    A resolver does not react to Ctrl-C, and a socket's timeout starts again with each
+    byte.
+
+    Args:
+        session: Sends it.
+        url: Sent byte for byte.
+        headers: Sent too, to the same origin only.
+        read_timeout_s: The longest time between two bytes, in seconds.
+        reply_timeout_s: The longest time for the whole reply, in seconds.
+        max_bytes: The largest body that is read.
+
+    Raises:
+        requests.RequestException: There was no reply.
+        TimeoutError: It took too long.
+        ReplyTooLarge: It is larger than ``max_bytes``.
+        RedirectRejected: A redirect leads to another origin.
+        TooManyRedirects: There are too many.
+        ThreadLimitError: The system refuses to start a thread.
+    """
+
+    def send(address: str) -> tuple[requests.Response, str | None]:
+        timeout = (CONNECT_TIMEOUT_S, read_timeout_s)
+        response = session.get(address, headers=headers, timeout=timeout, stream=True)
+        is_redirect = response.is_redirect
+        return response, response.headers["Location"] if is_redirect else None
+
+    def work() -> None:
+        response, _ = follow_redirects(url, send, same_origin=True)
+        with response:
+            body = _read_body(response, max_bytes)
+            replies.append(Reply(response.status_code, response.headers, body))
+
+    replies: list[Reply] = []
+    run_in_background(work, ByteCounter(), lambda _: None, silent_s=reply_timeout_s)
+    return replies[0]
+
+
+def _read_body(response: requests.Response, max_bytes: int) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > max_bytes:
+            raise ReplyTooLarge
+    return bytes(body)

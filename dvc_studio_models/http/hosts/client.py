@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from dvc_studio_models.http.failures import describe_error
-from dvc_studio_models.http.hosts.fetch import ReplyTooLarge, fetch
-from dvc_studio_models.http.session import make_session
+from dvc_studio_models.http.session import ReplyTooLarge, fetch, make_session
 from dvc_studio_models.http.urls import RedirectRejected, TooManyRedirects, redact_url
 
 if TYPE_CHECKING:

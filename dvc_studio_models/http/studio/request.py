@@ -30,8 +30,7 @@ from dvc_studio_models.http.failures import (
     is_unresolved,
     status_text,
 )
-from dvc_studio_models.http.hosts.fetch import ReplyTooLarge, fetch
-from dvc_studio_models.http.session import make_session
+from dvc_studio_models.http.session import ReplyTooLarge, fetch, make_session
 from dvc_studio_models.http.studio.reply import ReplyError
 from dvc_studio_models.http.urls import RedirectRejected, TooManyRedirects
 from dvc_studio_models.log import get_logger
