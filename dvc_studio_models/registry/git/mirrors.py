@@ -142,7 +142,9 @@ def update_mirror(folder: Path, url: str, *, patience: Patience = PATIENCE) -> b
             folder,
             patience=patience,
         )
-    return _set_head(folder, head) or changed
+    if head in theirs and head.startswith(BRANCH):  # else it is detached, or dangling
+        changed = _set_head(folder, head) or changed
+    return changed
 
 
 def maintain_mirror(folder: Path, *, patience: Patience = PATIENCE) -> None:
@@ -185,9 +187,9 @@ def clean_mirror(folder: Path, *, older_than_s: float) -> None:
                 path.unlink()
 
 
-def _parse_listing(listed: bytes) -> tuple[str | None, dict[str, str]]:
-    """Return the branch of HEAD, and the id of each branch and tag."""
-    head, refs = None, {}
+def _parse_listing(listed: bytes) -> tuple[str, dict[str, str]]:
+    """Return the ref of HEAD, empty for none, and the id of each branch and tag."""
+    head, refs = "", {}
     for line in os.fsdecode(listed).split("\n"):
         if symref := _SYMREF.fullmatch(line):
             head = symref[1]
@@ -207,14 +209,10 @@ def _own_refs(folder: Path) -> dict[str, str]:
     }
 
 
-def _set_head(folder: Path, head: str | None) -> bool:
-    """Set HEAD to the remote's branch, if that is here; returns whether it changed."""
-    if head is None or not head.startswith(BRANCH):
-        return False
+def _set_head(folder: Path, head: str) -> bool:
+    """Set HEAD to a branch; returns whether it was another one."""
     current = _run_local(folder, "symbolic-ref", "--quiet", "HEAD", codes=(0, 1))
     if os.fsdecode(current).strip() == head:
-        return False
-    if not _run_local(folder, "for-each-ref", "--format=%(refname)", head):
         return False
     _run_local(folder, "symbolic-ref", "HEAD", head)
     return True
