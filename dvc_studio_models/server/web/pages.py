@@ -1,0 +1,334 @@
+"""The routes of the pages, and who may see what on them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
+
+from dvc_studio_models.server.errors.models import ModelMissingError
+from dvc_studio_models.server.errors.requests import (
+    RefusedError,
+    RepoNotServedError,
+    TokenRefusedError,
+)
+from dvc_studio_models.server.monitoring.access_log import note
+from dvc_studio_models.server.routes.parameters import read_parameter, read_ref
+from dvc_studio_models.server.site.overview import Query, list_models
+from dvc_studio_models.server.web import views
+from dvc_studio_models.server.web.assets import Assets
+from dvc_studio_models.server.web.commands import commands_of, set_up
+from dvc_studio_models.server.web.forms import read_form
+from dvc_studio_models.server.web.rendering import HEADERS, Renderer, clock, root_of
+from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions
+from dvc_studio_models.server.web.timeline import draw_timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from dvc_studio_models.model import ModelRef
+    from dvc_studio_models.server.access.principal import Principal
+    from dvc_studio_models.server.catalog.index import ServedModel
+    from dvc_studio_models.server.site.served import Served
+    from dvc_studio_models.server.site.site import Site
+
+    Page = Callable[[Request, Principal], Awaitable[Response]]
+
+FILES_S = 3.0
+"""How long, in seconds, a page waits for the list of a model's files, which may be on
+a DVC remote."""
+
+MAX_FILES = 500
+"""The most files that a page lists."""
+
+MAX_LISTED = 200
+"""The most versions, and the most events, that a page lists."""
+
+_NEXT = re.compile(r"(?:models/[^\s\\]+|\?[^\s\\]*)?")
+_API = re.compile("(?:.*/)?api(?:/.*)?")
+
+
+class Pages:
+    """The pages of a site."""
+
+    def __init__(self, site: Site) -> None:
+        """Read the templates and all that they need."""
+        self._site = site
+        self._assets = Assets()
+        self._renderer = Renderer(self._assets)
+        self._sessions = Sessions.from_environment()
+
+    def routes(self, prefix: str) -> list[Route]:
+        """Return the routes below a prefix."""
+        show_model = self._page(self.show_model)
+        return [
+            Route(f"{prefix}/", self._page(self.index), methods=["GET"]),
+            Route(
+                f"{prefix}/models/{{repo}}/{{name:path}}", show_model, methods=["GET"]
+            ),
+            Route(f"{prefix}/sign-in", self.show_sign_in, methods=["GET"]),
+            Route(f"{prefix}/sign-in", self.sign_in, methods=["POST"]),
+            Route(f"{prefix}/sign-out", self.sign_out, methods=["POST"]),
+            Route(f"{prefix}/static/{{name}}", self.get_asset, methods=["GET"]),
+        ]
+
+    async def get_asset(self, request: Request) -> Response:
+        """Answer with a file of the pages; it needs no token."""
+        answer = self._assets.get(request.path_params["name"], request)
+        if answer is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return answer
+
+    async def index(self, request: Request, principal: Principal) -> Response:
+        """Show all models that somebody may see."""
+        filters = _read_filters(request)
+        repos = self._site.visible_to(principal)
+        listed = await list_models(repos, Query(limit=None))
+        labels = {each.repo.key: each.repo.label for each in repos}
+        view = views.view_list(listed.models, filters, labels)
+        return self._render(
+            request,
+            "models.html",
+            principal,
+            view=view,
+            filters=view.filters,
+            unavailable=listed.unavailable,
+        )
+
+    async def show_model(self, request: Request, principal: Principal) -> Response:
+        """Show one model, and the version that is selected of it."""
+        ref = read_ref(request, request.path_params["name"])
+        served = self._find(request.path_params["repo"], principal)
+        note(request, repo=served.repo.key, model=ref)
+        describe = functools.partial(served.listing.details, ref)
+        details = await served.slow_calls.run(describe)
+        files, files_error = await _find_files(served, ref)
+        server = _server_url(request)
+        needs_token = self._site.config.tokens is not None
+        return self._render(
+            request,
+            "model.html",
+            principal,
+            ref=ref,
+            repo=served.repo,
+            details=details,
+            folder="".join(ref.name.rpartition(":")[:2]),
+            name=ref.name.rpartition(":")[2],
+            stages=views.sort_stages(details.stages),
+            latest=next((v.version for v in details.versions if v.version), None),
+            commands=commands_of(
+                ref, repo=served.repo.label, server=server, needs_token=needs_token
+            ),
+            set_up=set_up(server, needs_token=needs_token),
+            timeline=draw_timeline(details.history, details.stages, clock()),
+            files=files,
+            files_error=files_error,
+            most_files=MAX_FILES,
+            most=MAX_LISTED,
+        )
+
+    async def show_sign_in(self, request: Request) -> Response:
+        """Show the form to sign in."""
+        following = request.query_params.get("next", "")
+        return self._ask_to_sign_in(request, following=following, status=200)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Check a token, and set the cookie that holds it."""
+        try:
+            form = await read_form(request)
+        except RefusedError as error:
+            return self._error(request, error)
+        token, following = form.get("token", "").strip(), form.get("next", "")
+        try:
+            principal = await self._site.access.authenticate_token(token)
+        except TokenRefusedError:
+            said = "This token is not accepted." if token else "Enter a token."
+            return self._ask_to_sign_in(request, following=following, said=said)
+        except RefusedError as error:
+            return self._error(request, error)
+        note(request, user=principal.name)
+        value = self._sessions.seal(token)
+        if value is None:
+            said = "This token is too long to sign in with."
+            return self._ask_to_sign_in(request, following=following, said=said)
+        life = SESSION_S
+        if principal.ends:
+            life = min(life, max(int(principal.ends.timestamp()) - clock(), 0))
+        answer = _redirect(request, following)
+        _set_cookie(request, answer, value, life)
+        return answer
+
+    async def sign_out(self, request: Request) -> Response:
+        """Remove the cookie."""
+        try:
+            await read_form(request)
+        except RefusedError as error:
+            return self._error(request, error)
+        answer = _redirect(request, "")
+        _set_cookie(request, answer, "", 0)
+        return answer
+
+    def _page(self, show: Page) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a page: it needs a session, and its errors are HTML."""
+
+        async def endpoint(request: Request) -> Response:
+            if _API.fullmatch(request.path_params.get("prefix", "")):
+                raise HTTPException(HTTPStatus.NOT_FOUND)
+            try:
+                return await show(request, await self._authenticate(request))
+            except TokenRefusedError:
+                return self._ask_to_sign_in(request, following=_path_of(request))
+            except RefusedError as error:
+                return self._error(request, error)
+
+        endpoint.__name__ = show.__name__
+        return endpoint
+
+    async def _authenticate(self, request: Request) -> Principal:
+        token = self._sessions.open(request.cookies.get(COOKIE, "")) or ""
+        principal = await self._site.access.authenticate_token(token)
+        if principal.name:
+            note(request, user=principal.name)
+        return principal
+
+    def _find(self, key: str, principal: Principal) -> Served:
+        """Return a repo by its key.
+
+        Raises:
+            RepoNotServedError: There is none, or he may not see it.
+        """
+        served = self._site.find_key(key) if principal.may_see(key) else None
+        if served is None:
+            raise RepoNotServedError(key, ())
+        return served
+
+    def _ask_to_sign_in(
+        self,
+        request: Request,
+        *,
+        following: str,
+        said: str = "",
+        status: int = HTTPStatus.UNAUTHORIZED,
+    ) -> Response:
+        """Show the form to sign in.
+
+        A link on another site comes without the cookie, as that is ``SameSite=Strict``.
+        Then the page loads itself once more, which comes with it.
+        """
+        is_followed = request.headers.get("sec-fetch-site") == "cross-site"
+        if is_followed and request.method == "GET" and not request.cookies.get(COOKIE):
+            return self._renderer.render(request, "again.html")
+        if not said and request.cookies.get(COOKIE):
+            said = "Your session has ended. Sign in again."
+        answer = self._renderer.render(
+            request,
+            "sign_in.html",
+            status=status,
+            said=said,
+            following=following if _NEXT.fullmatch(following) else "",
+            user=None,
+            is_signed_in=False,
+        )
+        if status == HTTPStatus.UNAUTHORIZED:
+            answer.headers["WWW-Authenticate"] = TokenRefusedError(given=False).challenge
+        if request.cookies.get(COOKIE):
+            _set_cookie(request, answer, "", 0)
+        return answer
+
+    def _error(self, request: Request, error: RefusedError) -> Response:
+        """Show an error. What one may not see is answered as what there is not."""
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            note(request, detail=error)
+        is_missing = error.status == HTTPStatus.NOT_FOUND
+        message = None if isinstance(error, RepoNotServedError) else str(error)
+        if is_missing and not isinstance(error, ModelMissingError):
+            message = None
+        return self._renderer.render(
+            request,
+            "error.html",
+            status=error.status,
+            message=message,
+            is_missing=is_missing,
+            is_signed_in=bool(request.cookies.get(COOKIE)),
+            user=None,
+        )
+
+    def _render(
+        self, request: Request, template: str, principal: Principal, **values: Any
+    ) -> Response:
+        return self._renderer.render(
+            request,
+            template,
+            user=principal.name or None,
+            is_signed_in=self._site.config.tokens is not None,
+            **values,
+        )
+
+
+def _read_filters(request: Request) -> views.Filters:
+    sort = read_parameter(request, "sort")
+    page = read_parameter(request, "page")
+    return views.Filters(
+        search=read_parameter(request, "q"),
+        stage=read_parameter(request, "stage"),
+        repo=read_parameter(request, "repo"),
+        sort=sort if sort in views.SORTS else views.NAME,
+        page=max(int(page), 1) if re.fullmatch("[0-9]{1,6}", page) else 1,
+    )
+
+
+async def _find_files(
+    served: Served, ref: ModelRef
+) -> tuple[ServedModel | None, str | None]:
+    """Return the files of a model, or why they are not known."""
+    find = functools.partial(served.index.find, ref)
+    try:
+        return await asyncio.wait_for(served.slow_calls.run(find), FILES_S), None
+    except RefusedError as error:
+        return None, str(error)
+    except asyncio.TimeoutError:
+        return None, f"the DVC remote has not answered within {FILES_S:.0f} s"
+
+
+def _path_of(request: Request) -> str:
+    """Return the requested page relative to the first page, with its query."""
+    repo, name = (request.path_params.get(each) for each in ("repo", "name"))
+    path = views.href_of(repo, name) if repo and name else ""
+    query = request.url.query
+    return f"{path}?{query}" if query else path
+
+
+def _server_url(request: Request) -> str:
+    prefix = request.path_params.get("prefix", "")
+    return f"{request.base_url}{quote(prefix)}".rstrip("/")
+
+
+def _redirect(request: Request, following: str) -> Response:
+    """Lead to one of our own pages, whatever a form says."""
+    path = following if _NEXT.fullmatch(following) else ""
+    headers = {name: HEADERS[name] for name in ("Cache-Control", "Referrer-Policy")}
+    return RedirectResponse(
+        f"{root_of(request)}{path}", HTTPStatus.SEE_OTHER, headers
+    )
+
+
+def _set_cookie(request: Request, answer: Response, value: str, life_s: int) -> None:
+    answer.set_cookie(
+        COOKIE,
+        value,
+        max_age=life_s,
+        path="/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )

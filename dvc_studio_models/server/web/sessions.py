@@ -1,0 +1,64 @@
+"""The cookie of somebody who has signed in: his token, encrypted. No I/O."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from dvc_studio_models.server.links.local import KEY_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COOKIE = "dvc_studio_models_session"
+
+SESSION_S = 12 * 3600
+"""Life of a session, in seconds."""
+
+MAX_COOKIE = 3800
+"""The longest value, in characters; browsers keep no cookie of more than 4096."""
+
+_LABEL = b"page cookie"
+
+
+class Sessions:
+    """Turns tokens into values of the cookie, and back."""
+
+    def __init__(self, secret: bytes, *, now: Callable[[], float] = time.time) -> None:
+        """Store the key.
+
+        Args:
+            secret: The same in all processes that share their cookies.
+            now: Returns the time, in seconds since 1970.
+        """
+        key = hmac.new(secret, _LABEL, hashlib.sha256).digest()
+        self._fernet = Fernet(base64.urlsafe_b64encode(key))
+        self._now = now
+
+    @classmethod
+    def from_environment(cls) -> Sessions:
+        """Take the signing key of links; a random one, if none is set."""
+        given = os.environ.get(KEY_VARIABLE)
+        return cls(given.encode() if given else secrets.token_bytes(32))
+
+    def seal(self, token: str) -> str | None:
+        """Return the cookie of a token, None if a browser would not keep it."""
+        at = int(self._now())
+        value = self._fernet.encrypt_at_time(token.encode(), at).decode()
+        return value if len(value) <= MAX_COOKIE else None
+
+    def open(self, value: str) -> str | None:
+        """Return the token of a cookie, None if it is not ours, or has expired."""
+        at = int(self._now())
+        try:
+            raw = self._fernet.decrypt_at_time(value.encode(), SESSION_S, at)
+        except (InvalidToken, ValueError):
+            return None
+        return raw.decode()
