@@ -112,7 +112,9 @@ def test_what_a_program_may_call_has_a_logger_of_the_package(path: Path) -> None
 SERVER = {
     name: {"server.config", "server.errors", *(f"server.{below}" for below in rest)}
     for name, rest in {
-        "server": {"routes", "site", "monitoring", "waiting"},
+        "server": {"web", "routes", "site", "monitoring", "waiting"},
+        "server.web": {"routes", "site", "access", "links", "catalog", "monitoring"}
+        | {"mirrors"},
         "server.routes": {"site", "access", "links", "catalog", "stores", "monitoring"}
         | {"waiting", "mirrors"},
         "server.site": {"access", "links", "catalog", "stores", "repos", "waiting"}

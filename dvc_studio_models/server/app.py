@@ -1,7 +1,7 @@
 """The ASGI application: all routes, and how errors become replies.
 
 Answers as Studio's own API does. An error is a JSON object with one sentence under
-``detail``.
+``detail``; on the pages for people, it is a page.
 
 Nothing here touches a file system or Git on the event loop: a mount that hangs would
 stop every repo.
@@ -26,6 +26,7 @@ from dvc_studio_models.server.routes.mirror_headers import MirrorHeaders
 from dvc_studio_models.server.routes.models import ModelRoutes
 from dvc_studio_models.server.routes.objects import ObjectRoutes
 from dvc_studio_models.server.routes.webhooks import WebhookRoutes
+from dvc_studio_models.server.web.pages import Pages
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.site.site import Site
 
+PREFIXES = ("", "/{prefix:path}")
+
 
 def create_app(site: Site) -> ASGIApp:
     """Build the ASGI application of a site, which is warmed up first."""
     site.warm_up()
-    routes = list_routes(site)
+    # Below a prefix, the path of a page may be like one of the API.
+    routes = [*list_routes(site), *list_pages(site)]
     paths: dict[object, str] = {
         route.endpoint: route.path for route in reversed(routes)
     }
@@ -56,7 +60,7 @@ def create_app(site: Site) -> ASGIApp:
 
 
 def list_routes(site: Site) -> list[Route]:
-    """List the routes of a site, also below any prefix that a proxy adds."""
+    """List the routes of the API, also below any prefix that a proxy adds."""
     groups = (
         ModelRoutes(site),
         ObjectRoutes(site),
@@ -65,11 +69,14 @@ def list_routes(site: Site) -> list[Route]:
         DocumentRoutes(),
     )
     return [
-        route
-        for prefix in ("", "/{prefix:path}")
-        for group in groups
-        for route in group.routes(prefix)
+        route for prefix in PREFIXES for each in groups for route in each.routes(prefix)
     ]
+
+
+def list_pages(site: Site) -> list[Route]:
+    """List the routes of the pages, also below any prefix that a proxy adds."""
+    pages = Pages(site)
+    return [route for prefix in PREFIXES for route in pages.routes(prefix)]
 
 
 async def _refused(request: Request, exc: Any) -> Response:

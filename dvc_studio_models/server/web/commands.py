@@ -22,6 +22,9 @@ class Command:
     note: str = ""
     """One sentence; may be empty."""
 
+    option: str = ""
+    """What the note is about; may be empty."""
+
 
 def commands_of(
     ref: ModelRef, *, repo: str, server: str, needs_token: bool
@@ -40,12 +43,12 @@ def commands_of(
     query = urlencode({"repo": repo, "name": ref.name, **ref.requested}, safe="/:@")
     url = f"{server}/api/model-registry/get-download-uris?{query}"
     header = '-H "Authorization: token $DVC_STUDIO_TOKEN" ' if needs_token else ""
-    elsewhere = f"--repo {shlex.quote(repo)} --out ."
     return (
         Command(
             "Command line",
             f"dvc models pull {shlex.quote(ref.name)}{selector}",
-            f"Run it in a clone of the repo. In any other folder, add: {elsewhere}",
+            "Run it in a clone of the repo. In any other folder, add:",
+            f"--repo {shlex.quote(repo)} --out .",
         ),
         Command(
             "Python",

@@ -19,7 +19,9 @@ from dvc_studio_models.server.errors.requests import (
     RepoNotServedError,
     TokenRefusedError,
 )
+from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
+from dvc_studio_models.server.routes.mirror_headers import mark_mirror
 from dvc_studio_models.server.routes.parameters import read_parameter, read_ref
 from dvc_studio_models.server.site.overview import Query, list_models
 from dvc_studio_models.server.web import views
@@ -28,6 +30,7 @@ from dvc_studio_models.server.web.commands import commands_of, set_up
 from dvc_studio_models.server.web.forms import read_form
 from dvc_studio_models.server.web.rendering import HEADERS, Renderer, clock, root_of
 from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions
+from dvc_studio_models.server.web.stages import sort_stages
 from dvc_studio_models.server.web.timeline import draw_timeline
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ MAX_FILES = 500
 MAX_LISTED = 200
 """The most versions, and the most events, that a page lists."""
 
+RECENT = 12
+"""The events that are shown without a click."""
+
 _NEXT = re.compile(r"(?:models/[^\s\\]+|\?[^\s\\]*)?")
 _API = re.compile("(?:.*/)?api(?:/.*)?")
 
@@ -67,19 +73,20 @@ class Pages:
         self._assets = Assets()
         self._renderer = Renderer(self._assets)
         self._sessions = Sessions.from_environment()
+        self._endpoints = (
+            ("/", self._page(self.index), "GET"),
+            ("/models/{repo}/{name:path}", self._page(self.show_model), "GET"),
+            ("/sign-in", self.show_sign_in, "GET"),
+            ("/sign-in", self.sign_in, "POST"),
+            ("/sign-out", self.sign_out, "POST"),
+            ("/static/{name}", self.get_asset, "GET"),
+        )
 
     def routes(self, prefix: str) -> list[Route]:
         """Return the routes below a prefix."""
-        show_model = self._page(self.show_model)
         return [
-            Route(f"{prefix}/", self._page(self.index), methods=["GET"]),
-            Route(
-                f"{prefix}/models/{{repo}}/{{name:path}}", show_model, methods=["GET"]
-            ),
-            Route(f"{prefix}/sign-in", self.show_sign_in, methods=["GET"]),
-            Route(f"{prefix}/sign-in", self.sign_in, methods=["POST"]),
-            Route(f"{prefix}/sign-out", self.sign_out, methods=["POST"]),
-            Route(f"{prefix}/static/{{name}}", self.get_asset, methods=["GET"]),
+            Route(f"{prefix}{path}", endpoint, methods=[method])
+            for path, endpoint, method in self._endpoints
         ]
 
     async def get_asset(self, request: Request) -> Response:
@@ -96,20 +103,32 @@ class Pages:
         listed = await list_models(repos, Query(limit=None))
         labels = {each.repo.key: each.repo.label for each in repos}
         view = views.view_list(listed.models, filters, labels)
+        notices = [(each.repo, str(each.error)) for each in listed.unavailable]
+        for key, reason in self._site.left_out().items():
+            if principal.may_see(key):
+                notices.append((key, reason))
+        stale = [
+            (each.repo.label, status)
+            for each in repos
+            if (status := self._site.mirrors.status(each.repo.key)) and status.is_stale
+        ]
         return self._render(
             request,
             "models.html",
             principal,
             view=view,
             filters=view.filters,
-            unavailable=listed.unavailable,
+            notices=notices,
+            stale=stale,
         )
 
     async def show_model(self, request: Request, principal: Principal) -> Response:
         """Show one model, and the version that is selected of it."""
         ref = read_ref(request, request.path_params["name"])
         served = self._find(request.path_params["repo"], principal)
+        mirror = self._site.mirrors.status(served.repo.key)
         note(request, repo=served.repo.key, model=ref)
+        mark_mirror(request, mirror)
         describe = functools.partial(served.listing.details, ref)
         details = await served.slow_calls.run(describe)
         files, files_error = await _find_files(served, ref)
@@ -121,10 +140,11 @@ class Pages:
             principal,
             ref=ref,
             repo=served.repo,
+            mirror=mirror,
             details=details,
             folder="".join(ref.name.rpartition(":")[:2]),
             name=ref.name.rpartition(":")[2],
-            stages=views.sort_stages(details.stages),
+            stages=sort_stages(details.stages),
             latest=next((v.version for v in details.versions if v.version), None),
             commands=commands_of(
                 ref, repo=served.repo.label, server=server, needs_token=needs_token
@@ -135,6 +155,7 @@ class Pages:
             files_error=files_error,
             most_files=MAX_FILES,
             most=MAX_LISTED,
+            recent=RECENT,
         )
 
     async def show_sign_in(self, request: Request) -> Response:
@@ -151,7 +172,8 @@ class Pages:
         token, following = form.get("token", "").strip(), form.get("next", "")
         try:
             principal = await self._site.access.authenticate_token(token)
-        except TokenRefusedError:
+        except TokenRefusedError as error:
+            metrics.refused_tokens.labels("invalid" if error.given else "missing").inc()
             said = "This token is not accepted." if token else "Enter a token."
             return self._ask_to_sign_in(request, following=following, said=said)
         except RefusedError as error:
@@ -179,7 +201,7 @@ class Pages:
         return answer
 
     def _page(self, show: Page) -> Callable[[Request], Awaitable[Response]]:
-        """Return the endpoint of a page: it needs a session, and its errors are HTML."""
+        """Return the endpoint of a page, which needs a session, with errors in HTML."""
 
         async def endpoint(request: Request) -> Response:
             if _API.fullmatch(request.path_params.get("prefix", "")):
@@ -240,7 +262,9 @@ class Pages:
             is_signed_in=False,
         )
         if status == HTTPStatus.UNAUTHORIZED:
-            answer.headers["WWW-Authenticate"] = TokenRefusedError(given=False).challenge
+            answer.headers["WWW-Authenticate"] = TokenRefusedError(
+                given=False
+            ).challenge
         if request.cookies.get(COOKIE):
             _set_cookie(request, answer, "", 0)
         return answer
@@ -317,9 +341,7 @@ def _redirect(request: Request, following: str) -> Response:
     """Lead to one of our own pages, whatever a form says."""
     path = following if _NEXT.fullmatch(following) else ""
     headers = {name: HEADERS[name] for name in ("Cache-Control", "Referrer-Policy")}
-    return RedirectResponse(
-        f"{root_of(request)}{path}", HTTPStatus.SEE_OTHER, headers
-    )
+    return RedirectResponse(f"{root_of(request)}{path}", HTTPStatus.SEE_OTHER, headers)
 
 
 def _set_cookie(request: Request, answer: Response, value: str, life_s: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from datetime import datetime, timezone
@@ -13,6 +12,7 @@ import jinja2
 from starlette.templating import Jinja2Templates
 
 from dvc_studio_models.model import format_bytes, format_date
+from dvc_studio_models.server.web.stages import tone_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,18 +24,9 @@ FOLDER = Path(__file__).parent / "templates"
 
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self'",
-            "connect-src 'self'",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
-    ),
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    "style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
@@ -44,17 +35,6 @@ HEADERS = {
 }
 """Of each page: no script, style or frame of another site."""
 
-_TONES = {
-    "prod": "green",
-    "production": "green",
-    "live": "green",
-    "staging": "amber",
-    "stage": "amber",
-    "test": "amber",
-    "dev": "blue",
-    "development": "blue",
-}
-_OTHER_TONES = ("violet", "teal", "pink", "slate")
 _COMMIT = re.compile("[0-9a-f]{40,64}")
 _UNITS = (
     (365 * 86400, "year"),
@@ -112,14 +92,6 @@ def root_of(request: Request) -> str:
     prefix = request.path_params.get("prefix", "")
     below = path.count("/") - (prefix.count("/") + 1 if prefix else 0)
     return "../" * max(below - 1, 0) or "./"
-
-
-def tone_of(stage: str) -> str:
-    """Return the colour of a stage, the same on all pages."""
-    if known := _TONES.get(stage.lower()):
-        return known
-    digest = hashlib.sha256(stage.encode("utf-8", "replace")).digest()
-    return _OTHER_TONES[digest[0] % len(_OTHER_TONES)]
 
 
 def shorten(version: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dvc_studio_models.server.web.stages import stage_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,10 +45,15 @@ class Lane:
     stage: str
     spans: tuple[Span, ...]
 
+    @property
+    def now(self) -> str | None:
+        """The version that is in it now."""
+        return self.spans[-1].version if self.spans[-1].end is None else None
+
 
 @dataclass(frozen=True)
 class Timeline:
-    """The lanes of a model, by the names of their stages."""
+    """The lanes of a model, those near production first."""
 
     lanes: tuple[Lane, ...]
     begin: int
@@ -77,8 +85,8 @@ def draw_timeline(
     now = max(now, moments[-1])
     at = _positions([*moments, now])
     lanes = []
-    for stage, each in sorted(spans.items()):
-        drawn = [_place(s, moments[0], now, at) for s in each]
+    for stage in sorted(spans, key=stage_order):
+        drawn = [_place(span, moments[0], now, at) for span in spans[stage]]
         if kept := tuple(span for span in drawn if span is not None):
             lanes.append(Lane(stage, kept))
     return Timeline(tuple(lanes), moments[0])
@@ -90,27 +98,28 @@ def _find_spans(
     """List the spans of each stage, oldest first."""
     spans: dict[str, list[Span]] = {}
     for event in reversed(history):
-        if event.stage and event.version:
+        if event.event == "assignment" and event.stage and event.version:
             lane = spans.setdefault(event.stage, [])
-            if event.event == "assignment":
-                _close(lane, event.time)
-                lane.append(Span(event.version, event.time, None))
-            else:
+            _close(lane, event.time)
+            lane.append(Span(event.version, event.time, None))
+        elif event.event != "registration":
+            stage = event.stage
+            ended = [spans.get(stage, [])] if stage else list(spans.values())
+            for lane in ended:
                 _close(lane, event.time, event.version)
-        else:
-            for lane in spans.values():
-                if event.event == "deprecation":
-                    _close(lane, event.time)
-                elif event.event == "deregistration":
-                    _close(lane, event.time, event.version)
-    last = history[0].time if history else 0
-    for stage, lane in spans.items():  # what Git says now is right in any case
-        now = stages.get(stage)
-        if lane[-1:] and lane[-1].end is None and lane[-1].version != now:
-            _close(lane, last)
-        if now and not (lane[-1:] and lane[-1].end is None):
-            lane.append(Span(now, lane[-1].end or last if lane else last, None))
-    return {stage: lane for stage, lane in spans.items() if lane}
+    for stage, lane in spans.items():
+        _correct(lane, stages.get(stage), history[0].time)
+    return spans
+
+
+def _correct(lane: list[Span], now: str | None, time: int) -> None:
+    """Let a lane end with the version that is in the stage now, which Git says."""
+    is_open = lane[-1].end is None
+    if is_open and lane[-1].version == now:
+        return
+    _close(lane, time)
+    if now:
+        lane.append(Span(now, lane[-1].end or time, None))
 
 
 def _close(lane: list[Span], time: int, version: str | None = None) -> None:
@@ -124,7 +133,7 @@ def _positions(moments: Sequence[int]) -> dict[int, float]:
     total = max(moments[-1] - moments[0], 1)
     gaps = [
         max((after - before) / total, NARROWEST)
-        for before, after in zip(moments, moments[1:], strict=False)
+        for before, after in itertools.pairwise(moments)
     ]
     scale, at = 100 / sum(gaps), 0.0
     positions = {moments[0]: 0.0}
@@ -134,9 +143,7 @@ def _positions(moments: Sequence[int]) -> dict[int, float]:
     return positions
 
 
-def _place(
-    span: Span, begin: int, now: int, at: Mapping[int, float]
-) -> Span | None:
+def _place(span: Span, begin: int, now: int, at: Mapping[int, float]) -> Span | None:
     """Return where a span is drawn; None if it ended before the time line begins."""
     if span.end is not None and span.end < begin:
         return None

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from dvc_studio_models.server.web.stages import sort_stages, stage_order
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,9 +18,6 @@ PAGE_ROWS = 50
 """The models of one page."""
 
 NAME, UPDATED = SORTS = ("name", "updated")
-
-_ORDER = {"prod": 0, "production": 0, "live": 0, "staging": 1, "stage": 1, "test": 2}
-_OTHER = 3
 
 
 @dataclass(frozen=True)
@@ -146,15 +145,6 @@ def href_of(repo: str, name: str) -> str:
     return f"models/{quote(repo, safe='')}/{quote(name, safe='/:')}"
 
 
-def sort_stages(stages: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return stages and their versions, those near production first."""
-    return tuple(
-        sorted(
-            stages.items(), key=lambda each: (_ORDER.get(each[0], _OTHER), each[0])
-        )
-    )
-
-
 def _fits(found: FoundModel, filters: Filters) -> bool:
     repo = found.served.repo
     if filters.repo and filters.repo != repo.key:
@@ -173,9 +163,9 @@ def _chips(found: Iterable[FoundModel], current: str) -> tuple[Chip, ...]:
     counts = Counter(stage for each in models for stage in each.model.stages)
     if current and current not in counts:
         counts[current] = 0
-    order = sort_stages({stage: "" for stage in counts})
     every = Chip("", len(models), is_current=not current)
-    return (every, *(Chip(s, counts[s], s == current) for s, _ in order))
+    order = sorted(counts, key=stage_order)
+    return (every, *(Chip(each, counts[each], each == current) for each in order))
 
 
 def _row(found: FoundModel) -> Row:

@@ -20,7 +20,7 @@ function addCopyButtons() {
         status.textContent = "";
       }, 2000);
     });
-    box.append(button);
+    box.querySelector(".head").append(button);
   }
 }
 
