@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from dvc_studio_models.server.errors.models import ModelMissingError
 from dvc_studio_models.server.errors.requests import (
     RefusedError,
     RepoNotServedError,
     TokenRefusedError,
 )
-from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.mirror_headers import mark_mirror
 from dvc_studio_models.server.routes.parameters import read_parameter, read_ref
@@ -27,9 +24,8 @@ from dvc_studio_models.server.site.overview import Query, list_models
 from dvc_studio_models.server.web import views
 from dvc_studio_models.server.web.assets import Assets
 from dvc_studio_models.server.web.commands import commands_of, set_up
-from dvc_studio_models.server.web.forms import read_form
-from dvc_studio_models.server.web.rendering import HEADERS, Renderer, clock, root_of
-from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions
+from dvc_studio_models.server.web.rendering import Renderer, clock
+from dvc_studio_models.server.web.sign_in import SignIn, show_error
 from dvc_studio_models.server.web.stages import sort_stages
 from dvc_studio_models.server.web.timeline import draw_timeline
 
@@ -60,7 +56,6 @@ MAX_LISTED = 200
 RECENT = 12
 """The events that are shown without a click."""
 
-_NEXT = re.compile(r"(?:models/[^\s\\]+|\?[^\s\\]*)?")
 _API = re.compile("(?:.*/)?api(?:/.*)?")
 
 
@@ -72,13 +67,13 @@ class Pages:
         self._site = site
         self._assets = Assets()
         self._renderer = Renderer(self._assets)
-        self._sessions = Sessions.from_environment()
+        self._sign_in = SignIn(site, self._renderer)
         self._endpoints = (
             ("/", self._page(self.index), "GET"),
             ("/models/{repo}/{name:path}", self._page(self.show_model), "GET"),
-            ("/sign-in", self.show_sign_in, "GET"),
-            ("/sign-in", self.sign_in, "POST"),
-            ("/sign-out", self.sign_out, "POST"),
+            ("/sign-in", self._sign_in.show, "GET"),
+            ("/sign-in", self._sign_in.sign_in, "POST"),
+            ("/sign-out", self._sign_in.sign_out, "POST"),
             ("/static/{name}", self.get_asset, "GET"),
         )
 
@@ -158,48 +153,6 @@ class Pages:
             recent=RECENT,
         )
 
-    async def show_sign_in(self, request: Request) -> Response:
-        """Show the form to sign in."""
-        following = request.query_params.get("next", "")
-        return self._ask_to_sign_in(request, following=following, status=200)
-
-    async def sign_in(self, request: Request) -> Response:
-        """Check a token, and set the cookie that holds it."""
-        try:
-            form = await read_form(request)
-        except RefusedError as error:
-            return self._error(request, error)
-        token, following = form.get("token", "").strip(), form.get("next", "")
-        try:
-            principal = await self._site.access.authenticate_token(token)
-        except TokenRefusedError as error:
-            metrics.refused_tokens.labels("invalid" if error.given else "missing").inc()
-            said = "This token is not accepted." if token else "Enter a token."
-            return self._ask_to_sign_in(request, following=following, said=said)
-        except RefusedError as error:
-            return self._error(request, error)
-        note(request, user=principal.name)
-        value = self._sessions.seal(token)
-        if value is None:
-            said = "This token is too long to sign in with."
-            return self._ask_to_sign_in(request, following=following, said=said)
-        life = SESSION_S
-        if principal.ends:
-            life = min(life, max(int(principal.ends.timestamp()) - clock(), 0))
-        answer = _redirect(request, following)
-        _set_cookie(request, answer, value, life)
-        return answer
-
-    async def sign_out(self, request: Request) -> Response:
-        """Remove the cookie."""
-        try:
-            await read_form(request)
-        except RefusedError as error:
-            return self._error(request, error)
-        answer = _redirect(request, "")
-        _set_cookie(request, answer, "", 0)
-        return answer
-
     def _page(self, show: Page) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of a page, which needs a session, with errors in HTML."""
 
@@ -207,21 +160,14 @@ class Pages:
             if _API.fullmatch(request.path_params.get("prefix", "")):
                 raise HTTPException(HTTPStatus.NOT_FOUND)
             try:
-                return await show(request, await self._authenticate(request))
+                return await show(request, await self._sign_in.authenticate(request))
             except TokenRefusedError:
-                return self._ask_to_sign_in(request, following=_path_of(request))
+                return self._sign_in.ask(request, following=_path_of(request))
             except RefusedError as error:
-                return self._error(request, error)
+                return show_error(self._renderer, request, error)
 
         endpoint.__name__ = show.__name__
         return endpoint
-
-    async def _authenticate(self, request: Request) -> Principal:
-        token = self._sessions.open(request.cookies.get(COOKIE, "")) or ""
-        principal = await self._site.access.authenticate_token(token)
-        if principal.name:
-            note(request, user=principal.name)
-        return principal
 
     def _find(self, key: str, principal: Principal) -> Served:
         """Return a repo by its key.
@@ -233,59 +179,6 @@ class Pages:
         if served is None:
             raise RepoNotServedError(key, ())
         return served
-
-    def _ask_to_sign_in(
-        self,
-        request: Request,
-        *,
-        following: str,
-        said: str = "",
-        status: int = HTTPStatus.UNAUTHORIZED,
-    ) -> Response:
-        """Show the form to sign in.
-
-        A link on another site comes without the cookie, as that is ``SameSite=Strict``.
-        Then the page loads itself once more, which comes with it.
-        """
-        is_followed = request.headers.get("sec-fetch-site") == "cross-site"
-        if is_followed and request.method == "GET" and not request.cookies.get(COOKIE):
-            return self._renderer.render(request, "again.html")
-        if not said and request.cookies.get(COOKIE):
-            said = "Your session has ended. Sign in again."
-        answer = self._renderer.render(
-            request,
-            "sign_in.html",
-            status=status,
-            said=said,
-            following=following if _NEXT.fullmatch(following) else "",
-            user=None,
-            is_signed_in=False,
-        )
-        if status == HTTPStatus.UNAUTHORIZED:
-            answer.headers["WWW-Authenticate"] = TokenRefusedError(
-                given=False
-            ).challenge
-        if request.cookies.get(COOKIE):
-            _set_cookie(request, answer, "", 0)
-        return answer
-
-    def _error(self, request: Request, error: RefusedError) -> Response:
-        """Show an error. What one may not see is answered as what there is not."""
-        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            note(request, detail=error)
-        is_missing = error.status == HTTPStatus.NOT_FOUND
-        message = None if isinstance(error, RepoNotServedError) else str(error)
-        if is_missing and not isinstance(error, ModelMissingError):
-            message = None
-        return self._renderer.render(
-            request,
-            "error.html",
-            status=error.status,
-            message=message,
-            is_missing=is_missing,
-            is_signed_in=bool(request.cookies.get(COOKIE)),
-            user=None,
-        )
 
     def _render(
         self, request: Request, template: str, principal: Principal, **values: Any
@@ -335,22 +228,3 @@ def _path_of(request: Request) -> str:
 def _server_url(request: Request) -> str:
     prefix = request.path_params.get("prefix", "")
     return f"{request.base_url}{quote(prefix)}".rstrip("/")
-
-
-def _redirect(request: Request, following: str) -> Response:
-    """Lead to one of our own pages, whatever a form says."""
-    path = following if _NEXT.fullmatch(following) else ""
-    headers = {name: HEADERS[name] for name in ("Cache-Control", "Referrer-Policy")}
-    return RedirectResponse(f"{root_of(request)}{path}", HTTPStatus.SEE_OTHER, headers)
-
-
-def _set_cookie(request: Request, answer: Response, value: str, life_s: int) -> None:
-    answer.set_cookie(
-        COOKIE,
-        value,
-        max_age=life_s,
-        path="/",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )
