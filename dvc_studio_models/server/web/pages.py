@@ -161,8 +161,9 @@ class Pages:
                 raise HTTPException(HTTPStatus.NOT_FOUND)
             try:
                 return await show(request, await self._sign_in.authenticate(request))
-            except TokenRefusedError:
-                return self._sign_in.ask(request, following=_path_of(request))
+            except TokenRefusedError as error:
+                path = _path_of(request)
+                return self._sign_in.ask(request, following=path, error=error)
             except RefusedError as error:
                 return show_error(self._renderer, request, error)
 

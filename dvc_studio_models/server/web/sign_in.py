@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse
 
 from dvc_studio_models.server.errors.models import ModelMissingError
 from dvc_studio_models.server.errors.requests import (
+    BadRequestError,
     RefusedError,
     RepoNotServedError,
     TokenRefusedError,
@@ -56,7 +57,7 @@ class SignIn:
     async def show(self, request: Request) -> Response:
         """Show the form to sign in."""
         following = request.query_params.get("next", "")
-        return self.ask(request, following=following, status=200)
+        return self.ask(request, following=following)
 
     async def sign_in(self, request: Request) -> Response:
         """Check a token, and set the cookie that holds it."""
@@ -70,14 +71,15 @@ class SignIn:
         except TokenRefusedError as error:
             metrics.refused_tokens.labels("invalid" if error.given else "missing").inc()
             said = "This token is not accepted." if token else "Enter a token."
-            return self.ask(request, following=following, said=said)
+            return self.ask(request, following=following, said=said, error=error)
         except RefusedError as error:
             return show_error(self._renderer, request, error)
         note(request, user=principal.name)
         value = self._sessions.seal(token)
         if value is None:
             said = "This token is too long to sign in with."
-            return self.ask(request, following=following, said=said)
+            too_long = BadRequestError(said)
+            return self.ask(request, following=following, said=said, error=too_long)
         life = SESSION_S
         if principal.ends:
             life = min(life, max(int(principal.ends.timestamp()) - clock(), 0))
@@ -101,12 +103,18 @@ class SignIn:
         *,
         following: str,
         said: str = "",
-        status: int = HTTPStatus.UNAUTHORIZED,
+        error: RefusedError | None = None,
     ) -> Response:
         """Show the form to sign in.
 
         A link on another site comes without the cookie, as that is ``SameSite=Strict``.
         Then the page loads itself once more, which comes with it.
+
+        Args:
+            request: For any page.
+            following: The page to open then, relative to the first page.
+            said: What was wrong, in one sentence.
+            error: Why the page that was requested is not shown.
         """
         is_followed = request.headers.get("sec-fetch-site") == "cross-site"
         if is_followed and request.method == "GET" and not request.cookies.get(COOKIE):
@@ -116,16 +124,13 @@ class SignIn:
         answer = self._renderer.render(
             request,
             "sign_in.html",
-            status=status,
+            status=error.status if error else HTTPStatus.OK,
             said=said,
             following=following if _NEXT.fullmatch(following) else "",
             user=None,
             is_signed_in=False,
         )
-        if status == HTTPStatus.UNAUTHORIZED:
-            answer.headers["WWW-Authenticate"] = TokenRefusedError(
-                given=False
-            ).challenge
+        answer.headers.update(error.headers if error else {})
         if request.cookies.get(COOKIE):
             _set_cookie(request, answer, "", 0)
         return answer
