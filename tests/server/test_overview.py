@@ -17,6 +17,7 @@ from projects import (
     git,
     serving,
     serving_config,
+    serving_site,
 )
 
 from dvc_studio_models.server.config.values import (
@@ -24,6 +25,7 @@ from dvc_studio_models.server.config.values import (
     ServeConfig,
     TokenConfig,
 )
+from dvc_studio_models.server.site.site import Site
 from tests.server.api import TIMEOUT_S, refusal
 
 if TYPE_CHECKING:
@@ -269,3 +271,45 @@ def test_a_known_answer_is_not_sent_again(both: str) -> None:
             timeout=TIMEOUT_S,
         )
         assert changed.content == reply.content
+
+
+def test_a_repo_that_is_left_out_is_named_to_who_may_see_it(
+    projects: tuple[Project, Project], tmp_path: Path
+) -> None:
+    repos = (
+        RepoConfig(os.fspath(projects[0].repo), name="models"),
+        RepoConfig(os.fspath(tmp_path / "nothing"), name="other-1"),
+    )
+    tokens = tuple(
+        TokenConfig("", hashlib.sha256(token.encode()).hexdigest(), seen)
+        for token, seen in ((TOKEN, ("*",)), ("of-models", ("models",)))
+    )
+    site = Site(ServeConfig(repos, tokens), must_open=False)
+    with serving_site(site) as url:
+        page = ask(url).json()
+        (left_out,) = page["unavailable"]
+        assert left_out["repo"] == "other-1"
+        assert os.fspath(tmp_path) not in left_out["detail"]
+        assert [name for _, name in found(page)] == NAMES
+        assert ask(url, "nobody").status_code == 503
+        assert ask(url, "churn").status_code == 200
+
+        assert ask(url, token="of-models").json()["unavailable"] == []
+        assert ask(url, "nobody", token="of-models").status_code == 404
+
+
+def test_each_listed_repo_is_found_by_the_name_that_is_listed(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    template = tmp_path_factory.getbasetemp() / "template"
+    plain = copy_project(template, tmp_path / "plain")
+    git(plain.repo, "remote", "remove", "origin")
+    one, two = (copy_project(template, tmp_path / name) for name in ("one", "two"))
+    two.tag("two@v1.0.0")
+    with serving(plain.repo, one.repo, two.repo) as url:
+        listed = found(ask(url).json())
+        repos = list(dict.fromkeys(repo for repo, _ in listed))
+        again = [entry for repo in repos for entry in found(ask(url, repo=repo).json())]
+
+    assert len(repos) == 3
+    assert again == listed

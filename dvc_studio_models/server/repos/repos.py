@@ -162,6 +162,9 @@ class Catalog:
         left_out = [each for each in self._waiting if may_see(each.name)]
         wanted = Identity.of(url)
         repo = self._first(wanted, may_see)
+        if repo is None and may_see(url):
+            named = self._by_key.get(url)
+            repo = named if named and named.label == url else None
         if left_out and (
             any(wanted in each.names for each in left_out)
             or (repo is None and any(_may_have(each, wanted) for each in left_out))
@@ -206,6 +209,8 @@ class Catalog:
             named = [who for _, who in found if who.host != LOCAL] or [found[0][1]]
             key = opening.config.name or self._new_key(named[0].stem)
             label = key if named[0].host == LOCAL else str(named[0])
+            if any(each.label == label for each in self._by_key.values()):
+                label = key  # another repo answers to that one
             homes = tuple(who for rank, who in found if rank in HOME_RANKS and who.host)
             reader = opening.opened.reader
             repo = ServedRepo(key, reader, label, opening.config, homes)

@@ -10,6 +10,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from dvc_studio_models.server.catalog.listing import Answer, list_to_json
+from dvc_studio_models.server.errors.models import ModelMissingError
+from dvc_studio_models.server.errors.requests import RepoNotOpenError
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.conditions import answer
@@ -29,6 +31,8 @@ from dvc_studio_models.server.site.overview import (
 from dvc_studio_models.server.waiting.deadlines import ANSWER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -90,7 +94,7 @@ class ModelRoutes:
         if "repo" not in request.query_params:
             query = read_query(request, limit=PAGE_MODELS)
             page = await list_models(self._site.visible_to(principal), query)
-            return answer(request, _write(page))
+            return answer(request, _write(page, self._left_out(principal)))
         query = read_query(request, limit=None)
         served = self._find_repo(request, principal)
         if query == Query(limit=None):
@@ -109,10 +113,31 @@ class ModelRoutes:
         if "repo" in request.query_params:
             served = self._find_repo(request, principal)
         else:
-            served = await find_model(self._site.visible_to(principal), ref.name)
-            note(request, repo=served.repo.key)
+            served = await self._find_model(request, ref.name, principal)
         describe = functools.partial(served.listing.describe, ref)
         return answer(request, await served.slow_calls.run(describe))
+
+    async def _find_model(
+        self, request: Request, name: str, principal: Principal
+    ) -> Served:
+        """Return the only repo that has a model of this name.
+
+        Raises:
+            RepoNotOpenError: None is known to have it, and one could not be opened.
+        """
+        try:
+            served = await find_model(self._site.visible_to(principal), name)
+        except ModelMissingError:
+            if left_out := self._left_out(principal):
+                raise RepoNotOpenError(left_out) from None
+            raise
+        note(request, repo=served.repo.key)
+        return served
+
+    def _left_out(self, principal: Principal) -> dict[str, str]:
+        """Return the repos that he may see and that could not be opened, and why."""
+        left_out = self._site.left_out().items()
+        return {name: why for name, why in left_out if principal.may_see(name)}
 
     def _find_repo(self, request: Request, principal: Principal) -> Served:
         """Return the repo that is requested."""
@@ -130,12 +155,12 @@ class ModelRoutes:
         return self._site.signers.sign(files, base_url, user), version
 
 
-def _write(page: ModelsPage) -> Answer:
+def _write(page: ModelsPage, left_out: Mapping[str, str] | None = None) -> Answer:
+    unavailable = [(each.repo, str(each.error)) for each in page.unavailable]
+    unavailable += (left_out or {}).items()
     content = {
         **list_to_json((each.model, each.served.repo.label) for each in page.models),
         "next": page.next and write_position(page.next),
-        "unavailable": [
-            {"repo": each.repo, "detail": str(each.error)} for each in page.unavailable
-        ],
+        "unavailable": [{"repo": repo, "detail": why} for repo, why in unavailable],
     }
     return Answer.of(content)
