@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from projects import TOKEN, Project
+from projects import TOKEN, Project, git
 from servers import wait_until
 
 from tests.server.api import TIMEOUT_S, ask
@@ -218,6 +218,32 @@ def test_tokens_of_a_token_file_count_without_a_restart(
         assert server.status("models", OTHER) == 200
     finally:
         server.stop()
+
+
+def test_a_new_url_of_a_repo_is_known_after_a_hangup(
+    server: Server, project: Project
+) -> None:
+    git(project.bare, "remote", "add", "origin", "git@h:team/renamed.git")
+    assert server.status("https://h/team/renamed") == 404
+
+    server.hang_up()
+
+    assert server.status("https://h/team/renamed") == 200
+
+
+def test_a_served_repo_that_is_gone_is_served_again_when_it_is_back(
+    server: Server, project: Project
+) -> None:
+    saved = project.root / "saved.git"
+    project.bare.rename(saved)
+    gone = server.status("models")
+    project.bare.mkdir()
+    empty = server.status("models")
+    project.bare.rmdir()
+    git(project.root, "clone", "--quiet", "--mirror", str(saved), str(project.bare))
+
+    assert (gone, empty) == (500, 500)
+    assert server.status("models") == 200
 
 
 def check(file: Path) -> subprocess.CompletedProcess[str]:

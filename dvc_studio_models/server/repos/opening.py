@@ -78,14 +78,17 @@ class Opening:
             return f"its path is {self.error.reason}"
         return "Git cannot read it"
 
-    def start(self, on_opened: Callable[[Opening], None]) -> None:
+    def start(
+        self, on_opened: Callable[[Opening], None], *, again: bool = False
+    ) -> None:
         """Start an attempt, unless one is running.
 
         Args:
             on_opened: Called in the thread of the attempt, if it succeeds.
+            again: Read the names of a repo again that is open; they may have changed.
         """
         with self._lock:
-            if self._is_running or self.opened:
+            if self._is_running or (self.opened and not again):
                 return
             self._is_running = True
             self._ended.clear()
@@ -102,11 +105,11 @@ class Opening:
                 raise StudioConfigError(msg)  # noqa: TRY301
             # This may hang, as all that follows.
             self.names.add(Identity.of(os.fspath(Path(self.config.path).resolve())))
-            reader = _open(self.config.path)
+            reader = self.opened.reader if self.opened else _open(self.config.path)
             self.opened = Opened(reader, list(_identities(reader, self.config)))
             on_opened(self)
         except Exception as error:  # noqa: BLE001 - for whoever waits
-            self.error = error
+            self.error = self.error if self.opened else error
         finally:
             with self._lock:
                 self._is_running = False

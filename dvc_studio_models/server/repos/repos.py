@@ -111,7 +111,7 @@ class Catalog:
 
     def _open(self, open_s: float) -> None:
         for opening in self.openings:
-            opening.start(self._add_late)
+            opening.start(self._add_late, again=True)
         deadline = time.monotonic() + open_s
         for opening in self.openings:
             opening.wait(max(0.0, deadline - time.monotonic()))
