@@ -27,18 +27,17 @@ _CASELESS_NAMES = {"bitbucket", "forgejo", "gitea", "github", "gitlab"}
 
 _AZURE = "dev.azure.com"
 _AZURE_WORDS = {"DefaultCollection", "_full", "_optimized"}
-_CODECOMMIT = re.compile(
-    r"codecommit(?:::(?P<region>[a-z0-9-]+))?://(?:[^/@]*@)?(?P<name>[^/]+)/*",
-    re.IGNORECASE,
+# Compiled when needed: most repos are on other hosts.
+_CODECOMMIT = (
+    r"(?i)codecommit(?:::(?P<region>[a-z0-9-]+))?://(?:[^/@]*@)?(?P<name>[^/]+)/*"
 )
-_CODECOMMIT_HOST = re.compile(
+_CODECOMMIT_HOST = (
     r"git-codecommit(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
 )
-_BITBUCKET_HTTPS = re.compile(r"(?:(?:bitbucket|git|stash)/)?scm/(?P<path>[^/]+/[^/]+)")
+_BITBUCKET_HTTPS = r"(?:(?:bitbucket|git|stash)/)?scm/(?P<path>[^/]+/[^/]+)"
 _BITBUCKET_PORT = "7999"
 _SCM = "scm/"
-
-_SCP_WITH_PORT = re.compile(
+_SCP_WITH_PORT = (
     r"\[(?:[^@\]/]*@)?(?P<host>\[[^\]]*\]|[^:\[\]]+)(?::(?P<port>[0-9]+))?\]"
     r":(?P<path>(?!//).+)"
 )
@@ -127,7 +126,8 @@ def is_caseless(host: str) -> bool:
 
 def _split(url: str) -> tuple[str, str, str]:
     """Return host, port if there is one, and path."""
-    if match := _CODECOMMIT.fullmatch(url):
+    is_codecommit = url[:10].lower() == "codecommit"
+    if is_codecommit and (match := re.fullmatch(_CODECOMMIT, url)):
         return _codecommit_host(match["region"]), "", f"v1/repos/{match['name']}"
     if "://" in url:
         with contextlib.suppress(ValueError):  # unbalanced brackets of an IPv6 host
@@ -137,7 +137,8 @@ def _split(url: str) -> tuple[str, str, str]:
             return host, port, _bare(unquote(parts.path))
     if Path(url).is_absolute():
         return LOCAL, "", _bare(url)
-    if match := _SCP_WITH_PORT.fullmatch(url) or _SCP.fullmatch(url):
+    with_port = url[:1] == "[" and re.fullmatch(_SCP_WITH_PORT, url)
+    if match := with_port or _SCP.fullmatch(url):
         port = match.groupdict().get("port") or ""
         return match["host"].strip("[]").lower(), port, _bare(match["path"])
     return "", "", _bare(url)
@@ -161,7 +162,7 @@ def _azure(host: str, path: str) -> tuple[str, str] | None:
 
 
 def _codecommit(host: str, path: str) -> tuple[str, str] | None:
-    match = _CODECOMMIT_HOST.fullmatch(host)
+    match = host.startswith("git-") and re.fullmatch(_CODECOMMIT_HOST, host)
     return (_codecommit_host(match["region"]), path) if match else None
 
 
@@ -175,7 +176,7 @@ def _codecommit_host(region: str | None) -> str:
 
 def _bitbucket_server(port: str, path: str) -> str | None:
     """Return project and repo of Bitbucket Server in the form of its https URLs."""
-    if match := _BITBUCKET_HTTPS.fullmatch(path):
+    if _SCM in path and (match := re.fullmatch(_BITBUCKET_HTTPS, path)):
         return f"{_SCM}{match['path']}".lower()
     is_ssh = port == _BITBUCKET_PORT and path.count("/") == 1
     return f"{_SCM}{path}".lower() if is_ssh else None
