@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import pathlib
+import re
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -10,12 +12,15 @@ import pytest
 
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server.config.file import ConfigFile, ServeConfigError
+from dvc_studio_models.server.config.schema import SERVE
+from dvc_studio_models.server.config.sections import Items, Pairs, Section
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dvc_studio_models.server.config.values import ServeConfig
 
+DOCS = (pathlib.Path(__file__).parents[3] / "docs/serve-config.md").read_text()
 SHA256 = hashlib.sha256(b"token").hexdigest()
 TOKENS = f"tokens: [{{name: ci, sha256: {SHA256}}}]\n"
 REPOS = "repos:\n- path: models.git\n"
@@ -385,3 +390,30 @@ def test_the_files_of_secrets_are_watched_too(tmp_path: Path) -> None:
     source.read()
 
     assert set(source.files) == {file, tmp_path / "secret"}
+
+
+def test_the_config_in_the_docs_is_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS_KEY", "key")
+    blocks = re.findall(r"<!-- serve.yaml -->\n```yaml\n(.*?)```", DOCS, re.DOTALL)
+
+    (text,) = blocks
+
+    config = read(tmp_path, text.replace("/run/secrets", str(tmp_path)))
+    assert [repo.name for repo in config.repos] == ["models", "vision"]
+
+
+def test_the_docs_name_every_key() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \|", DOCS, re.MULTILINE))
+
+    assert named == {name for section in sections(SERVE) for name in section.keys}
+
+
+def sections(section: Section) -> list[Section]:
+    """Return a section and those in it."""
+    found = [section]
+    for key in section.keys.values():
+        inner = key.kind.kind if isinstance(key.kind, (Items, Pairs)) else None
+        found += sections(inner) if isinstance(inner, Section) else []
+    return found

@@ -10,8 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dvc_studio_models.server.config.schema import SERVE, json_schema
-from dvc_studio_models.server.config.sections import Items, Pairs, Section
-from tests.server.config.test_file import FULL, OIDC, REPOS, TOKENS
+from tests.server.config.test_file import FULL, OIDC, REPOS, TOKENS, sections
 
 SCHEMA = Path(__file__).parents[3] / "docs/serve.schema.json"
 
@@ -63,11 +62,3 @@ def test_every_key_says_what_it_means() -> None:
 
     assert len(keys) > 20
     assert all(key.about.endswith(".") for key in keys)
-
-
-def sections(section: Section) -> list[Section]:
-    found = [section]
-    for key in section.keys.values():
-        inner = key.kind.kind if isinstance(key.kind, (Items, Pairs)) else None
-        found += sections(inner) if isinstance(inner, Section) else []
-    return found
