@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from projects import ORIGIN_URL, Project, serving_config
 from servers import Behaviour, json_reply
 from servers.issuer import IssuerServer, private_key
 
+from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server.access.access import Access
 from dvc_studio_models.server.access.oidc import Issuer, Jobs
 from dvc_studio_models.server.access.tokens import utc_now
@@ -411,3 +413,16 @@ def test_a_rule_for_an_own_issuer_has_to_name_something() -> None:
 
     assert find_problem(issuer, {"azp": ["ci"]}) is None
     assert find_problem(issuer, {"azp": ["*"]})
+
+
+@pytest.mark.parametrize("missing", ["jwt", "cryptography"])
+def test_a_missing_package_is_named_with_how_to_install_it(
+    issuer: IssuerServer, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    with pytest.raises(StudioConfigError, match=f"'{missing}'") as refused:
+        Access(ServeConfig((), (), oidc=(rule(issuer),)))
+
+    assert "pip install 'pyjwt[crypto]'" in str(refused.value)
+    Access(ServeConfig((), ()))  # without 'oidc' it is not needed
