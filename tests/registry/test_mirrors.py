@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from projects import git
+from tagging import NewTag, import_tags
 
 from dvc_studio_models.errors import UnreadableRepoError
 from dvc_studio_models.registry.git import mirrors
@@ -253,6 +257,41 @@ def test_what_a_killed_git_left_is_removed(origin: Path, mirror: Path) -> None:
     git(origin, "tag", "--delete", "m@v1.0.0")
     assert update_mirror(mirror, str(origin))
     assert refs(mirror) == refs(origin)
+
+
+def test_a_fetch_that_is_killed_leaves_the_old_refs_or_the_new_ones(
+    origin: Path, mirror: Path
+) -> None:
+    script = (
+        "from pathlib import Path; import sys; "
+        "from dvc_studio_models.registry.git.mirrors import update_mirror; "
+        "print('begun', flush=True); update_mirror(Path(sys.argv[1]), sys.argv[2])"
+    )
+    for number in range(4):
+        before = refs(mirror)
+        git(origin, "commit", "--quiet", "--allow-empty", f"--message={number}")
+        commit = git(origin, "rev-parse", "HEAD").strip()
+        names = [f"m@v{number + 2}.{minor}.0" for minor in range(50)]
+        import_tags(origin, [NewTag(name, commit) for name in names])
+        process = psutil.Popen(
+            [sys.executable, "-c", script, str(mirror), str(origin)],
+            stdout=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout.readline() == b"begun\n"
+            time.sleep(number * 0.03)
+            family = [process, *process.children(recursive=True)]
+            for each in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+
+        after = refs(mirror)
+        for name, oid in after.items():
+            assert oid in {before.get(name), refs(origin)[name]}
+        git(mirror, "fsck", "--connectivity-only")
+        clean_mirror(mirror, older_than_s=0)
+        update_mirror(mirror, str(origin))
+        assert refs(mirror) == refs(origin)
 
 
 def test_maintenance_packs_refs_and_objects(origin: Path, mirror: Path) -> None:

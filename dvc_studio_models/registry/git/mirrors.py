@@ -134,10 +134,7 @@ def update_mirror(folder: Path, url: str, *, patience: Patience = PATIENCE) -> b
     if changed:
         _run_remote(
             url,
-            (
-                *("fetch", "--prune", "--no-tags", "--no-write-fetch-head"),
-                *("--no-recurse-submodules", "--progress"),
-            ),
+            ("fetch", "--prune", "--no-tags", "--no-recurse-submodules", "--progress"),
             (f"+{BRANCH}*:{BRANCH}*", f"+{TAG}*:{TAG}*"),
             folder,
             patience=patience,
