@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import Digest
+from dvc_studio_models.registry.committed.bounds import check_matrix
 from dvc_studio_models.registry.recorded import (
     CloudVersion,
     Import,
@@ -93,6 +94,8 @@ def _outs_of(
     from dvc.repo.index import Index
 
     try:
+        if posixpath.basename(file) == "dvc.yaml" and _has_matrix(project, file):
+            check_matrix(project, file)
         return list(Index.from_file(project, file).outs)
     except StudioModelsError:  # of Git, not of DVC
         raise
@@ -102,6 +105,11 @@ def _outs_of(
         msg = f"'{file.lstrip('/')}' is not a valid DVC file: {error}"
         unreadable[file] = DvcException(msg)
     return []
+
+
+def _has_matrix(project: Repo, file: str) -> bool:
+    with project.fs.open(file, "rb") as opened:
+        return b"matrix" in opened.read()
 
 
 def _all_outs(project: Repo, unreadable: dict[str, DvcException]) -> Iterator[Output]:

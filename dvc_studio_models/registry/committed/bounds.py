@@ -7,13 +7,13 @@ harm is first read as a stream of events, which needs little memory and is bound
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
 MAX_BYTES = 8 << 20
 """The largest file that DVC parses; that takes about 20 s."""
@@ -23,6 +23,9 @@ MAX_DEPTH = 50
 
 MAX_NODES = 1_000_000
 """Values, keys, lists and mappings, with what aliases repeat."""
+
+MAX_STAGES = 10_000
+"""Stages that one ``matrix`` makes."""
 
 MAX_S = 5.0
 """The longest time, in seconds, that the events of one file may take."""
@@ -65,6 +68,26 @@ def check_yaml(data: bytes) -> None:
         return
     except RecursionError:
         _refuse_depth()
+
+
+def check_matrix(project: Any, path: str) -> None:
+    """Check the stages with a ``matrix`` in a ``dvc.yaml``, before DVC makes them.
+
+    Args:
+        project: DVC's ``Repo``.
+        path: Of the file.
+
+    Raises:
+        TooComplexError: One of them makes too many stages.
+    """
+    from dvc.dvcfile import load_file
+
+    for definition in load_file(project, path).resolver.definitions.values():
+        if hasattr(definition, "matrix_data"):
+            lists = definition.resolved_iterable.values()
+            if math.prod(map(len, lists)) > MAX_STAGES:
+                msg = f"a matrix makes more than {MAX_STAGES} stages"
+                raise TooComplexError(msg)
 
 
 def _may_be_complex(data: bytes) -> bool:
