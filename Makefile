@@ -9,7 +9,7 @@ SOURCES := pyproject.toml dvc-studio-models.pth
 WORKERS ?= 6
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve soak picture clean
+.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve soak picture screenshots clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -43,6 +43,9 @@ bench: $(VENV)/.installed-serve  ## measure against other tools; writes benchmar
 
 picture: $(VENV)/.installed-picture  ## draw docs/pull.svg from a real run of the demo
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/record.py docs/pull.svg
+
+screenshots: $(VENV)/.installed-tests  ## take docs/page-*.png with chromium
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/screenshots.py docs
 
 bench-serve: $(VENV)/.installed-tests  ## measure the server; writes benchmarks/SERVE.md
 	@$(BIN)/python -m benchmarks.serve

@@ -1,7 +1,8 @@
 """Take the screenshots of docs/page.md: ``screenshots.py docs``.
 
 Makes two repos with some months of history, serves them with ``dvc models serve``, and
-looks at the pages with Debian's Chromium, driven by Playwright.
+looks at the pages with Debian's Chromium, driven by Playwright. ``make screenshots``
+runs this script.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 TOKEN = "6b1f0e9a2c574d08"
 DAY_S = 86_400
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 CHURN = "Predicts which customers leave within 30 days. Retrained weekly."
 REPOS = {
@@ -114,7 +115,7 @@ def build(root: Path, name: str) -> Path:
             model, _, stage = tag.partition("#")
             of = f"{model}@{latest(name, model, day)}" if stage else "HEAD"
             message = (
-                f"Better recall on the {number}. hold-out set" if not stage else tag
+                tag if stage else f"Recall {0.8 + number / 50:.2f} on the test set"
             )
             run(
                 repo, "git", "tag", "-am", message, tag, f"{of}^{{}}",
@@ -176,23 +177,23 @@ def serve(home: Path, *repos: Path) -> Iterator[str]:
 
 def take(browser: Browser, url: str, folder: Path) -> None:
     """Write the pictures to a folder."""
-    for dark in (False, True):
-        kind = "dark" if dark else "light"
+    for kind in ("light", "dark"):
         context = browser.new_context(viewport=WIDE, color_scheme=kind)
         page = context.new_page()
         page.goto(url)
-        if not dark:
+        if kind == "light":
             page.screenshot(path=folder / "page-sign-in.png")
         page.fill("#token", TOKEN)
         page.press("#token", "Enter")
         page.wait_for_selector("table.models")
         page.screenshot(path=folder / f"page-models-{kind}.png")
-        page.click("text=churn")
-        page.wait_for_selector(".lanes")
-        page.screenshot(path=folder / f"page-model-{kind}.png", full_page=not dark)
-        if not dark:
+        page.goto(f"{url}/models/models/churn")
+        page.screenshot(path=folder / f"page-model-{kind}.png")
+        if kind == "light":
             page.set_viewport_size(PHONE)
-            page.screenshot(path=folder / "page-phone.png")
+            page.screenshot(path=folder / "page-model-phone.png")
+            page.goto(url)
+            page.screenshot(path=folder / "page-models-phone.png")
         context.close()
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from projects import ORIGIN_URL, TOKEN, Project, copy_project, serving
 
-from dvc_studio_models.server.app import list_routes
+from dvc_studio_models.server.app import list_pages, list_routes
 from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
 from dvc_studio_models.server.site.site import Site
 from tests.server.api import TIMEOUT_S, links
@@ -32,6 +32,7 @@ ROUTES = [
     "/objects/{repo}/{store}/{object:path}",
     *("/livez", "/healthz", "/readyz", "/metrics", "/api/openapi.json"),
     "/webhook/{name:path}",
+    *("/", "/models/{repo}/{name:path}", "/sign-in", "/sign-out", "/static/{name}"),
 ]
 GOOD = {
     f"{API}/get-download-uris": f"?repo={quote(ORIGIN_URL)}&name=churn",
@@ -242,7 +243,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_no_route_is_left_out(project: Project) -> None:
     site = Site(ServeConfig((RepoConfig(str(project.repo)),), None))
 
-    paths = {route.path for route in list_routes(site)}
+    paths = {route.path for route in (*list_routes(site), *list_pages(site))}
 
     assert {path for path in paths if "{prefix" not in path} == set(ROUTES)
 
