@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMITS = 40
+MOST = 20
+"""Versions, and tags of each stage, at once; older ones are deleted."""
 MODEL = "m"
 STAGES = ("dev", "prod")
 _WHO = "Ada <ada@example.com>"
@@ -79,6 +81,9 @@ class ChangingRepo:
     commits: list[str] = field(default_factory=list)
     md5s: dict[str, str] = field(default_factory=dict)
     """The model's file at each commit."""
+
+    _tags_of: dict[str, list[str]] = field(default_factory=dict)
+    """The tags of versions, and those of each stage, oldest first."""
 
     _counter: int = 0
     _versions: int = 0
@@ -146,6 +151,7 @@ class ChangingRepo:
         version = f"v1.{self._versions}.0"
         commit = self.commits[self._versions % len(self.commits)]
         self._tag(f"{MODEL}@{version}", commit, "", f"version={version}")
+        self._forget_old("version", f"{MODEL}@{version}")
 
     def assign(self, stage: str) -> None:
         """Assign a stage to a version; which one is told by its commit."""
@@ -153,7 +159,9 @@ class ChangingRepo:
         known = {key: line for key, line in self.timelines.items() if "version" in key}
         key = sorted(known)[self._counter % len(known)]
         (commit,) = known[key].at(time.time(), time.time())
-        self._tag(f"{MODEL}#{stage}#{self._counter}", commit, f"stage={stage}")
+        tag = f"{MODEL}#{stage}#{self._counter}"
+        self._tag(tag, commit, f"stage={stage}")
+        self._forget_old(stage, tag)
 
     def move(self, chance: random.Random) -> None:
         """Move the tag of the latest version to another commit."""
@@ -169,6 +177,16 @@ class ChangingRepo:
         end = time.time()
         for key in keys:
             self.timelines.setdefault(key, Timeline()).set(commit, begin, end)
+
+    def _forget_old(self, kind: str, tag: str) -> None:
+        """Note a new tag; delete the oldest one of its kind if there are too many."""
+        tags = self._tags_of.setdefault(kind, [])
+        tags.append(tag)
+        if len(tags) > MOST:
+            old = tags.pop(0)
+            # First, so that no client takes the missing version for a mistake.
+            self.timelines.pop(f"version={old.partition('@')[2]}", None)
+            self.git("tag", "--delete", old)
 
     def _contents(self) -> list[bytes]:
         return [f"{self.name} {number}\n".encode() for number in range(COMMITS)]

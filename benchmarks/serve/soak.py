@@ -45,6 +45,8 @@ LATE_S = 3 * FETCH_S + 30  # a mirror that is later is stale, and says so
 CHANGE_S = 0.25
 RELOAD_S = 3.0
 SAMPLE_S = 1.0
+LISTED_PART = 0.2  # of the requests
+DOWNLOADED_PART = 0.3  # of the links
 WARM_PART = 0.3  # of the time: caches and threads grow
 GOAL_GROWTH_MB = 10
 SHOWN = 10
@@ -179,36 +181,52 @@ class Soak:
         self, connection: http.client.HTTPConnection, chance: random.Random
     ) -> None:
         repo = chance.choice(self.repos)
-        if chance.random() < 0.2:  # noqa: PLR2004
-            path = chance.choice((MODELS, f"{MODELS}/{MODEL}"))
-            status, _, body = _get(connection, f"{path}?repo={repo.name}")
-            self._count(f"list {status}")
-            if status != HTTPStatus.OK:
-                self._report(f"{path} of {repo.name}: {status} {body[:200]!r}")
+        if chance.random() < LISTED_PART:
+            self._list(connection, repo, chance.choice((MODELS, f"{MODELS}/{MODEL}")))
             return
         versions = [key for key in tuple(repo.timelines) if "version" in key]
         stages = [f"stage={stage}" for stage in STAGES]
         key = chance.choice(("", chance.choice(stages), chance.choice(versions)))
         begin = time.time()
+        timeline = repo.timelines.get(key)
+        if timeline is None:  # its tag has been deleted
+            return
         status, headers, body = _get(
             connection, f"{API}?repo={repo.name}&name={MODEL}&{key}"
         )
-        allowed = repo.timelines[key].at(begin, time.time(), late_s=repo.late_s)
         self._count(f"links {status}")
-        if status == HTTPStatus.NOT_FOUND and repo.late_s and "version" in key:
-            return  # the mirror does not have it yet
         where = f"{repo.name} {key or 'latest'}"
+        # A tag may have been deleted, or not be in the mirror yet.
+        is_unsure = "version" in key and (repo.late_s or key not in repo.timelines)
         if status != HTTPStatus.OK:
-            self._report(f"{where}: {status} {body[:200]!r}")
+            if not (status == HTTPStatus.NOT_FOUND and is_unsure):
+                self._report(f"{where}: {status} {body[:200]!r}")
             return
         commit = headers["x-model-commit"]
-        (link,) = json.loads(body).values()
-        md5 = repo.md5s[commit]
-        if commit not in allowed:
+        if commit not in timeline.at(begin, time.time(), late_s=repo.late_s):
             self._report(f"{where}: commit {commit[:7]} is wrong")
+        (link,) = json.loads(body).values()
+        self._follow(connection, link, repo.md5s[commit], chance)
+
+    def _list(
+        self, connection: http.client.HTTPConnection, repo: ChangingRepo, path: str
+    ) -> None:
+        status, _, body = _get(connection, f"{path}?repo={repo.name}")
+        self._count(f"list {status}")
+        if status != HTTPStatus.OK:
+            self._report(f"{path} of {repo.name}: {status} {body[:200]!r}")
+
+    def _follow(
+        self,
+        connection: http.client.HTTPConnection,
+        link: str,
+        md5: str,
+        chance: random.Random,
+    ) -> None:
+        """Check a link, and download some."""
         if f"/{md5[:2]}/{md5[2:]}?" not in link:
-            self._report(f"{where}: the link is not of commit {commit[:7]}")
-        if chance.random() < 0.3:  # noqa: PLR2004
+            self._report(f"the link {urlsplit(link).path} is not of {md5}")
+        if chance.random() < DOWNLOADED_PART:
             self._download(connection, link, md5)
 
     def _download(
@@ -274,7 +292,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dvc-models-soak-") as folder:
         run = soak(Path(folder), args.seconds)
         log = (Path(folder) / "serve.log").read_text("utf-8")
-    errors = [line for line in log.splitlines() if "Traceback" in line]
+    bad = ("Traceback", " status=5")
+    errors = [line for line in log.splitlines() if any(each in line for each in bad)]
     growth = run.growth_mb
     rows = {
         "seconds": f"{args.seconds:.0f}",
@@ -289,7 +308,7 @@ def main() -> None:
         f"|---|---|\n{table}\n\n{facts_table(machine(('git',)))}"
     )
     print(text)
-    for problem in run.problems[:SHOWN]:
+    for problem in [*run.problems, *errors][:SHOWN]:
         print(problem, file=sys.stderr)
     if run.problems or errors or growth > GOAL_GROWTH_MB:
         raise SystemExit(1)
