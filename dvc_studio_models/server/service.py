@@ -97,8 +97,14 @@ def _serve(
         with _stopping(server):
             reloader.start(site)
             listener.listen(BACKLOG)
-            announce(f"{len(site.catalog)} repo{'s' if len(site.catalog) > 1 else ''}")
+            announce(_count(site))
             server.run(sockets=[listener])
+
+
+def _count(site: Site) -> str:
+    count, served = len(site.catalog), len(tuple(site.catalog))
+    repos = "repo" if count == 1 else "repos"
+    return f"{served} of {count} {repos}" if served < count else f"{count} {repos}"
 
 
 def _say(text: str, log_format: str) -> None:

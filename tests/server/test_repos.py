@@ -14,7 +14,10 @@ from projects import (
 )
 
 from dvc_studio_models.server.config.values import RepoConfig
-from dvc_studio_models.server.errors.requests import RepoNotServedError
+from dvc_studio_models.server.errors.requests import (
+    RepoNotOpenError,
+    RepoNotServedError,
+)
 from dvc_studio_models.server.repos.identity import Identity
 from dvc_studio_models.server.repos.repos import Catalog
 from tests.server.api import (
@@ -291,3 +294,24 @@ def test_a_hidden_repo_does_not_stand_before_one_with_the_same_url(
 
     assert catalog.find(url, lambda _: True).key == "a"
     assert catalog.find(url, lambda name: name == "b").key == "b"
+
+
+def test_a_repo_that_is_not_open_shows_no_password() -> None:
+    url = "https://user:hunter2@h/o/r"
+    catalog = Catalog([RepoConfig("/nothing", aliases=(url,))])
+
+    with pytest.raises(RepoNotOpenError, match="'h/o/r'") as refused:
+        catalog.find("https://h/o/r", lambda _: True)
+
+    assert "hunter2" not in str(refused.value)
+    catalog.close()
+
+
+def test_a_repo_that_is_not_open_is_hidden_from_who_may_not_see_it() -> None:
+    catalog = Catalog([RepoConfig("/nothing", name="secret")])
+
+    with pytest.raises(RepoNotServedError) as refused:
+        catalog.find("secret", lambda _: False)
+
+    assert str(refused.value) == "repo 'secret' is not served; served: "
+    catalog.close()

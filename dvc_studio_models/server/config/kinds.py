@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.server.config.token_file import is_public
 
 if TYPE_CHECKING:
@@ -187,6 +188,12 @@ class PathText:
         return {"type": "string", "minLength": 1}
 
 
+_PUBLIC = (
+    "every user of this machine can read this secret: run 'chmod o-rwx' on this file, "
+    "or use {env: NAME} or {file: PATH}"
+)
+
+
 @dataclass(frozen=True)
 class Secret:
     """A secret: literal, ``{env: NAME}`` or ``{file: PATH}``."""
@@ -204,10 +211,7 @@ class Secret:
                 return None
         elif isinstance(value, (str, int)) and value != "":
             if place.is_public:
-                place.wrong(
-                    "every user of this machine can read this secret: run 'chmod "
-                    "o-rwx' on this file, or use {env: NAME} or {file: PATH}"
-                )
+                place.wrong(_PUBLIC)
             return str(value).lower() if isinstance(value, bool) else str(value)
         place.wrong("a secret is a text, {env: NAME} or {file: PATH}")
         return None
@@ -262,6 +266,24 @@ class Secret:
             place.lacks(f"'{path}' {problem}")
             return None
         return secret
+
+
+@dataclass(frozen=True)
+class SecretUrl:
+    """A URL, which may have a password, or be read from where secrets are."""
+
+    def read(self, value: Any, place: Place) -> str | None:
+        """Return the URL."""
+        if isinstance(value, dict):
+            return Secret().read(value, place)
+        url = Text().read(value, place)
+        if url and place.is_public and strip_secrets(url) != url:
+            place.wrong(_PUBLIC)
+        return url
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of such values."""
+        return {"$ref": "#/$defs/secret"}
 
 
 def resolve(path: str, place: Place) -> str:

@@ -15,6 +15,7 @@ from dvc_studio_models.server.config.kinds import (
     Day,
     PathText,
     Secret,
+    SecretUrl,
     Switch,
     Text,
     Whole,
@@ -128,7 +129,7 @@ REPO = Section(
             "Its name in links and in 'repos' of tokens; by default from its URL.",
         ),
         "path": Key(PathText(), "A clone or a bare repo on this machine."),
-        "url": Key(Text(), "Where to clone it from, into a mirror below 'data'."),
+        "url": Key(SecretUrl(), "Where to clone it from, into a mirror below 'data'."),
         "fetch": Key(Whole(1, _DAY_S), "Seconds between fetches of its mirror; 60."),
         "webhook_secret": Key(
             Secret(), "Signs the requests to /webhook/NAME, which fetch at once."

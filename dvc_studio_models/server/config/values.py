@@ -34,7 +34,7 @@ class RepoConfig:
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     """DVC's options of a remote, as ``access_key_id``; only from the server's side."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     """Where the mirror at ``path`` is fetched from; None for a repo of others."""
 
     fetch_s: int = 60

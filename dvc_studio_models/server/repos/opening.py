@@ -44,9 +44,10 @@ class Opening:
         place = os.path.normpath(Path(config.path).absolute())
         given = [each for each in (config.url, *config.aliases) if each]
         first = config.name or (given or [place])[0]
-        self.label = first if config.name or given else Path(place).name
+        who = Identity.of(first)
+        self.label = str(who) if config.name or given else Path(place).name
         """Its name in replies to clients: never a path of this machine."""
-        self.name = config.name or Identity.of(first).stem
+        self.name = config.name or who.stem
         """The name that tokens' globs match."""
         named = [config.name] if config.name else []
         self.names = {Identity.of(each) for each in (*named, *given, place)}

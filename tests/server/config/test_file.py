@@ -25,6 +25,7 @@ SHA256 = hashlib.sha256(b"token").hexdigest()
 TOKENS = f"tokens: [{{name: ci, sha256: {SHA256}}}]\n"
 REPOS = "repos:\n- path: models.git\n"
 HIDDEN = "hunter2"
+FILE = "{file: secret}"
 NO_SHA256 = "this is not the SHA-256 of a token; make both with 'dvc models token'"
 NO_LOOPBACK = (
     "'0.0.0.0' is not loopback, and this server does not support TLS. Put a TLS proxy "
@@ -255,9 +256,28 @@ def test_a_secret_that_everybody_can_read_is_a_mistake(
     assert HIDDEN not in mistake
 
 
+URLS = "data: d\nrepos:\n- url: URL\n" + TOKENS
+
+
+def test_a_url_with_a_password_is_a_secret(tmp_path: Path) -> None:
+    url = f"https://u:{HIDDEN}@h/o/r"
+    write_private(tmp_path / "secret", url)
+    literal, from_file = (read(tmp_path, URLS.format(each)) for each in (url, FILE))
+    (tmp_path / "serve.yaml").write_text(URLS.format(url))
+    (tmp_path / "serve.yaml").chmod(0o644)
+
+    with pytest.raises(ServeConfigError, match="every user") as refused:
+        ConfigFile(tmp_path / "serve.yaml").read()
+
+    assert literal == from_file
+    assert literal.repos[0].url == url
+    assert HIDDEN not in repr(literal)
+    assert HIDDEN not in str(refused.value)
+
+
 def test_a_config_without_secrets_may_be_public(tmp_path: Path) -> None:
     file = tmp_path / "serve.yaml"
-    file.write_text(REPOS + TOKENS)
+    file.write_text(URLS.format("https://h/o/r"))
     file.chmod(0o644)
 
     assert ConfigFile(file).read().repos
