@@ -262,8 +262,10 @@ URLS = "data: d\nrepos:\n- url: URL\n" + TOKENS
 def test_a_url_with_a_password_is_a_secret(tmp_path: Path) -> None:
     url = f"https://u:{HIDDEN}@h/o/r"
     write_private(tmp_path / "secret", url)
-    literal, from_file = (read(tmp_path, URLS.format(each)) for each in (url, FILE))
-    (tmp_path / "serve.yaml").write_text(URLS.format(url))
+    literal, from_file = (
+        read(tmp_path, URLS.replace("URL", each)) for each in (url, FILE)
+    )
+    (tmp_path / "serve.yaml").write_text(URLS.replace("URL", url))
     (tmp_path / "serve.yaml").chmod(0o644)
 
     with pytest.raises(ServeConfigError, match="every user") as refused:
@@ -277,7 +279,7 @@ def test_a_url_with_a_password_is_a_secret(tmp_path: Path) -> None:
 
 def test_a_config_without_secrets_may_be_public(tmp_path: Path) -> None:
     file = tmp_path / "serve.yaml"
-    file.write_text(URLS.format("https://h/o/r"))
+    file.write_text(URLS.replace("URL", "https://h/o/r"))
     file.chmod(0o644)
 
     assert ConfigFile(file).read().repos
