@@ -61,3 +61,18 @@ def find_problem(issuer: str, claims: Mapping[str, Sequence[str]]) -> str | None
 def _names_owner(glob: str) -> bool:
     owner = glob.partition("/")[0]
     return bool(owner) and not _WILD.search(owner)
+
+
+def find_audience_problem(audience: str) -> str | None:
+    """Say why no client would get a token with this audience; None if one would.
+
+    Clients ask for a token for the origin of the server that they know.
+    """
+    try:
+        parts = urlsplit(audience)
+    except ValueError:  # unbalanced brackets
+        return "this is not a URL"
+    origin = f"{parts.scheme}://{parts.netloc.lower()}"
+    if parts.scheme in {"http", "https"} and audience != origin:
+        return f"this is not an origin: did you mean '{origin}'?"
+    return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dvc_studio_models.registry.urls import is_local, is_loopback_host
-from dvc_studio_models.server.config.claims import find_problem
+from dvc_studio_models.server.config.claims import find_audience_problem, find_problem
 from dvc_studio_models.server.config.exposure import exposure_problem
 from dvc_studio_models.server.config.kinds import (
     Choice,
@@ -177,7 +177,10 @@ TOKEN = Section(
 
 
 def _check_url(text: str) -> str | None:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # unbalanced brackets
+        return "this is not a URL"
     is_loopback = parts.scheme == "http" and is_loopback_host(parts.hostname or "")
     if parts.hostname and (parts.scheme == "https" or is_loopback):
         return None
@@ -203,7 +206,9 @@ OIDC = Section(
             Text(_check_url), "The claim 'iss' of the tokens, a URL.", required=True
         ),
         "audience": Key(
-            Text(), "The claim 'aud': this server's URL for clients.", required=True
+            Text(find_audience_problem),
+            "The claim 'aud': the origin of this server, as clients know it.",
+            required=True,
         ),
         "claims": Key(
             Pairs(OneOrMore(Text())),

@@ -21,7 +21,7 @@ from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server.access.access import Access
 from dvc_studio_models.server.access.oidc import Issuer, Jobs
 from dvc_studio_models.server.access.tokens import utc_now
-from dvc_studio_models.server.config.claims import find_problem
+from dvc_studio_models.server.config.claims import find_audience_problem, find_problem
 from dvc_studio_models.server.config.values import OidcConfig, RepoConfig, ServeConfig
 from dvc_studio_models.server.errors.requests import (
     TokenRefusedError,
@@ -426,3 +426,22 @@ def test_a_missing_package_is_named_with_how_to_install_it(
 
     assert "pip install 'pyjwt[crypto]'" in str(refused.value)
     Access(ServeConfig((), ()))  # without 'oidc' it is not needed
+
+
+@pytest.mark.parametrize(
+    ("audience", "problem"),
+    [
+        ("https://models.example.com", None),
+        ("https://models.example.com:8443", None),
+        ("models", None),  # GitLab's may be any text
+        ("https://models.example.com/", "did you mean 'https://models.example.com'"),
+        ("https://Models.example.com/x", "did you mean 'https://models.example.com'"),
+        ("https://[x", "not a URL"),
+    ],
+)
+def test_an_audience_that_no_client_asks_for_is_a_mistake(
+    audience: str, problem: str | None
+) -> None:
+    found = find_audience_problem(audience)
+
+    assert found is None if problem is None else problem in (found or "")

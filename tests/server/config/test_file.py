@@ -426,6 +426,20 @@ def test_the_config_in_the_docs_is_valid(
     assert [repo.name for repo in config.repos] == ["models", "vision"]
 
 
+def test_the_config_in_the_docs_of_tokens_is_valid(tmp_path: Path) -> None:
+    page = pathlib.Path(__file__).parents[3] / "docs/tokens.md"
+    blocks = re.findall(
+        r"<!-- serve.yaml -->\n```yaml\n(.*?)```", page.read_text(), re.S
+    )
+
+    (text,) = blocks
+
+    config = read(tmp_path, text)
+    assert config.tokens
+    assert config.oidc
+    assert config.git_hosts
+
+
 def test_the_docs_name_every_key() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", DOCS, re.MULTILINE))
 
