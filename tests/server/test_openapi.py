@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -154,3 +155,13 @@ def test_an_object_is_sent_as_the_document_says(server: str) -> None:
         case = operation.Case(headers={name_: value})
         ask(case)
     assert {200, 206, 304, 412, 416} <= answered
+
+
+def test_the_page_of_the_api_names_all_routes_and_parameters() -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text("utf-8")
+    described = read_document()
+
+    for path in described["paths"]:
+        assert path.replace("models/{name}", "models/NAME") in page
+    for name in ("repo", "search", "stage", "limit", "after", "version"):
+        assert f"`{name}" in page
