@@ -54,6 +54,9 @@ CHAPTERS = (
     "Through `dvc`: hostile servers",
     "Through `dvc`: faults, signals, locks",
     "Through `dvc`: kills",
+    "The server: hostile repos",
+    "The server: where remotes may be",
+    "The server: hostile DVC files",
 )
 """In the order of the page; a test file names its own by the marker ``reliability``."""
 

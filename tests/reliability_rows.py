@@ -349,4 +349,48 @@ ROWS: dict[str, tuple[Row, ...]] = {
         ),
         Row("disabled", "nothing is loaded", r"switches_the_hook_off"),
     ),
+    "A hostile repo on a server": (
+        Row(
+            "a committed config that names a program, a file or credentials",
+            "not used; the log says so",
+            r"committed_config_runs_no|serve_runs_no_program|asks_for_a_password",
+        ),
+        Row(
+            "a committed `config.local`, also behind a symlink or in a repo inside",
+            "ignored",
+            r"test_a_config_local_",
+        ),
+        Row(
+            "a committed config that is huge, deep, recursive, or no config",
+            "refused in a sentence; other repos continue",
+            r"committed_config_that_is_odd",
+        ),
+        Row(
+            "a remote in the folder or bucket of another team, by its URL, a symlink, "
+            "a new project, a reference or the name of the server's own remote",
+            "refused, unless it is in the repo's `roots`",
+            r"test_roots\.py",
+        ),
+        Row(
+            "YAML with alias bombs, directives, deep nesting, megabytes; a matrix of a "
+            "billion stages",
+            "refused in a moment, for those models alone",
+            r"too_complex|matrix_of_a_billion",
+        ),
+        Row(
+            "symlinks in place of DVC's files in a mirror",
+            "not followed",
+            r"committed_symlink_is_no_way_out",
+        ),
+        Row(
+            "a huge file in Git",
+            "not read",
+            r"huge_file_in_git_is_not_read",
+        ),
+        Row(
+            "odd and broken refs",
+            "not served; all others are",
+            r"an_odd_ref|ref_that_is_no_ref",
+        ),
+    ),
 }

@@ -20,7 +20,7 @@ from projects import (
 
 from tests.server.api import ask, fetch, links, refusal
 
-pytestmark = pytest.mark.reliability
+pytestmark = pytest.mark.reliability("The server: hostile repos")
 
 AWS = "[default]\nregion = us-east-1\ncredential_process = {command}\n"
 KEY = {"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "secret"}

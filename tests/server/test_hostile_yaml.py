@@ -9,7 +9,7 @@ from projects import CHURN, ORIGIN_URL, Project, commit_all, serving, write
 
 from tests.server.api import ask, fetch, links, md5_of, refusal
 
-pytestmark = pytest.mark.reliability
+pytestmark = pytest.mark.reliability("The server: hostile DVC files")
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
@@ -27,6 +27,12 @@ HOSTILE = {
     "deep list": "a: " + "[" * 3000 + "]" * 3000 + "\n",
     "deep mapping": "a: " + "{a: " * 3000 + "}" * 3000 + "\n",
     "deep on one line": "a:\n" + "- " * 3000 + "x\n",
+    "tags": f"%TAG !e! tag:{'x' * 100_000}\n---\n"
+    + "".join(f"a{n}: !e!b c\n" for n in range(20_000)),
+    "base 60": "%YAML 1.1\n---\na: " + ":".join("1" * 400_000) + "\n",
+    "base 60 after a break": "x: y\u2028%YAML 1.1\u2028---\u2028a: "
+    + ":".join("1" * 400_000)
+    + "\n",
     "megabytes": "a: " + "x" * (9 << 20) + "\n",
 }
 

@@ -27,7 +27,7 @@ from tests.server.api import ask, config_of, fetch, links, refusal
 if TYPE_CHECKING:
     import requests
 
-pytestmark = pytest.mark.reliability
+pytestmark = pytest.mark.reliability("The server: where remotes may be")
 
 
 @pytest.fixture

@@ -33,6 +33,10 @@ MAX_S = 5.0
 _DEEP = re.compile(rb"(?:[-?:][ \t]+){20}")  # lists in lists on one line
 
 
+_DIRECTIVE = re.compile(rb"(?:^|[\n\r]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*%")
+"""``%TAG`` makes each tag as long as it likes; ``%YAML 1.1`` has numbers to base 60."""
+
+
 class TooComplexError(ValueError):
     """The file is too large or too complex; the message says how."""
 
@@ -55,6 +59,9 @@ def check_yaml(data: bytes) -> None:
         TooComplexError: It is too large, too deep, or its aliases repeat too much.
     """
     check_size(data)
+    if _DIRECTIVE.search(data):
+        msg = "it has a line that begins with '%', which DVC does not write"
+        raise TooComplexError(msg)
     if not _may_be_complex(data):
         return
     from ruamel.yaml import YAML
