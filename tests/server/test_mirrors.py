@@ -19,7 +19,7 @@ from dvc_studio_models.server.config.values import (
     ServeConfig,
     known_tokens,
 )
-from dvc_studio_models.server.mirrors.mirrors import Mirrors
+from dvc_studio_models.server.mirrors.mirrors import PER_HOST, Mirrors
 from dvc_studio_models.server.mirrors.places import MirrorPlace, with_paths
 from dvc_studio_models.server.mirrors.schedule import is_due, pause_s
 from dvc_studio_models.server.mirrors.state import (
@@ -28,6 +28,7 @@ from dvc_studio_models.server.mirrors.state import (
     read_state,
     write_state,
 )
+from dvc_studio_models.server.mirrors.upkeep import renew
 from dvc_studio_models.server.site.site import Site
 from tests.server.api import ask
 
@@ -304,7 +305,10 @@ def test_a_folder_that_cannot_be_written_is_told(project: Project) -> None:
 def test_a_host_that_hangs_delays_no_other(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GIT_SSH_COMMAND", "sh -c 'exec sleep 600'")
+    begun = project.root / "begun"
+    script = f"sh -c 'echo >> {begun}; exec sleep 600'"
+    monkeypatch.setenv("GIT_SSH_COMMAND", script)
+    monkeypatch.setenv("GIT_SSH_VARIANT", "simple")
     hanging = tuple(
         RepoConfig("", f"r{number}", url=f"git@host:o/r{number}") for number in range(9)
     )
@@ -313,6 +317,7 @@ def test_a_host_that_hangs_delays_no_other(
 
     with running(config, Patience(silent_s=3)) as mirrors:
         eventually(fetched(mirrors))
+        assert len(begun.read_text()) <= PER_HOST
         first = [mirrors.status(f"r{number}") for number in range(9)]
         eventually(lambda: all(_failures(mirrors, f"r{n}") for n in range(9)))
 
@@ -323,6 +328,28 @@ def _failures(mirrors: Mirrors, name: str) -> int:
     found = mirrors.status(name)
     assert found
     return found.failures
+
+
+def test_a_fetch_that_is_given_up_does_not_stop_the_next_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(project)
+    place = place_of(config)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+    lock = place.repo / "packed-refs.lock"
+    lock.touch()
+    monkeypatch.setenv("GIT_SSH_COMMAND", "sh -c 'exec sleep 600'")
+
+    def fetch(url: str) -> MirrorState:
+        renew(place, "models", url, is_wanted=lambda _: True, patience=Patience(1))
+        return read_state(place.state)
+
+    assert "no progress" in str(fetch("git@host:o/r").error)
+    assert not lock.exists()
+
+    project.tag("churn@v9.0.0")
+    assert fetch(str(project.repo)).error is None
 
 
 def test_a_reload_adds_and_removes_mirrors(project: Project) -> None:
