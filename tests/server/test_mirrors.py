@@ -269,6 +269,23 @@ def test_one_process_fetches_and_all_see_it(project: Project) -> None:
             eventually(lambda: "churn@v9.0.0" in git(place.repo, "tag"))
 
 
+def test_two_never_fetch_one_mirror_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = project.root / "begun"
+    script = f"sh -c 'echo >> {begun}; exec sleep 600'"
+    monkeypatch.setenv("GIT_SSH_COMMAND", script)
+    monkeypatch.setenv("GIT_SSH_VARIANT", "simple")
+    config = config_of(project, url="git@host:acme/models")
+
+    patience = Patience(silent_s=3)
+    with running(config, patience) as first, running(config, patience) as second:
+        eventually(begun.exists)
+        time.sleep(1)  # both have looked
+        assert begun.read_text() == "\n"
+        eventually(lambda: status(first).failures and status(second).failures)
+
+
 def test_what_another_process_writes_is_taken_over(project: Project) -> None:
     config = config_of(project)
     place = place_of(config)

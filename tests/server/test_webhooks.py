@@ -13,7 +13,7 @@ import pytest
 import requests
 from projects import Project, git, serving_site
 
-from dvc_studio_models.server.mirrors.mirrors import Mirrors
+from dvc_studio_models.server.mirrors.mirrors import ASKED_S, Mirrors
 from dvc_studio_models.server.routes import webhooks
 from dvc_studio_models.server.site.site import Site
 from tests.server.test_mirrors import config_of, eventually, fetched, place_of, running
@@ -170,9 +170,11 @@ def test_many_webhooks_make_few_fetches(
         renew(self, one)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Mirrors, "_renew", counted)
+    started = time.monotonic()
     for number in range(40):
         project.tag(f"churn@v9.0.{number}")
         post(url, X_Hub_Signature_256=f"sha256={digest()}")
 
     eventually(lambda: "churn@v9.0.39" in git(mirror, "tag"))
-    assert len(begun) < 10
+    most = (time.monotonic() - started) / ASKED_S + 2
+    assert len(begun) <= most
