@@ -96,7 +96,7 @@ def test_a_job_is_accepted_under_its_subject_until_its_token_ends(
         {"ref": "refs/heads/main-2"},
         {"ref": "refs/pull/1/merge"},
     ],
-    ids=lambda claims: "".join(claims),
+    ids="".join,
 )
 def test_a_token_with_another_claim_is_refused(
     issuer: IssuerServer, claims: dict[str, Any]
