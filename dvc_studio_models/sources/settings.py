@@ -33,9 +33,9 @@ _BOOLEANS = {
 
 _IN_JOB = {
     "github": "If the server accepts tokens of GitHub jobs, the job only needs "
-    "'permissions: {id-token: write, contents: read}'",
+    "'permissions: {{id-token: write, contents: read}}'",
     "gitlab": "If the server accepts tokens of GitLab jobs, the job only needs "
-    "'id_tokens: {DVC_STUDIO_TOKEN: {aud: <origin of the server>}}'",
+    "'id_tokens: {{DVC_STUDIO_TOKEN: {{aud: {origin}}}}}'",
 }
 """How a job gets a token of its own."""
 
@@ -71,7 +71,10 @@ class Settings:
             TokenMissingError: There is none.
         """
         if not self.token and not self.job:
-            raise TokenMissingError(self.url, in_job=_IN_JOB.get(self.ci or "", ""))
+            parts = urlsplit(self.url)
+            origin = f"{parts.scheme}://{parts.netloc}"
+            way = _IN_JOB.get(self.ci or "", "").format(origin=origin)
+            raise TokenMissingError(self.url, in_job=way)
         return self.token
 
 

@@ -454,13 +454,19 @@ def test_half_of_a_job_is_none(configs: Configs, changed: dict[str, str]) -> Non
 
 @pytest.mark.parametrize(
     ("variable", "way"),
-    [("GITHUB_ACTIONS", "id-token: write"), ("GITLAB_CI", "id_tokens: {DVC_STUDIO_")],
+    [
+        ("GITHUB_ACTIONS", "'permissions: {id-token: write, contents: read}'"),
+        ("GITLAB_CI", "'id_tokens: {DVC_STUDIO_TOKEN: {aud: https://corp.example}}'"),
+    ],
 )
 def test_a_job_without_a_token_is_told_how_to_get_its_own(
     configs: Configs, variable: str, way: str
 ) -> None:
+    url = "https://corp.example/studio"
+    settings = load(configs, **{variable: "true", "DVC_STUDIO_URL": url})
+
     with pytest.raises(TokenMissingError, match=way):
-        load(configs, **{variable: "true"}).require_token()
+        settings.require_token()
 
 
 # -- files that DVC cannot read

@@ -47,10 +47,11 @@ def find_problem(issuer: str, claims: Mapping[str, Sequence[str]]) -> str | None
     if naming:
         return None
     if is_public:
+        name = "project_path" if "gitlab" in issuer else "repository"
         return (
             f"everybody can run jobs at '{issuer}': 'claims' has to name whose jobs "
-            "are accepted, such as 'repository: acme/*'; there is no '*' before the "
-            "first '/'"
+            f"are accepted, such as '{name}: acme/*', without a '*' before the first "
+            "'/'"
         )
     return (
         "'claims' accepts every job of the issuer: one has to have a value with no "

@@ -172,6 +172,22 @@ def test_the_token_of_a_job_is_sent_unencrypted_to_loopback_only(url: str) -> No
     assert jobs.may_be_sent("http://127.0.0.1:8501")
 
 
+def test_a_server_without_tls_gets_no_token_of_the_job_whatever_it_offers(
+    issuer: IssuerServer, studio: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    monkeypatch.setenv("http_proxy", studio.origin())
+    client = StudioClient("http://models.example.com", None, job=identity(issuer))
+
+    with closing(client), pytest.raises(TokenMissingError):
+        client.find("acme/models", CHURN)
+
+    assert [each.proxied_to for each in studio.requests] == ["models.example.com"]
+    assert authorizations(studio) == [None]
+    assert issuer.requests == []
+
+
 def test_a_redirect_takes_the_request_for_a_token_nowhere_else(
     issuer: IssuerServer, studio: StudioServer
 ) -> None:
