@@ -95,6 +95,10 @@ class Connection(H11Protocol):
             self.transport.close()
         super().on_response_complete()
 
+    def _should_upgrade(self) -> bool:
+        """Answer as if the client had asked for no other protocol, and log nothing."""
+        return False
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, or has a malformed body; close the connection."""
         if self._is_answering():  # its route was called when the head was there

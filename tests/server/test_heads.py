@@ -89,3 +89,17 @@ def test_a_malformed_body_of_a_download_ends_it(server: str) -> None:
 
     assert received.startswith(b"HTTP/1.1 200 ")
     assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.0"])
+def test_a_request_for_another_protocol_is_answered_by_http_and_not_logged(
+    server: str, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    head = f"GET /healthz HTTP/1.1\r\nHost: h\r\nUpgrade: {protocol}\r\n"
+    later = LATER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+    answer = send(server, f"{head}Connection: upgrade\r\n\r\n".encode() + later)
+
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+    assert caplog.records == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -94,7 +95,9 @@ class ModelRoutes:
         if "repo" not in request.query_params:
             query = read_query(request, limit=PAGE_MODELS)
             page = await list_models(self._site.visible_to(principal), query)
-            return answer(request, _write(page, self._left_out(principal)))
+            left_out = self._left_out(principal)
+            # A long page takes milliseconds, during which nobody else is answered.
+            return answer(request, await asyncio.to_thread(_write, page, left_out))
         query = read_query(request, limit=None)
         served = self._find_repo(request, principal)
         if query == Query(limit=None):
@@ -103,7 +106,7 @@ class ModelRoutes:
         page = await list_models([served], query, read_s=ANSWER_S)
         for unavailable in page.unavailable:
             raise unavailable.error
-        return answer(request, _write(page))
+        return answer(request, await asyncio.to_thread(_write, page))
 
     async def show_model(self, request: Request) -> Response:
         """Answer with the versions and the history of one model."""
