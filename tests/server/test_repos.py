@@ -12,6 +12,7 @@ from projects import (
     git,
     serving,
 )
+from servers import wait_until
 
 from dvc_studio_models.server.config.values import RepoConfig
 from dvc_studio_models.server.errors.requests import (
@@ -20,8 +21,10 @@ from dvc_studio_models.server.errors.requests import (
 )
 from dvc_studio_models.server.repos.identity import Identity
 from dvc_studio_models.server.repos.repos import Catalog
+from dvc_studio_models.server.site.site import Site
 from tests.server.api import (
     ask,
+    config_of,
     fetch,
     links,
 )
@@ -315,3 +318,30 @@ def test_a_repo_that_is_not_open_is_hidden_from_who_may_not_see_it() -> None:
 
     assert str(refused.value) == "repo 'secret' is not served; served: "
     catalog.close()
+
+
+def test_a_new_url_makes_another_repo_of_it(project: Project) -> None:
+    git(project.bare, "remote", "add", "origin", "git@h:team/old.git")
+    config = RepoConfig(str(project.bare), name="models")
+    before = Catalog([config])
+    same = Catalog([config], previous=before)
+    git(project.bare, "remote", "set-url", "origin", "git@h:team/new.git")
+    after = Catalog([config], previous=same)
+
+    first, second, third = (each.get("models") for each in (before, same, after))
+    assert first is second
+    assert third
+    assert {str(home) for home in third.homes} == {"h/team/new"}
+
+
+def test_a_repo_that_was_opened_late_has_links(
+    project: Project, tmp_path: Path
+) -> None:
+    late = tmp_path / "late.git"
+    site = Site(config_of(RepoConfig(str(late), name="late")))
+    assert site.find_key("late") is None
+
+    project.bare.rename(late)
+    wait_until(lambda: not site.left_out(), timeout_s=20)
+
+    assert site.find_key("late")

@@ -143,6 +143,10 @@ class Catalog:
             if opening.name == name:
                 opening.start(self._add_late)
 
+    def get(self, key: str) -> ServedRepo | None:
+        """Return the served repo of this name, None if there is none."""
+        return self._by_key.get(key)
+
     def close(self) -> None:
         """Open no further repos."""
         self._closed.set()
@@ -214,8 +218,9 @@ class Catalog:
             homes = tuple(who for rank, who in found if rank in HOME_RANKS and who.host)
             reader = opening.opened.reader
             repo = ServedRepo(key, reader, label, opening.config, homes)
-            if self._known.get(opening) == repo:
-                repo = self._known[opening]
+            known = self._known.get(opening)
+            if known == repo and known.homes == homes:
+                repo = known
             self._served_by[opening] = self._by_key[key] = repo
             self._ranked += ((rank, who, repo) for rank, who in found)
             if self._is_ready:

@@ -140,7 +140,9 @@ class Site:
 
     def find_key(self, key: str) -> Served | None:
         """Return the served repo of this name in links, None if there is none."""
-        return self._state.served.get(key)
+        state = self._state
+        repo = state.catalog.get(key)
+        return state.serve(repo) if repo else None
 
     def visible_to(self, principal: Principal) -> list[Served]:
         """Return the served repos that he may see."""
