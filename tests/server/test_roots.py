@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import need_package
 from projects import (
     CHURN,
     ORIGIN_URL,
@@ -200,6 +202,57 @@ def test_a_new_tag_without_a_branch_names_no_other_place(
 
         assert_is_outside(ask(url, repo=ORIGIN_URL, name="churn"))
         assert links(url, "churn", version="v2.0.0")
+
+
+S3 = "[core]\nremote = s\n['remote \"s\"']\nurl = s3://models/x\nregion = eu-west-1\n"
+KEYS = {"access_key_id": "KEY", "secret_access_key": "secret", "session_token": "SES"}
+
+
+@pytest.mark.parametrize("roots", [None, ("s3://models/x",)], ids=["own", "given"])
+@pytest.mark.parametrize("before", ["", "endpointurl = http://127.0.0.1:9\n"])
+def test_a_commit_sends_no_signed_request_to_another_service(
+    project: Project, kind: str, roots: tuple[str, ...] | None, before: str
+) -> None:
+    need_package("dvc_s3")
+    config = project.repo / ".dvc/config"
+    config.write_text(S3 + before)
+    commit_all(project, "Store at S3")
+    project.mirror()
+    place = place_of(project, kind)
+    repo = RepoConfig(place, aliases=(ORIGIN_URL,), roots=roots, credentials=KEYS)
+
+    with serving_config(config_of(repo)) as url:
+        assert links(url, "churn")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            other.settimeout(0)
+            port = other.getsockname()[1]
+            config.write_text(f"{S3}endpointurl = http://127.0.0.1:{port}/bucket\n")
+            commit_all(project, "Send it elsewhere")
+            project.tag("churn@v9.0.0")
+            project.tag("bert@v9.0.0")
+            project.mirror()
+
+            for name in ("churn", "bert"):
+                assert_is_outside(ask(url, repo=ORIGIN_URL, name=name))
+            with pytest.raises(BlockingIOError):
+                other.accept()
+
+
+@pytest.mark.parametrize("where", ["credentials", "config.local"])
+def test_the_operator_names_any_service(project: Project, where: str) -> None:
+    need_package("dvc_s3")
+    (project.repo / ".dvc/config").write_text(f"{S3}endpointurl = http://h:1\n")
+    commit_all(project, "Store at S3")
+    own = {**KEYS, "endpointurl": "http://h:2"}
+    repo = RepoConfig(str(project.repo), credentials=own)
+    if where == "config.local":
+        lines = "".join(f"{key} = {value}\n" for key, value in own.items())
+        local = f"['remote \"s\"']\n{lines}"
+        (project.repo / ".dvc/config.local").write_text(local)
+        repo = RepoConfig(str(project.repo))
+
+    with serving_config(config_of(repo)) as url:
+        assert links(url, "churn")["models/churn.pkl"].startswith("http://h:2/models/")
 
 
 @pytest.mark.parametrize(

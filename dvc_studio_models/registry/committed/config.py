@@ -51,6 +51,7 @@ WITHOUT_EFFECT = frozenset(
 )
 """Options that only change uploads and speed; they are dropped without a warning."""
 
+_REGION = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")  # becomes a part of the host's name
 
 
@@ -175,7 +176,14 @@ def _is_account(value: str) -> bool:
     return _ACCOUNT.fullmatch(value) is not None
 
 
-_CHECKS: Mapping[str, Callable[[str], bool]] = {"account_name": _is_account}
+def _is_region(value: str) -> bool:
+    return _REGION.fullmatch(value) is not None
+
+
+_CHECKS: Mapping[str, Callable[[str], bool]] = {
+    "account_name": _is_account,
+    "region": _is_region,
+}
 
 
 class _OneFile:

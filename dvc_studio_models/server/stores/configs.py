@@ -34,6 +34,7 @@ from dvc_studio_models.server.errors.remotes import (
 from dvc_studio_models.server.repos.refs import file_stamp
 from dvc_studio_models.server.stores.credentials import files_of
 from dvc_studio_models.server.stores.local_config import find_problem, git_dir
+from dvc_studio_models.server.stores.places import SERVICES
 from dvc_studio_models.server.waiting.single_flight import (
     SharedRead,
     SingleFlightCache,
@@ -69,6 +70,9 @@ class ProjectConfig:
 
     committed: frozenset[str] = frozenset()
     """Names of the remotes whose URLs are in the repo's own config."""
+
+    services: frozenset[str] = frozenset()
+    """Endpoints of S3 and accounts of Azure that the repo's own config names."""
 
 
 class Configs:
@@ -153,14 +157,27 @@ class Configs:
             committed = self._read_committed(project, commit)
             folder = self._local_folder(project) if use_local else None
             own = Config.load_file(folder / Config.CONFIG_LOCAL) if folder else {}
+            used = _without(committed, own)
             settings = Config(
                 local_dvc_dir=folder and os.fspath(folder),
-                config=_without(committed, own),
+                config=used,
                 remote=self._default,
             )
         except CONFIG_ERRORS as exc:
             raise unreadable(exc) from None
-        return ProjectConfig(settings, version, _with_url(own), _with_url(committed))
+        remotes = used["remote"].values()
+        return ProjectConfig(
+            settings,
+            version,
+            local=_with_url(own),
+            committed=_with_url(committed),
+            services=frozenset(
+                options[option]
+                for options in remotes
+                for option in SERVICES.values()
+                if option in options
+            ),
+        )
 
     def _read_committed(self, project: str, commit: str | None) -> dict[str, Any]:
         """Read what is used of a project's ``.dvc/config``."""

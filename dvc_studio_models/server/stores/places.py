@@ -7,16 +7,19 @@ another team, which the server could read for them.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 LOCAL = "local"
 """DVC's name for a folder of this machine."""
+
+SERVICES = {"s3": "endpointurl", "azure": "account_name"}
+"""Kind of remote -> its option that names the service."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,22 @@ class Place:
 
     parts: tuple[str, ...]
     """Bucket or host, and the names of folders; of a folder, without symlinks."""
+
+    service: str | None = None
+    """The endpoint of S3, the account of Azure; None for the one that is usual."""
+
+    @classmethod
+    def of_remote(cls, protocol: str, path: str, settings: Mapping[str, Any]) -> Place:
+        """Return the place of a remote, with its service.
+
+        Args:
+            protocol: DVC's name for its kind.
+            path: In DVC's file system, see :meth:`of`.
+            settings: Its options.
+        """
+        option = SERVICES.get(protocol)
+        service = option and settings.get(option)
+        return replace(cls.of(protocol, path), service=service)
 
     @classmethod
     def of(cls, protocol: str, path: str) -> Place:
@@ -57,7 +76,7 @@ class Place:
     def is_in(self, roots: Iterable[Place]) -> bool:
         """Whether it is one of the roots, or a folder in one."""
         if any(unquote(part) in {"..", "."} or "?" in part for part in self.parts):
-            return self in roots
+            return False
         return any(
             root.protocol == self.protocol
             and self.parts[: len(root.parts)] == root.parts
@@ -66,7 +85,8 @@ class Place:
 
     def __str__(self) -> str:
         path = "/".join(self.parts).replace("//", "/", 1)
-        return path if self.protocol == LOCAL else f"{self.protocol}://{path}"
+        at = f" at {self.service}" if self.service else ""
+        return path if self.protocol == LOCAL else f"{self.protocol}://{path}{at}"
 
 
 def _without_last(parts: list[str]) -> list[str]:

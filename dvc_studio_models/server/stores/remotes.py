@@ -160,11 +160,12 @@ class Remotes:
         fs_class, settings, path = self._describe(config.settings, name)
         protocol = fs_class.protocol
         self._check_protocol(name, protocol)
-        self._roots.check(config, project, name, Place.of(protocol, path))
         try:
             settings = merge(settings, self._repo.config.credentials, protocol)
         except Invalid as exc:
             raise unreadable(exc) from None
+        place = Place.of_remote(protocol, path, settings)
+        self._roots.check(config, project, name, place)
         if protocol in {"http", "https"} and _needs_password(path, settings):
             raise RemoteSecretError(name, protocol)
         if settings.get("worktree"):  # to DVC, that is cloud-versioned too

@@ -2,8 +2,9 @@
 
 The operator's config says it. By default, it is where the default remotes are when the
 server reads the repo for the first time after its start, or all remotes where none is
-the default: a later commit cannot move them, nor name another place. URLs that are set
-on the server, in ``config.local`` or by ``--remote``, are the operator's own.
+the default: a later commit cannot move them, nor name another place or service. URLs
+that are set on the server, in ``config.local`` or by ``--remote``, are the operator's
+own.
 """
 
 from __future__ import annotations
@@ -85,8 +86,9 @@ class Roots:
             ConfigUnreadableError, GitSilentError, UnreadableRepoError: See
                 :meth:`Configs.find`.
         """
+        self._start.get("start", self._read_start)  # before the repo changes
         roots = {*self._of_operator(config), *self._allowed(config, project)}
-        if place.is_in(roots):
+        if place.is_in(roots) and self._has_service(config, project, place):
             return
         if place not in self._reported:  # once: each request may repeat it
             self._reported.add(place)
@@ -102,6 +104,17 @@ class Roots:
             )
         raise RemoteOutsideError(self._repo.label, name)
 
+    def _has_service(self, config: ProjectConfig, project: str, place: Place) -> bool:
+        """Whether a service is the operator's, or the repo's at the start.
+
+        Requests to it are signed with the server's credentials.
+        """
+        service = place.service
+        own = self._repo.config.credentials
+        if service not in config.services or service in own.values():
+            return True
+        return service in {each.service for each in self._of_start(config, project)}
+
     def _of_operator(self, config: ProjectConfig) -> Iterator[Place]:
         """List where the remotes are whose URLs are set on the server."""
         names = set(config.local)
@@ -115,7 +128,10 @@ class Roots:
     def _allowed(self, config: ProjectConfig, project: str) -> Iterator[Place]:
         if self._given is not None:
             yield from map(Place.of_url, self._given)
-            return
+        else:
+            yield from self._of_start(config, project)
+
+    def _of_start(self, config: ProjectConfig, project: str) -> Iterator[Place]:
         start = self._start.get("start", self._read_start)
         yield from start.root
         yield from self._own_places(start, config, project)
@@ -158,7 +174,7 @@ class Roots:
 
     def _place(self, config: ProjectConfig, name: str) -> Place | None:
         try:
-            fs_class, _, path = self._describe(config.settings, name)
+            fs_class, settings, path = self._describe(config.settings, name)
         except RefusedError:  # a request for it gets the reason
             return None
-        return Place.of(fs_class.protocol, path)
+        return Place.of_remote(fs_class.protocol, path, settings)
