@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from dvc_studio_models.server.config.values import (
 )
 from dvc_studio_models.server.links.local import KEY_VARIABLE
 from dvc_studio_models.server.site.site import Site
+from dvc_studio_models.server.web.rendering import ago
 from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions
 from tests.server.api import TIMEOUT_S
 
@@ -195,6 +197,70 @@ def test_text_of_a_repo_is_shown_as_text(project: Project) -> None:
 
     assert "&lt;script&gt;alert(1)" in page
     assert evil not in page
+
+
+# Repos that are not served, and mirrors
+
+
+def test_a_repo_that_is_left_out_is_named_to_who_may_see_it(project: Project) -> None:
+    token = TokenConfig.of(TOKEN)
+    config = config_of(project, token, replace(TokenConfig.of("b"), repos=("models",)))
+    broken = RepoConfig(str(project.root / "gone"), "secret")
+    config = replace(config, repos=(config.repos[0], broken))
+    with serving_config(config) as url:
+        seen, unseen = (
+            page_of(signed_in(url, each), f"{url}/") for each in (TOKEN, "b")
+        )
+
+    assert "<bdi>secret</bdi></strong> cannot be shown: " in seen
+    assert str(project.root) not in seen
+    assert "secret" not in unseen
+
+
+def test_a_stale_mirror_is_named_with_its_age(project: Project) -> None:
+    data = project.root / "data"
+    data.mkdir()
+    repo = RepoConfig("", "models", url=project.bare.as_uri(), fetch_s=3600)
+    config = ServeConfig((repo,), (TokenConfig.of(TOKEN),), data=data)
+    site = Site(config)
+    with serving_site(site) as url:
+        session = signed_in(url)
+        deadline = time.monotonic() + TIMEOUT_S
+        while get(session, url + CHURN).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        fresh = page_of(session, url + CHURN)
+    (state,) = data.glob("**/*.json")
+    content = json.loads(state.read_text())
+    content["fetched"] -= 5 * 3600
+    state.write_text(json.dumps(content))
+    project.bare.rename(project.root / "away.git")
+    with serving_config(config) as url:
+        session = signed_in(url)
+        pages = [page_of(session, url + path) for path in ROUTES]
+
+    assert "Repo fetched" in fresh
+    assert "newer versions may be missing" not in fresh
+    for page in pages:
+        assert re.search(
+            r"<bdi>models</bdi></strong> was last fetched <time[^>]*>5 h", page
+        )
+        assert project.bare.name not in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "just now"),
+        (9, "just now"),
+        (42, "42 seconds ago"),
+        (60, "1 minute ago"),
+        (7200, "2 hours ago"),
+        (86400 * 400, "1 year ago"),
+    ],
+)
+def test_an_age_is_told_in_its_largest_unit(seconds: int, text: str) -> None:
+    assert ago(1_000_000_000 - seconds, now=1_000_000_000) == text
 
 
 # Who sees what

@@ -176,10 +176,10 @@ class Pages:
         Raises:
             RepoNotServedError: There is none, or he may not see it.
         """
-        served = self._site.find_key(key) if principal.may_see(key) else None
-        if served is None:
-            raise RepoNotServedError(key, ())
-        return served
+        for served in self._site.visible_to(principal):
+            if served.repo.key == key:
+                return served
+        raise RepoNotServedError(key, ())
 
     def _render(
         self, request: Request, template: str, principal: Principal, **values: Any

@@ -42,7 +42,9 @@ _UNITS = (
     (86400, "day"),
     (3600, "hour"),
     (60, "minute"),
+    (1, "second"),
 )
+_NOW_S = 10
 
 
 class Renderer:
@@ -108,7 +110,7 @@ def ago(moment: float, now: float | None = None) -> str:
     """
     seconds = int((time.time() if now is None else now) - moment)
     for unit_s, name in _UNITS:
-        if count := max(seconds, 0) // unit_s:
+        if seconds >= _NOW_S and (count := seconds // unit_s):
             return f"{count} {name}{'s' if count > 1 else ''} ago"
     return "just now"
 
