@@ -140,3 +140,17 @@ def test_nginx_accepts_its_config(tmp_path: Path) -> None:
     code, said = lint(nginx, "-t", "-q", "-c", whole, *log)
 
     assert code == 0, said
+
+
+def test_the_server_accepts_its_config(tmp_path: Path) -> None:
+    text = (DEPLOY / "serve.yaml").read_text()
+    for secret in ("models_key_id", "models_key"):
+        (tmp_path / secret).write_text("x")
+        (tmp_path / secret).chmod(0o600)
+    config = tmp_path / "serve.yaml"
+    config.write_text(text.replace("/run/secrets", str(tmp_path)))
+    command = (sys.executable, "-m", "dvc_studio_models", "serve", "--check-config")
+
+    code, said = lint(*command, "--config", config)
+
+    assert code == 0, said

@@ -124,6 +124,25 @@ def test_a_version_that_was_never_pushed_is_no_fault_of_the_server(
         assert get(url, "/readyz").json()["status"] == "ready"
 
 
+def test_a_check_that_fails_is_logged_and_tried_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    readiness = "dvc_studio_models.server.site.readiness"
+    monkeypatch.setattr(f"{readiness}.CHECK_S", 0)
+    with serving(project.repo) as url:
+        with monkeypatch.context() as broken:
+            broken.setattr(f"{readiness}.is_folder_gone", None)  # what nobody expects
+            failed = get(url, "/readyz").json()["repos"]["models"]
+        again = get(url, "/readyz").json()["status"]
+
+    assert failed == {
+        "ready": False,
+        "detail": "internal error; the server's log has details",
+    }
+    assert "cannot check the repo 'models'" in caplog.text
+    assert again == "ready"
+
+
 def test_many_probes_check_a_repo_once(project: Project) -> None:
     age(project.repo)
     with serving(project.repo) as url:

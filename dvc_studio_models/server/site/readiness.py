@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.mirrors.state import MirrorStatus
     from dvc_studio_models.server.site.served import Served
     from dvc_studio_models.server.site.site import Site
+
+logger = logging.getLogger(f"dvc.{__name__}")
 
 CHECK_S = 10.0
 """How long, in seconds, a result counts. Anybody may ask, so it must cost little."""
@@ -97,6 +100,9 @@ class Readiness:
             check.problem = await served.slow_calls.run(find)
         except RefusedError as error:  # it hangs, or there are too many requests
             check.problem = str(error)
+        except Exception:
+            logger.exception("cannot check the repo '%s'", served.repo.key)
+            check.problem = "internal error; the server's log has details"
         finally:
             check.until = self._now() + CHECK_S
             check.running = None
