@@ -36,7 +36,7 @@ class Document:
             NotYamlError: It is no YAML, or too long.
         """
         if len(text) > MAX_CHARACTERS:
-            msg = f"it has more than {MAX_CHARACTERS} characters"
+            msg = f"it is longer than {MAX_CHARACTERS} characters"
             raise NotYamlError(msg, None)
         yaml = YAML(typ="rt")
         yaml.Constructor = _Constructor

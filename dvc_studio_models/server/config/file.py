@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Protocol
 
 from dvc_studio_models.errors import StudioConfigError
-from dvc_studio_models.server.config.document import Document, NotYamlError
+from dvc_studio_models.server.config.document import (
+    MAX_CHARACTERS,
+    Document,
+    NotYamlError,
+)
 from dvc_studio_models.server.config.kinds import Place
 from dvc_studio_models.server.config.schema import SERVE
-from dvc_studio_models.server.config.token_file import is_public
+from dvc_studio_models.server.config.token_file import is_public, read_regular
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
@@ -49,7 +53,8 @@ class ServeConfigError(StudioConfigError):
         """
         self.path, self.mistakes = path, tuple(mistakes)
         count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        # Not indented: a list of indented lines would be shortened.
+        lines = "".join(f"\n{mistake}" for mistake in mistakes)
         super().__init__(f"the config has {count}:{lines}")
 
 
@@ -120,8 +125,8 @@ class ConfigFile:
 
     def _parse(self) -> tuple[Document, os.stat_result]:
         try:
-            with self._path.open(encoding="utf-8-sig") as file:
-                return Document(file.read()), os.fstat(file.fileno())
+            content, status = read_regular(self._path, MAX_CHARACTERS)
+            return Document(content.decode("utf-8-sig")), status
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
             msg = f"cannot read the config '{self._path}': {reason}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dvc_studio_models.registry.urls import strip_secrets
-from dvc_studio_models.server.config.token_file import is_public
+from dvc_studio_models.server.config.token_file import is_public, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -249,13 +249,12 @@ class Secret:
         path = Path(resolve(name, place))
         place.files.add(path)
         try:
-            with path.open("rb") as file:
-                if is_public(os.fstat(file.fileno())):
-                    place.wrong(
-                        f"every user of this machine can read '{path}': run 'chmod "
-                        f"o-rwx {shlex.quote(str(path))}'"
-                    )
-                content = file.read(MAX_SECRET_BYTES + 1)
+            content, status = read_regular(path, MAX_SECRET_BYTES)
+            if is_public(status):
+                place.wrong(
+                    f"every user of this machine can read '{path}': run 'chmod "
+                    f"o-rwx {shlex.quote(str(path))}'"
+                )
             secret = content.decode("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
@@ -299,5 +298,5 @@ def shown(value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    text = str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"'{text[:_SHOWN]}...'" if len(text) > _SHOWN else f"'{text}'"

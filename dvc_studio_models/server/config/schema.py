@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from dvc_studio_models.registry.urls import is_local, is_loopback_host
-from dvc_studio_models.server.config.claims import find_audience_problem, find_problem
+from dvc_studio_models.registry.urls import is_local
+from dvc_studio_models.server.config.callers import GIT_HOST, OIDC, TOKEN
 from dvc_studio_models.server.config.exposure import exposure_problem
 from dvc_studio_models.server.config.kinds import (
     Choice,
-    Day,
     PathText,
     Secret,
     SecretUrl,
@@ -24,17 +22,12 @@ from dvc_studio_models.server.config.kinds import (
 from dvc_studio_models.server.config.sections import (
     Items,
     Key,
-    OneOrMore,
     Pairs,
     Section,
 )
-from dvc_studio_models.server.config.token_file import parse_sha256
 from dvc_studio_models.server.config.values import (
-    GitHostConfig,
-    OidcConfig,
     RepoConfig,
     ServeConfig,
-    TokenConfig,
 )
 
 if TYPE_CHECKING:
@@ -45,9 +38,6 @@ if TYPE_CHECKING:
 LAST_PORT = (1 << 16) - 1
 LONGEST_S = 7 * 24 * 3600
 """The longest life of a link, in seconds: what S3 signs at most."""
-
-KINDS = {"github.com": "github", "gitlab.com": "gitlab"}
-"""What runs at the public Git hosts."""
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _LISTEN = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]\s/]+):(?P<port>[0-9]{1,5})"
@@ -70,13 +60,10 @@ def _check_listen(text: str) -> str | None:
     return f"'{text}' is not HOST:PORT, such as 127.0.0.1:8501"
 
 
-def _check_sha256(text: str) -> str | None:
-    if parse_sha256(text):
-        return None
-    return "this is not the SHA-256 of a token; make both with 'dvc models token'"
-
-
-_GLOBS = Items(Text())
+def _check_root(text: str) -> str | None:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:(?!//)", text):
+        return "this is neither a path nor a URL, such as s3://bucket/folder"
+    return None
 
 
 def _make_repo(read: dict[str, Any], place: Place) -> RepoConfig:
@@ -139,7 +126,7 @@ REPO = Section(
             Text(), "The DVC remote to serve from; each project's default by default."
         ),
         "roots": Key(
-            Items(Text()),
+            Items(Text(_check_root)),
             "URLs and folders below which its DVC remotes may be; by default those of "
             "its default remote.",
         ),
@@ -149,95 +136,6 @@ REPO = Section(
         ),
     },
     _make_repo,
-)
-
-
-def _make_token(read: dict[str, Any], _: Place) -> TokenConfig:
-    return TokenConfig(
-        read.get("name") or "",
-        parse_sha256(read.get("sha256") or "") or "",
-        read.get("repos", ("*",)),
-        read.get("until"),
-    )
-
-
-TOKEN = Section(
-    {
-        "name": Key(Text(), "Of its owner, for the log.", required=True),
-        "sha256": Key(
-            Text(_check_sha256, "^(sha256:)?[0-9A-Fa-f]{64}$"),
-            "The SHA-256 of the token, in hexadecimal digits.",
-            required=True,
-        ),
-        "repos": Key(_GLOBS, "Globs of the names of the repos it may see; all."),
-        "until": Key(Day(), "The last day, in UTC, on which it is accepted."),
-    },
-    _make_token,
-)
-
-
-def _check_url(text: str) -> str | None:
-    try:
-        parts = urlsplit(text)
-    except ValueError:  # unbalanced brackets
-        return "this is not a URL"
-    is_loopback = parts.scheme == "http" and is_loopback_host(parts.hostname or "")
-    if parts.hostname and (parts.scheme == "https" or is_loopback):
-        return None
-    return "this is not an https URL"
-
-
-def _make_oidc(read: dict[str, Any], place: Place) -> OidcConfig:
-    if "issuer" in read and "claims" in read:
-        claims = {name: globs for name, globs in read["claims"].items() if all(globs)}
-        if problem := find_problem(read["issuer"] or "", claims):
-            place.at("claims").wrong(problem)
-    return OidcConfig(
-        read.get("issuer") or "",
-        read.get("audience") or "",
-        read.get("claims", {}),
-        read.get("repos", ("*",)),
-    )
-
-
-OIDC = Section(
-    {
-        "issuer": Key(
-            Text(_check_url), "The claim 'iss' of the tokens, a URL.", required=True
-        ),
-        "audience": Key(
-            Text(find_audience_problem),
-            "The claim 'aud': the origin of this server, as clients know it.",
-            required=True,
-        ),
-        "claims": Key(
-            Pairs(OneOrMore(Text())),
-            "Claims that a token has to have: for each, a glob or a list of globs.",
-            required=True,
-        ),
-        "repos": Key(_GLOBS, "Globs of the names of the repos it may see; all."),
-    },
-    _make_oidc,
-)
-
-
-def _make_git_host(read: dict[str, Any], place: Place) -> GitHostConfig:
-    url = read.get("url") or ""
-    kind = read.get("kind") or KINDS.get(urlsplit(url).hostname or "")
-    if kind is None and "kind" not in read:
-        place.wrong("'kind' is missing")
-    return GitHostConfig(url, kind or "", read.get("repos", ("*",)))
-
-
-GIT_HOST = Section(
-    {
-        "url": Key(
-            Text(_check_url), "Its base URL, such as https://github.com.", required=True
-        ),
-        "kind": Key(Choice(("github", "gitlab")), "What runs there."),
-        "repos": Key(_GLOBS, "Globs of the names of the repos they may see; all."),
-    },
-    _make_git_host,
 )
 
 
@@ -264,7 +162,9 @@ def _make_config(read: dict[str, Any], place: Place) -> ServeConfig:
 
 
 def _check_config(config: ServeConfig, read: dict[str, Any], place: Place) -> None:
-    _check_unique([repo.name for repo in config.repos], "repos", place)
+    _check_unique([repo.name for repo in config.repos], "repos", "name", place)
+    hashes = [token.sha256 for token in config.tokens or ()]
+    _check_unique(hashes, "tokens", "sha256", place)
     callers = [key for key in ("tokens", "oidc", "git_hosts") if read.get(key)]
     for number, repo in enumerate(read.get("repos", ())):
         if repo and repo.url and config.data is None:
@@ -285,10 +185,12 @@ def _check_config(config: ServeConfig, read: dict[str, Any], place: Place) -> No
         place.at("listen").wrong(problem.replace("\n", ". "))
 
 
-def _check_unique(names: Sequence[str], key: str, place: Place) -> None:
-    for number, name in enumerate(names):
-        if name and name in names[:number]:
-            place.at(key, number, "name").wrong(f"there are two of the name '{name}'")
+def _check_unique(values: Sequence[str], section: str, key: str, place: Place) -> None:
+    for number, value in enumerate(values):
+        if value and value in values[:number]:
+            first = values.index(value)
+            message = f"{section}[{first}] has the same '{key}'"
+            place.at(section, number, key).wrong(message)
 
 
 def _present(values: Sequence[Any]) -> tuple[Any, ...]:

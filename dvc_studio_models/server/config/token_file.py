@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -66,6 +67,20 @@ def _parse(path: Path, token: str, name: str) -> TokenConfig:
         )
         raise StudioConfigError(msg)
     return TokenConfig.of(token, name)
+
+
+def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """Read a file that cannot block, at most ``most`` bytes and one more.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(number, "rb") as file:  # noqa: PTH123 - it is open
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return file.read(most + 1), status
 
 
 def is_public(status: os.stat_result) -> bool:

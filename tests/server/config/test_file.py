@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
 import re
 from datetime import date
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dvc_studio_models.cli.output import shorten_lists
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server.config.file import ConfigFile, ServeConfigError
 from dvc_studio_models.server.config.schema import SERVE
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 DOCS = (pathlib.Path(__file__).parents[3] / "docs/serve-config.md").read_text()
 SHA256 = hashlib.sha256(b"token").hexdigest()
+OTHER = hashlib.sha256(b"another token").hexdigest()
 TOKENS = f"tokens: [{{name: ci, sha256: {SHA256}}}]\n"
 REPOS = "repos:\n- path: models.git\n"
 HIDDEN = "hunter2"
@@ -60,7 +63,7 @@ tokens:
     repos: [models, "team-*"]
     until: 2027-01-31
   - name: ada
-    sha256: sha256:{SHA256.upper()}
+    sha256: sha256:{OTHER.upper()}
 oidc:
   - issuer: https://token.actions.githubusercontent.com
     audience: https://studio.example.com
@@ -120,7 +123,7 @@ def test_all_that_the_operator_chooses_is_read(
     ci, ada = config.tokens
     assert (ci.name, ci.sha256, ci.repos) == ("ci", SHA256, ("models", "team-*"))
     assert ci.until == date(2027, 1, 31)
-    assert (ada.sha256, ada.repos, ada.until) == (SHA256, ("*",), None)
+    assert (ada.sha256, ada.repos, ada.until) == (OTHER, ("*",), None)
     assert config.oidc[0].claims == {"repository_owner": ("acme",)}
     assert (config.git_hosts[0].url, config.git_hosts[0].kind) == (
         "https://github.com",
@@ -161,7 +164,7 @@ tokens:
         "2: repoes: unknown key; did you mean 'repos'?",
         "6: repos[0].fetch: 'soon' is not a number from 1 to 86400",
         "6: repos[0].fetch: only a repo with a 'url' is fetched",
-        "7: repos[1].name: there are two of the name 'models'",
+        "7: repos[1].name: repos[0] has the same 'name'",
         "8: repos[1].path: this has to be a text",
         "9: repos[1].alias: unknown key; did you mean 'aliases'?",
         "10: repos[2]: a repo has either a 'path' or a 'url'",
@@ -412,6 +415,55 @@ def test_the_files_of_secrets_are_watched_too(tmp_path: Path) -> None:
     source.read()
 
     assert set(source.files) == {file, tmp_path / "secret"}
+
+
+@pytest.mark.parametrize("pipe", ["serve.yaml", "secret"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, pipe: str) -> None:
+    text = f"{REPOS}  credentials: {{password: {FILE}}}\n{TOKENS}"
+    write_private(tmp_path / "serve.yaml", text)
+    (tmp_path / pipe).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / pipe, 0o600)
+
+    with pytest.raises(StudioConfigError, match="it is not a regular file"):
+        ConfigFile(tmp_path / "serve.yaml").check(lambda _: {})
+
+
+def test_two_tokens_of_one_hash_are_a_mistake(tmp_path: Path) -> None:
+    tokens = (
+        f"tokens:\n- {{name: a, sha256: {SHA256}}}\n- {{name: b, sha256: {SHA256}}}\n"
+    )
+
+    assert mistakes(tmp_path, REPOS + tokens) == [
+        "5: tokens[1].sha256: tokens[0] has the same 'sha256'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("workers: true", "'true' is not a number from 1 to 256"),
+        (f"tokens: [{{name: a, sha256: {SHA256}, repos: []}}]", "the list is empty"),
+        ("repos: [{path: r, roots: ['s3:/b']}]", "this is neither a path nor a URL"),
+    ],
+)
+def test_a_value_without_a_sense_is_a_mistake(
+    tmp_path: Path, text: str, mistake: str
+) -> None:
+    rest = (REPOS, TOKENS)
+    others = "".join(each for each in rest if each[:5] != text[:5])
+
+    (found,) = mistakes(tmp_path, f"{text}\n{others}")
+
+    assert mistake in found
+
+
+def test_no_mistake_of_many_is_left_out_of_the_message(tmp_path: Path) -> None:
+    text = REPOS + TOKENS + "".join(f"key{n}: 1\n" for n in range(30))
+    with pytest.raises(ServeConfigError) as refused:
+        read(tmp_path, text)
+
+    assert shorten_lists(str(refused.value), hint="") == str(refused.value)
+    assert str(refused.value).count("unknown key") == 30
 
 
 def test_the_config_in_the_docs_is_valid(
