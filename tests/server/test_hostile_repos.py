@@ -140,8 +140,8 @@ def test_a_config_local_is_the_operators_until_a_commit_brings_one(
     assert str(project.storage) in detail
 
 
-@pytest.mark.parametrize("link", [".dvc/config.local", ".dvc"])
-def test_a_config_local_behind_a_committed_symlink_is_ignored(
+@pytest.mark.parametrize("link", [".dvc/config.local", ".dvc", ".dvc/config"])
+def test_a_config_local_or_a_config_behind_a_committed_symlink_is_not_read(
     project: Project, ran: Path, program: str, link: str
 ) -> None:
     config = s3_config(f"configpath = {program}").encode()
@@ -151,10 +151,13 @@ def test_a_config_local_behind_a_committed_symlink_is_ignored(
         (project.repo / ".dvc").symlink_to("moved")
     else:
         write(project.repo, {"mine": config})
+        (project.repo / link).unlink(missing_ok=True)
         (project.repo / link).symlink_to("../mine")
 
     with serving(project.repo) as url:
-        assert ask(url, repo=ORIGIN_URL, name="churn").status_code == 200
+        status = ask(url, repo=ORIGIN_URL, name="churn").status_code
+
+    assert status == (200 if link == ".dvc/config.local" else 500)
     assert not ran.exists()
 
 

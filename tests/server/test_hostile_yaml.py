@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from projects import CHURN, ORIGIN_URL, Project, commit_all, serving, write
+import requests
+from projects import CHURN, ORIGIN_URL, TOKEN, Project, commit_all, git, serving, write
 
-from tests.server.api import ask, fetch, links, md5_of, refusal
+from tests.server.api import TIMEOUT_S, ask, fetch, links, md5_of, refusal
 
 pytestmark = pytest.mark.reliability("The server: hostile DVC files")
 
@@ -172,3 +173,27 @@ def test_a_ref_that_is_no_ref_is_not_served(project: Project, content: bytes) ->
     with serving(f"acme/models={project.bare}") as url:
         assert ask(url, repo="acme/models", name="churn").status_code == 200
         assert ask(url, repo="acme/models", name="m").status_code >= 400
+
+
+def test_long_texts_of_commits_and_tags_are_cut(project: Project) -> None:
+    text = "x" * (2 << 20)
+    models = f"{MODEL}    desc: {text}\n    labels: [{text}]\n"
+    register(project, {"dvc.yaml": models, "m.bin.dvc": OUT})
+    message = project.root / "message"
+    for number in range(2, 5):
+        message.write_text(f"{text}\n")
+        git(project.repo, "tag", "--annotate", f"--file={message}", f"m@v{number}.0.0")
+
+    with serving(project.repo) as url:
+        reply = requests.get(
+            f"{url}/api/model-registry/models/m",
+            params={"repo": ORIGIN_URL},
+            headers={"Authorization": f"token {TOKEN}"},
+            timeout=TIMEOUT_S,
+        )
+
+    assert reply.status_code == 200, reply.text
+    assert len(reply.content) < 100_000
+    (newest, *_) = reply.json()["versions"]
+    assert newest["message"].startswith("xxx")
+    assert newest["message"].endswith("…")

@@ -17,6 +17,7 @@ from dvc_studio_models.errors import RecordUnreadableError, StudioConfigError
 from dvc_studio_models.model import ModelRef, format_date
 from dvc_studio_models.registry.gto.details import describe_model
 from dvc_studio_models.registry.records import RecordReader
+from dvc_studio_models.server.catalog.shortened import shorten
 from dvc_studio_models.server.errors.models import (
     ModelMissingError,
     RepoUnreadableError,
@@ -124,6 +125,7 @@ class Listing:
             versions=details.versions[:MAX_EVENTS],
             history=details.history[:MAX_EVENTS],
         )
+        details = shorten(details)
         return details if key is None else self._details.get(key, lambda: details)
 
     def describe(self, ref: ModelRef) -> Answer:

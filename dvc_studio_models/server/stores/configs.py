@@ -182,12 +182,11 @@ class Configs:
     def _read_committed(self, project: str, commit: str | None) -> dict[str, Any]:
         """Read what is used of a project's ``.dvc/config``."""
         where = (self._reader.root or self._reader.common_dir) / project / ".dvc"
-        if commit is None and self._reader.root is None:
-            data = None
-        elif commit is None:
-            data = _read_file(where / Config.CONFIG)
-        else:
+        root = self._reader.root
+        if commit is not None:
             data = self._read_commit(project, commit)
+        else:
+            data = _read_file(root, project) if root else None
         config = read_config(data or b"")
         for name, options in config.dropped.items():
             logger.warning(
@@ -262,10 +261,21 @@ def _config_files(reader: GitReader, project: str) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _read_file(path: Path) -> bytes | None:
-    """Read a file of the working tree, where it is one."""
+def _read_file(root: Path, project: str) -> bytes | None:
+    """Read a project's config in the working tree, None where there is none.
+
+    Raises:
+        ConfigError: It is behind a symlink, which may be committed, or is no file.
+    """
+    path = root
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
+        for name in (*filter(None, project.split("/")), ".dvc", Config.CONFIG):
+            path /= name
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                msg = f"'{path.relative_to(root)}' is a symlink"
+                raise ConfigError(msg)
+        if not stat.S_ISREG(status.st_mode):
             msg = f"'{path.name}' is not a regular file"
             raise ConfigError(msg)
         with path.open("rb") as file:
