@@ -114,8 +114,12 @@ class Listing:
             GitSilentError: Another thread has been reading Git for too long.
         """
         key = self._index.key(ref)
-        if key and (cached := self._details.peek(key)):
-            return cached
+        if key is None:
+            return self._read_details(ref)
+        # Once for all who ask: a tag may have a message of many megabytes.
+        return self._details.get(key, lambda: self._read_details(ref))
+
+    def _read_details(self, ref: ModelRef) -> ModelDetails:
         with self._index.git_errors():
             details = self._describe(ref, self._index.registry())
         if not details.versions and not details.history:
@@ -125,8 +129,7 @@ class Listing:
             versions=details.versions[:MAX_EVENTS],
             history=details.history[:MAX_EVENTS],
         )
-        details = shorten(details)
-        return details if key is None else self._details.get(key, lambda: details)
+        return shorten(details)
 
     def describe(self, ref: ModelRef) -> Answer:
         """Describe a model, see :meth:`details`, and write that in JSON."""
