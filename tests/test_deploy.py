@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from needs import need_package, need_program
 from ruamel.yaml import YAML
 
+from dvc_studio_models.server.config.file import ConfigFile
 from dvc_studio_models.server.monitoring import metrics
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -56,6 +60,52 @@ def test_compose_is_valid() -> None:
     code, said = lint(checker, *schema, COMPOSE / "compose.yaml")
 
     assert code == 0, said
+
+
+def compose() -> Any:
+    return YAML(typ="safe").load(COMPOSE / "compose.yaml")
+
+
+def test_the_server_sees_a_config_that_has_replaced_the_one_before() -> None:
+    """A mount of the file alone would keep the one before."""
+    studio = compose()["services"]["studio"]
+    config = re.findall(r'"--config", "(\S+)"', (DEPLOY / "Dockerfile").read_text())
+
+    mounted = {each.split(":")[1] for each in studio["volumes"]}
+
+    assert config == ["/etc/dvc-studio/serve.yaml"]
+    assert "/etc/dvc-studio" in mounted
+    assert config[0] not in mounted
+
+
+def test_the_server_reads_secrets_as_the_compose_file_says(tmp_path: Path) -> None:
+    """They are bind mounts, with the host's owner and mode."""
+    if os.geteuid():
+        pytest.skip("only root can become the user of the container")
+    head = (COMPOSE / "compose.yaml").read_text()
+    (modes,) = re.findall(r"#\s+(chmod 700 secrets && .*)", head)
+    (user,) = re.findall(r"^USER (\d+)$", (DEPLOY / "Dockerfile").read_text(), re.M)
+    (tmp_path / "secrets").mkdir()
+    for secret in compose()["services"]["studio"]["secrets"]:
+        (tmp_path / "secrets" / secret).write_text("x")
+    subprocess.run(modes, shell=True, cwd=tmp_path, check=True)
+    inside = Path(tempfile.mkdtemp(prefix="compose-"))  # others enter no tmp_path
+    try:
+        inside.chmod(0o755)
+        for path in (tmp_path / "secrets").iterdir():
+            shutil.copy(path, inside)  # a mount of a file is not below its folder
+        text = (DEPLOY / "serve.yaml").read_text()
+        (inside / "serve.yaml").write_text(text.replace("/run/secrets", str(inside)))
+        (inside / "serve.yaml").chmod(0o644)
+        os.seteuid(int(user))
+        (repo,) = ConfigFile(inside / "serve.yaml").read().repos
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(inside)
+
+    assert f"({user} and" in head
+    assert repo.problem is None
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
 
 def test_promtool_accepts_the_config_and_the_alerts() -> None:
