@@ -167,6 +167,15 @@ def test_commands_are_of_the_version_that_is_shown(
     assert ("This is not the latest version" in page) == bool(query)
 
 
+def test_the_plugin_is_installed_from_a_clone_as_it_is_on_no_index(server: str) -> None:
+    page = page_of(signed_in(server), server + CHURN)
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+    assert "not on a package index yet" in readme
+    (command,) = re.findall("<code>(pip install [^<]*)</code>", page)
+    assert f"$ {command} " in readme
+
+
 def test_a_model_in_a_folder_has_a_page(server: str) -> None:
     page = page_of(signed_in(server), f"{server}/models/models/services/fraud:fraud")
 
@@ -546,6 +555,7 @@ def test_the_commands_of_a_page_work(project: Project, tmp_path: Path) -> None:
         ]
         pull, python, curl, set_up = codes
         (options,) = re.findall("<code>(--repo [^<]*)</code>", page)
+        (arguments,) = re.findall("<code>(repo=[^<]*)</code>", page)
         programs = os.fspath(Path(sys.executable).parent)
         env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
         first = set_up.replace("TOKEN=...", f"TOKEN={TOKEN}")
@@ -566,4 +576,9 @@ def test_the_commands_of_a_page_work(project: Project, tmp_path: Path) -> None:
         elsewhere.mkdir()
         run(f"{pull} {options}", elsewhere)
         assert (elsewhere / "models" / "churn.pkl").read_bytes() == first_content
+        other = tmp_path / "other"
+        other.mkdir()
+        call = python.replace(")", f", {html.unescape(arguments)})")
+        run(f"python -c '{call}'", other)
+        assert (other / "models" / "churn.pkl").read_bytes() == first_content
         assert "models/churn.pkl" in run(curl, elsewhere)

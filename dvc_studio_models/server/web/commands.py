@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,6 +54,8 @@ def commands_of(
         Command(
             "Python",
             f"from dvc_studio_models import pull\n\npull({', '.join(arguments)})",
+            "Run it in a clone of the repo. In any other folder, add:",
+            f'repo={json.dumps(repo, ensure_ascii=False)}, out="."',
         ),
         Command(
             "curl",
