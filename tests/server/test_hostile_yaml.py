@@ -8,6 +8,9 @@ import pytest
 import requests
 from projects import CHURN, ORIGIN_URL, TOKEN, Project, commit_all, git, serving, write
 
+from dvc_studio_models.registry.git.open import open_reader
+from dvc_studio_models.server.catalog.reading import Records
+from dvc_studio_models.server.errors.requests import GitSilentError
 from tests.server.api import TIMEOUT_S, ask, fetch, links, md5_of, refusal
 
 pytestmark = pytest.mark.reliability("The server: hostile DVC files")
@@ -34,6 +37,21 @@ HOSTILE = {
     "base 60 after a break": "x: y\u2028%YAML 1.1\u2028---\u2028a: "
     + ":".join("1" * 400_000)
     + "\n",
+    "numbers of one hash": "a:\n"
+    + "".join(f"  {n * (2**61 - 1)}: 1\n" for n in range(60_000)),
+    "tagged numbers of one hash": "a:\n"
+    + "".join(
+        f'  !!int "\\x{ord(digits[0]):x}{digits[1:]}": 1\n'
+        for digits in (str(n * (2**61 - 1)) for n in range(1, 60_000))
+    ),
+    "lists of one hash": "a:\n"
+    + "".join(
+        "  ? - "
+        + "\n    - ".join("-1" if n >> bit & 1 else "-2" for bit in range(15))
+        + "\n  : 1\n"
+        for n in range(1 << 13)
+    ),
+    "many keys": "a:\n" + "".join(f"  k{n}: 1\n" for n in range(300_000)),
     "megabytes": "a: " + "x" * (9 << 20) + "\n",
 }
 
@@ -69,6 +87,15 @@ def test_a_file_that_is_too_complex_is_refused_in_a_moment(
         status, detail = refusal(reply)
         assert status == 404
         assert "internal error" not in detail
+
+
+def test_one_thread_at_a_time_reads_the_dvc_files_of_a_repo(project: Project) -> None:
+    records = Records(open_reader(project.repo), wait_s=0.1)
+
+    with records.open(), pytest.raises(GitSilentError), records.open():
+        pass
+    with records.open() as reader:
+        assert reader.read(project.commit("HEAD"), "churn")
 
 
 @pytest.mark.parametrize("how", ["values", "template"])

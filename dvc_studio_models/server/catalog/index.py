@@ -21,8 +21,8 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.registry.gto.tags import fingerprint, format_names, read_registry
-from dvc_studio_models.registry.records import RecordReader
 from dvc_studio_models.server.catalog import presence
+from dvc_studio_models.server.catalog.reading import Records
 from dvc_studio_models.server.catalog.recorded import (
     FilesUnknownError,
     folders_of,
@@ -116,6 +116,8 @@ class ModelIndex:
         self._facts: dict[str, object] = {}  # of tags, so that only new ones are read
         self.tags = SharedRead(self._read_tags)
         """What tags register, as they are now."""
+        self.records = Records(repo.reader)
+        """What its commits record."""
         self._recorded: SingleFlightCache[RecordedModel] = SingleFlightCache(
             MAX_CACHED_FILES, size=_count_files
         )
@@ -308,9 +310,7 @@ class ModelIndex:
             NotStoredError: Nothing that is on a DVC remote.
         """
         try:
-            with contextlib.closing(
-                RecordReader(self._repo.reader, contents=False, isolated=True)
-            ) as records:
+            with self.records.open() as records:
                 record = records.read(version.commit, name)
         except StudioConfigError as exc:
             raise unreadable(exc) from None

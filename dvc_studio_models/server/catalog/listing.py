@@ -6,7 +6,6 @@ as long as no ref changes.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.errors import RecordUnreadableError, StudioConfigError
 from dvc_studio_models.model import ModelRef, format_date
 from dvc_studio_models.registry.gto.details import describe_model
-from dvc_studio_models.registry.records import RecordReader
 from dvc_studio_models.server.catalog.shortened import shorten
 from dvc_studio_models.server.errors.models import (
     ModelMissingError,
@@ -151,9 +149,7 @@ class Listing:
         if version is None and ref.selector:
             raise ModelMissingError(registry.describe_missing(ref))
         reader = self._repo.reader
-        with contextlib.closing(
-            RecordReader(reader, contents=False, isolated=True)
-        ) as records:
+        with self._index.records.open() as records:
             try:
                 return describe_model(ref.name, version, registry, reader, records)
             except (RecordUnreadableError, StudioConfigError) as exc:
