@@ -76,7 +76,7 @@ def run(source: ConfigSource, config: ServeConfig) -> None:
             )
             if (tell := workers.start()) is None:
                 return
-            _serve(source, config, listener, tell)
+            _serve(source, config, listener, tell, is_worker=True)
         else:
             _serve(source, config, listener, announce)
 
@@ -86,12 +86,15 @@ def _serve(
     config: ServeConfig,
     listener: socket.socket,
     announce: Callable[[str], None],
+    *,
+    is_worker: bool = False,
 ) -> None:
     """Serve in this process."""
     hangups: SimpleQueue[None] = SimpleQueue()  # safe to use in a handler of signals
     with _handling(signal.SIGHUP, lambda *_: hangups.put(None)):
         reloader = Reloader(source, hangups)
-        config = reloader.read(config)  # this worker may replace another one
+        read = reloader.wait_for_config if is_worker else reloader.read
+        config = read(config)
         site = Site(config, must_open=source.needs_a_repo)
         server = make_server(create_app(site), proxied=config.behind_proxy)
         with _stopping(server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKERS = 3
+AGAIN = "the config was read again"
 
 
 class Serving:
@@ -54,10 +56,12 @@ class Serving:
 
 
 @contextlib.contextmanager
-def started(tmp_path: Path, *args: str | Path) -> Iterator[Serving]:
+def started(
+    tmp_path: Path, *args: str | Path, port: tuple[str, ...] = ("--port", "0")
+) -> Iterator[Serving]:
     with (tmp_path / "errors").open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dvc_studio_models", "serve", "--port", "0", *args],
+            [sys.executable, "-m", "dvc_studio_models", "serve", *port, *args],
             env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN, "TMPDIR": str(tmp_path)},
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -179,6 +183,48 @@ def test_a_hangup_reloads_all_workers(project: Project, tmp_path: Path) -> None:
             lambda: all(accepts(served.url, "another") for _ in range(20)),
             timeout_s=TIMEOUT_S,
         )
+
+
+def test_a_new_worker_does_not_start_with_the_config_of_long_ago(
+    project: Project, tmp_path: Path
+) -> None:
+    """Else a token that was removed since would be accepted again."""
+    file = tmp_path / "serve.yaml"
+    rest = f"listen: 127.0.0.1:0\nworkers: 2\nrepos: [{{path: {project.repo}}}]\n"
+
+    def write(token: str) -> None:
+        sha256 = hashlib.sha256(token.encode()).hexdigest()
+        (tmp_path / "new").write_text(f"{rest}tokens: [{{name: a, sha256: {sha256}}}]")
+        (tmp_path / "new").replace(file)
+
+    def tokens() -> set[str]:
+        both = ("removed-token", "current-token")
+        return {each for each in both if any(accepts(url, each) for _ in range(20))}
+
+    def kill_one() -> None:
+        before = served.wait_for_workers(2)
+        os.kill(max(before), signal.SIGKILL)
+        wait_until(lambda: served.workers() - before != set(), timeout_s=TIMEOUT_S)
+
+    def errors() -> str:
+        return (tmp_path / "errors").read_text()
+
+    write("removed-token")
+    with started(tmp_path, "--config", file, port=()) as served:
+        url = served.url
+        served.wait_for_workers(2)
+        write("current-token")
+        wait_until(lambda: errors().count(AGAIN) >= 2, timeout_s=TIMEOUT_S)
+        assert tokens() == {"current-token"}
+        file.write_text("nonsense")
+        kill_one()
+        wait_until(lambda: "A new worker waits" in errors(), timeout_s=TIMEOUT_S)
+        assert tokens() == {"current-token"}
+        before = errors().count(AGAIN)
+        write("current-token")
+        wait_until(lambda: errors().count(AGAIN) > before, timeout_s=TIMEOUT_S)
+        assert tokens() == {"current-token"}
+        assert len(served.workers()) == 2
 
 
 def accepts(url: str, token: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from dataclasses import replace
@@ -13,6 +14,7 @@ from dvc_studio_models.server.config.exposure import exposure_problem
 from dvc_studio_models.server.repos.refs import file_stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from queue import SimpleQueue
 
     from dvc_studio_models.server.config.file import ConfigSource
@@ -50,16 +52,38 @@ class Reloader:
         self._applied = self._stamp()
 
     def read(self, config: ServeConfig) -> ServeConfig:
-        """Return the config as it is now; a process may start long after the first.
+        """Return the config as it is now.
 
         Args:
-            config: As it was read before; it is returned if it is wrong now.
+            config: As it was read just before; it is returned if it is wrong now.
         """
         try:
-            return replace(self._read(), **_fixed(config))
+            return self._read_with(_fixed(config))
         except StudioModelsError as error:
             logger.error("%s\nThe config before stays in use", error)  # noqa: TRY400
             return config
+
+    def wait_for_config(self, config: ServeConfig) -> ServeConfig:
+        """Return the config as it is now, as soon as it has no mistakes.
+
+        A worker may start long after the main process has read its config: by that
+        one, it would accept tokens that were removed since.
+
+        Args:
+            config: As it was read at the start.
+        """
+        said = None
+        while True:
+            try:
+                return self._read_with(_fixed(config))
+            except StudioModelsError as error:
+                if str(error) != said:
+                    said = str(error)
+                    logger.error(  # noqa: TRY400
+                        "%s\nA new worker waits until this is mended", error
+                    )
+            with contextlib.suppress(Empty):
+                self._requests.get(timeout=WATCH_S)
 
     def start(self, site: Site) -> None:
         """Start to watch the files, for a site that serves by them."""
@@ -91,6 +115,11 @@ class Reloader:
             logger.warning("'%s' has changed: restart the server for it", key)
         logger.warning("the config was read again; %s", _summary(site))
         return True
+
+    def _read_with(self, fixed: Mapping[str, Any]) -> ServeConfig:
+        config = replace(self._read(), **fixed)
+        _check_exposure(config)
+        return config
 
     def _read(self) -> ServeConfig:
         self._applied = self._stamp()  # first: they may change meanwhile
