@@ -9,6 +9,7 @@ stop every repo.
 
 from __future__ import annotations
 
+import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ def create_app(site: Site) -> ASGIApp:
     """Build the ASGI application of a site, which is warmed up first."""
     site.warm_up()
     # Below a prefix, the path of a page may be like one of the API.
-    routes = [*list_routes(site), *list_pages(site)]
+    pages = Pages(site)
+    routes = [*list_routes(site), *list_pages(pages)]
     paths: dict[object, str] = {
         route.endpoint: route.path for route in reversed(routes)
     }
@@ -50,7 +52,7 @@ def create_app(site: Site) -> ASGIApp:
         routes=routes,
         exception_handlers={
             RefusedError: _refused,
-            HTTPException: _http_error,
+            HTTPException: functools.partial(_http_error, pages),
             Exception: _failed,
         },
     )
@@ -73,9 +75,8 @@ def list_routes(site: Site) -> list[Route]:
     ]
 
 
-def list_pages(site: Site) -> list[Route]:
+def list_pages(pages: Pages) -> list[Route]:
     """List the routes of the pages, also below any prefix that a proxy adds."""
-    pages = Pages(site)
     return [route for prefix in PREFIXES for route in pages.routes(prefix)]
 
 
@@ -87,7 +88,11 @@ async def _refused(request: Request, exc: Any) -> Response:
     return JSONResponse({"detail": str(exc)}, exc.status, exc.headers)
 
 
-async def _http_error(_request: Request, exc: Any) -> Response:
+async def _http_error(pages: Pages, request: Request, exc: Any) -> Response:
+    if exc.status_code == HTTPStatus.NOT_FOUND and request.method == "GET":
+        page = pages.show_missing(request)
+        if page is not None:
+            return page
     return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
 
 

@@ -249,6 +249,18 @@ def test_axe_finds_nothing_and_all_fits(
     assert [r for r, f in zip(reports, found.values(), strict=True) if _count(f)] == []
 
 
+@pytest.mark.parametrize("width", [320, 375])
+def test_the_header_shows_the_name_on_a_narrow_phone(
+    server: str, open_page: Callable[..., Page], width: int
+) -> None:
+    page = open_page(server, viewport={"width": width, "height": 640})
+    cut = "each => each.scrollWidth > each.clientWidth + 1"
+
+    assert not page.eval_on_selector(".user > bdi", cut)
+    assert page.locator(".account button").bounding_box()["height"] < 44
+    assert page.get_by_role("link", name="Model registry").is_visible()
+
+
 def _count(results: object) -> int:
     return int(results.violations_count)  # type: ignore[attr-defined]
 

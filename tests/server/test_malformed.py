@@ -17,6 +17,7 @@ from projects import ORIGIN_URL, TOKEN, Project, copy_project, serving
 from dvc_studio_models.server.app import list_pages, list_routes
 from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
 from dvc_studio_models.server.site.site import Site
+from dvc_studio_models.server.web.pages import Pages
 from tests.server.api import TIMEOUT_S, links
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_no_route_is_left_out(project: Project) -> None:
     site = Site(ServeConfig((RepoConfig(str(project.repo)),), None))
 
-    paths = {route.path for route in (*list_routes(site), *list_pages(site))}
+    paths = {route.path for route in (*list_routes(site), *list_pages(Pages(site)))}
 
     assert {path for path in paths if "{prefix" not in path} == set(ROUTES)
 

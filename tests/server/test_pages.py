@@ -535,6 +535,89 @@ def test_links_are_right_below_a_prefix(server: str) -> None:
     assert get(session, f"{base}/static/page.css").status_code == 200
 
 
+@pytest.mark.parametrize("prefix", ["", "/team/studio"])
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/models", "/"),
+        ("/models/", "/"),
+        ("/models/models", "/?repo=models"),
+        ("/models/models/", "/?repo=models"),
+        ("/models/a%26b", "/?repo=a%26b"),
+    ],
+)
+def test_an_address_without_a_model_leads_to_the_list(
+    server: str, prefix: str, path: str, location: str
+) -> None:
+    reply = get(signed_in(server), f"{server}{prefix}{path}")
+
+    assert reply.status_code == 200
+    assert reply.url == f"{server}{prefix}{location}"
+    assert 'href="./static/page.css?v=' in reply.text
+
+
+@pytest.mark.parametrize("path", ["/nix", "/team/nix"])
+def test_a_browser_gets_a_page_about_an_unknown_address(server: str, path: str) -> None:
+    reply = get(requests.Session(), server + path, Accept="text/html,*/*;q=0.8")
+
+    assert reply.status_code == HTTPStatus.NOT_FOUND
+    assert "There is no page at this address." in reply.text
+    (style,) = re.findall(r'href="\./(static/page.css[^"]*)"', reply.text)
+    folder = reply.url.rpartition("/")[0]
+    assert get(requests.Session(), f"{folder}/{style}").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/nix", "/static/nix", "/team/api/models/nix"])
+def test_a_browser_gets_json_where_there_are_no_pages(server: str, path: str) -> None:
+    reply = get(requests.Session(), server + path, Accept="text/html")
+
+    assert reply.status_code == HTTPStatus.NOT_FOUND
+    assert "detail" in reply.json()
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "prefix"),
+    [
+        ("/studio", "", "/studio"),
+        ("/models/", "", "/models"),
+        ("/studio", "/studio", "/studio"),
+        ("/outer", "/inner", "/outer/inner"),
+        ("//evil.example.com", "", ""),
+        ("/../x", "", ""),
+        ("/a b", "", ""),
+        ("/'><script>", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_links_have_the_prefix_that_a_proxy_has_removed(
+    project: Project, given: str, path: str, prefix: str
+) -> None:
+    config = ServeConfig(
+        (RepoConfig(str(project.repo), "models"),),
+        (TokenConfig.of(TOKEN),),
+        behind_proxy=True,
+    )
+    with serving_config(config) as url:
+        session = signed_in(url)
+        headers = {"X-Forwarded-Prefix": given, "Authorization": f"token {TOKEN}"}
+        page = get(session, f"{url}{path}{CHURN}", **headers).text
+        api = f"{path}/api/model-registry/get-download-uris"
+        query = "repo=models&name=churn"
+        links = get(session, f"{url}{api}?{query}", **headers).json()
+
+    assert f"DVC_STUDIO_URL={url}{prefix}\n" in html.unescape(page)
+    assert f"{url}{prefix}/api/model-registry/" in html.unescape(page)
+    assert all(link.startswith(f"{url}{prefix}/objects/") for link in links.values()), (
+        links
+    )
+
+
+def test_a_prefix_is_only_taken_from_a_proxy(server: str) -> None:
+    page = get(signed_in(server), server + CHURN, **{"X-Forwarded-Prefix": "/x"}).text
+
+    assert f"DVC_STUDIO_URL={server}\n" in page
+
+
 def test_a_link_on_another_site_loads_the_page_again(server: str) -> None:
     """Browsers leave out a strict cookie there."""
     headers = {"Sec-Fetch-Site": "cross-site"}

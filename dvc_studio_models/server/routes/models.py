@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -21,6 +20,7 @@ from dvc_studio_models.server.routes.parameters import (
     read_parameter,
     read_query,
     read_ref,
+    server_url,
     write_position,
 )
 from dvc_studio_models.server.site.overview import (
@@ -70,8 +70,8 @@ class ModelRoutes:
         served = self._find_repo(request, principal)
         ref = read_ref(request, read_parameter(request, "name", required=True))
         note(request, model=ref)
-        prefix = request.path_params.get("prefix", "")
-        base_url = f"{request.base_url}{quote(prefix)}".rstrip("/")
+        behind_proxy = self._site.config.behind_proxy
+        base_url = server_url(request, behind_proxy=behind_proxy)
         links, version = await served.slow_calls.run(
             functools.partial(
                 self._find_and_sign, served, ref, base_url, principal.name

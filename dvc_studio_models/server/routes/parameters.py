@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.model import ModelRef
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 PARAMETER_CHARS = 1000  # a URL, or a model's name; longer ones are refused
+
+_REMOVED_PREFIX = re.compile("((?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,9})/?")
 
 
 def read_parameter(request: Request, name: str, *, required: bool = False) -> str:
@@ -34,6 +37,23 @@ def read_parameter(request: Request, name: str, *, required: bool = False) -> st
         raise BadRequestError(msg)
     _check_length(name, value)
     return value
+
+
+def server_url(request: Request, *, behind_proxy: bool) -> str:
+    """Return how the client reached this server, without the final slash.
+
+    Args:
+        request: The request. A prefix in its path is a part of the URL.
+        behind_proxy: Whether to accept ``X-Forwarded-Prefix``, which names a prefix
+            that the proxy has removed.
+    """
+    prefix = quote(request.path_params.get("prefix", ""))
+    given = request.headers.get("x-forwarded-prefix", "") if behind_proxy else ""
+    found = _REMOVED_PREFIX.fullmatch(given)
+    removed = found[1] if found else ""
+    if f"/{prefix}/".startswith(f"{removed}/"):
+        removed = ""
+    return f"{request.base_url}".rstrip("/") + f"{removed}/{prefix}".rstrip("/")
 
 
 def read_ref(request: Request, name: str) -> ModelRef:

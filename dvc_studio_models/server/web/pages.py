@@ -7,7 +7,7 @@ import functools
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -19,13 +19,17 @@ from dvc_studio_models.server.errors.requests import (
 )
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.mirror_headers import mark_mirror
-from dvc_studio_models.server.routes.parameters import read_parameter, read_ref
+from dvc_studio_models.server.routes.parameters import (
+    read_parameter,
+    read_ref,
+    server_url,
+)
 from dvc_studio_models.server.site.overview import Query, list_models
 from dvc_studio_models.server.web import views
 from dvc_studio_models.server.web.assets import Assets
 from dvc_studio_models.server.web.commands import commands_of, set_up
 from dvc_studio_models.server.web.rendering import Renderer, clock
-from dvc_studio_models.server.web.sign_in import SignIn, show_error
+from dvc_studio_models.server.web.sign_in import SignIn, redirect, show_error
 from dvc_studio_models.server.web.stages import sort_stages
 from dvc_studio_models.server.web.timeline import draw_timeline
 
@@ -57,6 +61,7 @@ RECENT = 12
 """The events that are shown without a click."""
 
 _API = re.compile("(?:.*/)?api(?:/.*)?")
+_NO_PAGE = re.compile("/(?:api|objects|static)(?:/|$)")
 
 
 class Pages:
@@ -69,8 +74,11 @@ class Pages:
         self._renderer = Renderer(self._assets)
         self._sign_in = SignIn(site, self._renderer)
         self._endpoints = (
-            ("/", self._page(self.index), "GET"),
             ("/models/{repo}/{name:path}", self._page(self.show_model), "GET"),
+            ("/models/{repo}", self.show_list, "GET"),
+            ("/models", self.show_list, "GET"),
+            ("/models/", self.show_list, "GET"),
+            ("/", self._page(self.index), "GET"),
             ("/sign-in", self._sign_in.show, "GET"),
             ("/sign-in", self._sign_in.sign_in, "POST"),
             ("/sign-out", self._sign_in.sign_out, "POST"),
@@ -90,6 +98,31 @@ class Pages:
         if answer is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return answer
+
+    async def show_list(self, request: Request) -> Response:
+        """Lead from an address without a model to the list, of one repo or of all."""
+        _check_path(request)
+        repo = request.path_params.get("repo")
+        return redirect(request, f"?{urlencode({'repo': repo})}" if repo else "")
+
+    def show_missing(self, request: Request) -> Response | None:
+        """Say that there is no page, None if the request was not for one.
+
+        Links are relative to the same folder, as the prefix is not known.
+        """
+        accepted = request.headers.get("accept", "")
+        if "text/html" not in accepted or _NO_PAGE.search(request.url.path):
+            return None
+        return self._renderer.render(
+            request,
+            "error.html",
+            status=HTTPStatus.NOT_FOUND,
+            root="./",
+            message="There is no page at this address.",
+            is_missing=True,
+            is_signed_in=False,
+            user=None,
+        )
 
     async def index(self, request: Request, principal: Principal) -> Response:
         """Show all models that somebody may see."""
@@ -119,6 +152,8 @@ class Pages:
 
     async def show_model(self, request: Request, principal: Principal) -> Response:
         """Show one model, and the version that is selected of it."""
+        if not request.path_params["name"]:
+            return await self.show_list(request)
         ref = read_ref(request, request.path_params["name"])
         served = self._find(request.path_params["repo"], principal)
         mirror = self._site.mirrors.status(served.repo.key)
@@ -127,7 +162,7 @@ class Pages:
         describe = functools.partial(served.listing.details, ref)
         details = await served.slow_calls.run(describe)
         files, files_error = await _find_files(served, ref)
-        server = _server_url(request)
+        server = server_url(request, behind_proxy=self._site.config.behind_proxy)
         needs_token = self._site.config.tokens is not None
         return self._render(
             request,
@@ -157,8 +192,7 @@ class Pages:
         """Return the endpoint of a page, which needs a session, with errors in HTML."""
 
         async def endpoint(request: Request) -> Response:
-            if _API.fullmatch(request.path_params.get("prefix", "")):
-                raise HTTPException(HTTPStatus.NOT_FOUND)
+            _check_path(request)
             try:
                 return await show(request, await self._sign_in.authenticate(request))
             except TokenRefusedError as error:
@@ -193,6 +227,12 @@ class Pages:
         )
 
 
+def _check_path(request: Request) -> None:
+    """Check that a request is not one for the API, whose path only looks similar."""
+    if _API.fullmatch(request.path_params.get("prefix", "")):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+
+
 def _read_filters(request: Request) -> views.Filters:
     sort = read_parameter(request, "sort")
     page = read_parameter(request, "page")
@@ -224,8 +264,3 @@ def _path_of(request: Request) -> str:
     path = views.href_of(repo, name) if repo and name else ""
     query = request.url.query
     return f"{path}?{query}" if query else path
-
-
-def _server_url(request: Request) -> str:
-    prefix = request.path_params.get("prefix", "")
-    return f"{request.base_url}{quote(prefix)}".rstrip("/")

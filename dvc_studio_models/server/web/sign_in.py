@@ -83,7 +83,7 @@ class SignIn:
         life = SESSION_S
         if principal.ends:
             life = min(life, max(int(principal.ends.timestamp()) - clock(), 0))
-        answer = _redirect(request, following)
+        answer = redirect(request, following)
         _set_cookie(request, answer, value, life)
         return answer
 
@@ -93,7 +93,7 @@ class SignIn:
             await read_form(request)
         except RefusedError as error:
             return show_error(self._renderer, request, error)
-        answer = _redirect(request, "")
+        answer = redirect(request, "")
         _set_cookie(request, answer, "", 0)
         return answer
 
@@ -155,7 +155,7 @@ def show_error(renderer: Renderer, request: Request, error: RefusedError) -> Res
     )
 
 
-def _redirect(request: Request, following: str) -> Response:
+def redirect(request: Request, following: str) -> Response:
     """Lead to one of our own pages, whatever a form says."""
     path = following if _NEXT.fullmatch(following) else ""
     headers = {name: HEADERS[name] for name in ("Cache-Control", "Referrer-Policy")}
