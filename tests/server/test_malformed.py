@@ -34,6 +34,7 @@ ROUTES = [
     *("/livez", "/healthz", "/readyz", "/metrics", "/api/openapi.json"),
     "/webhook/{name:path}",
     *("/", "/models/{repo}/{name:path}", "/sign-in", "/sign-out", "/static/{name}"),
+    *("/models", "/models/", "/models/{repo}"),
 ]
 GOOD = {
     f"{API}/get-download-uris": f"?repo={quote(ORIGIN_URL)}&name=churn",
@@ -98,6 +99,7 @@ HEADERS: dict[str, list[str]] = {
     "X-Forwarded-Proto": ["https", "javascript", "\xff", "http,https", ""],
     "X-Forwarded-For": ["1.2.3.4", "::1", "x", "\xff", "," * 99],
     "X-Forwarded-Host": ["evil", "\xff"],
+    "X-Forwarded-Prefix": ["/p", "//evil", "/..", "\xff", "/a" * 99],
     "Forwarded": ["for=x;host=y", ";;;"],
     "Cookie": ["session=x", "a=b; " * 500, "=", ";;;", "\xff", "session=" + "A" * 3000],
     "Accept": ["*/*", "text/html", "application/json;q=0", "\xff", "x/" + "y" * 999],
