@@ -23,6 +23,7 @@ from projects import (
 )
 
 from dvc_studio_models.server.config.values import RepoConfig
+from dvc_studio_models.server.stores.credentials import merge
 from dvc_studio_models.server.stores.places import Place
 from tests.server.api import ask, config_of, fetch, links, refusal
 
@@ -208,8 +209,15 @@ S3 = "[core]\nremote = s\n['remote \"s\"']\nurl = s3://models/x\nregion = eu-wes
 KEYS = {"access_key_id": "KEY", "secret_access_key": "secret", "session_token": "SES"}
 
 
-@pytest.mark.parametrize("roots", [None, ("s3://models/x",)], ids=["own", "given"])
-@pytest.mark.parametrize("before", ["", "endpointurl = http://127.0.0.1:9\n"])
+@pytest.mark.parametrize(
+    ("roots", "before"),
+    [
+        (None, ""),
+        (None, "endpointurl = http://127.0.0.1:9\n"),
+        (("s3://models/x",), ""),
+    ],
+    ids=["own", "own service", "given"],
+)
 def test_a_commit_sends_no_signed_request_to_another_service(
     project: Project, kind: str, roots: tuple[str, ...] | None, before: str
 ) -> None:
@@ -236,6 +244,35 @@ def test_a_commit_sends_no_signed_request_to_another_service(
                 assert_is_outside(ask(url, repo=ORIGIN_URL, name=name))
             with pytest.raises(BlockingIOError):
                 other.accept()
+
+
+def test_with_roots_a_commit_names_no_service_even_before_the_start(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    need_package("dvc_s3")
+    (project.repo / ".dvc/config").write_text(f"{S3}endpointurl = http://h:1/api\n")
+    commit_all(project, "Store at S3")
+    place, roots = str(project.repo), ("s3://models/x",)
+    repo = RepoConfig(place, roots=roots, credentials=KEYS)
+
+    with serving_config(config_of(repo)) as url:
+        assert_is_outside(reply := ask(url, repo=ORIGIN_URL, name="churn"))
+    assert "allow it with 'credentials.endpointurl'" in reply.text
+    assert "add that to its 'credentials.endpointurl' in serve.yaml" in caplog.text
+
+    allowed = RepoConfig(
+        place, roots=roots, credentials={**KEYS, "endpointurl": "http://h:1/api"}
+    )
+    with serving_config(config_of(allowed)) as url:
+        assert links(url, "churn")["models/churn.pkl"].startswith("http://h:1/api/")
+
+
+def test_a_service_alone_leaves_the_credentials_as_they_are() -> None:
+    settings = {"profile": "team"}
+
+    merged = merge(settings, {"endpointurl": "http://h:1"}, "s3")
+
+    assert merged == {"profile": "team", "endpointurl": "http://h:1"}
 
 
 @pytest.mark.parametrize("where", ["credentials", "config.local"])

@@ -29,11 +29,18 @@ class RemoteOutsideError(RefusedError):
 
     status = 500
 
-    def __init__(self, repo: str, remote: str) -> None:
+    def __init__(self, repo: str, remote: str, key: str = "roots") -> None:
+        """Say how to allow it.
+
+        Args:
+            repo: Its label.
+            remote: Its name.
+            key: Of the server's config.
+        """
         self.repo, self.remote = repo, remote
         super().__init__(
             f"the DVC remote '{remote}' of '{repo}' is in a place that this server "
-            "does not allow for this repo; its operator can allow it with 'roots'"
+            f"does not allow for this repo; its operator can allow it with '{key}'"
         )
 
 

@@ -63,8 +63,11 @@ def merge(
     if not fitting:
         return dict(settings)
     checked = SCHEMA["remote"][str]({"url": f"{protocol}://x/y", **fitting})
+    given = {key: checked[key] for key in fitting}
+    if CREDENTIALS.isdisjoint(given):  # only a service or a region
+        return {**settings, **given}
     kept = {key: each for key, each in settings.items() if key not in CREDENTIALS}
-    return {**kept, **{key: checked[key] for key in fitting}, OWN: True}
+    return {**kept, **given, OWN: True}
 
 
 def files_of(config: Mapping[str, Any], own: Mapping[str, str]) -> Iterator[Path]:

@@ -1,10 +1,10 @@
 """Where the DVC remotes of one repo may be.
 
-The operator's config says it. By default, it is where the default remotes are when the
-server reads the repo for the first time after its start, or all remotes where none is
-the default: a later commit cannot move them, nor name another place or service. URLs
-that are set on the server, in ``config.local`` or by ``--remote``, are the operator's
-own.
+The operator's config says it, and then a commit cannot name a service. By default, it
+is where the default remotes are when the server reads the repo for the first time, or
+all remotes where none is the default: a later commit cannot move them, nor name another
+place or service. URLs that are set on the server, in ``config.local`` or by
+``--remote``, are the operator's own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dvc_studio_models.server.errors.remotes import (
     RemoteOutsideError,
 )
 from dvc_studio_models.server.errors.requests import RefusedError
-from dvc_studio_models.server.stores.places import Place
+from dvc_studio_models.server.stores.places import SERVICES, Place
 from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     """Config, name of a remote -> DVC's class, settings, path in its file system."""
 
 logger = logging.getLogger(f"dvc.{__name__}")
+
+_ALSO_AFTER_RESTART = (
+    ". A default remote that has moved is also accepted after a restart"
+)
 
 
 @dataclass(frozen=True)
@@ -88,24 +92,30 @@ class Roots:
         """
         self._start.get("start", self._read_start)  # before the repo changes
         roots = {*self._of_operator(config), *self._allowed(config, project)}
-        if place.is_in(roots) and self._has_service(config, project, place):
+        is_inside = place.is_in(roots)
+        if is_inside and self._has_service(config, project, place):
             return
+        key = "roots"
+        if is_inside:
+            key = f"credentials.{SERVICES[place.protocol]}"
         if place not in self._reported:  # once: each request may repeat it
             self._reported.add(place)
             allowed = ", ".join(sorted(map(str, roots))) or "none"
             logger.warning(
                 "repo '%s': its DVC remote '%s' is at %s, which is not in its roots "
-                "(%s); if it may be there, add that to its 'roots' in serve.yaml. A "
-                "default remote that has moved is also accepted after a restart",
+                "(%s)%s; if it may be there, add that to its '%s' in serve.yaml%s",
                 self._repo.key,
                 name,
                 place,
                 allowed,
+                " with a service that only a commit names" if is_inside else "",
+                key,
+                _ALSO_AFTER_RESTART if self._given is None else "",
             )
-        raise RemoteOutsideError(self._repo.label, name)
+        raise RemoteOutsideError(self._repo.label, name, key)
 
     def _has_service(self, config: ProjectConfig, project: str, place: Place) -> bool:
-        """Whether a service is the operator's, or the repo's at the start.
+        """Whether a service is the operator's; without roots, also one of the start.
 
         Requests to it are signed with the server's credentials.
         """
@@ -113,6 +123,8 @@ class Roots:
         own = self._repo.config.credentials
         if service not in config.services or service in own.values():
             return True
+        if self._given is not None:
+            return False
         return service in {each.service for each in self._of_start(config, project)}
 
     def _of_operator(self, config: ProjectConfig) -> Iterator[Place]:
