@@ -14,6 +14,7 @@ import requests
 from projects import TOKEN, Project, git
 from servers import wait_until
 
+from dvc_studio_models.server.site.reload import WATCH_S
 from tests.server.api import TIMEOUT_S, ask
 
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ def test_a_new_repo_is_served_when_the_file_changes(
     wait_until(lambda: server.status("repo") == 200, timeout_s=TIMEOUT_S)
 
     assert server.status("models") == 200
+
+
+def test_a_change_counts_within_a_second_as_the_docs_say() -> None:
+    looks = 2  # a file that is being written is read when it has come to rest
+
+    assert looks * WATCH_S <= 0.5  # the rest is for reading it
 
 
 def test_a_hangup_makes_the_server_read_its_config_again(

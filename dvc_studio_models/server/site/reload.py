@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-WATCH_S = 1.0
-"""The pause, in seconds, between two looks at the files of the config."""
+WATCH_S = 0.25
+"""The pause, in seconds, between two looks at the files of the config; a change counts
+after two looks, and within a second, since it may revoke a token."""
 
 FIXED = {
     "host": "listen",
