@@ -310,6 +310,17 @@ def test_a_repo_that_is_not_open_shows_no_password() -> None:
     catalog.close()
 
 
+def test_only_the_repo_that_was_asked_for_is_said_to_be_left_out() -> None:
+    configs = [RepoConfig("/nothing", name=name) for name in ("a", "b")]
+    catalog = Catalog(configs)
+
+    with pytest.raises(RepoNotOpenError) as refused:
+        catalog.find("b", lambda _: True)
+
+    assert refused.value.repos == ("b",)
+    catalog.close()
+
+
 def test_a_repo_that_is_not_open_is_hidden_from_who_may_not_see_it() -> None:
     catalog = Catalog([RepoConfig("/nothing", name="secret")])
 

@@ -169,11 +169,11 @@ class Catalog:
         if repo is None and may_see(url):
             named = self._by_key.get(url)
             repo = named if named and named.label == url else None
-        if left_out and (
-            any(wanted in each.names for each in left_out)
-            or (repo is None and any(_may_have(each, wanted) for each in left_out))
-        ):
-            raise RepoNotOpenError(each.label for each in left_out)
+        named_so = [each for each in left_out if wanted in each.names]
+        if not named_so and repo is None:
+            named_so = [each for each in left_out if _may_have(each, wanted)]
+        if named_so:
+            raise RepoNotOpenError(each.label for each in named_so)
         if repo:
             return repo
         alike = {repo.key: repo for repo in self._alike(wanted, may_see)}
