@@ -14,6 +14,7 @@ from projects import (
     write,
 )
 
+from dvc_studio_models.server.catalog import recorded
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 from tests.server.api import (
     API,
@@ -208,6 +209,24 @@ def test_a_directory_whose_listing_cannot_be_read_is_refused(
     assert status == 404
     assert detail.endswith(f"the file list of 'models/bert' {reason}")
     assert str(project.root) not in detail
+
+
+@pytest.mark.parametrize(
+    ("most", "limit"),
+    [("MAX_FILES", "at most 1 files"), ("MAX_LISTING_BYTES", "at most 0 MiB")],
+)
+def test_a_folder_with_too_many_files_is_refused_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch, most: str, limit: str
+) -> None:
+    monkeypatch.setattr(recorded, most, 1)
+
+    with serving(project.repo) as url:
+        status, detail = refusal(ask(url, repo=ORIGIN_URL, name="bert"))
+
+        assert ask(url, repo=ORIGIN_URL, name="churn").status_code == 200
+    assert status == 500
+    assert detail.startswith("'models/bert' has too many files for this server")
+    assert limit in detail
 
 
 @pytest.mark.parametrize(

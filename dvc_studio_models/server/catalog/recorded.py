@@ -12,6 +12,7 @@ from dvc_studio_models.registry.commands import dvc_import, git_checkout
 from dvc_studio_models.registry.outputs import digest_of
 from dvc_studio_models.registry.recorded import expand
 from dvc_studio_models.registry.urls import strip_secrets
+from dvc_studio_models.server.errors.models import TooManyFilesError
 from dvc_studio_models.server.errors.remotes import (
     RemoteUnreadableError,
 )
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.stores.remotes import Store
 
 logger = logging.getLogger(f"dvc.{__name__}")
+
+
+MAX_FILES = 100_000
+"""Files of one version; the reply has a link of some hundred bytes to each."""
+
+MAX_LISTING_BYTES = 32 << 20
+"""The largest listing of a folder; it is read into memory as a whole."""
 
 
 class FilesUnknownError(Exception):
@@ -65,6 +73,7 @@ def list_files(
 
     Raises:
         FilesUnknownError: A listing is missing or broken, or there is no file.
+        TooManyFilesError: There are too many, or a listing is too large.
         RemoteUnreadableError: A remote cannot be read.
     """
     listings = {
@@ -76,6 +85,8 @@ def list_files(
     if not files:
         reason = f"DVC does not track '{record.path}'"
         raise FilesUnknownError(reason)
+    if len(files) > MAX_FILES:
+        raise TooManyFilesError(record.path, f"{MAX_FILES} files")
     return tuple(_stored(file, stores[file.remote], record.project) for file in files)
 
 
@@ -89,6 +100,11 @@ def _listing(store: Store, output: RecordedOutput) -> Listing:
     try:
         try:
             odb = store.objects(digest.algorithm)
+            name = odb.oid_to_path(digest.value)
+            if (odb.fs.size(name) or 0) > MAX_LISTING_BYTES:
+                raise TooManyFilesError(
+                    path, f"{MAX_LISTING_BYTES >> 20} MiB of their names and hashes"
+                )
             tree = Tree.load(odb, HashInfo(digest.algorithm, digest.value))
             return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
         except FileNotFoundError:
@@ -98,6 +114,8 @@ def _listing(store: Store, output: RecordedOutput) -> Listing:
             )
         except (ObjectFormatError, KeyError, TypeError):
             reason = f"the file list of '{path}' on the DVC remote is invalid"
+    except TooManyFilesError:
+        raise
     except Exception as exc:  # every service has errors of its own
         logger.exception("cannot read from the DVC remote '%s'", store.name)
         raise RemoteUnreadableError(store.name, exc) from None

@@ -43,6 +43,19 @@ class NotStoredError(RefusedError):
         super().__init__(f"cannot determine the files of {at}: {reason}")
 
 
+class TooManyFilesError(RefusedError):
+    """A version has more files than a reply may list."""
+
+    status = 500
+
+    def __init__(self, path: str, limit: str) -> None:
+        self.path = path
+        super().__init__(
+            f"'{path}' has too many files for this server: it lists at most {limit}; "
+            "store them in an archive, or read them with 'dvc pull' in a clone"
+        )
+
+
 class RepoUnreadableError(RefusedError):
     """This server's copy of the repo cannot be read, or lacks something."""
 
