@@ -295,6 +295,7 @@ def serving(
     verify_objects: bool = False,
     slow_calls: Callable[[], SlowCalls] | None = None,
     open_s: float = 10,
+    warm_up_s: float = 3,
     **limits: int,
 ) -> Iterator[str]:
     """Run ``dvc models serve`` in a thread, on a free port; yield its URL.
@@ -308,6 +309,7 @@ def serving(
         verify_objects: Check that objects exist before links are returned.
         slow_calls: Called once for each repo.
         open_s: Time limit for Git at the start, in seconds.
+        warm_up_s: Time limit for reading in advance, in seconds.
         limits: The limits of ``make_server``.
     """
     from dvc_studio_models.server.config import values
@@ -318,7 +320,8 @@ def serving(
         expires_s,
         verify_objects=verify_objects,
     )
-    with serving_config(config, slow_calls=slow_calls, open_s=open_s, **limits) as url:
+    times = {"open_s": open_s, "warm_up_s": warm_up_s}
+    with serving_config(config, slow_calls=slow_calls, **times, **limits) as url:
         yield url
 
 
@@ -328,6 +331,7 @@ def serving_config(
     *,
     slow_calls: Callable[[], SlowCalls] | None = None,
     open_s: float = 10,
+    warm_up_s: float = 3,
     **limits: int,
 ) -> Iterator[str]:
     """Serve in a thread, on a free port, what a config says; yield the URL.
@@ -336,20 +340,23 @@ def serving_config(
         config: The operator's choices; its host and port do not matter.
         slow_calls: Called once for each repo.
         open_s: Time limit for Git at the start, in seconds.
+        warm_up_s: Time limit for reading in advance, in seconds.
         limits: The limits of ``make_server``.
     """
     from dvc_studio_models.server.site.site import Site
 
     waits = {"slow_calls": slow_calls} if slow_calls else {}
-    with serving_site(Site(config, open_s=open_s, **waits), **limits) as url:
+    site = Site(config, open_s=open_s, **waits)
+    with serving_site(site, warm_up_s=warm_up_s, **limits) as url:
         yield url
 
 
 @contextlib.contextmanager
-def serving_site(site: Site, **limits: int) -> Iterator[str]:
+def serving_site(site: Site, *, warm_up_s: float = 3, **limits: int) -> Iterator[str]:
     """Serve a site in a thread, on a free port; yield its URL."""
     from dvc_studio_models.server import app, service
 
+    site.warm_up(warm_up_s)
     server = service.make_server(app.create_app(site), **limits)
     with service.listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -40,8 +40,7 @@ PREFIXES = ("", "/{prefix:path}")
 
 
 def create_app(site: Site) -> ASGIApp:
-    """Build the ASGI application of a site, which is warmed up first."""
-    site.warm_up()
+    """Build the ASGI application of a site."""
     # Below a prefix, the path of a page may be like one of the API.
     pages = Pages(site)
     routes = [*list_routes(site), *list_pages(pages)]

@@ -96,6 +96,7 @@ def _serve(
         read = reloader.wait_for_config if is_worker else reloader.read
         config = read(config)
         site = Site(config, must_open=source.needs_a_repo)
+        site.warm_up()
         server = make_server(create_app(site), proxied=config.behind_proxy)
         with _stopping(server):
             reloader.start(site)

@@ -108,7 +108,7 @@ def shown(replies: list[requests.Response]) -> set[tuple[int, str]]:
 def test_the_start_and_the_first_answers_take_a_few_calls_of_git(
     mirror: Path, spy: SpyGit
 ) -> None:
-    with serving(f"acme/models={mirror}") as url:
+    with serving(f"acme/models={mirror}", warm_up_s=TIMEOUT_S) as url:
         at_start = spy.count()
         spy.clear()
         replies = ask_at_once(url, ["churn"] * CLIENTS)
@@ -122,7 +122,7 @@ def test_the_start_and_the_first_answers_take_a_few_calls_of_git(
 def test_models_of_a_repo_that_does_not_change_share_one_read_of_its_tags(
     mirror: Path, spy: SpyGit
 ) -> None:
-    with serving(f"acme/models={mirror}") as url:
+    with serving(f"acme/models={mirror}", warm_up_s=TIMEOUT_S) as url:
         spy.clear()
         replies = [ask(url, f"m{number}") for number in range(MODELS)]
 
@@ -133,7 +133,7 @@ def test_models_of_a_repo_that_does_not_change_share_one_read_of_its_tags(
 def test_clients_right_after_a_new_tag_share_its_count(
     mirror: Path, spy: SpyGit
 ) -> None:
-    with serving(f"acme/models={mirror}") as url:
+    with serving(f"acme/models={mirror}", warm_up_s=TIMEOUT_S) as url:
         before = shown([ask(url)])
         git(mirror, "tag", "-a", "-m", "x", "churn@v2.0.0", "churn@v1.7.0^{commit}")
         spy.clear()
@@ -152,7 +152,7 @@ def test_clients_that_ask_for_several_models_share_all_but_the_models(
     mirror: Path, spy: SpyGit
 ) -> None:
     names = [f"m{number % MODELS}" for number in range(CLIENTS)]
-    with serving(f"acme/models={mirror}") as url:
+    with serving(f"acme/models={mirror}", warm_up_s=TIMEOUT_S) as url:
         git(mirror, "tag", "-a", "-m", "x", "churn@v2.0.0")
         spy.clear()
         spy.delay(SLOW_S)

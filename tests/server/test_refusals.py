@@ -231,7 +231,7 @@ def test_a_folder_with_too_many_files_is_refused_alone(
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/", 404), ("GET", f"{API}/", 404), ("POST", API, 405)],
+    [("GET", "/other", 404), ("GET", f"{API}/", 404), ("POST", API, 405)],
 )
 def test_other_paths_and_methods_are_refused_in_json(
     server: str, method: str, path: str, status: int

@@ -67,6 +67,7 @@ class Server:
     def write(self, text: str) -> None:
         new = self.file.with_suffix(".new")
         new.write_text(text)
+        new.chmod(0o600)
         new.replace(self.file)
 
     def status(self, repo: str, token: str = TOKEN) -> int:
