@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from dvc_studio_models.server.config.file import ConfigFile
 from dvc_studio_models.server.monitoring import metrics
+from dvc_studio_models.server.routes.webhooks import MAX_BODY_BYTES
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
@@ -190,6 +191,12 @@ def test_nginx_accepts_its_config(tmp_path: Path) -> None:
     code, said = lint(nginx, "-t", "-q", "-c", whole, *log)
 
     assert code == 0, said
+
+
+def test_nginx_lets_large_webhooks_through() -> None:
+    text = (COMPOSE / "nginx.conf").read_text()
+
+    assert f"client_max_body_size {MAX_BODY_BYTES >> 20}m;" in text
 
 
 def test_the_server_accepts_its_config(tmp_path: Path) -> None:

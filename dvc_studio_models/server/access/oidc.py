@@ -14,6 +14,7 @@ from dvc_studio_models.http.hosts.client import HostClient, HostFailed
 from dvc_studio_models.server.access.principal import Principal
 from dvc_studio_models.server.access.tokens import utc_now
 from dvc_studio_models.server.errors.requests import TokenUncheckedError
+from dvc_studio_models.server.monitoring import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,9 @@ LONGEST_S = 24 * 3600
 """For how long a token is accepted at most, in seconds, whatever its issuer says."""
 
 OK = 200
+
+SHOWN_CHARS = 200
+"""Of what a refused token says, in the log."""
 
 
 class Issuer:
@@ -134,6 +138,9 @@ class Jobs:
     def check(self, token: str) -> Principal | None:
         """Return the job whose token this is; None if it is not accepted.
 
+        The log says why a token is refused whose signature is right: others may be of
+        anybody.
+
         Raises:
             TokenUncheckedError: The keys of its issuer could not be fetched.
         """
@@ -142,6 +149,10 @@ class Jobs:
             return None
         matching = [rule for rule in self._rules if _matches(rule, claims)]
         if not matching:
+            wanted = [rule for rule in self._rules if _is_for(rule, claims)]
+            _refuse(
+                "claims", "; or ".join(_difference(rule, claims) for rule in wanted)
+            )
             return None
         repos = tuple(dict.fromkeys(glob for rule in matching for glob in rule.repos))
         life_s = min(int(claims["exp"]) + LEEWAY_S - time.time(), LONGEST_S)
@@ -172,6 +183,20 @@ class Jobs:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
+        except jwt.InvalidAudienceError:  # the signature was checked before
+            found = _shown(unchecked.get("aud"))
+            _refuse("audience", f"'aud' is {found}, not {_shown(sorted(accepted))}")
+            return None
+        except (
+            jwt.ExpiredSignatureError,
+            jwt.ImmatureSignatureError,
+            jwt.MissingRequiredClaimError,
+        ) as error:
+            _refuse(
+                "expired" if isinstance(error, jwt.ExpiredSignatureError) else "form",
+                f"{error}",
+            )
+            return None
         except (jwt.PyJWTError, ArithmeticError, RecursionError, TypeError, ValueError):
             return None
         return claims
@@ -183,13 +208,38 @@ def looks_like_a_job(token: str) -> bool:
 
 
 def _matches(rule: OidcConfig, claims: Mapping[str, Any]) -> bool:
-    audiences = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
     return (
-        claims["iss"] == rule.issuer
-        and rule.audience in audiences
+        _is_for(rule, claims)
         and bool(rule.claims)
         and all(_has(claims.get(name), globs) for name, globs in rule.claims.items())
     )
+
+
+def _is_for(rule: OidcConfig, claims: Mapping[str, Any]) -> bool:
+    """Return whether a rule is for the issuer and the audience of a token."""
+    audiences = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+    return claims["iss"] == rule.issuer and rule.audience in audiences
+
+
+def _difference(rule: OidcConfig, claims: Mapping[str, Any]) -> str:
+    """Return which claims of a token do not match a rule."""
+    return ", ".join(
+        f"'{name}' is {_shown(claims.get(name))}, not {_shown(globs)}"
+        for name, globs in rule.claims.items()
+        if not _has(claims.get(name), globs)
+    )
+
+
+def _shown(value: object) -> str:
+    """Return a claim as JSON, which escapes line ends and all but ASCII."""
+    text = "missing" if value is None else json.dumps(value)
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+
+
+def _refuse(reason: str, details: str) -> None:
+    """Tell the operator why a token is refused: a metric's label, and details."""
+    metrics.refused_jobs.labels(reason).inc()
+    logger.warning("refused the token of a job: %s", details)
 
 
 def _has(value: object, globs: Sequence[str]) -> bool:

@@ -65,6 +65,12 @@ refused_tokens = Counter(
     ["reason"],
     registry=_OWN,
 )
+refused_jobs = Counter(
+    "dvc_models_refused_jobs",
+    "Tokens of jobs that were refused though their issuer has signed them.",
+    ["reason"],
+    registry=_OWN,
+)
 in_progress = Gauge(
     "dvc_models_requests_in_progress",
     "Requests that are being answered.",

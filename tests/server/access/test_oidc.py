@@ -27,6 +27,7 @@ from dvc_studio_models.server.errors.requests import (
     TokenRefusedError,
     TokenUncheckedError,
 )
+from dvc_studio_models.server.monitoring import metrics
 from tests.server.api import API, TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -103,6 +104,55 @@ def test_a_token_with_another_claim_is_refused(
 ) -> None:
     assert check(issuer, issuer.issue(AUDIENCE)) is not None
     assert check(issuer, issuer.issue(AUDIENCE, **claims)) is None
+
+
+def refused_jobs() -> float:
+    (family,) = metrics.refused_jobs.collect()
+    return sum(each.value for each in family.samples if each.name.endswith("_total"))
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"aud": "http://x\n"}, f'\'aud\' is "http://x\\n", not ["{AUDIENCE}"]'),
+        ({"repository": "evil/x"}, '\'repository\' is "evil/x", not ["acme/*"]'),
+        ({"ref": None}, "'ref' is missing, not [\"refs/heads/main\"]"),
+        ({"ref": "\x1b[2J\u202e"}, "'ref' is \"\\u001b[2J\\u202e\", not "),
+        ({"ref": "x" * 3000}, f"'ref' is \"{'x' * 199}..., not "),
+        ({"exp": int(time.time()) - 60}, "expired"),
+        ({"sub": None}, '"sub" claim'),
+    ],
+    ids=["audience", "claims", "missing", "escapes", "long", "expired", "form"],
+)
+def test_the_log_says_why_a_signed_token_is_refused(
+    issuer: IssuerServer,
+    caplog: pytest.LogCaptureFixture,
+    claims: dict[str, Any],
+    reason: str,
+) -> None:
+    token = issuer.issue(AUDIENCE, **claims)
+    before = refused_jobs()
+
+    assert check(issuer, token) is None
+
+    assert refused_jobs() == before + 1
+    (line,) = [each.getMessage() for each in caplog.records if "dvc." in each.name]
+    assert line.startswith("refused the token of a job: ")
+    assert reason in line
+    assert token not in line
+    assert line.isascii()
+    assert line.isprintable()
+
+
+def test_the_log_says_nothing_of_a_token_that_anybody_can_have_made(
+    issuer: IssuerServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for claims in ({"aud": "planted"}, {"ref": "planted"}, {"exp": 1}):
+        good = issuer.issue(AUDIENCE, **claims).rpartition(".")[0]
+        assert check(issuer, f"{good}.{'A' * 342}") is None
+
+    assert "refused the token" not in caplog.text
+    assert "planted" not in caplog.text
 
 
 @pytest.mark.parametrize("audience", [AUDIENCE, ["x", AUDIENCE]])
