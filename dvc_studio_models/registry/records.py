@@ -78,7 +78,8 @@ class RecordReader:
             reader: The repository.
             cache: The file of the cache, which ``close`` writes.
             contents: Whether to hash the files that Git tracks.
-            isolated: Use no DVC config but that of the commit.
+            isolated: Use no DVC config but that of the commit, and refuse files that
+                would take much time or memory to parse.
         """
         self._isolated = isolated
         self._contents = contents
@@ -234,7 +235,9 @@ class RecordReader:
     def _tree(self, commit: str) -> CommitTree:
         if commit not in self._trees:
             where = os.fspath(self._reader.root or self._reader.common_dir)
-            self._trees[commit] = CommitTree(self._objects, commit, where=where)
+            self._trees[commit] = CommitTree(
+                self._objects, commit, where=where, bounded=self._isolated
+            )
         return self._trees[commit]
 
     def _project(self, commit: str, folder: str) -> Repo:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from projects import git
 
 from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.registry.committed.bounds import MAX_BYTES, TooComplexError
 from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.git.tree import SUBMODULE, CommitTree, open_commit
 
@@ -135,6 +136,20 @@ def test_what_is_at_a_path_is_what_git_says(
             assert fs.isdir(named) == (path in folders)
             assert fs.isfile(named) == (path in by_git)  # DVC knows no links
             assert fs.exists(named) == (path in folders or path in by_git)
+
+
+def test_a_large_dvc_file_is_refused_only_where_its_writers_are_not_trusted(
+    repo: Path,
+) -> None:
+    content = b"# x\n" * MAX_BYTES
+    rev = commit(repo, {b"dvc.yaml": (FILE, content)})
+
+    with open_reader(repo).objects() as objects:
+        trusted = CommitTree(objects, rev, where="here")
+        bounded = CommitTree(objects, rev, where="here", bounded=True)
+        assert open_commit(trusted).cat_file("/dvc.yaml") == content
+        with pytest.raises(TooComplexError, match="larger than 4 MiB"):
+            open_commit(bounded).cat_file("/dvc.yaml")
 
 
 def test_a_folder_is_read_only_when_somebody_looks_into_it(repo: Path) -> None:

@@ -51,15 +51,19 @@ class TreeEntry:
 class CommitTree:
     """The files of a commit, read one folder at a time, each once."""
 
-    def __init__(self, objects: Objects, commit: str, *, where: str) -> None:
+    def __init__(
+        self, objects: Objects, commit: str, *, where: str, bounded: bool = False
+    ) -> None:
         """Store the commit; folders are read when needed.
 
         Args:
             objects: Of the repository, open as long as this is used.
             commit: Its full id.
             where: The repository, for errors.
+            bounded: Refuse files for DVC that would take much time or memory to parse.
         """
         self.rev = commit
+        self._bounded = bounded
         self._objects = objects
         self._where = where
         self._folders: dict[str, Mapping[str, TreeEntry]] = {}
@@ -117,7 +121,9 @@ class CommitTree:
         entry = self._require(key)
         if entry.is_folder:
             raise IsADirectoryError
-        data = b"" if entry.mode == SUBMODULE else for_dvc(key, self.read(entry))
+        data = b""
+        if entry.mode != SUBMODULE:
+            data = for_dvc(key, self.read(entry), bounded=self._bounded)
         if mode == "rb":
             return io.BytesIO(data)
         return io.StringIO(data.decode(encoding or "utf-8"))

@@ -202,7 +202,8 @@ class Configs:
         where = self._reader.root or self._reader.common_dir
         key = (*filter(None, project.split("/")), ".dvc", Config.CONFIG)
         with self._reader.objects() as objects:
-            tree = CommitTree(objects, commit, where=os.fspath(where))
+            place = os.fspath(where)
+            tree = CommitTree(objects, commit, where=place, bounded=True)
             entry = tree.entry(key)
             return tree.read(entry) if entry and entry.is_file else None
 
