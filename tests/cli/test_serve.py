@@ -223,6 +223,18 @@ def test_without_a_token_nothing_is_served(project: Project) -> None:
     assert "DVC_STUDIO_TOKEN is not set" in errors
 
 
+def test_a_token_file_that_is_a_named_pipe_is_refused_at_once(
+    project: Project,
+) -> None:
+    tokens = project.root / "tokens"
+    os.mkfifo(tokens)
+
+    code, errors = outcome("serve", str(project.repo), "--token-file", str(tokens))
+
+    assert code == 251
+    assert f"cannot read the token file '{tokens}': it is not a regular file" in errors
+
+
 @pytest.mark.parametrize(
     ("path", "reason"), [("nothing", "not a folder"), (".", "not a Git repository")]
 )

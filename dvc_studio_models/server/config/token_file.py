@@ -16,6 +16,9 @@ from dvc_studio_models.server.config.values import TokenConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
+MAX_BYTES = 16 << 20
+"""The largest file of tokens."""
+
 HASHED = "sha256:"
 """Before the SHA-256 of a token, which stands in a file in place of the token."""
 
@@ -30,9 +33,10 @@ def read_token_file(path: Path) -> tuple[TokenConfig, ...]:
             or contains a token in clear that everybody on this machine can read.
     """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno())
-            lines = file.read().decode("utf-8-sig").splitlines()
+        content, mode = read_regular(path, MAX_BYTES)
+        if len(content) > MAX_BYTES:
+            _refuse_size()
+        lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
         msg = f"cannot read the token file '{path}': {reason}"
@@ -106,3 +110,7 @@ def _check_private(path: Path, status: os.stat_result) -> None:
             f"tokens as '{HASHED}...'"
         )
         raise StudioConfigError(msg)
+
+
+def _refuse_size() -> None:
+    raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES >> 20} MiB")
