@@ -427,6 +427,7 @@ def test_signing_out_removes_the_cookie(server: str) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example.com"},
         {"Origin": "null"},
+        {"Origin": "http://["},
     ],
 )
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])

@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.requests import ClientDisconnect
+
 from dvc_studio_models.server.errors.requests import BadRequestError, RefusedError
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ async def read_form(request: Request) -> dict[str, str]:
     except asyncio.TimeoutError:
         msg = f"the form has not arrived within {FORM_S:.0f} s"
         raise BadRequestError(msg) from None
+    except ClientDisconnect:
+        msg = "the form has not arrived: the connection was closed"
+        raise BadRequestError(msg) from None
     try:
         fields = parse_qs(
             body.decode("utf-8"),
@@ -74,7 +79,10 @@ def _check_site(request: Request) -> None:
     else:  # an old browser, or plain http
         origin = request.headers.get("origin")
         host = request.headers.get("host", "")
-        is_ours = origin is None or urlsplit(origin).netloc == host
+        try:
+            is_ours = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # such as "http://["
+            is_ours = False
     if not is_ours:
         raise OtherSiteError
 
