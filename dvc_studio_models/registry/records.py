@@ -78,8 +78,7 @@ class RecordReader:
             reader: The repository.
             cache: The file of the cache, which ``close`` writes.
             contents: Whether to hash the files that Git tracks.
-            isolated: Use no DVC config but that of the commit, and refuse files that
-                would take much time or memory to parse.
+            isolated: Use no DVC config but the commit's; refuse files slow to parse.
         """
         self._isolated = isolated
         self._contents = contents
@@ -249,13 +248,10 @@ class RecordReader:
         return self._projects[commit, root]
 
     def _open_project(self, tree: CommitTree, root: str, cache: str) -> Repo:
+        git_dir = self._reader.common_dir
         with _config_errors():
             return open_project(
-                tree,
-                root,
-                cache=cache,
-                git_dir=self._reader.common_dir,
-                isolated=self._isolated,
+                tree, root, cache=cache, git_dir=git_dir, isolated=self._isolated
             )
 
     def _annotated(self, project: Repo, commit: str, folder: str) -> Mapping[str, Any]:
