@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import Digest
-from dvc_studio_models.registry.committed.bounds import check_matrix
 from dvc_studio_models.registry.recorded import (
     CloudVersion,
     Import,
@@ -95,6 +94,8 @@ def _outs_of(
 
     try:
         if posixpath.basename(file) == "dvc.yaml" and _has_matrix(project, file):
+            from dvc_studio_models.registry.committed.bounds import check_matrix
+
             check_matrix(project, file)
         return list(Index.from_file(project, file).outs)
     except StudioModelsError:  # of Git, not of DVC

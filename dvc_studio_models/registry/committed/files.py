@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.registry.committed.bounds import check_size, check_yaml
 from dvc_studio_models.registry.committed.config import clean_config
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ def for_dvc(key: Sequence[str], data: bytes, *, bounded: bool) -> bytes:
         return clean_config(data)
     if not bounded:
         return data
+    from dvc_studio_models.registry.committed.bounds import check_size, check_yaml
+
     if key[-1].endswith(_YAML):
         check_yaml(data)
     else:
