@@ -34,17 +34,22 @@ _STATFS_BYTES = 256  # more than the struct has anywhere
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # ENOTSUP is EOPNOTSUPP
 
 
-def copy(source: Path | str, target: Path | str) -> None:
+def copy(source: Path | str, target: Path | str, size: int | None = None) -> None:
     """Copy a file's content. The disk starts to write a large one during the copy.
 
+    Args:
+        source: A file.
+        target: The new file.
+        size: The number of bytes to copy, if it is known; otherwise it is looked up.
+
     Raises:
-        OSError: The file system refuses, or ``target`` exists.
+        OSError: The file system refuses, ``target`` exists, or ``source`` is too short.
     """
     old = os.open(source, os.O_RDONLY)
     try:
         new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            size = os.fstat(old).st_size
+            size = os.fstat(old).st_size if size is None else size
             if size < PIECE_BYTES:
                 copy_piece(old, new, 0, size)
             else:

@@ -80,6 +80,24 @@ def test_a_copy_of_what_was_cut_short_is_an_error(tmp_path: Path) -> None:
         copy_piece(old.fileno(), new.fileno(), 0, 6)
 
 
+@pytest.mark.parametrize("size", [5, PIECE_BYTES + 5], ids=["small", "large"])
+def test_a_copy_of_a_known_size_has_no_more_bytes(tmp_path: Path, size: int) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    with source.open("wb") as grown:
+        grown.truncate(size + 7)
+
+    copy(source, target, size)
+
+    assert target.stat().st_size == size
+
+
+def test_a_copy_of_a_file_that_has_become_shorter_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"short")
+
+    with pytest.raises(FileNotFoundError):
+        copy(tmp_path / "source", tmp_path / "target", 6)
+
+
 def test_a_copy_is_made_where_the_kernel_copies_nothing(tmp_path: Path) -> None:
     """Some file systems answer 0 instead of an error, as if the file ended there."""
     need_program("strace")

@@ -142,8 +142,8 @@ def _copy_all(pairs: Sequence[tuple[StampedPath, str]]) -> None:
         if time.monotonic() - began > _SLOW_S * (done + _TRIED):
             large += small[done:]
             break
-        copy(source.path, new)
-    parallel_map(lambda pair: copy(pair[0].path, pair[1]), large)
+        copy(source.path, new, source.stamp.size)
+    parallel_map(lambda pair: copy(pair[0].path, pair[1], pair[0].stamp.size), large)
 
 
 def _error_of(odb: Any, error: OSError) -> CacheLinkError:
