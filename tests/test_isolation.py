@@ -63,3 +63,11 @@ def test_a_session_fixture_commits_into_its_own_repo_when_git_runs_the_tests(
     assert seen["commit"]
     assert [name for name in theirs if seen.get(name) == theirs[name]] == []
     assert sorted(users.rglob("*")) == before
+
+
+def test_no_audit_hook_runs_in_the_process_of_the_tests() -> None:
+    """It cannot be removed, and threads may fail to start, see ``counted_pull``."""
+    hook = "sys.addaudithook" + "("
+    with_hook = {file.name for file in TESTS.rglob("*.py") if hook in file.read_text()}
+
+    assert with_hook == {"counted_pull.py"}

@@ -6,11 +6,10 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from counted_pull import counted_pull
 from projects import BERT, CHURN, commit_all, git, read_tree, track, write
 from servers import free_port
 
@@ -265,18 +264,6 @@ def test_a_project_without_remote_is_told(run_dvc: RunDvc, clone: Path) -> None:
 
 # -- many models
 
-COUNTS_SAVES = """if True:
-    import sys
-    from dvc_studio_models import pull
-    saves = []
-    def watch(event, arguments):
-        if event == "os.rename" and str(arguments[1]).endswith("registry.json"):
-            saves.append(arguments)
-    sys.addaudithook(watch)
-    pull(*sys.argv[2:], source=sys.argv[1])
-    print(len(saves))
-"""
-
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_what_is_read_from_git_is_saved_once_however_many_models_are_pulled(
@@ -292,15 +279,10 @@ def test_what_is_read_from_git_is_saved_once_however_many_models_are_pulled(
             assert run_dvc(*fill, cwd=clone).returncode == 0
             (clone / ".git/dvc-models/registry.json").unlink()
 
-        done = subprocess.run(
-            [sys.executable, "-c", COUNTS_SAVES, source, *names[:count]],
-            cwd=clone,
-            env={**os.environ, **registry.environ},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        saves.append(int(done.stdout))
+        env = registry.environ
+        counted = counted_pull(*names[:count], folder=clone, env=env, source=source)
+        assert counted.error == ""
+        saves.append(counted.saved[".git/dvc-models/registry.json"])
 
     assert saves == [1, 1]  # what commits hold
 

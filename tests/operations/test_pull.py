@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from counted_pull import counted_pull
 from projects import (
     BERT,
     CHURN,
@@ -27,14 +26,11 @@ from dvc_studio_models.errors import (
     RecordUnreadableError,
     SiteCacheError,
     StudioConfigError,
-    TokenMissingError,
     VersionUnknownError,
 )
-from dvc_studio_models.files.workspace import Workspace
-from dvc_studio_models.registry.clone import Clone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from servers import FileServer, StudioServer
 
@@ -69,60 +65,12 @@ def offer(studio: StudioServer, files: FileServer) -> dict[str, Any]:
 
 # -- once each
 
-_opened: Counter[str] = Counter()
-_watched: list[Path] = []
-
-
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if (
-        event == "open"
-        and _watched
-        and isinstance(arguments[0], (str, bytes, os.PathLike))
-    ):
-        path = os.fsdecode(os.fspath(arguments[0]))
-        if path.startswith(str(_watched[0])):
-            _opened[os.path.relpath(os.path.realpath(path), _watched[0])] += 1
-
-
-sys.addaudithook(_note)
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Counter[str]]:
-    """How often each file below the test's folder is opened."""
-    _opened.clear()
-    _watched[:] = [tmp_path.resolve()]
-    yield _opened
-    _watched.clear()
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often a clone is opened, and targets are looked at; all of it is done."""
-    counted: Counter[str] = Counter()
-    find, look_at = Clone.find.__func__, Workspace.stat_targets  # type: ignore[attr-defined]
-
-    def find_counted(cls: type[Clone], folder: Path) -> Clone:
-        counted["clone"] += 1
-        found: Clone = find(cls, folder)
-        return found
-
-    def stat_counted(self: Workspace, paths: Any) -> Any:
-        counted["targets"] += 1
-        return look_at(self, paths)
-
-    monkeypatch.setattr(Clone, "find", classmethod(find_counted))
-    monkeypatch.setattr(Workspace, "stat_targets", stat_counted)
-    return counted
-
 
 @pytest.mark.parametrize("source", ["studio", "remote"])
 def test_a_pull_opens_and_reads_each_thing_once(
     clone: Path,
     studio: StudioServer,
     file_server: FileServer,
-    opened: Counter[str],
-    calls: Counter[str],
     source: str,
 ) -> None:
     """The clone, DVC's config, and the cache of what commits record of models.
@@ -136,18 +84,15 @@ def test_a_pull_opens_and_reads_each_thing_once(
     pull(*names, folder=clone, source=source, **settings)
     shutil.rmtree(clone / "models")
     shutil.rmtree(clone / ".dvc/cache")
-    opened.clear()
-    calls.clear()
 
-    result = pull(*names, folder=clone, source=source, **settings)
+    counted = counted_pull(*names, folder=clone, source=source, **settings)
 
-    actions = {file.action for model in result.models for file in model.files}
-    assert actions == {"downloaded"}
-    assert {file.verified_by for m in result.models for file in m.files} == {"git"}
-    assert opened["clone/.dvc/config"] == 1
-    assert opened["clone/.dvc/config.local"] == 1
-    assert opened["clone/.git/dvc-models/registry.json"] == 1
-    assert calls == {"clone": 1, "targets": 2}
+    assert counted.error == ""
+    assert set(counted.files) == {("downloaded", "git")}
+    assert counted.opened[".dvc/config"] == 1
+    assert counted.opened[".dvc/config.local"] == 1
+    assert counted.opened[".git/dvc-models/registry.json"] == 1
+    assert counted.calls == {"clone": 1, "targets": 2}
 
 
 @pytest.mark.parametrize("source", ["studio", "remote"])
@@ -300,21 +245,20 @@ def test_a_partial_clone_that_cannot_fetch_is_pulled_into_with_a_warning(
 # -- another source, suggested
 
 
-def test_no_cached_object_is_read_to_suggest_another_source(
-    clone: Path, opened: Counter[str]
-) -> None:
+def test_no_cached_object_is_read_to_suggest_another_source(clone: Path) -> None:
     """As of a cache that a CI system restored: DVC's state knows nothing of it."""
     pull("churn", "bert", folder=clone, source="remote")
     stored = read_tree(clone / ".dvc/cache/files/md5")
     shutil.rmtree(clone / ".dvc/cache")
     write(clone / ".dvc/cache/files/md5", stored)
     shutil.rmtree(clone / "models")
-    opened.clear()
 
-    with pytest.raises(TokenMissingError, match="are in the DVC cache: use"):
-        pull("churn", "bert", folder=clone)
+    counted = counted_pull("churn", "bert", folder=clone)
 
-    cached = [path for path in opened if path.startswith("clone/.dvc/cache/files/md5/")]
+    assert counted.error.startswith("TokenMissingError: ")
+    assert "are in the DVC cache: use" in counted.error
+    opened = counted.opened
+    cached = [path for path in opened if path.startswith(".dvc/cache/files/md5/")]
     assert [path for path in cached if not path.endswith(".dir")] == []
 
 
