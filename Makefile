@@ -32,11 +32,12 @@ reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliab
 mutants: $(VENV)/.installed-tests  ## check that a test fails without each guard; writes tests/mutants.txt
 	$(BIN)/python tests/mutate_guards.py
 
-check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types
+check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types on Linux and macOS
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
-	$(BIN)/mypy
+	$(BIN)/mypy --platform linux --cache-dir .mypy_cache/linux
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
 bench: $(VENV)/.installed-serve  ## measure against other tools; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks

@@ -1,4 +1,10 @@
-"""Copies, and flushes (fsync) after which content survives a power cut."""
+"""Copies, and flushes (fsync) after which content survives a power cut.
+
+On macOS, ``fsync`` only hands data to the drive, which may keep it in its cache for
+long; ``F_FULLFSYNC`` empties that cache (``man 2 fsync``). So many files are written
+out one by one, and the drive's cache is emptied once, as ``core.fsyncMethod=batch``
+does in Git.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +37,10 @@ _FLUSHED_AT_ONCE = (  # file systems whose syncfs waits for the disk and reports
     0x01021994,  # tmpfs
 )
 _STATFS_BYTES = 256  # more than the struct has anywhere
-_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # ENOTSUP is EOPNOTSUPP
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_CANNOT_EMPTY = {errno.ENOTTY, *_CANNOT_FLUSH}
+"""Errors of ``F_FULLFSYNC`` where a file system has no such call: macFUSE (EINVAL,
+macfuse issue 79), SMB (ENOTSUP, Go issue 64215), other drives (ENOTTY, libuv 1579)."""
 
 
 def copy(source: Path | str, target: Path | str, size: int | None = None) -> None:
@@ -67,7 +76,7 @@ def _copy_pieces(old: int, new: int, size: int) -> None:
         for start in range(0, size, PIECE_BYTES):
             stop = min(size, start + PIECE_BYTES)
             copy_piece(old, new, start, stop)
-            flushes.append(disk.submit(fsync_open, new))
+            flushes.append(disk.submit(write_out, new))
     for each in flushes:
         each.result()
 
@@ -79,15 +88,24 @@ def copy_piece(old: int, new: int, start: int, stop: int) -> None:
         OSError: The file system refuses, or the source is too short.
     """
     while start < stop:
-        count = 0  # some file systems return this, and not an error
-        with contextlib.suppress(OSError, AttributeError):
-            count = os.copy_file_range(old, new, stop - start, start, start)
+        count = _copy_in_kernel(old, new, start, stop)
         if not count:
             data = os.pread(old, min(_BUFFER_BYTES, stop - start), start)
             count = os.pwrite(new, data, start)
         if not count:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         start += count
+
+
+def _copy_in_kernel(old: int, new: int, start: int, stop: int) -> int:
+    """Return how many bytes the kernel has copied; 0 if it cannot.
+
+    Only Linux has this call, and Python only if it was built with glibc 2.27 or newer.
+    """
+    if sys.platform == "linux" and hasattr(os, "copy_file_range"):
+        with contextlib.suppress(OSError):
+            return os.copy_file_range(old, new, stop - start, start, start)
+    return 0  # some file systems return this, and not an error
 
 
 def copy_uncached(source: Path, target: Path, start: int, stop: int) -> None:
@@ -111,22 +129,23 @@ def copy_uncached(source: Path, target: Path, start: int, stop: int) -> None:
 
 def _copy_directly(old: int, target: Path, start: int, stop: int) -> int:
     """Copy whole blocks with direct I/O. Return the offset that was reached."""
-    try:
-        new = os.open(target, os.O_WRONLY | os.O_DIRECT)
-    except (OSError, AttributeError):  # the file system or the operating system cannot
-        return start
-    try:
-        with mmap.mmap(-1, _BUFFER_BYTES) as buffer, memoryview(buffer) as view:
-            while start + _BLOCK_BYTES <= stop:
-                count = os.preadv(old, [view[: stop - start]], start)
-                count = os.pwrite(new, view[: count - count % _BLOCK_BYTES], start)
-                if not count:
-                    break
-                start += count
-    except OSError:  # it needs larger blocks; a full disk raises again
-        pass
-    finally:
-        os.close(new)
+    if sys.platform == "linux" and hasattr(os, "O_DIRECT"):
+        try:
+            new = os.open(target, os.O_WRONLY | os.O_DIRECT)
+        except OSError:  # the file system cannot
+            return start
+        try:
+            with mmap.mmap(-1, _BUFFER_BYTES) as buffer, memoryview(buffer) as view:
+                while start + _BLOCK_BYTES <= stop:
+                    count = os.preadv(old, [view[: stop - start]], start)
+                    count = os.pwrite(new, view[: count - count % _BLOCK_BYTES], start)
+                    if not count:
+                        break
+                    start += count
+        except OSError:  # it needs larger blocks; a full disk raises again
+            pass
+        finally:
+            os.close(new)
     return start
 
 
@@ -149,7 +168,7 @@ def fsync_files(files: Iterable[Path | str]) -> None:
     """Flush the content of files, and the names in their folders if there are many.
 
     Many files are flushed with one system call for each file system, if that reports
-    errors; otherwise each is flushed, several at a time.
+    errors; otherwise each is written out, several at a time, and the last one flushed.
 
     Args:
         files: Regular files: a link may lead to another file system.
@@ -159,8 +178,9 @@ def fsync_files(files: Iterable[Path | str]) -> None:
     """
     left = list(files)
     if len(left) > _FEW_FILES:
-        groups = _by_device(left)
-        left = [file for group in groups if not _flush_around(group) for file in group]
+        groups = [each for each in _by_device(left) if not _flush_around(each)]
+        parallel_map(_write_out_file, [file for group in groups for file in group[:-1]])
+        left = [group[-1] for group in groups]
     parallel_map(_fsync_file, left)
 
 
@@ -191,15 +211,27 @@ def flush_file_system(descriptor: int) -> bool:
         Whether it is on the disk. False where errors would not be reported, and after
         an error, which may be one of somebody else's files: then flush each file.
     """
-    if [*map(int, re.findall(r"\d+", os.uname().release))] < _REPORTS_ERRORS:
-        return False
-    import ctypes
+    if sys.platform == "linux" and _kernel_release() >= _REPORTS_ERRORS:
+        import ctypes
 
-    libc = ctypes.CDLL(None)
-    answer = ctypes.create_string_buffer(_STATFS_BYTES)
-    libc.fstatfs(descriptor, answer)
-    kind = int.from_bytes(answer.raw[:4], sys.byteorder)  # the first member
-    return kind in _FLUSHED_AT_ONCE and libc.syncfs(descriptor) == 0
+        libc = ctypes.CDLL(None)
+        answer = ctypes.create_string_buffer(_STATFS_BYTES)
+        libc.fstatfs(descriptor, answer)
+        kind = int.from_bytes(answer.raw[:4], sys.byteorder)  # the first member
+        return kind in _FLUSHED_AT_ONCE and libc.syncfs(descriptor) == 0
+    return False
+
+
+def _kernel_release() -> list[int]:
+    return [*map(int, re.findall(r"\d+", os.uname().release))]
+
+
+def _write_out_file(path: Path | str) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        write_out(opened)
+    finally:
+        os.close(opened)
 
 
 def _fsync_file(path: Path | str) -> None:
@@ -211,9 +243,31 @@ def _fsync_file(path: Path | str) -> None:
 
 
 def fsync_open(descriptor: int) -> None:
-    """Flush an open file or folder. Do nothing if the file system cannot do it.
+    """Flush an open file or folder, and what was written out on its drive.
 
-    Some cluster file systems cannot flush at all, or cannot flush folders.
+    Do nothing if the file system cannot do it.
+
+    Raises:
+        OSError: The disk refuses, or has become full.
+    """
+    if sys.platform == "darwin":
+        import fcntl
+
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            if error.errno not in _CANNOT_EMPTY:
+                raise
+        else:
+            return
+    write_out(descriptor)
+
+
+def write_out(descriptor: int) -> None:
+    """Write an open file or folder to its drive, which may keep it in its cache.
+
+    On Linux, this flushes it, too. Some cluster file systems cannot flush at all, or
+    cannot flush folders.
 
     Raises:
         OSError: The disk refuses, or has become full.

@@ -8,6 +8,7 @@ import os
 import posixpath
 import secrets
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import TargetChangedError
@@ -103,7 +104,9 @@ def copy_with_mode(
 def has_same_access(new: str, name: str, parent: int) -> bool:
     """Return whether two folders have the same mode, group and extended attributes.
 
-    An ACL is one of these.
+    An ACL is one of these on Linux. Elsewhere Python reads none (on macOS an ACL is no
+    extended attribute), so the answer is False: a new folder may have got another ACL
+    from its parent.
 
     Args:
         new: The path of one.
@@ -113,20 +116,24 @@ def has_same_access(new: str, name: str, parent: int) -> bool:
     Raises:
         OSError: One cannot be read.
     """
-    one = open_folder(new, known_as=new)
-    try:
-        other = open_folder(name, parent=parent, known_as=name)
+    if sys.platform == "linux" and hasattr(os, "listxattr"):
+        one = open_folder(new, known_as=new)
         try:
-            return _access(one) == _access(other)
+            other = open_folder(name, parent=parent, known_as=name)
+            try:
+                return _access(one) == _access(other)
+            finally:
+                os.close(other)
         finally:
-            os.close(other)
-    finally:
-        os.close(one)
+            os.close(one)
+    return False
 
 
 def _access(folder: int) -> tuple[int, int, dict[str, bytes]]:
     found = os.fstat(folder)
-    attributes = {}
-    with contextlib.suppress(OSError, AttributeError):  # there are none here
-        attributes = {name: os.getxattr(folder, name) for name in os.listxattr(folder)}
+    attributes: dict[str, bytes] = {}
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # the file system has none
+            names = os.listxattr(folder)
+            attributes = {name: os.getxattr(folder, name) for name in names}
     return found.st_mode, found.st_gid, attributes

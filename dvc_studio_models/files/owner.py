@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import sys
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BOOT_LETTERS = 8  # as many are enough for hosts of one name
 _TICKS_PER_S = 100  # the kernel rounds the time of a start to these
+_UUID_BYTES = 37  # with the terminator
 
 
 @functools.cache
@@ -20,13 +22,33 @@ def host_id() -> str:
     """Return what a process number is unique in: host, container and boot.
 
     Hosts made of one image may share their name and a file system, but not the boot ID.
+    On macOS that is all there is: a name may change with the network.
     """
+    if session := _boot_session():
+        return session
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
         boot = _BOOT_ID.read_text("ascii")[:_BOOT_LETTERS]
     except OSError:
         namespace, boot = 0, ""
     return f"{socket.gethostname()}-{namespace}-{boot}"
+
+
+def _boot_session() -> str:
+    """Return what macOS calls each of its boots, a UUID; empty on another system.
+
+    Only ``sysctlbyname`` has it, which ``sysctl kern.bootsessionuuid`` calls.
+    """
+    if sys.platform == "darwin":
+        import ctypes
+
+        answer = ctypes.create_string_buffer(_UUID_BYTES)
+        size = ctypes.c_size_t(_UUID_BYTES)
+        sysctl = ctypes.CDLL(None).sysctlbyname
+        name, none = b"kern.bootsessionuuid", ctypes.c_size_t(0)
+        if sysctl(name, answer, ctypes.byref(size), None, none) == 0:
+            return answer.value.decode("ascii")
+    return ""
 
 
 def process_id() -> str:
@@ -50,7 +72,8 @@ def is_dead(owner: str) -> bool | None:
 
     Returns:
         None if this host cannot tell: the process ran on another host or before the
-        last boot, or the name does not say when it started or is of an older format.
+        last boot, or the name does not say when it started or is of an older format;
+        on macOS, also if its number is that of a process with another start.
     """
     host, _, process = owner.rpartition("-")
     number, _, started = process.partition("_")
@@ -63,9 +86,10 @@ def is_dead(owner: str) -> bool | None:
     except OSError:  # it runs as another user
         pass
     now = _start_ticks(int(number))
-    if not now:
+    if not now or now == started:
         return False
-    return now != started if started else None
+    # On macOS it may be the same process, since when the clock was set.
+    return True if started and sys.platform != "darwin" else None
 
 
 @functools.cache
@@ -75,13 +99,18 @@ def _with_start(number: int) -> str:
 
 
 def _start_ticks(number: int) -> str:
-    """Return when a process started, in ticks since the host did; empty if unknown."""
+    """Return when a process started, in hundredths of a second; empty if unknown.
+
+    On Linux that is counted from the start of the host. macOS stores the time that the
+    clock showed, and never changes it; the start of the host changes with the clock.
+    """
     import psutil  # type: ignore[import-untyped]
 
     try:
-        # The clock may be set while the process runs, which moves both times.
-        booted = psutil.boot_time()
-        since_boot_s = psutil.Process(number).create_time() - booted
+        started_s = psutil.Process(number).create_time()
+        if sys.platform != "darwin":
+            # The clock may be set while the process runs, which moves both times.
+            started_s -= psutil.boot_time()
     except (psutil.Error, OSError, RuntimeError):  # the system hides it
         return ""
-    return str(round(since_boot_s * _TICKS_PER_S))
+    return str(round(started_s * _TICKS_PER_S))

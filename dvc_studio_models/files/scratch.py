@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,23 +67,36 @@ def _open_made(folder: Path) -> int:
 def hide_from_git(folder: int) -> None:
     """Write a ``.gitignore`` into an open folder that ignores all in it and itself."""
     try:
-        _link_ignore(folder)
+        if _link_ignore(folder):
+            return
     except FileExistsError:
+        return
+    except OSError:  # the file system has no files without a name
         pass
-    except (OSError, AttributeError):  # the file system or the system has no such files
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        with os.fdopen(os.open(_IGNORE, flags, 0o666, dir_fd=folder), "wb") as file:
+    # A pull at the same time may rely on the file that exists.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    with os.fdopen(os.open(_IGNORE, flags, 0o666, dir_fd=folder), "r+b") as file:
+        if file.read(len(_IGNORE_EVERYTHING) + 1) != _IGNORE_EVERYTHING:
+            file.seek(0)
             file.write(_IGNORE_EVERYTHING)
+            file.truncate()
 
 
-def _link_ignore(folder: int) -> None:
-    """Name the file after it is written, or Git would show it for a moment."""
-    unnamed = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=folder)
-    try:
-        os.write(unnamed, _IGNORE_EVERYTHING)
-        os.link(f"/proc/self/fd/{unnamed}", _IGNORE, dst_dir_fd=folder)
-    finally:
-        os.close(unnamed)
+def _link_ignore(folder: int) -> bool:
+    """Name the file after it is written, or Git would show it for a moment.
+
+    Returns:
+        Whether that is possible; only Linux has files without a name.
+    """
+    if sys.platform == "linux" and hasattr(os, "O_TMPFILE"):
+        unnamed = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=folder)
+        try:
+            os.write(unnamed, _IGNORE_EVERYTHING)
+            os.link(f"/proc/self/fd/{unnamed}", _IGNORE, dst_dir_fd=folder)
+        finally:
+            os.close(unnamed)
+        return True
+    return False
 
 
 def remove_hidden(

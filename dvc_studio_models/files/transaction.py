@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from dvc_studio_models.errors import (
     UnsafePathError,
     WorkspaceError,
 )
-from dvc_studio_models.files.durable import flush_file_system, fsync_open
+from dvc_studio_models.files.durable import flush_file_system, fsync_open, write_out
 from dvc_studio_models.files.folders import (
     FileStamp,
     SafeFolders,
@@ -208,7 +209,9 @@ class Transaction:
         """
         folders = {posixpath.dirname(folder) for folder in self._made}
         folders.update(posixpath.dirname(change.path) for change in self._changes)
+        are_many = len(folders) > _FEW_FOLDERS
         flushed: set[int] = set()
+        written: dict[int, str] = {}
         for path in sorted(folders):
             with self._tree.open(path) as folder:
                 if self._tree.has_moved(path, folder):
@@ -216,10 +219,16 @@ class Transaction:
                 device = os.fstat(folder).st_dev
                 if device in flushed:
                     continue
-                if len(folders) > _FEW_FOLDERS and flush_file_system(folder):
+                if are_many and flush_file_system(folder):
                     flushed.add(device)
+                elif are_many and sys.platform == "darwin":
+                    write_out(folder)
+                    written[device] = path
                 else:
                     fsync_open(folder)
+        for path in written.values():
+            with self._tree.open(path) as folder:
+                fsync_open(folder)
         self._check_signals()
         return {change.path: change.ours for change in self._changes}
 

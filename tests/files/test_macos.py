@@ -1,0 +1,268 @@
+"""What macOS has in place of Linux's calls.
+
+The calls themselves exist on macOS only. ``darwin`` gives Python the name of that
+system and the attributes that it has there, so these tests show which calls are made
+and what follows from their answers, not what macOS answers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import stat
+import sys
+from collections import Counter
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from dvc_studio_models.files import owner
+from dvc_studio_models.files.durable import fsync_files, fsync_open, write_out
+from dvc_studio_models.files.folders import FileStamp, SafeFolders
+from dvc_studio_models.files.moves import has_same_access
+from dvc_studio_models.files.owner import is_dead
+from dvc_studio_models.files.scratch import hide_from_git
+from dvc_studio_models.files.transaction import Transaction
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FULL_FSYNC = 51
+SESSION = "8B5F4A6E-3F0B-4F43-9A0C-3F5D7C1B2A90"
+
+
+@ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.POINTER(ctypes.c_char),
+    ctypes.POINTER(ctypes.c_size_t),
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+)
+def sysctlbyname(
+    name: bytes,
+    answer: ctypes.Array[ctypes.c_char],
+    size: ctypes.Array[ctypes.c_size_t],
+    new: int | None,
+    new_size: int,
+) -> int:
+    text = f"{SESSION}\0".encode()
+    if name != b"kern.bootsessionuuid" or new or new_size or int(size[0]) < len(text):
+        return -1
+    ctypes.memmove(answer, text, len(text))
+    return 0
+
+
+@pytest.fixture
+def darwin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", FULL_FSYNC, raising=False)
+    for name in ("O_DIRECT", "O_TMPFILE", "copy_file_range", "listxattr", "getxattr"):
+        monkeypatch.delattr(os, name)
+    libc = SimpleNamespace(sysctlbyname=sysctlbyname)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
+    for cached in (owner.host_id, owner._with_start):
+        cached.cache_clear()
+        monkeypatch.setattr(owner, cached.__name__, cached.__wrapped__)
+
+
+class Drive:
+    """Counts flushes, and answers ``F_FULLFSYNC``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusal: int | None) -> None:
+        self.calls: list[str] = []
+        self.refusal = refusal
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self.fsync)
+        monkeypatch.setattr(fcntl, "fcntl", self.fcntl)
+
+    def fsync(self, descriptor: int) -> None:
+        self._fsync(descriptor)
+        self.calls.append("fsync")
+
+    def fcntl(self, descriptor: int, command: int) -> int:
+        os.fstat(descriptor)  # it is open
+        assert command == FULL_FSYNC
+        if self.refusal:
+            raise OSError(self.refusal, os.strerror(self.refusal))
+        self.calls.append("full")
+        return 0
+
+
+def files_in(folder: Path, count: int) -> list[Path]:
+    files = [folder / f"file-{n}" for n in range(count)]
+    for file in files:
+        file.write_bytes(b"content")
+    return files
+
+
+@pytest.mark.usefixtures("darwin")
+def test_a_flush_empties_the_cache_of_the_drive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive(monkeypatch, None)
+
+    fsync_files(files_in(tmp_path, 3))
+
+    assert drive.calls == ["full"] * 3
+
+
+@pytest.mark.usefixtures("darwin")
+def test_the_cache_of_the_drive_is_emptied_once_for_many_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the drive milliseconds each time."""
+    drive = Drive(monkeypatch, None)
+
+    fsync_files(files_in(tmp_path, 20))
+
+    assert Counter(drive.calls) == {"fsync": 19, "full": 1}
+    assert drive.calls[-1] == "full"
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOTSUP, errno.ENOTTY, errno.EINVAL])
+@pytest.mark.usefixtures("darwin")
+def test_a_file_system_without_that_flush_is_flushed_as_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    drive = Drive(monkeypatch, refusal)
+
+    fsync_files(files_in(tmp_path, 2))
+
+    assert drive.calls == ["fsync"] * 2
+
+
+@pytest.mark.parametrize("refusal", [errno.EIO, errno.ENOSPC, errno.EBADF])
+@pytest.mark.usefixtures("darwin")
+def test_a_drive_that_fails_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    """A second flush may succeed although the content is lost."""
+    drive = Drive(monkeypatch, refusal)
+
+    with pytest.raises(OSError, match=os.strerror(refusal)):
+        fsync_files(files_in(tmp_path, 1))
+
+    assert drive.calls == []
+
+
+@pytest.mark.usefixtures("darwin")
+def test_a_system_that_does_not_know_that_flush_is_asked_for_another(
+    tmp_path: Path,
+) -> None:
+    """Linux itself refuses it here."""
+    with (tmp_path / "file").open("wb") as file:
+        with pytest.raises(OSError, match="Invalid argument"):
+            fcntl.fcntl(file, FULL_FSYNC)
+
+        fsync_open(file.fileno())
+
+
+@pytest.mark.usefixtures("darwin")
+def test_what_is_only_written_out_leaves_the_cache_of_the_drive_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive(monkeypatch, None)
+
+    with (tmp_path / "file").open("wb") as file:
+        write_out(file.fileno())
+
+    assert drive.calls == ["fsync"]
+
+
+@pytest.mark.usefixtures("darwin")
+def test_the_cache_of_the_drive_is_emptied_once_for_many_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive(monkeypatch, None)
+    root, scratch = tmp_path / "root", tmp_path / "scratch"
+    root.mkdir()
+    scratch.mkdir()
+
+    with SafeFolders(root) as tree:
+        transaction = Transaction(tree, scratch, lambda: None)
+        for n, new in enumerate(files_in(scratch, 20)):
+            transaction.put(f"{n}/file", new, None, FileStamp.of(new.stat()))
+        transaction.fsync()
+
+    assert Counter(drive.calls) == {"fsync": 21, "full": 1}
+    assert drive.calls[-1] == "full"
+
+
+@pytest.mark.usefixtures("darwin")
+def test_a_process_stays_the_same_when_the_clock_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There, the start of the host moves with the clock, that of a process does not."""
+    began, booted = psutil.Process().create_time(), psutil.boot_time()
+    before = owner.process_id()
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: began)
+
+    assert owner.process_id() == before
+    assert is_dead(owner.owner_id()) is False
+
+
+@pytest.mark.usefixtures("darwin")
+def test_another_start_of_a_process_that_runs_proves_nothing() -> None:
+    """psutil 7.1 moves them if the clock was set after its import."""
+    number, _, started = owner.process_id().partition("_")
+
+    assert is_dead(f"{owner.host_id()}-{number}_{int(started) - 100}") is None
+
+
+@pytest.mark.usefixtures("darwin")
+def test_a_host_is_known_by_its_boot_whatever_its_name_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "mac.fritz.box")
+
+    assert owner.host_id() == SESSION
+    assert is_dead(owner.owner_id()) is False
+
+
+@pytest.mark.usefixtures("darwin")
+def test_a_host_that_does_not_tell_its_boot_is_known_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    libc = SimpleNamespace(sysctlbyname=lambda *_: -1)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
+
+    assert owner.host_id().startswith(f"{os.uname().nodename}-")
+
+
+@pytest.mark.usefixtures("darwin")
+def test_a_folder_is_hidden_without_a_moment_in_which_it_is_not(
+    tmp_path: Path,
+) -> None:
+    """Without files that have no name yet, another pull's file is left as it is."""
+    opened = os.open(tmp_path, os.O_RDONLY)
+    try:
+        hide_from_git(opened)
+        ignore = tmp_path / ".gitignore"
+        ignore.chmod(0o644)
+        os.utime(ignore, (0, 0))
+        hide_from_git(opened)
+    finally:
+        os.close(opened)
+
+    assert ignore.read_bytes() == b"*\n"
+    assert ignore.stat().st_mtime == 0
+
+
+@pytest.mark.usefixtures("darwin")
+def test_access_that_cannot_be_read_is_never_the_same(tmp_path: Path) -> None:
+    """An access list of macOS is no extended attribute, and Python reads neither."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir(mode=0o755)
+    parent = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert not has_same_access(os.fspath(tmp_path / "one"), "other", parent)
+    finally:
+        os.close(parent)
+    assert stat.S_ISDIR((tmp_path / "other").stat().st_mode)
