@@ -30,4 +30,5 @@ __all__ = [
     "studio.client",
     "studio.listing",
     "studio.reply",
+    "studio.request",
 ]

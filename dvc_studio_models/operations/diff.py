@@ -152,12 +152,12 @@ def _diff_by_studio(
     repo = refs[0].repo if of_others else None
     repo = repo or infer_repo_url(context.clone, context.settings, options)
     sides = []
-    with contextlib.closing(connect(context.settings)) as client:
-        for ref in refs:
-            found, stated = client.find(ref.repo or repo, ref)
-            files = {file.path: _served_content(ref, file) for file in found}
-            version = ref.version or stated.version
-            sides.append(Side(ref, version, stated.commit, files))
+    client = connect(context)
+    for ref in refs:
+        found, stated = client.find(ref.repo or repo, ref)
+        files = {file.path: _served_content(ref, file) for file in found}
+        version = ref.version or stated.version
+        sides.append(Side(ref, version, stated.commit, files))
     return _compare(repo, *sides)
 
 

@@ -135,7 +135,7 @@ def show_models(names: Sequence[str], options: PullOptions) -> ShowResult:
 
 def _show_remote(ref: ModelRef, repo_url: str, context: PullContext) -> ShownModel:
     """Show a model of another repo, as its server describes it."""
-    details = describe_remote(ref, repo_url, context.settings)
+    details = describe_remote(ref, repo_url, context)
     return ShownModel(replace(ref, repo=repo_url), details)
 
 

@@ -6,7 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import LocalDiskError, NotGitRepoError, UsageError
+from dvc_studio_models.errors import (
+    LocalDiskError,
+    NotGitRepoError,
+    StudioOfflineError,
+    UsageError,
+)
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry, cache_path
@@ -19,6 +24,7 @@ from dvc_studio_models.store.dvc.store import DvcStore
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from dvc_studio_models.http.studio.request import StudioConnection
     from dvc_studio_models.model import PullOptions
     from dvc_studio_models.sources.settings import Settings
     from dvc_studio_models.store.base import Store
@@ -43,6 +49,7 @@ class PullContext:
         self.settings = settings
         self._options = options
         self._registry: GitRegistry | None = None
+        self._studio: StudioConnection | None = None
         self._told: set[str] = set()
         self._stores: dict[Path, Store] = {}
         self._clones: dict[Path, Clone | None] = {}
@@ -64,6 +71,26 @@ class PullContext:
                 remote=self.clone.other_remote(named),
             )
         return self._registry
+
+    def connect(self) -> StudioConnection:
+        """Return the connection to Studio, which all requests of a command share.
+
+        So there is one warning about a repo, and one token of a CI job.
+
+        Raises:
+            StudioOfflineError: The settings forbid to contact Studio.
+            TokenMissingError: The settings have no token.
+        """
+        if self.settings.offline:
+            raise StudioOfflineError
+        if self._studio is None:
+            from dvc_studio_models.http.studio.request import StudioConnection
+
+            token = self.settings.require_token()
+            self._studio = StudioConnection(
+                self.settings.url, token, job=self.settings.job
+            )
+        return self._studio
 
     def open_store(self, root: Path, paths: Sequence[str]) -> Store:
         """Open the store for paths: each project's once, else that of the user.
@@ -146,7 +173,9 @@ class PullContext:
         return self._clones[folder]
 
     def close(self) -> None:
-        """Save what was read of commits, but for a dry run; close DVC's databases."""
+        """Save what was read of commits, but for a dry run; close what was opened."""
+        if self._studio:
+            self._studio.close()
         if self._registry:
             self._registry.close(save=not self._options.dry_run)
         for store in self._stores.values():

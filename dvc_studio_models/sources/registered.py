@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import (
-    StudioConfigError,
-    StudioError,
-    StudioOfflineError,
-)
+from dvc_studio_models.errors import StudioConfigError, StudioError
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import STUDIO
 from dvc_studio_models.sources.resolve import infer_repo_url, is_named_by_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dvc_studio_models.http.studio.listing import ListingClient
     from dvc_studio_models.model import (
         ModelDetails,
@@ -25,7 +18,6 @@ if TYPE_CHECKING:
         PullOptions,
     )
     from dvc_studio_models.sources.context import PullContext
-    from dvc_studio_models.sources.settings import Settings
 
 logger = get_logger(__name__)
 
@@ -59,8 +51,7 @@ def list_registered(context: PullContext, options: PullOptions) -> list[ModelSum
         models = context.open_registry().list_models()
         return models or _ask_for_missing_tags(context, options)
     url = infer_repo_url(context.clone, context.settings, options)
-    with _connected(context.settings) as client:
-        return client.list_models(url)
+    return _connect(context).list_models(url)
 
 
 def _ask_for_missing_tags(
@@ -71,35 +62,28 @@ def _ask_for_missing_tags(
         return []
     try:
         url = infer_repo_url(context.clone, context.settings, options)
-        with _connected(context.settings) as client:
-            return client.list_models(url)
+        return _connect(context).list_models(url)
     except (StudioConfigError, StudioError) as error:
         logger.debug("no tags, and no list of models: %s", error)
         return []
 
 
-def describe_remote(ref: ModelRef, repo_url: str, settings: Settings) -> ModelDetails:
+def describe_remote(ref: ModelRef, repo_url: str, context: PullContext) -> ModelDetails:
     """Ask the server for a model of another repo.
 
     Raises:
         StudioError: It does not know the model, cannot list any, or did not answer.
     """
-    with _connected(settings) as client:
-        return client.describe(repo_url, ref)
+    return _connect(context).describe(repo_url, ref)
 
 
-@contextlib.contextmanager
-def _connected(settings: Settings) -> Iterator[ListingClient]:
+def _connect(context: PullContext) -> ListingClient:
     """Connect to the server of the settings.
 
     Raises:
         StudioOfflineError: The settings forbid to contact it.
         TokenMissingError: The settings have no token.
     """
-    if settings.offline:
-        raise StudioOfflineError
     from dvc_studio_models.http.studio.listing import ListingClient
 
-    client = ListingClient(settings.url, settings.require_token(), job=settings.job)
-    with contextlib.closing(client):
-        yield client
+    return ListingClient(context.connect())

@@ -14,7 +14,6 @@ from dvc_studio_models.errors import (
     GitRemoteError,
     LockMismatchError,
     ModelMovedError,
-    StudioOfflineError,
 )
 from dvc_studio_models.http.studio.client import StudioClient
 from dvc_studio_models.log import get_logger
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.recorded import (
         RecordedModel,
     )
+    from dvc_studio_models.sources.context import PullContext
     from dvc_studio_models.sources.settings import Settings
 
 logger = get_logger(__name__)
@@ -136,16 +136,14 @@ def _infer_outside_git(settings: Settings, options: PullOptions) -> str:
     return strip_secrets(url)
 
 
-def connect(settings: Settings) -> StudioClient:
-    """Return a client for Studio.
+def connect(context: PullContext) -> StudioClient:
+    """Return a client for Studio, on the connection of the command.
 
     Raises:
         StudioOfflineError: The settings forbid to contact Studio.
         TokenMissingError: The settings have no token.
     """
-    if settings.offline:
-        raise StudioOfflineError
-    return StudioClient(settings.url, settings.require_token(), job=settings.job)
+    return StudioClient(context.connect())
 
 
 def verify_with_lock(

@@ -52,7 +52,7 @@ class StudioSource:
         self._context, self._options = context, options
         self._made_before = _made_by_pulls(context, options)
         self._limit_rate = options.limit_rate
-        self._client = connect(context.settings)
+        self._client = connect(context)
         self._models: list[ResolvedModel] = []
 
     def resolve(
@@ -156,8 +156,7 @@ class StudioSource:
         return make_renewal(self._client, self.repo, self._models)
 
     def close(self) -> None:
-        """Close the connections to Studio."""
-        self._client.close()
+        """Do nothing: the connection to Studio is the context's."""
 
 
 def _made_by_pulls(context: PullContext, options: PullOptions) -> Path | None:

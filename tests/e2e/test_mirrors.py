@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from environments import DVC
 from projects import TOKEN, Project, copy_project, git
 from servers import wait_until
 
+from tests.server.api import ask
 from tests.server.test_reload import Server, sha256
 
 if TYPE_CHECKING:
@@ -174,6 +176,42 @@ def test_a_host_that_is_down_stops_no_pull_and_is_told_to_the_operator(
     assert "503" in server.errors
 
 
+def test_a_command_warns_once_of_a_stale_mirror_however_often_it_asks(
+    project: Project,
+    tmp_path: Path,
+    server: Server,
+    host: GitHost,
+    consumer: Mapping[str, str],
+) -> None:
+    host.is_down = True
+    wait_until(lambda: "cannot fetch" in server.errors, timeout_s=TIMEOUT_S)
+    (state,) = project.root.glob("models-*.json")
+    state.write_text(json.dumps({**json.loads(state.read_text()), "fetched": 1.0}))
+    asking = functools.partial(ask, server.url, repo="models", name="churn")
+    wait_until(lambda: "X-Mirror-Stale" in asking().headers, timeout_s=TIMEOUT_S)
+    other = ("--repo", "acme/models")
+    commands = (
+        ("pull", "--all", "--dry-run", *other),
+        ("pull", "chu*", "bert", "--lock", *other),
+        ("status", "--all", *other),
+        ("update", "--all", *other),
+        ("list", *other),
+        ("show", "churn", "bert", *other),
+        ("diff", "churn@v1.0.0", "churn@v2.0.0", *other),
+    )
+
+    app = tmp_path / "app"
+    app.mkdir()
+    git(app, "init")
+    said = {}
+    for command in commands:
+        done = dvc(app, consumer, *command)
+        assert done.returncode in {0, 1}, done.stderr
+        said[command] = done.stderr.count("has not fetched")
+
+    assert set(said.values()) == {1}, said
+
+
 @pytest.mark.usefixtures("consumer")
 def test_the_password_of_a_mirror_is_in_no_file_log_or_reply(
     project: Project, server: Server, host: GitHost
@@ -217,7 +255,9 @@ def test_a_mirror_is_served_while_its_host_is_gone_after_a_restart(
         again.stop()
 
     assert pulled.returncode == 0, pulled.stderr
-    assert "WARNING: Studio has not fetched the repo for 25 hours;" in pulled.stderr
+    assert (
+        "has not fetched 'git@127.0.0.1:acme/models.git' for 25 hours;" in pulled.stderr
+    )
 
 
 def test_a_server_that_is_stopped_leaves_no_git(

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,7 @@ from dvc_studio_models.model import (
 )
 from dvc_studio_models.registry.clone import Clone
 from dvc_studio_models.registry.git_registry import GitRegistry
+from dvc_studio_models.sources.context import PullContext
 from dvc_studio_models.sources.resolve import (
     ResolvedModel,
     connect,
@@ -54,7 +56,6 @@ from dvc_studio_models.sources.verification import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from dvc_studio_models.http.studio.client import StudioClient
     from dvc_studio_models.registry.recorded import RecordedOutput
@@ -266,21 +267,26 @@ def test_outside_git_without_a_url_the_error_says_so(
 # -- may Studio be asked
 
 
+def context_of(**settings: object) -> PullContext:
+    changed = replace(SETTINGS, **settings)  # type: ignore[arg-type]
+    return PullContext(Path.cwd(), None, changed, PullOptions())
+
+
 def test_offline_forbids_to_ask() -> None:
-    settings = replace(SETTINGS, offline=True, token=PLANTED_TOKEN)
+    context = context_of(offline=True, token=PLANTED_TOKEN)
 
     with pytest.raises(StudioOfflineError, match="DVC_STUDIO_OFFLINE"):
-        connect(settings)
+        connect(context)
 
 
 def test_without_a_token_nobody_is_asked() -> None:
     with pytest.raises(TokenMissingError):
-        connect(SETTINGS)
+        connect(context_of())
 
 
 def test_the_settings_say_whom_to_ask() -> None:
-    with contextlib.closing(connect(replace(SETTINGS, token=PLANTED_TOKEN))) as client:
-        assert client.url == HOSTED
+    with contextlib.closing(context_of(token=PLANTED_TOKEN)) as context:
+        assert context.connect().url == HOSTED
 
 
 # -- a model of one file
@@ -635,9 +641,9 @@ def test_what_is_anchored_needs_no_proof(clone: Clone) -> None:
 
 @pytest.fixture
 def client(studio: StudioServer) -> Iterator[StudioClient]:
-    settings = replace(SETTINGS, url=studio.url, token=studio.token)
-    with contextlib.closing(connect(settings)) as client:
-        yield client
+    context = context_of(url=studio.url, token=studio.token)
+    with contextlib.closing(context):
+        yield connect(context)
 
 
 def serve(studio: StudioServer, files: Mapping[str, bytes]) -> None:

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from dvc_studio_models.errors import ModelNotFoundError, StudioResponseError
-from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.http.urls import find_url_problem
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import (
@@ -25,6 +24,7 @@ from dvc_studio_models.model import (
 
 if TYPE_CHECKING:
     from dvc_studio_models.http.studio.reply import Reply
+    from dvc_studio_models.http.studio.request import StudioConnection
 
 logger = get_logger(__name__)
 
@@ -46,8 +46,11 @@ class ServedModel(NamedTuple):
     """Empty from hosted Studio, which names no version."""
 
 
-class StudioClient(StudioConnection):
+class StudioClient:
     """Asks one Studio for the files of models."""
+
+    def __init__(self, studio: StudioConnection) -> None:
+        self._studio = studio
 
     def files(self, repo_url: str, ref: ModelRef) -> tuple[ModelFile, ...]:
         """Return the files of a model, see :meth:`find`."""
@@ -70,10 +73,11 @@ class StudioClient(StudioConnection):
             query["version"] = ref.version
         if ref.stage:
             query["stage"] = ref.stage
-        logger.debug("asking Studio at '%s' for '%s' of '%s'", self.url, ref, repo_url)
-        reply = self.get(ENDPOINT, query)
+        url = self._studio.url
+        logger.debug("asking Studio at '%s' for '%s' of '%s'", url, ref, repo_url)
+        reply = self._studio.get(ENDPOINT, query)
         if reply.status != HTTPStatus.OK:
-            raise self.refusal(
+            raise self._studio.refusal(
                 reply, lambda detail: ModelNotFoundError(ref, repo_url, detail)
             )
         urls = self._read_urls(reply)
@@ -95,18 +99,18 @@ class StudioClient(StudioConnection):
         commit = _read_header(reply, _COMMIT_HEADER, _COMMIT)
         if ref.version and version not in {None, ref.version}:
             why = f"'{ref}' was requested, and it served {version}"
-            raise StudioResponseError(self.url, why)
+            raise StudioResponseError(self._studio.url, why)
         return StatedVersion(version, commit)
 
     def _read_urls(self, reply: Reply) -> dict[str, str]:
-        urls = self.read(reply)
+        urls = self._studio.read(reply)
         problems = [
             f"{path!a}: {problem}"
             for path, url in urls.items()
             if (problem := find_url_problem(url))
         ]
         if problems:
-            raise StudioResponseError(self.url, "; ".join(problems))
+            raise StudioResponseError(self._studio.url, "; ".join(problems))
         return urls
 
 

@@ -18,7 +18,6 @@ from dvc_studio_models.errors import (
     StudioResponseError,
     UsageError,
 )
-from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.model import (
     ModelDetails,
     ModelRef,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.errors import StudioError
     from dvc_studio_models.http.studio.reply import Reply
+    from dvc_studio_models.http.studio.request import StudioConnection
 
 ENDPOINT = "/api/model-registry/models"
 MAX_MODELS = 100_000
@@ -53,8 +53,11 @@ _EVENTS = (
 )
 
 
-class ListingClient(StudioConnection):
+class ListingClient:
     """Asks one server which models a repo has."""
+
+    def __init__(self, studio: StudioConnection) -> None:
+        self._studio = studio
 
     def list_models(self, repo_url: str) -> list[ModelSummary]:
         """List the registered models of a repo, page by page.
@@ -84,9 +87,11 @@ class ListingClient(StudioConnection):
             if page.get("next") is None:
                 return found
             if not page["models"] or place == {"after": page["next"]}:
-                raise StudioResponseError(self.url, "a page of models has no end")
+                raise StudioResponseError(
+                    self._studio.url, "a page of models has no end"
+                )
             place = {"after": page["next"]}
-        raise StudioResponseError(self.url, f"more than {MAX_MODELS} models")
+        raise StudioResponseError(self._studio.url, f"more than {MAX_MODELS} models")
 
     def describe(self, repo_url: str, ref: ModelRef) -> ModelDetails:
         """Describe a model, and the version that ``ref`` selects, or the latest.
@@ -103,7 +108,7 @@ class ListingClient(StudioConnection):
         versions = tuple(RegisteredVersion(**v) for v in found.pop("versions"))
         history = tuple(TagEvent(**event) for event in found.pop("history"))
         if found["name"] != ref.name:
-            raise StudioResponseError(self.url, "it describes another model")
+            raise StudioResponseError(self._studio.url, "it describes another model")
         return ModelDetails(**found, versions=versions, history=history)
 
     def _ask(
@@ -112,16 +117,16 @@ class ListingClient(StudioConnection):
         query: Mapping[str, str],
         not_found: Callable[[str], StudioError],
     ) -> Reply:
-        reply = self.get(endpoint, query)
+        reply = self._studio.get(endpoint, query)
         is_ok = reply.status == HTTPStatus.OK
         detail = reply.detail.strip(" .").lower()
         is_missing = reply.status == HTTPStatus.NOT_FOUND and detail in _NOT_FOUND
         if is_missing or reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            raise ListingMissingError(self.url, is_list=endpoint == ENDPOINT)
+            raise ListingMissingError(self._studio.url, is_list=endpoint == ENDPOINT)
         if is_ok and not reply.has_json_type:  # the page of a single-page application
-            raise ListingMissingError(self.url, is_list=endpoint == ENDPOINT)
+            raise ListingMissingError(self._studio.url, is_list=endpoint == ENDPOINT)
         if not is_ok:
-            raise self.refusal(reply, not_found)
+            raise self._studio.refusal(reply, not_found)
         return reply
 
     def _check(self, reply: Reply, schema: Any) -> dict[str, Any]:
@@ -133,11 +138,11 @@ class ListingClient(StudioConnection):
         from voluptuous import MultipleInvalid
 
         try:
-            checked: dict[str, Any] = schema(self.read(reply))
+            checked: dict[str, Any] = schema(self._studio.read(reply))
         except MultipleInvalid as error:
             where = "".join(f"[{key!r:.80}]" for key in error.errors[0].path)
             reason = f"{error.errors[0].msg} at {where or 'the top'}"
-            raise StudioResponseError(self.url, reason) from None
+            raise StudioResponseError(self._studio.url, reason) from None
         return checked
 
 

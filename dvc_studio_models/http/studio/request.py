@@ -70,7 +70,7 @@ class StudioConnection:
         self._token = token
         self._job = job
         self._job_token: str | None = None
-        self._has_warned = False
+        self._stale: set[str] = set()
         self._sleep = sleep
         self._clock = clock
         self._reply_timeout_s = reply_timeout_s
@@ -100,18 +100,19 @@ class StudioConnection:
         reply = self._get(endpoint, query)
         if reply.status == UNAUTHORIZED and self._use_job_token(reply):
             reply = self._get(endpoint, query)
-        self._warn_if_stale(reply)
+        self._warn_if_stale(reply, query.get("repo", ""))
         return reply
 
-    def _warn_if_stale(self, reply: Reply) -> None:
-        """Warn once if the server says that its mirror of the repo is stale."""
-        if reply.headers.get("X-Mirror-Stale") != "true" or self._has_warned:
+    def _warn_if_stale(self, reply: Reply, repo_url: str) -> None:
+        """Warn once if the server says that its mirror of a repo is stale."""
+        if reply.headers.get("X-Mirror-Stale") != "true" or repo_url in self._stale:
             return
-        self._has_warned = True
+        self._stale.add(repo_url)
         age = reply.headers.get("X-Mirror-Age", "")
         since = f" for {_duration(int(age))}" if re.fullmatch(_SECONDS, age) else ""
         logger.warning(
-            "Studio has not fetched the repo%s; new versions and stages may be missing",
+            "Studio has not fetched '%s'%s; new versions and stages may be missing",
+            repo_url,
             since,
         )
 

@@ -15,6 +15,7 @@ from dvc_studio_models.errors import StudioAuthError, TokenMissingError
 from dvc_studio_models.http.hosts import job as jobs
 from dvc_studio_models.http.hosts.client import HostFailed
 from dvc_studio_models.http.studio.client import StudioClient
+from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.model import JobIdentity, ModelRef
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def identity(issuer: IssuerServer) -> JobIdentity:
 
 def find(studio: StudioServer, token: str | None, job: JobIdentity | None) -> int:
     """Ask for a model; return how many files it has."""
-    with closing(StudioClient(studio.url, token, job=job, sleep=lambda _: None)) as one:
-        return len(one.find("acme/models", CHURN).files)
+    connection = StudioConnection(studio.url, token, job=job, sleep=lambda _: None)
+    with closing(connection):
+        return len(StudioClient(connection).find("acme/models", CHURN).files)
 
 
 def authorizations(server: StudioServer | IssuerServer) -> list[str | None]:
@@ -142,7 +144,9 @@ def test_the_token_of_a_job_that_has_expired_is_replaced(
 
     studio.accept_bearer = accepts_each_once
     issuer.claims["jti"] = "1"
-    with closing(StudioClient(studio.url, None, job=identity(issuer))) as client:
+    connection = StudioConnection(studio.url, None, job=identity(issuer))
+    with closing(connection):
+        client = StudioClient(connection)
         for number in range(3):
             issuer.claims["jti"] = str(number)
             assert client.find("acme/models", CHURN).files
@@ -178,10 +182,11 @@ def test_a_server_without_tls_gets_no_token_of_the_job_whatever_it_offers(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     monkeypatch.setenv("http_proxy", studio.origin())
-    client = StudioClient("http://models.example.com", None, job=identity(issuer))
+    url = "http://models.example.com"
+    connection = StudioConnection(url, None, job=identity(issuer))
 
-    with closing(client), pytest.raises(TokenMissingError):
-        client.find("acme/models", CHURN)
+    with closing(connection), pytest.raises(TokenMissingError):
+        StudioClient(connection).find("acme/models", CHURN)
 
     assert [each.proxied_to for each in studio.requests] == ["models.example.com"]
     assert authorizations(studio) == [None]

@@ -42,6 +42,7 @@ from dvc_studio_models.errors import (
     StudioUnreachableError,
 )
 from dvc_studio_models.http.studio.client import StudioClient
+from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.model import Digest, ModelFile, ModelRef, StatedVersion
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Asked:
 
     def __init__(self, server: StudioServer, token: str = PLANTED_TOKEN) -> None:
         self.pauses: list[float] = []
-        self.client = StudioClient(server.url, token, sleep=self.pauses.append)
+        self.connection = StudioConnection(server.url, token, sleep=self.pauses.append)
+        self.client = StudioClient(self.connection)
 
     def files(self, ref: ModelRef = CHURN) -> tuple[ModelFile, ...]:
         return self.client.files(REPO, ref)
@@ -75,16 +77,16 @@ class Asked:
 @pytest.fixture
 def asked(studio: StudioServer) -> Iterator[Asked]:
     asked = Asked(studio)
-    with contextlib.closing(asked.client):
+    with contextlib.closing(asked.connection):
         yield asked
 
 
 @contextlib.contextmanager
 def client_of(url: str, **options: object) -> Iterator[StudioClient]:
     options.setdefault("sleep", lambda _: None)
-    client = StudioClient(url, PLANTED_TOKEN, **options)  # type: ignore[arg-type]
-    with contextlib.closing(client):
-        yield client
+    connection = StudioConnection(url, PLANTED_TOKEN, **options)  # type: ignore[arg-type]
+    with contextlib.closing(connection):
+        yield StudioClient(connection)
 
 
 def body(
@@ -493,7 +495,7 @@ def test_a_refused_token_is_told_with_studios_sentence(
 
 def test_a_wrong_token_is_refused_by_studio_itself(studio: StudioServer) -> None:
     asked = Asked(studio, token="isat_wrong")
-    with contextlib.closing(asked.client), pytest.raises(StudioAuthError) as caught:
+    with contextlib.closing(asked.connection), pytest.raises(StudioAuthError) as caught:
         asked.files()
 
     assert "(401): Invalid token." in str(caught.value)
@@ -688,7 +690,7 @@ def test_retry_after_as_a_date_goes_by_studios_clock(asked: Asked) -> None:
         asked = Asked(server)
         date = http_date(server.now() + timedelta(seconds=30))
         refused(asked, Behaviour(status=429, headers={"Retry-After": date}), server)
-        asked.client.close()
+        asked.connection.close()
 
     assert all(20 < pause <= 30 for pause in asked.pauses)
 
@@ -742,7 +744,7 @@ def unreachable(client: StudioClient) -> StudioUnreachableError:
 def test_a_refused_connection_ends_soon_and_names_the_host() -> None:
     began = time.monotonic()
     url = f"http://127.0.0.1:{free_port()}"
-    with contextlib.closing(StudioClient(url, PLANTED_TOKEN)) as client:
+    with client_of(url, sleep=time.sleep) as client:
         error = unreachable(client)
 
     assert time.monotonic() - began < 10
@@ -758,7 +760,7 @@ NOWHERE = f"https://{'a.' * 140}invalid"  # too long for a name: no resolver is 
 @pytest.mark.clock
 def test_an_unknown_host_ends_soon_and_is_named() -> None:
     began = time.monotonic()
-    with contextlib.closing(StudioClient(NOWHERE, PLANTED_TOKEN)) as client:
+    with client_of(NOWHERE, sleep=time.sleep) as client:
         error = unreachable(client)
 
     assert time.monotonic() - began < 10

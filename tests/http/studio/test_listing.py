@@ -23,6 +23,7 @@ from dvc_studio_models.errors import (
 )
 from dvc_studio_models.http.studio import listing
 from dvc_studio_models.http.studio.listing import ListingClient
+from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.model import ModelRef, ModelSummary
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Answering:
         serve = functools.partial(self.server.serve_forever, 0.01)
         threading.Thread(target=serve, daemon=True).start()
         url = f"http://127.0.0.1:{self.server.server_port}"
-        self.client = ListingClient(url, PLANTED_TOKEN, sleep=lambda _: None)
+        self.connection = StudioConnection(url, PLANTED_TOKEN, sleep=lambda _: None)
+        self.client = ListingClient(self.connection)
 
     def answer(self, value: object, status: int = 200) -> None:
         self.status, self.body = status, json.dumps(value).encode()
@@ -104,7 +106,7 @@ class Answering:
 @pytest.fixture
 def server() -> Iterator[Answering]:
     answering = Answering()
-    with contextlib.closing(answering.client):
+    with contextlib.closing(answering.connection):
         yield answering
     answering.server.shutdown()
     answering.server.server_close()

@@ -11,6 +11,7 @@ from servers import Behaviour, StudioServer, json_reply
 
 from dvc_studio_models.errors import ModelNotFoundError
 from dvc_studio_models.http.studio.client import StudioClient
+from dvc_studio_models.http.studio.request import StudioConnection
 from dvc_studio_models.log import collect_warnings
 from dvc_studio_models.model import ModelRef
 
@@ -23,14 +24,14 @@ STALE = {"Content-Type": "application/json", "X-Mirror-Stale": "true"}
 
 @pytest.fixture
 def client(studio: StudioServer) -> Iterator[StudioClient]:
-    client = StudioClient(studio.url, "token")
-    with contextlib.closing(client):
-        yield client
+    connection = StudioConnection(studio.url, "token")
+    with contextlib.closing(connection):
+        yield StudioClient(connection)
 
 
-def find(client: StudioClient) -> list[str]:
+def find(client: StudioClient, repo: str = "acme/models") -> list[str]:
     with collect_warnings() as warnings:
-        client.find("acme/models", ModelRef("churn"))
+        client.find(repo, ModelRef("churn"))
     return warnings
 
 
@@ -63,14 +64,17 @@ def test_a_stale_mirror_is_warned_of(
     (warning,) = find(client)
 
     missing = "new versions and stages may be missing"
-    assert warning == f"Studio has not fetched the repo{expected} {missing}"
+    assert warning == f"Studio has not fetched 'acme/models'{expected} {missing}"
 
 
-def test_the_warning_comes_once(studio: StudioServer, client: StudioClient) -> None:
+def test_the_warning_comes_once_for_each_repo(
+    studio: StudioServer, client: StudioClient
+) -> None:
     serve(studio, X_Mirror_Age="9000")
 
     assert len(find(client)) == 1
     assert find(client) == []
+    assert len(find(client, "acme/forecasts")) == 1
 
 
 @pytest.mark.parametrize("value", ["false", "", "yes"])
