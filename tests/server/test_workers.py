@@ -185,8 +185,10 @@ def test_a_hangup_reloads_all_workers(project: Project, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("way", ["--config", "--token-file"])
+@pytest.mark.parametrize("how", ["nonsense", "missing"])
 def test_a_new_worker_does_not_start_with_the_config_of_long_ago(
-    project: Project, tmp_path: Path
+    project: Project, tmp_path: Path, way: str, how: str
 ) -> None:
     """Else a token that was removed since would be accepted again."""
     file = tmp_path / "serve.yaml"
@@ -194,35 +196,48 @@ def test_a_new_worker_does_not_start_with_the_config_of_long_ago(
 
     def write(token: str) -> None:
         sha256 = hashlib.sha256(token.encode()).hexdigest()
-        (tmp_path / "new").write_text(f"{rest}tokens: [{{name: a, sha256: {sha256}}}]")
+        text = f"sha256:{sha256}\n"
+        if way == "--config":
+            text = f"{rest}tokens: [{{name: a, sha256: {sha256}}}]"
+        (tmp_path / "new").write_text(text)
         (tmp_path / "new").replace(file)
 
     def tokens() -> set[str]:
         both = ("removed-token", "current-token")
         return {each for each in both if any(accepts(url, each) for _ in range(20))}
 
-    def kill_one() -> None:
-        before = served.wait_for_workers(2)
-        os.kill(max(before), signal.SIGKILL)
+    def kill(worker: int) -> None:
+        before = served.workers()
+        os.kill(worker, signal.SIGKILL)
         wait_until(lambda: served.workers() - before != set(), timeout_s=TIMEOUT_S)
 
     def errors() -> str:
         return (tmp_path / "errors").read_text()
 
     write("removed-token")
-    with started(tmp_path, "--config", file, port=()) as served:
+    port: tuple[str, ...] = ()
+    if way == "--token-file":
+        port = ("--port", "0", "--workers", "2", str(project.repo))
+    with started(tmp_path, way, file, port=port) as served:
         url = served.url
-        served.wait_for_workers(2)
+        first, second = served.wait_for_workers(2)
         write("current-token")
-        wait_until(lambda: errors().count(AGAIN) >= 2, timeout_s=TIMEOUT_S)
+        wait_until(lambda: tokens() == {"current-token"}, timeout_s=TIMEOUT_S)
+        if how == "missing":
+            file.unlink()
+        else:
+            file.write_text("sha256:nonsense")
+        kill(first)
+        wait_until(
+            lambda: errors().count("A new worker waits") == 1, timeout_s=TIMEOUT_S
+        )
         assert tokens() == {"current-token"}
-        file.write_text("nonsense")
-        kill_one()
-        wait_until(lambda: "A new worker waits" in errors(), timeout_s=TIMEOUT_S)
-        assert tokens() == {"current-token"}
-        before = errors().count(AGAIN)
+        kill(second)  # then nobody answers, until the file is good again
+        wait_until(
+            lambda: errors().count("A new worker waits") == 2, timeout_s=TIMEOUT_S
+        )
         write("current-token")
-        wait_until(lambda: errors().count(AGAIN) > before, timeout_s=TIMEOUT_S)
+        wait_until(lambda: accepts(url, "current-token"), timeout_s=TIMEOUT_S)
         assert tokens() == {"current-token"}
         assert len(served.workers()) == 2
 
