@@ -20,6 +20,9 @@ else:
 
 NAME = "dvc_studio_models"
 
+IN_ALL_WORKERS = {"in_all_workers": True}
+"""The ``extra`` of what each worker of the server finds out; only one has to log it."""
+
 _collected: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
 
 logging.getLogger(NAME).addHandler(logging.NullHandler())

@@ -45,8 +45,13 @@ class CmdModelsServe(CmdModels):
         source = self._source()
         if self.args.check_config:
             return _check(Path(self.args.config))
-        config = source.read()
+        from dvc_studio_models.server.monitoring.logs import use_format
         from dvc_studio_models.server.workers import sharing
+
+        use_format(self.args.log_format)  # also for what is wrong with the config
+        config = source.read()
+        if self.args.config is not None:
+            use_format(config.log_format)
 
         with sharing(config.workers):  # before the server is imported
             _import_service().run(source, config)
@@ -123,6 +128,7 @@ class Flags:
     """The config that the command line gives."""
 
     needs_a_repo = True
+    port_option = "--port"
 
     def __init__(self, args: argparse.Namespace) -> None:
         """Store the parsed arguments."""

@@ -27,6 +27,7 @@ __all__ = [
     "config.file",
     "config.token_file",
     "config.values",
+    "monitoring.logs",
     "service",
     "site.check",
     "workers",

@@ -18,7 +18,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server import limits
 from dvc_studio_models.server.app import create_app
-from dvc_studio_models.server.monitoring.logs import JSON, use_json
+from dvc_studio_models.server.monitoring.logs import JSON, leave_to_first_worker
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
@@ -63,9 +63,7 @@ def run(source: ConfigSource, config: ServeConfig) -> None:
     """
     limits.raise_limits()
     sys.setswitchinterval(SWITCH_S)
-    if config.log_format == JSON:
-        use_json()
-    with bind(config.host, config.port) as listener:
+    with bind(config.host, config.port, option=source.port_option) as listener:
 
         def announce(count: str) -> None:
             _say(f"Serving {count} at {url_of(listener)}", config.log_format)
@@ -74,9 +72,11 @@ def run(source: ConfigSource, config: ServeConfig) -> None:
             workers = Workers(
                 config.workers, announce=announce, forget=mark_process_dead
             )
-            if (tell := workers.start()) is None:
+            if (worker := workers.start()) is None:
                 return
-            _serve(source, config, listener, tell, is_worker=True)
+            if worker.number > 0:
+                leave_to_first_worker()
+            _serve(source, config, listener, worker.tell, is_worker=True)
         else:
             _serve(source, config, listener, announce)
 
@@ -172,8 +172,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """Open a socket that does not listen yet; port 0 takes a free one.
+
+    Args:
+        host: Its address.
+        port: Its port.
+        option: What sets them, for the message.
 
     Raises:
         StudioConfigError: The server cannot listen on this address.
@@ -187,7 +192,9 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as exc:
         listener.close()
-        msg = f"cannot listen on '{host}:{port}': {exc.strerror}\nUse another '--port'"
+        msg = (
+            f"cannot listen on '{host}:{port}': {exc.strerror}\nUse another '{option}'"
+        )
         raise StudioConfigError(msg) from None
     # asyncio does not recognise this as TCP; without it, a reply takes 40 ms more.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

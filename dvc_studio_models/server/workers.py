@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,18 +66,31 @@ class _Worker:
     """One process."""
 
     pid: int
+    number: int
+    """From 0; another one in its place has the same."""
+
     ready: int
     """Where it writes a line when it is ready to answer."""
 
     started: float = field(default_factory=time.monotonic)
 
 
+class InWorker(NamedTuple):
+    """What a worker knows of itself."""
+
+    number: int
+    """From 0."""
+
+    tell: Callable[[str], None]
+    """To be called when it is ready."""
+
+
 class _InWorkerError(Exception):
     """Leaves the main process's loop in a worker, which has just been forked."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, here: InWorker) -> None:
         super().__init__()
-        self.tell = tell
+        self.here = here
 
 
 class Workers:
@@ -106,12 +119,12 @@ class Workers:
         self._due: list[float] = []
         """When workers are to be started in place of others."""
 
-    def start(self) -> Callable[[str], None] | None:
+    def start(self) -> InWorker | None:
         """Start the workers, one first, and the others when it is ready.
 
         Returns:
-            In each worker, the function to call when it is ready. In the main process,
-            None after all have ended because they were told to.
+            In each worker, which one it is. In the main process, None after all have
+            ended because they were told to.
 
         Raises:
             SystemExit: The first worker could not start; it has said why.
@@ -125,8 +138,8 @@ class Workers:
             self._fork()
             while self._workers or self._due:
                 self._wait()
-        except _InWorkerError as here:
-            return here.tell
+        except _InWorkerError as forked:
+            return forked.here
         finally:
             self._signals.reset()
         return None
@@ -138,18 +151,20 @@ class Workers:
             _InWorkerError: This process is it.
         """
         ready, told = os.pipe()
+        taken = {worker.number for worker in self._workers}
+        number = next(n for n in range(self._count) if n not in taken)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(told)
-            self._workers.append(_Worker(pid, ready))
+            self._workers.append(_Worker(pid, number, ready))
             return
         self._signals.reset()
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         others = (each.ready for each in self._workers if each.ready >= 0)
-        for number in (ready, self._life, *others):
-            os.close(number)
+        for descriptor in (ready, self._life, *others):
+            os.close(descriptor)
         end = threading.Thread(target=_end_with, args=(self._alive,), daemon=True)
         end.start()
 
@@ -157,7 +172,7 @@ class Workers:
             os.write(told, line.encode())
             os.close(told)
 
-        raise _InWorkerError(tell)
+        raise _InWorkerError(InWorker(number, tell))
 
     def _wait(self) -> None:
         """Wait for the next event, and see to it."""

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,13 +20,13 @@ import requests
 from projects import ORIGIN_URL, TOKEN, Project
 from servers import wait_until
 
+from dvc_studio_models.server.repos.repos import AGAIN_S
 from tests.server.api import TIMEOUT_S, ask, fetch, links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKERS = 3
-AGAIN = "the config was read again"
 
 
 class Serving:
@@ -223,6 +224,8 @@ def test_a_new_worker_does_not_start_with_the_config_of_long_ago(
         first, second = served.wait_for_workers(2)
         write("current-token")
         wait_until(lambda: tokens() == {"current-token"}, timeout_s=TIMEOUT_S)
+        time.sleep(2)  # so that both have read it
+        assert tokens() == {"current-token"}
         if how == "missing":
             file.unlink()
         else:
@@ -257,3 +260,75 @@ def test_the_log_is_json_if_that_is_chosen(project: Project, tmp_path: Path) -> 
     (line,) = map(json.loads, out.splitlines())
     assert (line["status"], line["version"], line["model"]) == (200, "v2.0.0", "churn")
     assert isinstance(line["ms"], float)
+
+
+def test_what_all_workers_find_out_is_logged_once(
+    project: Project, tmp_path: Path
+) -> None:
+    missing, file = tmp_path / "missing.git", tmp_path / "serve.yaml"
+    sha256 = hashlib.sha256(TOKEN.encode()).hexdigest()
+    repos = f"[{{path: {project.repo}}}, {{name: late, path: {missing}}}]"
+    text = "listen: 127.0.0.1:0\nworkers: {}\nlog_format: json\nrepos: {}\ntokens: {}"
+    tokens = f"[{{name: a, sha256: {sha256}}}]"
+
+    file.write_text(text.format(2, repos, tokens))
+    with started(tmp_path, "--config", file, port=()) as served:
+        served.wait_for_workers(2)
+        project.bare.rename(missing)
+        time.sleep(2 * AGAIN_S)  # each of them has found it
+        file.write_text(text.format(3, repos, tokens + "  # changed"))
+        time.sleep(1.5)
+        file.write_text("nonsense")
+        time.sleep(1.5)
+        served.process.terminate()
+        out, _ = served.process.communicate(timeout=TIMEOUT_S)
+
+    errors = (tmp_path / "errors").read_text()
+    lines = [*map(json.loads, out.splitlines())]
+    said = {(each["message"], each["level"]) for each in lines if "message" in each}
+    assert out.count("the repo 'late' is served now") == 1
+    assert out.count("the config was read again; serving 2 repos") == 1
+    assert {level for _, level in said} == {"info"}
+    assert errors.count("'workers' has changed: restart the server for it") == 1
+    assert errors.count("The config before stays in use") == 1
+
+
+@pytest.mark.parametrize("way", ["--config", "flags"])
+def test_an_error_at_the_start_is_a_sentence_in_json_too(
+    project: Project, tmp_path: Path, way: str
+) -> None:
+    file = tmp_path / "serve.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        args: tuple[str | Path, ...] = ("--config", file)
+        if way == "flags":
+            args = (project.repo, "--port", str(port), "--log-format", "json")
+        sha256 = "f" * 64
+        file.write_text(
+            f"listen: 127.0.0.1:{port}\nlog_format: json\n"
+            f"repos: [{{path: {project.repo}}}]\n"
+            f"tokens: [{{name: a, sha256: {sha256}}}]"
+        )
+        with started(tmp_path, *args, port=()) as served:
+            code = served.process.wait(TIMEOUT_S)
+
+    (line,) = map(json.loads, (tmp_path / "errors").read_text().splitlines())
+    option = "listen" if way == "--config" else "--port"
+    assert code == 251
+    assert line["level"] == "error"
+    assert line["message"].startswith(f"cannot listen on '127.0.0.1:{port}': ")
+    assert line["message"].endswith(f"\nUse another '{option}'")
+    assert "traceback" not in line
+
+
+def test_a_token_file_that_is_missing_is_a_sentence_in_json_too(
+    project: Project, tmp_path: Path
+) -> None:
+    args = (project.repo, "--log-format", "json", "--token-file", tmp_path / "none")
+    with started(tmp_path, *args) as served:
+        code = served.process.wait(TIMEOUT_S)
+
+    (line,) = map(json.loads, (tmp_path / "errors").read_text().splitlines())
+    assert code == 251
+    assert line["message"].startswith("cannot read the token file '")
+    assert "traceback" not in line

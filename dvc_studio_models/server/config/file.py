@@ -29,6 +29,9 @@ class ConfigSource(Protocol):
     needs_a_repo: bool
     """Whether the start fails if no repo at all can be opened."""
 
+    port_option: str
+    """What sets the port, for messages."""
+
     @property
     def files(self) -> Collection[Path]:
         """The files that the config was read from, or that were missing."""
@@ -62,6 +65,7 @@ class ConfigFile:
     """A ``serve.yaml``, which may be read again and again."""
 
     needs_a_repo = False
+    port_option = "listen"
 
     def __init__(self, path: Path) -> None:
         """Store the path; :meth:`read` opens the file."""

@@ -98,7 +98,7 @@ def _renew(
     after = before.succeeded(begun)
     write_state(place.state, after)
     if before.error:
-        logger.warning("the mirror of '%s' is fetched again", name)
+        logger.info("the mirror of '%s' is fetched again", name)
     if changed and begun - (before.maintained or 0) > MAINTENANCE_S:
         _maintain(place, name, after, patience)
 

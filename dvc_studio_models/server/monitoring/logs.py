@@ -9,8 +9,10 @@ import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dvc.exceptions import DvcException
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Format = Callable[[Mapping[str, object]], str]
 
@@ -25,14 +27,22 @@ def format_of(name: str) -> Format:
     return _to_json if name == JSON else _to_logfmt
 
 
-def use_json() -> None:
-    """Write all that this process logs as JSON, from now on."""
+def use_format(name: str) -> None:
+    """Write all that this process logs in a format, from now on."""
+    if name != JSON:
+        return
     formatter = JsonFormatter()
     for handler in logging.getLogger("dvc").handlers:
         handler.setFormatter(formatter)
     alone = logging.StreamHandler(sys.stderr)  # else Python writes plain text
     alone.setFormatter(formatter)
     logging.getLogger("uvicorn").addHandler(alone)
+
+
+def leave_to_first_worker() -> None:
+    """Log nothing more of what the first worker logs too."""
+    for handler in logging.getLogger("dvc").handlers:
+        handler.addFilter(lambda record: not hasattr(record, "in_all_workers"))
 
 
 def log_time() -> str:
@@ -49,10 +59,23 @@ class JsonFormatter(logging.Formatter):
         if getattr(record, "is_access", False):
             return message
         line = {"time": log_time(), "level": record.levelname.lower()}
-        line["message"] = message
-        if record.exc_info:
+        error = record.exc_info[1] if record.exc_info else None
+        # DVC logs what ends a command with an empty message.
+        line["message"] = message or ": ".join(_causes(error))
+        is_told = isinstance(error, DvcException) and not _is_verbose()
+        if record.exc_info and not is_told:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def _causes(error: BaseException | None) -> Iterator[str]:
+    while error:
+        yield str(error)
+        error = error.__cause__
+
+
+def _is_verbose() -> bool:
+    return logging.getLogger("dvc").isEnabledFor(logging.DEBUG)
 
 
 def _to_logfmt(facts: Mapping[str, object]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UsageError
+from dvc_studio_models.log import IN_ALL_WORKERS
 from dvc_studio_models.registry.urls import LOCAL
 from dvc_studio_models.server.errors.requests import (
     RepoNotOpenError,
@@ -243,7 +244,9 @@ class Catalog:
             is_new = self._is_ready and opening not in self._served_by
             if is_new and opening.opened:
                 self._add(opening)
-                logger.warning("the repo '%s' is served now", opening.name)
+                logger.info(
+                    "the repo '%s' is served now", opening.name, extra=IN_ALL_WORKERS
+                )
 
     def _try_again(self) -> None:
         """Open what could not be opened, until all repos are served."""

@@ -10,6 +10,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import StudioConfigError, StudioModelsError
+from dvc_studio_models.log import IN_ALL_WORKERS
 from dvc_studio_models.server.config.exposure import exposure_problem
 from dvc_studio_models.server.repos.refs import file_stamp
 
@@ -102,7 +103,9 @@ class Reloader:
             _check_exposure(config)
             site.apply(config)
         except StudioModelsError as error:
-            logger.error("%s\nThe config before stays in use", error)  # noqa: TRY400
+            logger.error(  # noqa: TRY400
+                "%s\nThe config before stays in use", error, extra=IN_ALL_WORKERS
+            )
             return False
         except Exception:
             logger.exception("cannot apply the config; the one before stays in use")
@@ -113,8 +116,12 @@ class Reloader:
             if getattr(after, name) != value
         }
         for key in sorted(changed):
-            logger.warning("'%s' has changed: restart the server for it", key)
-        logger.warning("the config was read again; %s", _summary(site))
+            logger.warning(
+                "'%s' has changed: restart the server for it", key, extra=IN_ALL_WORKERS
+            )
+        logger.info(
+            "the config was read again; %s", _summary(site), extra=IN_ALL_WORKERS
+        )
         return True
 
     def _read_with(self, fixed: Mapping[str, Any]) -> ServeConfig:
