@@ -26,6 +26,7 @@ from dvc_studio_models.server.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from starlette.types import ASGIApp
 
@@ -96,13 +97,17 @@ def _serve(
         read = reloader.wait_for_config if is_worker else reloader.read
         config = read(config)
         site = Site(config, must_open=source.needs_a_repo)
-        site.warm_up()
-        server = make_server(create_app(site), proxied=config.behind_proxy)
-        with _stopping(server):
-            reloader.start(site)
-            listener.listen(BACKLOG)
-            announce(_count(site))
-            server.run(sockets=[listener])
+        try:
+            site.warm_up()
+            server = make_server(create_app(site), proxied=config.behind_proxy)
+            server.on_signal = site.mirrors.note_stop
+            with _stopping(server):
+                reloader.start(site)
+                listener.listen(BACKLOG)
+                announce(_count(site))
+                server.run(sockets=[listener])
+        finally:
+            site.mirrors.stop()
 
 
 def _count(site: Site) -> str:
@@ -120,13 +125,25 @@ def _say(text: str, log_format: str) -> None:
         sys.stdout.flush()  # scripts wait for the line, through a pipe
 
 
+class Server(uvicorn.Server):
+    """Uvicorn, which tells when it gets a signal to stop."""
+
+    on_signal: Callable[[], None] = staticmethod(lambda: None)
+    """Called in the handler of the signal."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop soon; a second signal stops at once."""
+        self.on_signal()
+        super().handle_exit(sig, frame)
+
+
 def make_server(
     app: ASGIApp,
     *,
     proxied: bool = False,
     idle_s: int = limits.IDLE_S,
     most: int = MAX_CONNECTIONS,
-) -> uvicorn.Server:
+) -> Server:
     """Configure uvicorn, with our own access log and limits.
 
     Args:
@@ -135,7 +152,7 @@ def make_server(
         idle_s: The longest time, in seconds, that a connection may be idle.
         most: Connections at once.
     """
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             access_log=False,
@@ -202,13 +219,14 @@ def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _stopping(server: uvicorn.Server) -> Iterator[None]:
+def _stopping(server: Server) -> Iterator[None]:
     """Stop the server on a signal, even before uvicorn has its own handlers.
 
     After stopping, uvicorn raises the signal once more; this ignores it.
     """
 
     def stop(*_: object) -> None:
+        server.on_signal()
         server.should_exit = True
 
     with _handling(signal.SIGINT, stop), _handling(signal.SIGTERM, stop):

@@ -5,6 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +26,7 @@ from dvc_studio_models.server.config.values import (
 )
 from dvc_studio_models.server.mirrors.mirrors import PER_HOST, Mirrors
 from dvc_studio_models.server.mirrors.places import MirrorPlace, with_paths
-from dvc_studio_models.server.mirrors.schedule import is_due, pause_s
+from dvc_studio_models.server.mirrors.schedule import RETRY_S, is_due, pause_s
 from dvc_studio_models.server.mirrors.state import (
     MirrorState,
     MirrorStatus,
@@ -366,6 +371,81 @@ def test_a_fetch_that_is_given_up_does_not_stop_the_next_one(
 
     project.tag("churn@v9.0.0")
     assert fetch(str(project.repo)).error is None
+
+
+@pytest.mark.parametrize("when", ["start", "reload"])
+def test_a_failing_mirror_is_tried_at_once_at_a_start_and_a_reload(
+    project: Project, when: str
+) -> None:
+    """The operator who has just mended what was wrong does not wait for minutes."""
+    config = config_of(project)
+    place = place_of(config)
+    failing = MirrorState(5.0, time.time(), 10, "it failed")
+    if when == "start":
+        write_state(place.state, failing)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        if when == "reload":
+            write_state(place.state, failing)
+            eventually(lambda: status(mirrors).failures == 10)
+            mirrors.apply(config)
+        eventually(fetched(mirrors, after=5.0))
+
+        assert status(mirrors).failures == 0
+
+
+def test_a_mirror_that_goes_on_failing_is_tried_once_by_all_workers(
+    project: Project,
+) -> None:
+    config = config_of(project, str(project.root / "gone"))
+    place = place_of(config)
+    write_state(place.state, MirrorState(5.0, time.time(), 10, "it failed"))
+    with running(config) as mirrors, running(config) as others:
+        eventually(lambda: status(mirrors).failures == 11)
+        time.sleep(RETRY_S + 1)
+
+        assert status(others).failures == 11
+
+
+@pytest.mark.parametrize("is_group", [False, True], ids=["server", "with its git"])
+def test_a_stop_during_a_fetch_is_no_failure(tmp_path: Path, is_group: bool) -> None:
+    file, data = tmp_path / "serve.yaml", tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/models.git"
+        file.write_text(
+            f"listen: 127.0.0.1:0\ndata: {data}\nno_auth: true\n"
+            f"repos: [{{name: models, url: '{url}'}}]\n"
+        )
+        command = ("-m", "dvc_studio_models", "serve", "--config", str(file))
+        server = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE)
+        try:
+            assert server.stdout
+            server.stdout.readline()
+            silent.settimeout(20)
+            connection, _ = silent.accept()  # Git waits for a reply from now on
+            if is_group:  # as systemd does
+                for git_id in programs_in(data):
+                    os.kill(git_id, signal.SIGTERM)
+            server.terminate()
+            server.wait(20)
+        finally:
+            server.kill()
+            server.communicate()
+        connection.close()
+
+    assert server.returncode == 0
+    assert [*data.glob("*.json")] == []
+
+
+def programs_in(folder: Path) -> list[int]:
+    """Return the ids of the processes that run in a folder."""
+    found = []
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if cwd.resolve() == folder.resolve():
+                found.append(int(cwd.parent.name))
+    assert found
+    return found
 
 
 def test_a_reload_adds_and_removes_mirrors(project: Project) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dvc_studio_models.registry.git.mirrors import PATIENCE
 from dvc_studio_models.registry.urls import identity
 from dvc_studio_models.server.mirrors.places import MirrorPlace
-from dvc_studio_models.server.mirrors.schedule import is_due, pause_s
+from dvc_studio_models.server.mirrors.schedule import is_due, pause_s, retry_s
 from dvc_studio_models.server.mirrors.state import (
     MirrorState,
     MirrorStatus,
@@ -41,6 +41,9 @@ ASKED_S = 1.0
 FAULT_S = 30.0
 """The pause, in seconds, after the folder of mirrors could not be written."""
 
+SIGNAL_S = 0.3
+"""How long, in seconds, one signal may take to reach all processes of a group."""
+
 _FIRST_LOOK_S = 1.0
 
 
@@ -64,6 +67,8 @@ class _Mirror:
     not_before: float = 0.0
     """By the monotonic clock: when to try again after a fault."""
     is_running: bool = False
+    is_retried: bool = True
+    """Whether to try at once, whatever the pause, if the last fetch has failed."""
 
     def ask(self, at: float | None) -> None:
         """Note that a fetch is to begin after a moment, if it is one."""
@@ -85,7 +90,7 @@ class _Mirror:
 
     def is_wanted(self, state: MirrorState, asked: float | None) -> bool:
         """Whether a fetch is still needed, by the state once nobody else fetches."""
-        if asked is not None and (state.fetched is None or state.fetched < asked):
+        if asked is not None and (state.begun is None or state.begun < asked):
             return True
         return is_due(state, self.pause_s, time.time())
 
@@ -116,11 +121,15 @@ class Mirrors:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._looked = threading.Event()
-        self._stopped = threading.Event()
+        self._is_stopped = False
         self._thread: threading.Thread | None = None
 
     def apply(self, config: ServeConfig) -> None:
-        """Take the mirrors of a config, whose paths are set; fetches go on."""
+        """Take the mirrors of a config, whose paths are set; fetches go on.
+
+        Those whose last fetch has failed are tried again soon: the operator may have
+        mended what was wrong.
+        """
         found: dict[str, _Mirror] = {}
         with self._lock:
             for repo in config.repos:
@@ -132,6 +141,7 @@ class Mirrors:
                     host = identity(repo.url)[0]
                     known = _Mirror(repo, place, repo.url, host, place.repo.is_dir())
                 known.config, known.url = repo, repo.url
+                known.is_retried = True
                 known.pause_s = pause_s(known.state, repo.fetch_s)
                 found[repo.name] = known
             self._mirrors = found
@@ -176,11 +186,28 @@ class Mirrors:
 
     def stop(self) -> None:
         """Begin no further fetch."""
-        self._stopped.set()
+        self.note_stop()
         self._wake.set()
 
+    def note_stop(self) -> None:
+        """Note that the server is being stopped; may be called by a signal's handler.
+
+        What fails from now on is no failure of a mirror.
+        """
+        self._is_stopped = True
+
+    def _is_stopping(self) -> bool:
+        """Whether the server is being stopped.
+
+        Git may have got the signal a moment before this process has.
+        """
+        deadline = time.monotonic() + SIGNAL_S
+        while not self._is_stopped and time.monotonic() < deadline:
+            time.sleep(SIGNAL_S / 10)
+        return self._is_stopped
+
     def _watch(self) -> None:
-        while not self._stopped.is_set():
+        while not self._is_stopped:
             self._wake.clear()
             for mirror in tuple(self._mirrors.values()):
                 try:
@@ -198,6 +225,11 @@ class Mirrors:
             mirror.state = read_state(mirror.place.state)
             mirror.stamp = stamp
             mirror.pause_s = pause_s(mirror.state, mirror.config.fetch_s)
+        if mirror.is_retried:
+            mirror.is_retried = False
+            if mirror.state.error or mirror.fault:
+                mirror.ask(time.time())
+                mirror.not_before = time.monotonic() + retry_s()
         if not mirror.is_cloned and mirror.place.repo.is_dir():
             mirror.is_cloned = True
             self._on_cloned(mirror.config.name)
@@ -222,6 +254,7 @@ class Mirrors:
                 name,
                 mirror.url,
                 is_wanted=lambda state: mirror.is_wanted(state, asked),
+                is_stopping=self._is_stopping,
                 patience=self._patience,
             )
             mirror.fault = None

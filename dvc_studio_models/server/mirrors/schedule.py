@@ -14,6 +14,9 @@ JITTER = 0.1
 LONGEST_S = 900
 """The longest pause, in seconds, after failures, unless ``fetch`` itself is longer."""
 
+RETRY_S = 2.0
+"""The longest pause, in seconds, before failing mirrors are fetched after a reload."""
+
 MAINTENANCE_S = 3600
 """The least time, in seconds, between two runs of maintenance."""
 
@@ -29,6 +32,14 @@ def pause_s(state: MirrorState, fetch_s: int, *, chance: float | None = None) ->
     doubled = float(fetch_s << min(state.failures, 20))
     chance = random.random() if chance is None else chance  # noqa: S311 - no secret
     return min(doubled, max(fetch_s, LONGEST_S)) * (1 - JITTER + 2 * JITTER * chance)
+
+
+def retry_s() -> float:
+    """Return the pause before a failing mirror is fetched, in seconds: not all at once.
+
+    The operator asks for it, by a start or a reload.
+    """
+    return random.uniform(0, RETRY_S)  # noqa: S311 - no secret
 
 
 def is_due(state: MirrorState, pause_s: float, now: float) -> bool:

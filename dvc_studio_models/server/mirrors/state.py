@@ -39,13 +39,20 @@ class MirrorState:
     maintained: float | None = None
     """When maintenance last ended, in seconds since 1970."""
 
+    begun: float | None = None
+    """When the last fetch began, in seconds since 1970."""
+
     def succeeded(self, begun: float) -> MirrorState:
         """Return the state after a good fetch."""
-        return replace(self, fetched=begun, tried=time.time(), failures=0, error=None)
+        maintained = self.maintained
+        return MirrorState(begun, time.time(), maintained=maintained, begun=begun)
 
-    def failed(self, error: str) -> MirrorState:
+    def failed(self, begun: float, error: str) -> MirrorState:
         """Return the state after a failed fetch."""
-        return replace(self, tried=time.time(), failures=self.failures + 1, error=error)
+        failures = self.failures + 1
+        return replace(
+            self, begun=begun, tried=time.time(), failures=failures, error=error
+        )
 
     def maintained_now(self) -> MirrorState:
         """Return the state after maintenance."""
@@ -92,7 +99,7 @@ def read_state(path: Path) -> MirrorState:
 
 def _check(state: MirrorState) -> None:
     """Check the types of what a file has: another version may have written it."""
-    times = (state.fetched, state.tried, state.maintained)
+    times = (state.fetched, state.begun, state.tried, state.maintained)
     if any(type(each) not in {float, int, type(None)} for each in times):
         raise TypeError
     if type(state.failures) is not int or type(state.error) not in {str, type(None)}:

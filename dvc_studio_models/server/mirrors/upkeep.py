@@ -42,6 +42,7 @@ def renew(
     url: str,
     *,
     is_wanted: Callable[[MirrorState], bool],
+    is_stopping: Callable[[], bool] = lambda: False,
     patience: Patience = PATIENCE,
 ) -> bool:
     """Clone or fetch a mirror, unless another process is doing that.
@@ -51,6 +52,7 @@ def renew(
         name: Its name, for the log.
         url: Where to fetch from.
         is_wanted: Whether it is to be fetched, by its state once nobody else fetches.
+        is_stopping: Asked after a failure: whether the server is being stopped.
         patience: The limits of each call of Git.
 
     Returns:
@@ -63,7 +65,7 @@ def renew(
         if is_ours:
             before = read_state(place.state)
             if is_wanted(before):
-                _renew(place, name, url, before, patience)
+                _renew(place, name, url, before, patience, is_stopping)
         return is_ours
 
 
@@ -84,14 +86,21 @@ def _locked(place: MirrorPlace) -> Iterator[bool]:
 
 
 def _renew(
-    place: MirrorPlace, name: str, url: str, before: MirrorState, patience: Patience
+    place: MirrorPlace,
+    name: str,
+    url: str,
+    before: MirrorState,
+    patience: Patience,
+    is_stopping: Callable[[], bool],
 ) -> None:
     begun = time.time()
     try:
         changed = _clone_or_fetch(place, url, patience)
     except (UnreadableRepoError, LocalDiskError) as error:
         reason = error.reason.replace(os.fspath(place.data), "its folder")
-        write_state(place.state, before.failed(reason))
+        if is_stopping():  # which stops Git too: that is no failure
+            return
+        write_state(place.state, before.failed(begun, reason))
         log = logger.warning if before.error == reason else logger.error
         log("cannot fetch the mirror of '%s': %s", name, reason)
         return
