@@ -2,9 +2,8 @@
 
 DVC loads its own files from Git's objects, never from a working tree or the network.
 Only the files that record the model must be readable. A commit never changes, so what
-was read of it is cached, in a small JSON file that may be deleted at any time. A cache
-that is out of date, damaged or foreign counts as empty, and one that cannot be written
-is skipped.
+was read is cached, in a small JSON file that may be deleted at any time. A cache that
+is outdated, damaged or foreign counts as empty; one that cannot be written is skipped.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.files.scratch import write_atomically
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.model import MD5, Digest
-from dvc_studio_models.registry.committed.project import open_project
-from dvc_studio_models.registry.git.tree import CommitTree
 from dvc_studio_models.registry.outputs import describe, find_outputs
 from dvc_studio_models.registry.recorded import (
     Annotation,
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
     from dvc_studio_models.registry.git.reader import GitReader
-    from dvc_studio_models.registry.git.tree import Key, TreeEntry
+    from dvc_studio_models.registry.git.tree import CommitTree, Key, TreeEntry
     from dvc_studio_models.registry.metrics import Measures
 
 logger = get_logger(__name__)
@@ -232,6 +229,8 @@ class RecordReader:
         return self._stack.enter_context(self._reader.objects())
 
     def _tree(self, commit: str) -> CommitTree:
+        from dvc_studio_models.registry.git.tree import CommitTree
+
         if commit not in self._trees:
             where = os.fspath(self._reader.root or self._reader.common_dir)
             self._trees[commit] = CommitTree(
@@ -248,10 +247,12 @@ class RecordReader:
         return self._projects[commit, root]
 
     def _open_project(self, tree: CommitTree, root: str, cache: str) -> Repo:
-        git_dir = self._reader.common_dir
+        from dvc_studio_models.registry.committed.project import open_project
+
+        git_dir, isolated = self._reader.common_dir, self._isolated
         with _config_errors():
             return open_project(
-                tree, root, cache=cache, git_dir=git_dir, isolated=self._isolated
+                tree, root, cache=cache, git_dir=git_dir, isolated=isolated
             )
 
     def _annotated(self, project: Repo, commit: str, folder: str) -> Mapping[str, Any]:

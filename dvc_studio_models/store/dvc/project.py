@@ -32,7 +32,6 @@ from dvc_studio_models.store.dvc.light import (
     find_site_cache,
     read_config,
 )
-from dvc_studio_models.store.dvc.read_only import make_read_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,6 +134,8 @@ def open_project(
     with config_errors(), ensure_user_name():
         try:
             if read_only:
+                from dvc_studio_models.store.dvc.read_only import make_read_only
+
                 kind = make_read_only(kind)
             return kind(os.fspath(root), scm=scm, **options)
         except sqlite3.DatabaseError as error:
