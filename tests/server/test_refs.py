@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from projects import Project, git
 
-from dvc_studio_models.server.repos.refs import RECENT_NS, SETTLED_S, RefsStamp
+from dvc_studio_models.server.repos.refs import (
+    BRANCHES,
+    RECENT_NS,
+    SETTLED_S,
+    RefsStamp,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,3 +199,14 @@ def test_a_stamp_of_coarse_times_has_to_be_old(repo: Path) -> None:
 
     assert (first, second) == (None, None)
     assert third is not None
+
+
+def test_the_stamp_of_branches_does_not_change_with_a_tag(repo: Path) -> None:
+    refs = RefsStamp(repo / ".git", folders=[BRANCHES], now_ns=later)
+    before = refs.read()
+    git(repo, "tag", "x")
+    tagged = refs.read()
+    git(repo, "commit", "--quiet", "--allow-empty", "--message", "y")
+
+    assert before is not None
+    assert tagged == before != refs.read()

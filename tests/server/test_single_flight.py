@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ from dvc_studio_models.server.waiting.single_flight import (
     CurrentCache,
     SharedRead,
     SingleFlightCache,
+    StampedRead,
 )
 
 TIMEOUT_S = 20
@@ -182,3 +184,46 @@ def test_an_error_of_a_value_after_all_were_dropped_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         cache.get("a", fail)
+
+
+def test_what_has_the_same_stamp_is_read_once() -> None:
+    reads = itertools.count()
+    stamps = iter(["a", "a", "b", "b"])
+    read: StampedRead[int] = StampedRead(
+        lambda: next(reads), stamp=lambda: next(stamps)
+    )
+
+    assert [read.get() for _ in range(4)] == [0, 0, 1, 1]
+
+
+def test_what_may_be_changing_is_read_each_time() -> None:
+    reads = itertools.count()
+    stamps = iter(["a", None, None, "a"])
+    read: StampedRead[int] = StampedRead(
+        lambda: next(reads), stamp=lambda: next(stamps)
+    )
+
+    assert [read.get() for _ in range(4)] == [0, 1, 2, 0]
+
+
+def test_a_change_during_a_read_is_not_missed() -> None:
+    stamp = 0
+
+    def read() -> int:
+        nonlocal stamp
+        before = stamp
+        stamp = 1
+        return before
+
+    reading: StampedRead[int] = StampedRead(read, stamp=lambda: stamp)
+
+    assert [reading.get(), reading.get()] == [0, 1]
+
+
+def test_a_value_that_is_not_to_be_kept_is_read_again() -> None:
+    values = iter(["damaged", "whole", "unread"])
+    read: StampedRead[str] = StampedRead(
+        lambda: next(values), stamp=lambda: "a", keeps=lambda value: value == "whole"
+    )
+
+    assert [read.get() for _ in range(3)] == ["damaged", "whole", "whole"]

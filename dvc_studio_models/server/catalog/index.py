@@ -44,8 +44,8 @@ from dvc_studio_models.server.stores.remotes import Remotes
 from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
 from dvc_studio_models.server.waiting.single_flight import (
     CurrentCache,
-    SharedRead,
     SingleFlightCache,
+    StampedRead,
 )
 
 if TYPE_CHECKING:
@@ -112,10 +112,12 @@ class ModelIndex:
         self._remotes = Remotes(repo, protocols=protocols)
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
-        self._current: tuple[object, Registry] | None = None
         self._facts: dict[str, object] = {}  # of tags, so that only new ones are read
-        self.tags = SharedRead(self._read_tags)
-        """What tags register, as they are now."""
+        self._tags = StampedRead(
+            self._read_tags,
+            stamp=self._refs.read,
+            keeps=lambda registry: not registry.unreadable,
+        )
         self.records = Records(repo.reader)
         """What its commits record."""
         self._recorded: SingleFlightCache[RecordedModel] = SingleFlightCache(
@@ -263,13 +265,7 @@ class ModelIndex:
 
     def registry(self) -> Registry:
         """Return what tags register now, read again only if a ref may have changed."""
-        refs = self._refs.read()  # of before: no change while this runs is missed
-        if refs and self._current and self._current[0] == refs:
-            return self._current[1]
-        registry = self.tags.get()
-        if refs and not registry.unreadable:
-            self._current = (refs, registry)
-        return registry
+        return self._tags.get()
 
     def _read_tags(self) -> Registry:
         tags = self._repo.reader.tags()

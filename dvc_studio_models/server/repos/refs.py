@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 RECENT_NS = 2_000_000_000
 """Two changes so close together may leave a file with one and the same time, on the
@@ -28,7 +28,8 @@ SETTLED_S = 0.1
 same step has happened by then, and one of a later step would have changed it."""
 
 _FILES = ("HEAD", "packed-refs", "reftable/tables.list")
-_FOLDERS = ("refs/heads", "refs/tags")
+BRANCHES = "refs/heads"
+_FOLDERS = (BRANCHES, "refs/tags")
 
 FileStamp = tuple[int, int, int, int]
 
@@ -57,6 +58,7 @@ class RefsStamp:
         git_dir: str | Path,
         *,
         root: Path | None = None,
+        folders: Sequence[str] = _FOLDERS,
         now_ns: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,11 +67,13 @@ class RefsStamp:
         Args:
             git_dir: The folder of ``refs``, common to all working trees.
             root: Of the working tree that is served; it may have a HEAD of its own.
+            folders: Where the refs are, besides HEAD.
             now_ns: The clock.
             monotonic: The clock by which waits are measured, in seconds.
         """
         self._git_dir = Path(git_dir)
         self._root = root
+        self._folders = tuple(folders)
         self._now_ns = now_ns
         self._monotonic = monotonic
         self._seen: tuple[list[str], tuple[FileStamp | None, ...], float] = ([], (), 0)
@@ -98,7 +102,7 @@ class RefsStamp:
         """List the files and folders that change when a ref does."""
         for place in (self._git_dir, *_own_git_dir(self._root)):
             yield from (str(place / file) for file in _FILES)
-        for top in _FOLDERS:
+        for top in self._folders:
             yield str(self._git_dir / top)
             for folder, names, _ in os.walk(self._git_dir / top):
                 names.sort()

@@ -31,13 +31,13 @@ from dvc_studio_models.registry.git.tree import CommitTree
 from dvc_studio_models.server.errors.remotes import (
     ConfigUnreadableError,
 )
-from dvc_studio_models.server.repos.refs import file_stamp
+from dvc_studio_models.server.repos.refs import BRANCHES, RefsStamp, file_stamp
 from dvc_studio_models.server.stores.credentials import files_of
 from dvc_studio_models.server.stores.local_config import find_problem, git_dir
 from dvc_studio_models.server.stores.places import SERVICES
 from dvc_studio_models.server.waiting.single_flight import (
-    SharedRead,
     SingleFlightCache,
+    StampedRead,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Configs:
         self._reader = reader
         self._default = repo.config.remote
         self._credentials = repo.config.credentials
-        self._branch = SharedRead(lambda: _config_commit(reader))
+        refs = RefsStamp(reader.common_dir, root=reader.root, folders=[BRANCHES])
+        self._branch = StampedRead(lambda: _config_commit(reader), stamp=refs.read)
         self._cache: SingleFlightCache[ProjectConfig] = SingleFlightCache(MAX_CACHED)
         self._files = _config_files(reader, "")
         self._secret_files: tuple[Path, ...] = ()

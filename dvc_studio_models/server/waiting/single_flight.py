@@ -152,3 +152,40 @@ class SharedRead(Generic[Value]):
             return self._read()
         finally:
             self._reading.release()
+
+
+class StampedRead(SharedRead[Value]):
+    """Reads something again only when its stamp has changed."""
+
+    def __init__(
+        self,
+        read: Callable[[], Value],
+        *,
+        stamp: Callable[[], object | None],
+        keeps: Callable[[Value], bool] = lambda _: True,
+        wait_s: float = ANSWER_S,
+    ) -> None:
+        """Store the functions; :meth:`get` calls them.
+
+        Args:
+            read: Called by one thread at a time.
+            stamp: Returns a value that changes when what is read may have changed;
+                None while it may be changing.
+            keeps: Whether a value is valid as long as the stamp is.
+            wait_s: The longest, in seconds, to wait for another thread's read.
+        """
+        super().__init__(read, wait_s=wait_s)
+        self._stamp = stamp
+        self._keeps = keeps
+        self._current: tuple[object, Value] | None = None
+
+    def get(self) -> Value:
+        """Return a value that was valid after this call, see :class:`SharedRead`."""
+        stamp = self._stamp()  # of before: no change while this runs is missed
+        current = self._current
+        if stamp is not None and current and current[0] == stamp:
+            return current[1]
+        value = super().get()
+        if stamp is not None and self._keeps(value):
+            self._current = (stamp, value)
+        return value
