@@ -9,7 +9,12 @@ SOURCES := pyproject.toml dvc-studio-models.pth
 WORKERS ?= 6
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve soak picture screenshots clean
+WORKFLOWS := .github/workflows/*.yml examples/github-actions.yml examples/update-models.yml
+BUILD_REQUIREMENTS := releasing/build-requirements.txt
+SBOM := dvc-studio-models.cdx.json
+
+.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve soak picture screenshots \
+	build-requirements dist check-dist try-dist sbom release release-text newest-dvc clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,12 +37,16 @@ reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliab
 mutants: $(VENV)/.installed-tests  ## check that a test fails without each guard; writes tests/mutants.txt
 	$(BIN)/python tests/mutate_guards.py
 
-check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types on Linux and macOS
+check: $(VENV)/.installed-tests  ## formatting, lint, spelling, types on Linux and macOS, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 	$(BIN)/mypy --platform linux --cache-dir .mypy_cache/linux
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+	$(BIN)/actionlint -shellcheck= -pyflakes= $(WORKFLOWS)
+	$(BIN)/zizmor --offline --quiet --no-progress --pedantic .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 bench: $(VENV)/.installed-serve  ## measure against other tools; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks
@@ -54,8 +63,48 @@ bench-serve: $(VENV)/.installed-tests  ## measure the server; writes benchmarks/
 soak: $(VENV)/.installed-tests  ## serve 50 clients for 10 minutes while everything changes; writes benchmarks/SOAK.md
 	@$(BIN)/python -m benchmarks.serve.soak
 
+build-requirements: $(VENV)/bin/uv  ## pin the newest that "make dist" builds with
+	@sed -n '/^#/p' $(BUILD_REQUIREMENTS) > $(BUILD_REQUIREMENTS).new
+	@printf 'hatchling\nhatch-fancy-pypi-readme\n' | $(BIN)/uv pip compile --quiet --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links - >> $(BUILD_REQUIREMENTS).new
+	@mv $(BUILD_REQUIREMENTS).new $(BUILD_REQUIREMENTS)
+
+dist: .venv-backend/.installed  ## build sdist and wheel twice, compare, write dist/
+	@.venv-backend/bin/python -m releasing.dist $(if $(VERSION),--version '$(VERSION)') dist
+
+check-dist: $(VENV)/.installed-release  ## check the metadata and the content of what is in dist/
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/check-wheel-contents dist/*.whl
+
+try-dist: $(VENV)/bin/uv  ## install dist/'s wheel in a new environment, run the demo with it
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-trial
+	@for wheel in dist/*.whl; do $(BIN)/uv pip install --quiet --compile-bytecode \
+		--python .venv-trial/bin/python "$$wheel[serve]"; done
+	@PATH="$(CURDIR)/.venv-trial/bin:$$PATH" bash examples/demo.sh
+
+sbom: $(VENV)/.installed-release  ## list what "make try-dist" installed, in dist/
+	@$(BIN)/python -m releasing.bom .venv-trial/bin/python dist/$(SBOM)
+
+release: $(VENV)/.installed-tests  ## date the changelog, commit and tag VERSION; push nothing
+	@$(BIN)/python -m releasing.release '$(VERSION)'
+
+newest-dvc: $(VENV)/.installed-tests  ## fail if a newer DVC is out than is installed
+	@outdated=$$($(BIN)/uv pip list --quiet --python $(BIN)/python --outdated); \
+	if echo "$$outdated" | grep -E '^dvc '; then exit 1; fi
+
+release-text:  ## print the changelog's section of VERSION
+	@$(PYTHON) -m releasing.changelog '$(VERSION)'
+
 clean:  ## remove the environment and what tests leave
-	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-backend .venv-trial dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Needs no tool whose hash is not pinned. Python 3.11 or newer.
+.venv-backend/.installed: $(BUILD_REQUIREMENTS)
+	@rm -rf .venv-backend
+	@$(PYTHON) -m venv .venv-backend
+	@.venv-backend/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r $<
+	@touch $@
 
 # uv resolves DVC's dependencies in seconds; pip alone may take minutes.
 $(VENV)/bin/uv:

@@ -1,0 +1,39 @@
+"""The error of these commands: one sentence, and what to do next."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class RefusalError(Exception):
+    """A command refuses; the message says why and what to do next."""
+
+
+def end(command: Callable[[], None]) -> None:
+    """Run a command; end the process with 1 and the sentence if it refuses."""
+    try:
+        command()
+    except RefusalError as refusal:
+        sys.exit(f"ERROR: {refusal}")
+
+
+def git(root: Path, *args: str) -> str:
+    """Return what a git command prints.
+
+    Raises:
+        RefusalError: Git failed; the message is that of Git.
+    """
+    done = subprocess.run(
+        ["git", *args], cwd=root, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        message = f"'git {args[0]}' failed: {said}"
+        raise RefusalError(message)
+    return done.stdout

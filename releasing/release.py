@@ -1,0 +1,171 @@
+"""Checks that a version can be released; dates its section, commits and tags it.
+
+It makes two commits. "Release X" has the version, the date in CHANGELOG.md and in
+CITATION.cff, and the tag. The next one gives the version a ".dev0", so that what is
+built from main afterwards is not taken for the release. Nothing is pushed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+
+from releasing.changelog import dated
+from releasing.refusal import RefusalError, end, git
+
+PACKAGE = Path("dvc_studio_models/__init__.py")
+CHANGELOG = Path("CHANGELOG.md")
+CITATION = Path("CITATION.cff")
+BRANCH = "main"
+HOST = "git.example.com"
+"""Stands for the host of this repository until it has one."""
+
+VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+ASSIGNED = re.compile(r'^__version__ = "([^"]+)"$', re.M)
+CITED = re.compile(r"^(?:version|date-released):.*\n", re.M)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the three numbers of a version.
+
+    Raises:
+        RefusalError: It is not three numbers with dots between them.
+    """
+    if not VERSION.fullmatch(version):
+        message = f"'{version}' is not a version: give one as VERSION=1.2.0"
+        raise RefusalError(message)
+    return tuple(map(int, version.split(".")))
+
+
+def check(root: Path, version: str) -> None:
+    """Check that a version can be released from what is checked out.
+
+    Raises:
+        RefusalError: It cannot; the message says why and what to do.
+    """
+    given = numbers(version)
+    _check_tree(root)
+    released = _released(root)
+    if released and given <= released[-1]:
+        newest = ".".join(map(str, released[-1]))
+        message = f"{version} is not newer than {newest}, which has a tag: give another"
+        raise RefusalError(message)
+    current = _current(root)
+    if current not in {version, f"{version}.dev0"} and not (
+        current.endswith(".dev0") and given > numbers(current.removesuffix(".dev0"))
+    ):
+        message = (
+            f"{PACKAGE} has version {current}, which does not become {version}: "
+            f'set __version__ to "{version}.dev0" there and commit'
+        )
+        raise RefusalError(message)
+    _check_address(root)
+
+
+def _check_tree(root: Path) -> None:
+    branch = git(root, "branch", "--show-current").strip()
+    if branch != BRANCH:
+        message = (
+            f"releases are made from '{BRANCH}', not from "
+            f"'{branch or 'a detached HEAD'}': run 'git switch {BRANCH}'"
+        )
+        raise RefusalError(message)
+    changed = git(root, "status", "--porcelain").splitlines()
+    if changed:
+        names = ", ".join(f"'{line[3:]}'" for line in changed[:3])
+        message = f"uncommitted changes: {names}; commit or remove them"
+        raise RefusalError(message)
+
+
+def _released(root: Path) -> list[tuple[int, ...]]:
+    names = git(root, "tag", "--list", "v*").split()
+    versions = [name.removeprefix("v") for name in names]
+    return sorted(numbers(each) for each in versions if VERSION.fullmatch(each))
+
+
+def _current(root: Path) -> str:
+    found = ASSIGNED.search((root / PACKAGE).read_text("utf-8"))
+    if found is None:
+        message = f"{PACKAGE} has no line '__version__ = \"...\"'"
+        raise RefusalError(message)
+    return found[1]
+
+
+def _check_address(root: Path) -> None:
+    if HOST in (root / "pyproject.toml").read_text("utf-8"):
+        name = f"{HOST}/dvc-studio-models"
+        message = (
+            f"pyproject.toml has '{HOST}', which stands for this repository's host. "
+            "Put the real address everywhere, check and commit:\n"
+            f"  git grep -lz {name} | xargs -0 perl -pi -e 's#https://{name}#ADDRESS#g'"
+        )
+        raise RefusalError(message)
+
+
+def release(root: Path, version: str, date: str) -> None:
+    """Commit and tag a version, then commit the one of builds after it.
+
+    If anything fails or is interrupted, branch and files are as before.
+
+    Raises:
+        RefusalError: The changelog has nothing to release, or Git failed.
+    """
+    changelog = dated((root / CHANGELOG).read_text("utf-8"), version, date)
+    start = git(root, "rev-parse", "HEAD").strip()
+    tag = f"v{version}"
+    try:
+        (root / CHANGELOG).write_text(changelog, "utf-8")
+        _cite(root, version, date)
+        _assign(root, version)
+        _commit(root, f"Release {version}")
+        git(root, "tag", "--annotate", "--message", f"Release {version}", tag)
+        _assign(root, _next(version))
+        _commit(root, f"Begin {_next(version)}")
+    except BaseException:
+        git(root, "reset", "--quiet", "--hard", start)
+        if git(root, "tag", "--list", tag):
+            git(root, "tag", "--delete", tag)
+        raise
+
+
+def _next(version: str) -> str:
+    major, minor, patch = numbers(version)
+    return f"{major}.{minor}.{patch + 1}.dev0"
+
+
+def _assign(root: Path, version: str) -> None:
+    path = root / PACKAGE
+    text = path.read_text("utf-8")
+    path.write_text(ASSIGNED.sub(f'__version__ = "{version}"', text), "utf-8")
+
+
+def _cite(root: Path, version: str, date: str) -> None:
+    path = root / CITATION
+    kept = CITED.sub("", path.read_text("utf-8"))
+    path.write_text(f"{kept}version: {version}\ndate-released: {date}\n", "utf-8")
+
+
+def _commit(root: Path, subject: str) -> None:
+    git(root, "add", "--update")
+    git(root, "commit", "--quiet", "--allow-empty", "--message", subject)
+
+
+def main() -> None:
+    """Release a version from the current folder."""
+    parser = argparse.ArgumentParser(prog="releasing.release", description=__doc__)
+    parser.add_argument("version", help="as 1.2.0")
+    version = parser.parse_args().version
+    root = Path.cwd()
+    check(root, version)
+    date = datetime.now(tz=timezone.utc).date().isoformat()
+    release(root, version, date)
+    print(f"Committed and tagged {version}, dated {date}. Nothing is pushed yet.")
+    print(f"Look at it:  git show v{version}")
+    print(f"Publish it:  git push --atomic origin {BRANCH} v{version}")
+    print(f"Or undo it:  git tag --delete v{version} && git reset --keep HEAD~2")
+
+
+if __name__ == "__main__":
+    end(main)

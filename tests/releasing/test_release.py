@@ -1,0 +1,246 @@
+"""``make release`` in a real clone: what it commits, refuses, and how to undo it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.releasing.conftest import Clone
+
+PACKAGE = "dvc_studio_models/__init__.py"
+CHECKER = Path(sys.executable).with_name("check-jsonschema")
+
+
+def today() -> str:
+    return datetime.now(tz=timezone.utc).date().isoformat()
+
+
+def printed(text: str, before: str) -> str:
+    """Return the command that is printed after some words."""
+    (command,) = re.findall(rf"^{before}: +(.+)$", text, re.M)
+    return command
+
+
+def test_a_release_is_dated_committed_and_tagged(clone: Clone) -> None:
+    days = [today()]
+    done = clone.module("release", "98.7.6")
+    days.append(today())
+
+    assert done.returncode == 0, done.stderr
+    subjects = clone.git("log", "--format=%s", "-3").splitlines()
+    assert subjects == ["Begin 98.7.7.dev0", "Release 98.7.6", "Get ready"]
+    assert clone.git("rev-parse", "v98.7.6^{commit}", "HEAD~1").count("\n") == 2
+    assert len(set(clone.git("rev-parse", "v98.7.6^{commit}", "HEAD~1").split())) == 1
+    assert clone.git("cat-file", "-t", "v98.7.6").strip() == "tag"
+    tagged = clone.git("show", f"v98.7.6:{PACKAGE}")
+    assert '__version__ = "98.7.6"' in tagged
+    assert '__version__ = "98.7.7.dev0"' in clone.read(PACKAGE)
+    headings = re.findall(r"^## .*", clone.read("CHANGELOG.md"), re.M)
+    assert headings[0] == "## [Unreleased]"
+    assert headings[1] in {f"## [98.7.6] - {day}" for day in days}
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_the_citation_names_the_release_and_stays_valid(clone: Clone) -> None:
+    for version in ("98.7.6", "98.8.0"):
+        clone.change("CHANGELOG.md", "## [Unreleased]\n", "## [Unreleased]\n\n- One.\n")
+        clone.commit()
+        assert clone.module("release", version).returncode == 0
+    cited = YAML(typ="safe").load(clone.folder / "CITATION.cff")
+    schema = ("--builtin-schema", "vendor.citation-file-format")
+
+    checked = clone.run(CHECKER, *schema, "CITATION.cff")
+
+    assert cited["version"] == "98.8.0"
+    assert str(cited["date-released"]) == today()
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_release_text_is_the_section_that_was_dated(clone: Clone) -> None:
+    assert clone.module("release", "98.7.6").returncode == 0
+
+    text = clone.module("changelog", "v98.7.6").stdout
+
+    assert text.startswith("### Added\n\n- A test, see `docs/x.md`.\n")
+
+
+def test_the_printed_command_undoes_it(clone: Clone) -> None:
+    before = clone.state()
+    done = clone.module("release", "98.7.6")
+    assert clone.state() != before
+
+    clone.shell(printed(done.stdout, "Or undo it"))
+
+    assert clone.state() == before
+
+
+def test_the_printed_command_publishes_branch_and_tag(clone: Clone) -> None:
+    done = clone.module("release", "98.7.6")
+    assert "v98.7.6" not in clone.git("ls-remote", "origin")
+
+    clone.shell(printed(done.stdout, "Publish it"))
+
+    pushed = clone.git("ls-remote", "origin")
+    assert f"{clone.git('rev-parse', 'HEAD').strip()}\trefs/heads/main" in pushed
+    assert f"{clone.git('rev-parse', 'v98.7.6').strip()}\trefs/tags/v98.7.6" in pushed
+
+
+def test_a_higher_number_than_the_announced_one_can_be_released(clone: Clone) -> None:
+    assert clone.module("release", "99.0.0").returncode == 0
+
+    assert '__version__ = "99.0.1.dev0"' in clone.read(PACKAGE)
+
+
+def edit(clone: Clone) -> None:
+    clone.change("README.md", "DVC", "dvc")
+
+
+def add_file(clone: Clone) -> None:
+    (clone.folder / "new file").touch()
+
+
+def switch(clone: Clone) -> None:
+    clone.git("switch", "--quiet", "--create", "other")
+
+
+def detach(clone: Clone) -> None:
+    clone.git("switch", "--quiet", "--detach")
+
+
+def tag(clone: Clone) -> None:
+    clone.git("tag", "v98.7.6")
+
+
+def tag_newer(clone: Clone) -> None:
+    clone.git("tag", "v98.10.0")
+
+
+def release_all(clone: Clone) -> None:
+    text = clone.read("CHANGELOG.md")
+    clone.change("CHANGELOG.md", text, "# Changelog\n\n## [Unreleased]\n\n## [1.0.0]\n")
+    clone.commit()
+
+
+def give_a_section(clone: Clone) -> None:
+    text = clone.read("CHANGELOG.md")
+    clone.change("CHANGELOG.md", text, text + "\n## [98.7.6]\n")
+    clone.commit()
+
+
+def announce_a_higher_one(clone: Clone) -> None:
+    clone.change(PACKAGE, "98.7.6.dev0", "98.7.7.dev0")
+    clone.commit()
+
+
+def forget_the_version(clone: Clone) -> None:
+    clone.change(PACKAGE, "__version__ = ", "version = ")
+    clone.commit()
+
+
+def forget_the_address(clone: Clone) -> None:
+    clone.change("pyproject.toml", "git.acme.test", "git.example.com")
+    clone.commit()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (edit, "uncommitted changes: 'README.md'; commit or remove them"),
+        (add_file, "uncommitted changes: '\"new file\"'; commit or remove them"),
+        (switch, "releases are made from 'main', not from 'other': run "),
+        (detach, "releases are made from 'main', not from 'a detached HEAD': run "),
+        (tag, "98.7.6 is not newer than 98.7.6, which has a tag: give another"),
+        (tag_newer, "98.7.6 is not newer than 98.10.0, which has a tag: give another"),
+        (release_all, "CHANGELOG.md has nothing under '[Unreleased]'"),
+        (give_a_section, "CHANGELOG.md has a section '[98.7.6]' already"),
+        (announce_a_higher_one, "has version 98.7.7.dev0, which does not become "),
+        (forget_the_version, f"{PACKAGE} has no line '__version__ = \"...\"'"),
+        (forget_the_address, "'git.example.com', which stands for this repository's"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_release_is_refused_and_nothing_is_changed(
+    clone: Clone, spoil: Callable[[Clone], None], sentence: str
+) -> None:
+    spoil(clone)
+    before = clone.state()
+
+    done = clone.module("release", "98.7.6")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("ERROR: ")
+    assert sentence in done.stderr
+    assert clone.state() == before
+
+
+@pytest.mark.parametrize("version", ["", "v98.7.6", "98.7", "98.7.06", "98.7.6.dev0"])
+def test_what_is_no_version_is_refused(clone: Clone, version: str) -> None:
+    done = clone.module("release", version)
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"ERROR: '{version}' is not a version: give one as VERSION=1.2.0\n"
+    )
+
+
+def test_the_command_that_is_printed_for_the_address_helps(clone: Clone) -> None:
+    forget_the_address(clone)
+    refused = clone.module("release", "98.7.6").stderr
+    hint = refused.splitlines()[-1]
+    assert "ADDRESS" in hint
+
+    clone.shell(hint.replace("ADDRESS", "https://git.acme.test/dvc-studio-models"))
+    clone.commit()
+
+    assert clone.run("git", "grep", "git.example.com/dvc-studio-models").stdout == ""
+    assert clone.module("release", "98.7.6").returncode == 0
+
+
+def refuse_to_sign(clone: Clone) -> str:
+    clone.git("config", "tag.gpgSign", "true")
+    clone.git("config", "gpg.program", "false")
+    return "'git tag' failed: "
+
+
+def refuse_to_commit(clone: Clone) -> str:
+    _hook(clone, "exit 1")
+    return "'git commit' failed: "
+
+
+def refuse_the_second_commit(clone: Clone) -> str:
+    _hook(clone, '! grep -q "^Begin" "$1"')
+    return "'git commit' failed: "
+
+
+def _hook(clone: Clone, line: str) -> None:
+    hook = clone.folder / ".git/hooks/commit-msg"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\n{line}\n")
+    hook.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [refuse_to_sign, refuse_to_commit, refuse_the_second_commit],
+    ids=lambda value: value.__name__,
+)
+def test_if_git_fails_branch_files_and_tags_are_as_before(
+    clone: Clone, break_it: Callable[[Clone], str]
+) -> None:
+    before = clone.state()
+    sentence = break_it(clone)
+
+    done = clone.module("release", "98.7.6")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"ERROR: {sentence}")
+    assert clone.state() == before
