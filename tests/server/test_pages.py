@@ -167,11 +167,10 @@ def test_commands_are_of_the_version_that_is_shown(
     assert ("This is not the latest version" in page) == bool(query)
 
 
-def test_the_plugin_is_installed_from_a_clone_as_it_is_on_no_index(server: str) -> None:
+def test_the_plugin_is_installed_from_a_clone_as_the_readme_says(server: str) -> None:
     page = page_of(signed_in(server), server + CHURN)
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
-    assert "not on a package index yet" in readme
     (command,) = re.findall("<code>(pip install [^<]*)</code>", page)
     assert f"$ {command} " in readme
 
