@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from dvc_studio_models.server.config.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dvc_studio_models.server.config.kinds import Place
 
@@ -92,10 +93,19 @@ def _make_repo(read: dict[str, Any], place: Place) -> RepoConfig:
 
 def remote_options() -> set[str]:
     """Return the names of DVC's options of remotes, of all kinds."""
-    from dvc.config_schema import REMOTE_SCHEMAS
-
-    names = {name for schema in REMOTE_SCHEMAS.values() for name in schema}
+    names = {name for schema in remote_schemas().values() for name in schema}
     return {name for name in names if isinstance(name, str)} - {"url"}
+
+
+def remote_schemas() -> Mapping[str, Mapping[Any, Any]]:
+    """Return DVC's options for each kind of remote, and how it checks values."""
+    from dvc import config_schema
+
+    if hasattr(config_schema, "REMOTE_SCHEMAS"):
+        schemas: Mapping[str, Mapping[Any, Any]] = config_schema.REMOTE_SCHEMAS
+        return schemas
+    check = inspect.getclosurevars(config_schema.SCHEMA["remote"][str])  # before 3.64
+    return {kind: each.schema for kind, each in check.nonlocals["schemas"].items()}
 
 
 def _url(url: str | None, place: Place) -> str | None:

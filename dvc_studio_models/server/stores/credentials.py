@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.server.config.schema import remote_schemas
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -56,9 +58,9 @@ def merge(
     Raises:
         Invalid: An option has a value that DVC does not accept.
     """
-    from dvc.config_schema import REMOTE_SCHEMAS, SCHEMA
+    from dvc.config_schema import SCHEMA
 
-    known = {str(key) for key in REMOTE_SCHEMAS.get(protocol, {})}
+    known = {str(key) for key in remote_schemas().get(protocol, {})}
     fitting = {key: value for key, value in own.items() if key in known}
     if not fitting:
         return dict(settings)

@@ -10,11 +10,12 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
+from dvc import config_schema
 
 from dvc_studio_models.cli.output import shorten_lists
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server.config.file import ConfigFile, ServeConfigError
-from dvc_studio_models.server.config.schema import SERVE
+from dvc_studio_models.server.config.schema import SERVE, remote_schemas
 from dvc_studio_models.server.config.sections import Items, Pairs, Section
 
 if TYPE_CHECKING:
@@ -286,6 +287,17 @@ def test_a_config_without_secrets_may_be_public(tmp_path: Path) -> None:
     file.chmod(0o644)
 
     assert ConfigFile(file).read().repos
+
+
+def test_the_options_of_remotes_are_known_with_every_dvc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {kind: {*map(str, each)} for kind, each in remote_schemas().items()}
+    monkeypatch.delattr(config_schema, "REMOTE_SCHEMAS", raising=False)
+    before_3_64 = {kind: {*map(str, each)} for kind, each in remote_schemas().items()}
+
+    assert before_3_64 == known
+    assert known["s3"] >= {"url", "access_key_id", "endpointurl"}
 
 
 def test_an_option_that_dvc_does_not_have_is_a_mistake(tmp_path: Path) -> None:
