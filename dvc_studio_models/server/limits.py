@@ -11,7 +11,9 @@ import fcntl
 import json
 import logging
 import resource
+import socket
 import struct
+import sys
 import termios
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -37,11 +39,48 @@ HEAD_BYTES = 1 << 16
 """The longest head of a request. A body is never needed, and never read."""
 
 
+_SO_NWRITE = 0x1024  # of macOS's <sys/socket.h>
+_MOST_FILES = 1 << 20
+_OTHER_FILES = 64  # of the log, of Git's processes, of databases
+_FILES_OF_FOUR = 9  # four connections with an object each, and one more that is refused
+
+
 def raise_limits() -> None:
-    """Raise the limit of open files to the most that the system allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # macOS allows fewer than it reports
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Raise the limit of open files to the most that the system allows.
+
+    macOS starts programs with 256, reports no hard limit, and accepts up to a setting
+    of its kernel (``kern.maxfilesperproc``). So it is asked for less until it accepts.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    wanted = hard
+    if hard == resource.RLIM_INFINITY or hard > _MOST_FILES:
+        wanted = _MOST_FILES
+    while wanted > soft:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
+        wanted //= 2
+
+
+def most_connections() -> int:
+    """Return how many connections at once the limit of open files allows.
+
+    Logs a warning if that is fewer than :data:`MAX_CONNECTIONS`.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    most = max(1, (files - _OTHER_FILES) * 4 // _FILES_OF_FOUR)
+    if most < MAX_CONNECTIONS:
+        logger.warning(
+            "at most %d connections at once, as this process may have %d open files; "
+            "raise the limit ('ulimit -n')",
+            most,
+            files,
+        )
+    return min(most, MAX_CONNECTIONS)
 
 
 BUSY = "too many connections; try again later"
@@ -155,12 +194,15 @@ class Connection(H11Protocol):
 def _unread_bytes(transport: asyncio.Transport) -> int:
     """Return the bytes that the client has not received yet.
 
-    Most of them are in the kernel's buffer.
+    Most of them are in the kernel's buffer. macOS tells their number by an option of
+    the socket, which Python does not name.
     """
     queued = 0
+    connection = transport.get_extra_info("socket")
     with contextlib.suppress(OSError):  # not every system reports them
-        reply = fcntl.ioctl(
-            transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)
-        )
-        (queued,) = struct.unpack("i", reply)
+        if sys.platform == "darwin":
+            queued = connection.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
+        else:
+            reply = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            (queued,) = struct.unpack("i", reply)
     return transport.get_write_buffer_size() + queued

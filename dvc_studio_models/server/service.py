@@ -99,7 +99,8 @@ def _serve(
         site = Site(config, must_open=source.needs_a_repo)
         try:
             site.warm_up()
-            server = make_server(create_app(site), proxied=config.behind_proxy)
+            app, most = create_app(site), limits.most_connections()
+            server = make_server(app, proxied=config.behind_proxy, most=most)
             server.on_signal = site.mirrors.note_stop
             with _stopping(server):
                 reloader.start(site)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import http.client
 import json
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +29,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from projects import ORIGIN_URL, TOKEN, Project, age, copy_project, serving
 
+from dvc_studio_models.server import limits
 from dvc_studio_models.server.errors.requests import (
     BusyError,
     GitBusyError,
@@ -350,6 +354,141 @@ def test_all_open_files_that_the_system_allows_may_be_used(project: Project) -> 
             process.kill()
 
     assert status == 200
+
+
+@contextlib.contextmanager
+def limited(project: Project, files: int) -> Iterator[tuple[str, Path]]:
+    """Serve with a hard limit of open files; yield the URL and the log."""
+    log = project.repo.parent / "log"
+    command = f'ulimit -n {files}; exec "$@"'
+    serve = [sys.executable, "-m", "dvc_studio_models", "serve", "--port", "0"]
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            ["bash", "-c", command, "bash", *serve],
+            cwd=project.repo,
+            env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            yield process.stdout.readline().split()[-1], log
+        finally:
+            process.kill()
+
+
+def test_there_are_no_more_connections_than_the_system_allows_files(
+    project: Project,
+) -> None:
+    """More would be left without an answer, and Git could not be run."""
+    with limited(project, 256) as (url, log), contextlib.ExitStack() as stack:
+        for _ in range(80):
+            stack.enter_context(connect(url))
+        answered = ask(url)
+        for _ in range(10):
+            stack.enter_context(connect(url))
+        refused = ask(url)
+        for _ in range(400):
+            stack.enter_context(connect(url))
+        time.sleep(0.1)
+        written = log.read_text()
+
+    assert (answered.status_code, refused.status_code) == (200, 503)
+    assert "at most 85 connections at once, as this process may have 256" in written
+    assert "raise the limit ('ulimit -n')" in written
+    assert "out of system resource" not in written
+    assert "Traceback" not in written
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"), [(1024, 426), (64, 1), (1 << 20, 512), (-1, 512)]
+)
+def test_every_limit_of_open_files_allows_some_connections(
+    monkeypatch: pytest.MonkeyPatch, files: int, expected: int
+) -> None:
+    limit = files if files >= 0 else resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+
+    assert limits.most_connections() == expected
+
+
+MACOS = """
+import resource
+from dvc_studio_models.server.limits import raise_limits
+real, accepted = resource.setrlimit, {accepted}
+get = resource.getrlimit
+
+def setrlimit(kind, limits):
+    if limits[0] > accepted:
+        raise ValueError("current limit exceeds maximum limit")
+    assert limits[1] == resource.RLIM_INFINITY
+    real(kind, (limits[0], get(kind)[1]))
+
+resource.setrlimit = setrlimit
+resource.getrlimit = lambda kind: (get(kind)[0], resource.RLIM_INFINITY)
+raise_limits()
+print(get(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"), [(1500, 1024), (300, 256), (10, 200)]
+)
+def test_a_system_that_accepts_less_than_its_limit_is_asked_for_less(
+    accepted: int, expected: int
+) -> None:
+    """As macOS does, which ``resource`` stands in for: it reports no hard limit."""
+    command = 'ulimit -Sn 200; exec "$@"'
+    code = MACOS.format(accepted=accepted)
+    done = subprocess.run(
+        ["bash", "-c", command, "bash", sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert int(done.stdout) == expected
+
+
+class MacSocket:
+    """A transport and its socket on macOS, where an option has what ``ioctl`` lacks."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def get_extra_info(self, name: str) -> MacSocket:
+        assert name == "socket"
+        return self
+
+    def get_write_buffer_size(self) -> int:
+        return 5
+
+    def getsockopt(self, level: int, option: int) -> int:
+        assert (level, option) == (socket.SOL_SOCKET, 0x1024)
+        reply = fcntl.ioctl(self._connection, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(reply, sys.byteorder)
+
+
+def test_what_macos_has_not_sent_yet_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a client that reads slowly would seem to be idle there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reader = socket.create_connection(listener.getsockname())
+        writer, _ = listener.accept()
+    with reader, writer:
+        writer.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                writer.send(bytes(1 << 20))
+        monkeypatch.setattr(sys, "platform", "darwin")
+
+        full = limits._unread_bytes(MacSocket(writer))  # type: ignore[arg-type]
+
+    assert full > 1 << 16
 
 
 def ask_or_none(url: str) -> int | None:
