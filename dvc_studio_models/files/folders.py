@@ -73,6 +73,15 @@ def nearest_existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
 
 
+def is_listed(folder: Path, path: str) -> bool:
+    """Return whether the names in a path are those that the folders list."""
+    for name in path.split("/"):
+        if name not in os.listdir(folder):  # noqa: PTH208 - only the names
+            return False
+        folder /= name
+    return True
+
+
 class SafeFolders:
     """The folders below one root."""
 

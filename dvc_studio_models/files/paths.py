@@ -147,11 +147,13 @@ def clashes(paths: Iterable[str], *, folding: bool) -> Iterator[tuple[str, str]]
     Args:
         paths: Each one safe on its own.
         folding: Whether names are the same to the file system if they differ only in
-            case or in Unicode form.
+            case or in Unicode form. On macOS, the form never counts (APFS is
+            "normalization-insensitive", HFS+ stores one form).
     """
+    key_of = fold if folding else compose if sys.platform == "darwin" else str
     by_key: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        by_key[fold(path) if folding else path].append(path)
+        by_key[key_of(path)].append(path)
     above = ""
     # With the smallest character between names, a folder's files come right after it.
     for key in sorted(by_key, key=lambda key: key.replace("/", "\0")):
@@ -162,6 +164,11 @@ def clashes(paths: Iterable[str], *, folding: bool) -> Iterator[tuple[str, str]]
             yield first, f"{by_key[above][0]!r} is a file too, so it cannot be a folder"
         else:
             above = key
+
+
+def compose(path: str) -> str:
+    """Map a path so that equal results mean one path if Unicode's forms are ignored."""
+    return unicodedata.normalize("NFC", path)
 
 
 def fold(path: str) -> str:

@@ -128,7 +128,8 @@ def read_every(folder: Path) -> tuple[list[Receipt], list[Path]]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return list(folder.iterdir())
+        # Where a volume has no extended attributes, macOS stores them in files `._*`.
+        return [path for path in folder.iterdir() if not path.name.startswith("._")]
     except FileNotFoundError:
         return []
 

@@ -24,10 +24,11 @@ from dvc_studio_models.files.folders import (
     SafeFolders,
     Staged,
     folders_between,
+    is_listed,
     nearest_existing,
     stat_target,
 )
-from dvc_studio_models.files.paths import HIDDEN, clashes, path_problem
+from dvc_studio_models.files.paths import HIDDEN, clashes, fold, path_problem
 from dvc_studio_models.files.scratch import remove_hidden
 from dvc_studio_models.files.signals import deferred_signals
 from dvc_studio_models.files.transaction import Transaction
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FileStamp", "Staged", "Workspace"]
 
-_SHORT_BYTES = 1024  # of an absolute path; 4096 is the usual limit
+_SHORT_BYTES = 1024  # of an absolute path; the limit is 4096 on Linux, 1024 on macOS
+_STAGED_BYTES = 512  # the most by which a staged folder's path is longer
 
 logger = get_logger(__name__)
 
@@ -95,6 +97,23 @@ class Workspace:
                         seen[path] = stat_target(posixpath.basename(path), opened)
         return seen
 
+    def are_one_file(self, one: str, other: str) -> bool:
+        """Return whether two paths are one file, whose name has only one of them.
+
+        That is so where case or Unicode's forms do not count. Hard links have names of
+        their own.
+
+        Raises:
+            LocalDiskError: A folder cannot be read.
+        """
+        if fold(one) != fold(other):
+            return False
+        seen = self.stat_targets([one, other])
+        if seen[one] is None or seen[one] != seen[other]:
+            return False
+        with disk_errors(self.root, action="read"):
+            return not (is_listed(self.root, one) and is_listed(self.root, other))
+
     def sweep(self, paths: Iterable[str]) -> None:
         """Remove temporary files that killed pulls left beside targets."""
         with contextlib.suppress(OSError), SafeFolders(self.root) as tree:
@@ -110,6 +129,7 @@ class Workspace:
 
         Those of long paths are left out, which would be longer in a staged folder.
         """
+        most = _longest_path() - _STAGED_BYTES
         exists: dict[str, bool] = {}
         missing: dict[str, bool] = {}
         for folder, inside in _by_folder(paths).items():
@@ -118,7 +138,7 @@ class Workspace:
                     exists[parent] = os.path.lexists(f"{self.root}/{parent}")
                 if not exists[parent]:
                     longest = len(os.fsencode(self.root / max(inside, key=len)))
-                    is_short = longest <= _SHORT_BYTES
+                    is_short = longest <= min(_SHORT_BYTES, most)
                     missing[parent] = missing.get(parent, True) and is_short
                     break
         return {folder for folder, are_short in missing.items() if are_short}
@@ -256,7 +276,7 @@ class Workspace:
             yield from self._non_files(folder, inside)
 
     def _too_long(self, path: str) -> str | None:
-        limit = os.pathconf("/", "PC_PATH_MAX") - 1  # the last byte is a terminator
+        limit = _longest_path()
         try:
             length = len(os.fsencode(os.path.join(self.root, path)))  # noqa: PTH118
         except UnicodeEncodeError:
@@ -293,6 +313,10 @@ def _warning_of_mode(path: str) -> Iterator[None]:
         logger.warning("cannot make '%s' executable: %s", path, error)
     except OSError as error:
         logger.warning("cannot make '%s' executable: %s", path, error.strerror)
+
+
+def _longest_path() -> int:
+    return os.pathconf("/", "PC_PATH_MAX") - 1  # the last byte is a terminator
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import GitRemoteError, NotGitRepoError
+from dvc_studio_models.files.paths import compose, fold
 from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.urls import (
     is_local,
@@ -21,7 +22,7 @@ from dvc_studio_models.registry.urls import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from dvc_studio_models.model import ModelRef
@@ -60,12 +61,32 @@ class Clone:
             UnreadableRepoError: Git cannot read its index.
         """
         paths = list(paths)
-        index = self.reader.tracked(paths)
+        key_of = self._key_of
+        index = self._tracked(paths)
         return [
             path
             for path in paths
-            if any(prefix in index for prefix in _with_parents(path))
+            if any(prefix in index for prefix in _with_parents(key_of(path)))
         ]
+
+    def _tracked(self, paths: list[str]) -> set[str]:
+        """Return the keys of what the index has in the top folders of paths."""
+        key_of = self._key_of
+        found = self.reader.tracked(paths if key_of is str else None)
+        return set(map(key_of, found))
+
+    @cached_property
+    def _key_of(self) -> Callable[[str], str]:
+        """Maps names to what is equal if they are one file here.
+
+        Git has found out which are when the clone was made, as on macOS.
+        """
+        if self._is_set("core.ignorecase"):
+            return fold
+        return compose if self._is_set("core.precomposeunicode") else str
+
+    def _is_set(self, name: str) -> bool:
+        return self._config.get(name, "").lower() in {"true", "yes", "on", "1"}
 
     def untracked(self, paths: Iterable[str]) -> set[str]:
         """List the files at or below paths that Git neither tracks nor ignores.
@@ -84,8 +105,8 @@ class Clone:
         Raises:
             UnreadableRepoError: Git cannot read its index.
         """
-        found = self.reader.tracked([folder])
-        return any(path.startswith(f"{folder}/") for path in found)
+        inside = f"{self._key_of(folder)}/"
+        return any(path.startswith(inside) for path in self._tracked([folder]))
 
     def has_remote(self, url: str) -> bool:
         """Whether a remote of this clone is that repo, by any of its URLs."""

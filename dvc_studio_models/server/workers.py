@@ -14,6 +14,7 @@ import secrets
 import select
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -51,6 +52,8 @@ def sharing(count: int) -> Iterator[None]:
         yield
         return
     os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
+    if sys.platform == "darwin":
+        _ignore_system_proxies()
     folder, main = tempfile.mkdtemp(prefix="dvc-studio-models-"), os.getpid()
     os.environ[METRICS_VARIABLE] = folder
     try:
@@ -59,6 +62,18 @@ def sharing(count: int) -> Iterator[None]:
         if os.getpid() == main:
             del os.environ[METRICS_VARIABLE]
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ignore_system_proxies() -> None:
+    """Let the workers find no proxy but that of the environment.
+
+    Without one there, Python asks macOS, and a process that was forked crashes in that
+    call (CPython issue 105912).
+    """
+    from urllib.request import getproxies_environment
+
+    if not getproxies_environment():
+        os.environ["no_proxy"] = "*"
 
 
 @dataclass

@@ -26,8 +26,10 @@ from dvc_studio_models.files.durable import fsync_files, fsync_open, write_out
 from dvc_studio_models.files.folders import FileStamp, SafeFolders
 from dvc_studio_models.files.moves import has_same_access
 from dvc_studio_models.files.owner import is_dead
+from dvc_studio_models.files.paths import clashes
 from dvc_studio_models.files.scratch import hide_from_git
 from dvc_studio_models.files.transaction import Transaction
+from dvc_studio_models.files.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,3 +268,39 @@ def test_access_that_cannot_be_read_is_never_the_same(tmp_path: Path) -> None:
     finally:
         os.close(parent)
     assert stat.S_ISDIR((tmp_path / "other").stat().st_mode)
+
+
+def test_the_form_of_a_name_never_counts_on_macos(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor on a volume where case does."""
+    paths = ["m/mod\u00e8le", "m/mode\u0300le", "m/MOD\u00c8LE"]
+    elsewhere = list(clashes(paths, folding=False))
+    monkeypatch.setattr(sys, "platform", "darwin")
+
+    (clash,) = clashes(paths, folding=False)
+
+    assert elsewhere == []
+    assert clash == (paths[1], f"it is the same file as {paths[0]!r} here")
+
+
+def test_a_folder_is_staged_as_a_whole_only_if_its_path_stays_short_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of macOS is a quarter of Linux's."""
+    monkeypatch.setattr(os, "pathconf", lambda *_: 1024)
+    short = 511 - len(os.fspath(tmp_path / "m"))
+    workspace = Workspace(tmp_path)
+
+    assert workspace.missing_folders([f"m/{'x' * (short - 1)}"]) == {"m"}
+    assert workspace.missing_folders([f"m/{'x' * short}"]) == set()
+
+
+def test_two_names_of_one_content_are_two_files(tmp_path: Path) -> None:
+    (tmp_path / "Model").write_bytes(b"content")
+    (tmp_path / "model").hardlink_to(tmp_path / "Model")
+    workspace = Workspace(tmp_path)
+
+    assert not workspace.are_one_file("Model", "model")
+    assert not workspace.are_one_file("Model", "MODEL")
+    assert not workspace.are_one_file("Model", "other")

@@ -435,6 +435,7 @@ def test_every_receipt_of_any_root_is_read_and_damaged_ones_are_named(
     other = replace(CHURN, root="/srv/app")
     Receipts(tmp_path).save(CHURN, other)
     (tmp_path / "damaged.json").write_text("{")
+    (tmp_path / "._damaged.json").write_bytes(b"\0\5\26\7")  # attributes, by macOS
     (tmp_path / temporary_name()).write_text("{")
 
     receipts, damaged = read_every(tmp_path)

@@ -791,3 +791,42 @@ def test_an_old_git_lists_the_same(repo: Path, home: Path) -> None:
     assert dict(old._own_config) == dict(new._own_config)
     assert old.config() == new.config()
     assert url_of(repo) == ORIGIN
+
+
+# -- names that are one to the file system
+
+
+@pytest.fixture(params=["git", "library"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Git's own program reads the index, or scmrepo where there is none."""
+    if request.param == "library":
+        monkeypatch.setattr(shutil, "which", lambda _: None)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(
+    ("setting", "one"),
+    [
+        ("ignorecase", {"SRC/Main.py", "src/main.py/x"}),
+        ("precomposeunicode", {"src/main.py/x"}),
+        (None, {"src/main.py/x"}),
+    ],
+)
+def test_what_git_tracks_by_another_name_of_one_file_is_tracked(
+    repo: Path, setting: str | None, one: set[str]
+) -> None:
+    """Git has found out whether case counts, and Unicode's forms, as on macOS."""
+    write(repo, {"src/main.py": b"", "mod\u00e8le/a": b""})
+    git(repo, "add", "--all")
+    if setting:
+        git(repo, "config", f"core.{setting}", "true")
+    decomposed = {"mode\u0300le/a"} if setting else set()
+    paths = ["SRC/Main.py", "src/main.py/x", "mode\u0300le/a", "SRC/other.py"]
+
+    clone = Clone.find(repo)
+
+    assert set(clone.tracked(paths)) == one | decomposed
+    assert clone.tracks_below("Src") == (setting == "ignorecase")
+    assert clone.tracks_below("src")
+    assert not clone.tracks_below("SR")

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ import requests
 from projects import ORIGIN_URL, TOKEN, Project
 from servers import wait_until
 
+from dvc_studio_models.server import workers
 from dvc_studio_models.server.repos.repos import AGAIN_S
 from tests.server.api import TIMEOUT_S, ask, fetch, links
 
@@ -332,3 +334,31 @@ def test_a_token_file_that_is_missing_is_a_sentence_in_json_too(
     assert code == 251
     assert line["message"].startswith("cannot read the token file '")
     assert "traceback" not in line
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "*"),
+        ({"https_proxy": "http://proxy.example.com:8080"}, None),
+        ({"no_proxy": "example.com"}, "example.com"),
+    ],
+)
+def test_forked_workers_do_not_ask_macos_for_proxies(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str | None
+) -> None:
+    """Python asks it if the environment names none; after a fork, that call crashes."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("no_proxy", os.environ.get("no_proxy", ""))  # to be restored
+    if "no_proxy" not in environ:
+        os.environ.pop("no_proxy")
+    monkeypatch.setattr(sys, "platform", "darwin")
+
+    with workers.sharing(2):
+        seen = os.environ.get("no_proxy")
+
+    assert seen == expected
+    assert urllib.request.getproxies_environment()

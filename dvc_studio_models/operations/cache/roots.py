@@ -205,6 +205,12 @@ def _relative(folder: Path, root: Path) -> str:
 
 
 def _same(one: Path, other: Path) -> bool:
+    """Return whether two paths are one folder, which may have several real paths.
+
+    By two mounts, or, where case does not count, by its names.
+    """
+    with contextlib.suppress(OSError):
+        return one.samefile(other)
     return os.path.realpath(one) == os.path.realpath(other)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError, disk_errors
 from dvc_studio_models.files.folders import nearest_existing
+from dvc_studio_models.files.paths import fold
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.operations.steps.plan import Plan, TargetState, make_plan
 from dvc_studio_models.registry.urls import key_of
@@ -130,7 +131,7 @@ def dropped_by(
         receipts = project.earlier
         if again:
             receipts = project.receipts.load(prepared.workspace.root)
-        dropped.update(dropped_files(receipts, keys, wanted))
+        dropped.update(dropped_files(receipts, keys, wanted, prepared.workspace))
     return dropped
 
 
@@ -188,21 +189,28 @@ def is_same_text(path: Path, digest: Digest) -> bool:
 
 
 def dropped_files(
-    receipts: Iterable[Receipt], keys: Collection[Key], wanted: Collection[str]
+    receipts: Iterable[Receipt],
+    keys: Collection[Key],
+    wanted: Collection[str],
+    workspace: Workspace,
 ) -> dict[Key, dict[str, Digest]]:
     """List the files that earlier pulls placed, and that no model has any more.
+
+    A file that a model has by another spelling is not one of them, where both are one
+    name, as ``Model.pkl`` and ``model.pkl`` mostly are on macOS.
 
     Args:
         receipts: Of the earlier pulls.
         keys: Of the models that are pulled now, see :func:`key_of`.
         wanted: Paths of all their files.
+        workspace: Where the files are.
 
     Returns:
         Path to digest, by the key of the model.
     """
     receipts = list(receipts)
     others = {path for r in receipts if r.key not in keys for path in r.files}
-    return {
+    dropped = {
         receipt.key: {
             path: digest
             for path, digest in receipt.files.items()
@@ -211,6 +219,14 @@ def dropped_files(
         for receipt in receipts
         if receipt.key in keys
     }
+    if any(dropped.values()):
+        kept = {fold(path): path for path in (*others, *wanted)}
+        for files in dropped.values():
+            for path in list(files):
+                other = kept.get(fold(path))
+                if other is not None and workspace.are_one_file(path, other):
+                    del files[path]
+    return dropped
 
 
 def find_leftovers(

@@ -171,12 +171,17 @@ class LibraryReader:
                 return None
             return str(apply_instead_of(stack, os.fsdecode(url)))
 
-    def tracked(self, paths: Iterable[str]) -> set[str]:
+    def tracked(self, paths: Iterable[str] | None) -> set[str]:
         """List what the index has at, above or below the top folder of each path."""
-        tops = {os.fsencode(path.partition("/")[0]) for path in paths}
+        wanted = None if paths is None else list(paths)
+        tops = {os.fsencode(path.partition("/")[0]) for path in wanted or ()}
         with self._errors():
             index = self._repo.open_index()
-            return {os.fsdecode(p) for p in index if p.partition(b"/")[0] in tops}
+            return {
+                os.fsdecode(name)
+                for name in index
+                if wanted is None or name.partition(b"/")[0] in tops
+            }
 
     def untracked(self, paths: Iterable[str]) -> set[str]:
         """List the files at or below paths that Git neither tracks nor ignores."""

@@ -231,8 +231,10 @@ class ProgramReader:
         output = self._git_output("remote", "get-url", "--", name, codes={0, 2, 128})
         return os.fsdecode(output).partition("\n")[0] or None
 
-    def tracked(self, paths: Iterable[str]) -> set[str]:
+    def tracked(self, paths: Iterable[str] | None) -> set[str]:
         """List what the index has at, above or below the top folder of each path."""
+        if paths is None:
+            return set(self._files("ls-files", "-z"))
         tops = sorted({path.partition("/")[0] for path in paths})
         return set(self._files("ls-files", "-z", "--", *tops)) if tops else set()
 

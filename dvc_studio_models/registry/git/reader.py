@@ -117,8 +117,11 @@ class GitReader(Protocol):
     def remote_url(self, name: str) -> str | None:
         """Return a remote's URL as ``git remote get-url`` does, None without one."""
 
-    def tracked(self, paths: Iterable[str]) -> set[str]:
-        """List what the index has at, above or below the top folder of each path."""
+    def tracked(self, paths: Iterable[str] | None) -> set[str]:
+        """List what the index has at, above or below the top folder of each path.
+
+        None lists all.
+        """
 
     def untracked(self, paths: Iterable[str]) -> set[str]:
         """List the files at or below paths that Git neither tracks nor ignores.

@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def user_folders(cache: Path) -> list[Path]:
     users = cache / _USERS
     with disk_errors(users, action="read"):
         try:
-            return sorted(users.iterdir())
+            # Finder makes a file `.DS_Store` in each folder that it shows.
+            return sorted(user for user in users.iterdir() if user.name.isdecimal())
         except FileNotFoundError:
             return []
 
@@ -167,7 +169,16 @@ def is_on_network(folder: Path, *, mounts: Path = Path("/proc/self/mountinfo")) 
     Args:
         folder: It exists.
         mounts: The kernel's list of mounts; without it, nothing is known to be.
+            On macOS, psutil lists them.
     """
+    return (
+        _is_remote_on_macos(folder)
+        if sys.platform == "darwin"
+        else _is_network_mount(folder, mounts)
+    )
+
+
+def _is_network_mount(folder: Path, mounts: Path) -> bool:
     device = folder.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     with contextlib.suppress(OSError), mounts.open() as lines:
@@ -177,3 +188,20 @@ def is_on_network(folder: Path, *, mounts: Path = Path("/proc/self/mountinfo")) 
                 kind = fields[fields.index("-") + 1]
                 return kind in _NETWORK or kind.startswith("fuse.")
     return False
+
+
+def _is_remote_on_macos(folder: Path) -> bool:
+    """Return whether a folder is on a volume without the flag ``MNT_LOCAL``.
+
+    No mount point is looked at, since a server that is gone would not answer. Folders
+    of the system's data volume are listed below ``/``, which is local like it.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    real = Path(os.path.realpath(folder))
+    mounts = psutil.disk_partitions(all=True)
+    around = [each for each in mounts if real.is_relative_to(each.mountpoint)]
+    if not around:
+        return False
+    nearest = max(around, key=lambda mount: len(mount.mountpoint))
+    return "local" not in nearest.opts.split(",")

@@ -6,9 +6,12 @@ import contextlib
 import hashlib
 import os
 import stat
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from needs import give_away
 
@@ -21,6 +24,7 @@ from dvc_studio_models.store.user.project import (
     make_user_folder,
     open_user_project,
     user_folder,
+    user_folders,
     user_receipts,
 )
 from dvc_studio_models.store.user.store import open_user_store
@@ -160,6 +164,44 @@ def test_a_folder_that_another_user_has_made_is_refused_in_a_shared_cache(
     (cache / "users").chmod(0o770)
     with pytest.raises(LocalDiskError, match="its folder is of another user"):
         make_user_folder(cache)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "expected"),
+    [
+        ({"/": "rw,local", "{}": "rw,nosuid"}, True),
+        ({"/": "rw,local", "{}": "rw,local,journaled"}, False),
+        ({"/": "rw,local", "/elsewhere": "rw"}, False),
+        ({"/": "rw", "{}": "rw,local"}, False),
+        ({}, False),
+    ],
+    ids=["server", "disk", "another", "inside", "nothing known"],
+)
+def test_a_volume_of_the_network_is_known_on_macos(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mounts: dict[str, str],
+    expected: bool,
+) -> None:
+    """psutil stands in for the list of macOS, where it shows ``MNT_LOCAL`` so."""
+    found = [
+        SimpleNamespace(mountpoint=place.format(tmp_path), opts=opts)
+        for place, opts in mounts.items()
+    ]
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "cache")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(psutil, "disk_partitions", lambda *, all: found)  # noqa: ARG005, A006
+
+    assert is_on_network(tmp_path / "link") == expected
+
+
+def test_a_file_of_finder_is_no_user_of_a_cache(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    mine = make_user_folder(cache)
+    (cache / "users" / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+
+    assert user_folders(cache) == [mine]
 
 
 @pytest.mark.parametrize(
