@@ -63,6 +63,7 @@ def run(source: ConfigSource, config: ServeConfig) -> None:
         SystemExit: The first of several workers could not start; it has said why.
     """
     limits.raise_limits()
+    most = limits.most_connections()
     sys.setswitchinterval(SWITCH_S)
     with bind(config.host, config.port, option=source.port_option) as listener:
 
@@ -77,9 +78,9 @@ def run(source: ConfigSource, config: ServeConfig) -> None:
                 return
             if worker.number > 0:
                 leave_to_first_worker()
-            _serve(source, config, listener, worker.tell, is_worker=True)
+            _serve(source, config, listener, worker.tell, most=most, is_worker=True)
         else:
-            _serve(source, config, listener, announce)
+            _serve(source, config, listener, announce, most=most)
 
 
 def _serve(
@@ -88,9 +89,10 @@ def _serve(
     listener: socket.socket,
     announce: Callable[[str], None],
     *,
+    most: int,
     is_worker: bool = False,
 ) -> None:
-    """Serve in this process."""
+    """Serve in this process, ``most`` connections at once."""
     hangups: SimpleQueue[None] = SimpleQueue()  # safe to use in a handler of signals
     with _handling(signal.SIGHUP, lambda *_: hangups.put(None)):
         reloader = Reloader(source, hangups)
@@ -99,7 +101,7 @@ def _serve(
         site = Site(config, must_open=source.needs_a_repo)
         try:
             site.warm_up()
-            app, most = create_app(site), limits.most_connections()
+            app = create_app(site)
             server = make_server(app, proxied=config.behind_proxy, most=most)
             server.on_signal = site.mirrors.note_stop
             with _stopping(server):
