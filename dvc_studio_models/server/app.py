@@ -81,7 +81,7 @@ def list_pages(pages: Pages) -> list[Route]:
 
 async def _refused(request: Request, exc: Any) -> Response:
     if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # for the operator
-        note(request, detail=exc)
+        note(request, detail=exc.for_log)
     if isinstance(exc, TokenRefusedError):
         metrics.refused_tokens.labels("invalid" if exc.given else "missing").inc()
     return JSONResponse({"detail": str(exc)}, exc.status, exc.headers)

@@ -94,6 +94,11 @@ async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
+_LOGGER = logging.getLogger("uvicorn.error.connection")
+_LOGGER.addFilter(lambda record: record.msg != "Invalid HTTP request received.")
+"""Without what :meth:`Connection.send_400_response` logs with the client's address."""
+
+
 class Connection(H11Protocol):
     """A connection that is closed when the client is idle.
 
@@ -107,6 +112,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request; close the connection if there are too many."""
         super().connection_made(transport)
+        self.logger = _LOGGER
         self._start_timer()
         most = self.config.limit_concurrency or MAX_CONNECTIONS
         if len(self.connections) > most + most // 4:  # else each gets a reply
@@ -140,6 +146,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, or has a malformed body; close the connection."""
+        logger.info("malformed request from '%s'", (self.client or [""])[0])
         if self._is_answering():  # its route was called when the head was there
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -329,7 +329,8 @@ def test_what_no_route_can_answer_is_refused_in_json_and_in_the_log(
     _, _, body = malformed.partition(b"\r\n\r\n")
     assert json.loads(body) == {"detail": "Invalid HTTP request received."}
     assert detail in caplog.messages
-    assert "Invalid HTTP request received." in caplog.messages
+    assert caplog.messages.count("malformed request from '127.0.0.1'") == 1
+    assert "Invalid HTTP request received." not in caplog.messages
 
 
 def test_all_open_files_that_the_system_allows_may_be_used(project: Project) -> None:

@@ -509,3 +509,15 @@ def test_replies_of_a_stale_mirror_say_so(project: Project) -> None:
 
 def test_replies_about_a_repo_of_others_have_no_such_header(server: str) -> None:
     assert "X-Mirror-Age" not in ask(server, repo="acme/models", name="churn").headers
+
+
+def test_why_a_fetch_failed_is_told_without_a_path_of_this_machine(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = project.root.parent / "no models.git"
+    with running(config_of(project, str(gone))) as mirrors:
+        eventually(lambda: status(mirrors).error)
+
+    error = str(status(mirrors).error)
+    assert error == "repository 'its path' does not exist"
+    assert str(gone) in caplog.text

@@ -11,16 +11,19 @@ from projects import (
     TOKEN,
     Project,
     serving,
+    serving_config,
     write,
 )
 
 from dvc_studio_models.server.catalog import recorded
+from dvc_studio_models.server.config.values import RepoConfig
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 from tests.server.api import (
     API,
     TIMEOUT_S,
     annotate,
     ask,
+    config_of,
     links,
     md5_of,
     refusal,
@@ -262,17 +265,64 @@ def test_an_internal_error_is_a_sentence_and_the_server_goes_on(
     assert f"failed to answer '{API}'" in caplog.text
 
 
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
 def test_a_repo_that_is_moved_away_is_told_and_served_when_it_is_back(
-    project: Project, caplog: pytest.LogCaptureFixture
+    project: Project, caplog: pytest.LogCaptureFixture, left: str
 ) -> None:
     hidden = project.root / "hidden"
     with serving(project.repo) as url:
         project.repo.rename(hidden)
-        status, detail = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
+        if left == "an empty folder":  # where a file system was mounted
+            project.repo.mkdir()
+        replies = [
+            ask(url, repo=ORIGIN_URL, name="churn"),
+            requests.get(
+                f"{url}/api/model-registry/models",
+                params={"repo": ORIGIN_URL},
+                headers={"Authorization": f"token {TOKEN}"},
+                timeout=TIMEOUT_S,
+            ),
+        ]
+        state = requests.get(f"{url}/readyz", timeout=TIMEOUT_S)
+        if left == "an empty folder":
+            project.repo.rmdir()
         hidden.rename(project.repo)
 
         assert links(url, "churn")
-    said = "this server cannot read its copy of 'git.example.com/acme/models': "
-    assert (status, detail.startswith(said)) == (500, True)
-    assert str(project.root) not in detail
+    said = "this server cannot read its copy of 'git.example.com/acme/models' now; "
+    for status, detail in map(refusal, replies):
+        assert (status, detail.startswith(said)) == (503, True)
+        assert str(project.root) not in detail
+    assert state.status_code == 503
+    assert state.json()["repos"]["models"]["detail"].startswith(said)
     assert str(project.repo) in caplog.text
+
+
+def test_a_message_names_only_a_few_repos(project: Project) -> None:
+    repos = [f"team/r{number}={project.repo}" for number in range(7)]
+    gone = [f"far/r{number}={project.root}/gone{number}" for number in range(7)]
+    with serving(*repos) as url:
+        _, unknown = refusal(ask(url, repo="https://h/acme/unknown", name="churn"))
+    with serving(*repos, *gone) as url:
+        _, left_out = refusal(ask(url, repo=f"{project.root}/x", name="churn"))
+
+    assert unknown.endswith("team/r3, team/r4 and 2 more")
+    assert left_out.count("far/") <= 5
+    assert " and 2 more " in left_out or "served: " in left_out
+
+
+def test_the_advice_names_what_the_operator_can_set(project: Project) -> None:
+    project.storage.rename(project.root / "moved")
+    with serving(project.repo) as url:
+        by_flags = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
+    repo = RepoConfig(str(project.repo), remote_option="remote: NAME")  # of a file
+    with serving_config(config_of(repo)) as url:
+        by_file = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
+        state = requests.get(f"{url}/readyz", timeout=TIMEOUT_S)
+
+    assert (by_flags[0], by_file[0]) == (502, 502)
+    assert by_flags[1].endswith("from another remote with '--remote NAME'")
+    assert by_file[1].endswith("from another remote with 'remote: NAME'")
+    for text in (by_flags[1], by_file[1], state.text):
+        assert "is a folder that this server does not have" in text
+        assert str(project.root) not in text

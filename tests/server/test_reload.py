@@ -384,7 +384,7 @@ def test_a_served_repo_that_is_gone_is_served_again_when_it_is_back(
     project.bare.rmdir()
     git(project.root, "clone", "--quiet", "--mirror", str(saved), str(project.bare))
 
-    assert (gone, empty) == (500, 500)
+    assert (gone, empty) == (503, 503)
     assert server.status("models") == 200
 
 

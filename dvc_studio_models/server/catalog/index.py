@@ -36,7 +36,7 @@ from dvc_studio_models.server.errors.models import (
     NotStoredError,
     RepoUnreadableError,
 )
-from dvc_studio_models.server.errors.requests import RefusedError
+from dvc_studio_models.server.errors.requests import RefusedError, RepoNotOpenError
 from dvc_studio_models.server.repos.refs import RefsStamp
 from dvc_studio_models.server.stores.configs import unreadable
 from dvc_studio_models.server.stores.places import LOCAL
@@ -142,9 +142,9 @@ class ModelIndex:
             try:
                 self._warm_up(ref)
             except RefusedError as error:
-                if str(error) not in logged:
-                    logger.warning("repo '%s': %s", self._repo.key, error)
-                logged.add(str(error))
+                if error.for_log not in logged:
+                    logger.warning("repo '%s': %s", self._repo.key, error.for_log)
+                logged.add(error.for_log)
 
     def samples(self) -> list[ModelRef]:
         """Return a model of each folder, as each folder may be a DVC project."""
@@ -326,6 +326,8 @@ class ModelIndex:
             yield
         except (LocalDiskError, UnreadableRepoError) as exc:
             logger.error("%s", str(exc).partition("\n")[0])  # noqa: TRY400 - it is known
+            if not (self._repo.reader.common_dir / "HEAD").exists():
+                raise RepoNotOpenError([self._repo.label]) from None
             folder = os.fspath(self._repo.reader.common_dir)
             reason = exc.reason.replace(folder, "its folder")
             raise RepoUnreadableError(self._repo.label, reason) from None

@@ -79,6 +79,7 @@ def _make_repo(read: dict[str, Any], place: Place) -> RepoConfig:
         name=read.get("name") or "",
         aliases=read.get("aliases", ()),
         remote=read.get("remote"),
+        remote_option="remote: NAME",
         roots=roots and tuple(_root(root, place) for root in roots if root),
         credentials={
             name: resolve(value, place) if name in _PATHS and value else value

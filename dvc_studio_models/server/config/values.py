@@ -28,6 +28,9 @@ class RepoConfig:
     remote: str | None = None
     """DVC remote to serve from; None for each project's default."""
 
+    remote_option: str = "--remote NAME"
+    """How the operator chooses ``remote``, for messages."""
+
     roots: tuple[str, ...] | None = None
     """URLs and folders below which its DVC remotes may be; None for its own default."""
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.server.errors.requests import RefusedError
+from dvc_studio_models.server.errors.requests import RefusedError, list_some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dvc_studio_models.model import ModelVersion
-
-_LISTED = 5  # paths or repos in a message, which then says how many more there are
 
 
 class ModelMissingError(RefusedError):
@@ -25,10 +23,9 @@ class ModelAmbiguousError(RefusedError):
 
     def __init__(self, name: str, repos: Sequence[str]) -> None:
         self.name, self.repos = name, repos
-        more = f" and {len(repos) - _LISTED} more" if len(repos) > _LISTED else ""
         super().__init__(
             f"several repos have a model '{name}'; choose one of them with the "
-            f"parameter 'repo': {', '.join(repos[:_LISTED])}{more}"
+            f"parameter 'repo': {list_some(repos)}"
         )
 
 
@@ -78,12 +75,11 @@ class NotPushedError(RefusedError):
         self, name: str, version: ModelVersion, paths: Sequence[str], *, of: int
     ) -> None:
         self.name, self.version, self.paths = name, version, paths
-        some = ", ".join(f"'{path}'" for path in paths[:_LISTED])
-        more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
+        some = list_some(f"'{path}'" for path in paths)
         super().__init__(
             f"'{name}' {version.version} (commit {version.commit[:7]}) is incomplete: "
             f"{len(paths)} of {of} files are not on the DVC remote; run 'dvc push' "
-            f"where it was trained: {some}{more}"
+            f"where it was trained: {some}"
         )
 
 

@@ -15,13 +15,25 @@ class RemoteFolderMissingError(RefusedError):
 
     status = 502
 
-    def __init__(self, remote: str, folder: str) -> None:
+    def __init__(self, remote: str, folder: str, option: str) -> None:
+        """Say what to do; the folder is only for the log.
+
+        Args:
+            remote: Its name.
+            folder: Its path.
+            option: How the operator chooses another remote.
+        """
         self.remote, self.folder = remote, folder
         super().__init__(
-            f"the DVC remote '{remote}' is the folder '{folder}', which this server "
-            "does not have; its operator can copy it there, or serve from another "
-            "remote with '--remote NAME'"
+            f"the DVC remote '{remote}' is a folder that this server does not have; "
+            "its operator can copy it there, or serve from another remote with "
+            f"'{option}'"
         )
+
+    @property
+    def for_log(self) -> str:
+        """The message for the operator, with the folder."""
+        return f"{self}; the folder is '{self.folder}'"
 
 
 class RemoteOutsideError(RefusedError):

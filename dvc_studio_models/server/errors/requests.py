@@ -10,10 +10,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+LISTED = 5
+"""Paths or repos in a message, which then says how many more there are."""
+
+
+def list_some(names: Iterable[str]) -> str:
+    """Write the first names, and how many more there are."""
+    some = list(names)
+    more = f" and {len(some) - LISTED} more" if len(some) > LISTED else ""
+    return ", ".join(some[:LISTED]) + more
+
+
 class RefusedError(StudioModelsError):
     """The request cannot be answered; the client gets the message."""
 
     status = 400
+
+    @property
+    def for_log(self) -> str:
+        """The message for the operator, which may name paths of this machine."""
+        return str(self)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -81,7 +97,7 @@ class RepoNotServedError(RefusedError):
 
     def __init__(self, repo: str, served: Iterable[str]) -> None:
         self.repo = repo
-        super().__init__(f"repo '{repo}' is not served; served: {', '.join(served)}")
+        super().__init__(f"repo '{repo}' is not served; served: {list_some(served)}")
 
 
 class StorageSilentError(RefusedError):
@@ -126,16 +142,16 @@ class GitBusyError(RefusedError):
 
 
 class RepoNotOpenError(RefusedError):
-    """Git has not opened this server's copy of a repo yet."""
+    """Git cannot open this server's copy of a repo, or it is gone for now."""
 
     status = 503
 
     def __init__(self, repos: Iterable[str]) -> None:
         self.repos = tuple(repos)
-        named = "', '".join(self.repos)
+        named = list_some(f"'{repo}'" for repo in self.repos)
         super().__init__(
-            f"this server has not been able to read its copy of '{named}' yet; try "
-            "again later, or ask its operator"
+            f"this server cannot read its copy of {named} now; try again later, or ask "
+            "its operator"
         )
 
 

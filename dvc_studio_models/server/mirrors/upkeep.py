@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.mirrors.state import MirrorState
 
 logger = logging.getLogger(f"dvc.{__name__}")
+
+_PATHS = re.compile(r"'/[^']*'|(?<![\w./:-])/[^\s'\":;,]+")
+"""Absolute paths in a message of Git."""
 
 LEFT_S = 600.0
 """The age, in seconds, of a lock file in a mirror that nobody can be using any more:
@@ -98,11 +102,12 @@ def _renew(
         changed = _clone_or_fetch(place, url, patience)
     except (UnreadableRepoError, LocalDiskError) as error:
         reason = error.reason.replace(os.fspath(place.data), "its folder")
+        told = _PATHS.sub("'its path'", reason)
         if is_stopping():  # which stops Git too: that is no failure
             return
-        write_state(place.state, before.failed(begun, reason))
-        log = logger.warning if before.error == reason else logger.error
-        log("cannot fetch the mirror of '%s': %s", name, reason)
+        write_state(place.state, before.failed(begun, told))
+        log = logger.warning if before.error == told else logger.error
+        log("cannot fetch the mirror of '%s': %s", name, error.reason)
         return
     after = before.succeeded(begun)
     write_state(place.state, after)

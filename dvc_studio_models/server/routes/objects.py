@@ -17,9 +17,6 @@ from starlette.routing import Route
 from dvc_studio_models.server.errors.models import (
     ObjectMissingError,
 )
-from dvc_studio_models.server.errors.remotes import (
-    RemoteFolderMissingError,
-)
 from dvc_studio_models.server.errors.requests import BusyError, LinkError
 from dvc_studio_models.server.links import local as local_links
 from dvc_studio_models.server.monitoring.access_log import note
@@ -28,7 +25,11 @@ from dvc_studio_models.server.routes.conditions import (
     choose_range,
     is_known,
 )
-from dvc_studio_models.server.stores.remotes import is_elsewhere, is_folder_gone
+from dvc_studio_models.server.stores.remotes import (
+    is_elsewhere,
+    is_folder_gone,
+    missing_folder,
+)
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
@@ -136,13 +137,13 @@ def find_object(store: Store, name: str) -> tuple[str, os.stat_result]:
     """
     root = store.remote.path
     if is_elsewhere(store):  # maybe where the repo's remotes must not be
-        raise RemoteFolderMissingError(store.name, root)
+        raise missing_folder(store)
     path = os.path.realpath(Path(root, name))
     try:
         status = os.stat(path)  # noqa: PTH116 - the very path that is served
     except OSError:
         if is_folder_gone(store):
-            raise RemoteFolderMissingError(store.name, root) from None
+            raise missing_folder(store) from None
         raise ObjectMissingError(name) from None
     inside = Path(path).is_relative_to(os.path.realpath(root))
     if not (inside and stat.S_ISREG(status.st_mode)):

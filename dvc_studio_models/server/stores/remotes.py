@@ -64,6 +64,9 @@ class Store:
     folder: str | None = None
     """Of a local one: where its path led, through all symlinks, when it was opened."""
 
+    option: str = "--remote NAME"
+    """How the operator chooses another one, for messages."""
+
     @property
     def is_versioned(self) -> bool:
         """Whether files are stored under their own paths, in all their versions."""
@@ -131,14 +134,14 @@ class Remotes:
         if not name:
             reason = (
                 "it has no default one; run 'dvc remote default NAME' in it, "
-                "or serve it with '--remote NAME'"
+                f"or serve it with '{self._repo.config.remote_option}'"
             )
             raise RemoteMissingError(self._repo.key, reason)
         store = self._find_open(config, project, name)
         with self._lock:
             self._newest[project, name, config.version] = store
         if is_folder_gone(store):
-            raise RemoteFolderMissingError(store.name, store.remote.path)
+            raise missing_folder(store)
         return store
 
     def _find_open(self, config: ProjectConfig, project: str, name: str) -> Store:
@@ -180,7 +183,8 @@ class Remotes:
         remote = Remote(name, path, fs, **settings)
         folder = os.path.realpath(path) if protocol == LOCAL else None
         where = (self._repo.key, project, name, protocol)
-        return Store(*where, remote, config.version, folder)
+        option = self._repo.config.remote_option
+        return Store(*where, remote, config.version, folder, option)
 
     def _describe(self, config: Config, name: str) -> tuple[Any, dict[str, Any], str]:
         """Read a remote's kind, settings and path."""
@@ -214,6 +218,11 @@ def is_elsewhere(store: Store) -> bool:
 def is_folder_gone(store: Store) -> bool:
     """Whether a store is a folder that this machine does not have."""
     return store.protocol == LOCAL and not Path(store.remote.path).is_dir()
+
+
+def missing_folder(store: Store) -> RemoteFolderMissingError:
+    """Return the error of a store whose folder this machine does not have."""
+    return RemoteFolderMissingError(store.name, store.remote.path, store.option)
 
 
 def _needs_password(url: str, settings: Mapping[str, Any]) -> bool:
