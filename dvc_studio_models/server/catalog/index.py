@@ -60,9 +60,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.registry.gto.tags import Registry
-    from dvc_studio_models.registry.recorded import (
-        RecordedModel,
-    )
+    from dvc_studio_models.registry.recorded import RecordedModel
     from dvc_studio_models.server.catalog.recorded import StoredFile
     from dvc_studio_models.server.repos.repos import ServedRepo
     from dvc_studio_models.server.stores.remotes import Store
