@@ -155,6 +155,17 @@ class RepoNotOpenError(RefusedError):
         )
 
 
+class TooManyUnreadError(RefusedError):
+    """Clients have not read other large replies yet."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many clients have not read large replies yet; try again later"
+        )
+
+
 class StoppingError(RefusedError):
     """The server was told to stop before it had an answer."""
 

@@ -14,6 +14,7 @@ from dvc_studio_models.server.errors.models import (
     ObjectChangedError,
     RangeMissingError,
 )
+from dvc_studio_models.server.routes.large import LargeResponse
 from dvc_studio_models.server.routes.ranges import parse_ranges
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def answer(request: Request, found: Answer) -> Response:
     }
     if is_known(request, found.etag):
         return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-    return Response(found.body, headers=headers, media_type="application/json")
+    return LargeResponse(found.body, headers=headers, media_type="application/json")
 
 
 def is_known(request: Request, etag: str) -> bool:

@@ -10,11 +10,17 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from dvc_studio_models.server.catalog.listing import Answer, list_to_json
-from dvc_studio_models.server.errors.models import ModelMissingError
+from dvc_studio_models.server.errors.models import ModelMissingError, TooManyFilesError
 from dvc_studio_models.server.errors.requests import RepoNotOpenError
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.conditions import answer
+from dvc_studio_models.server.routes.large import (
+    MAX_REPLY_BYTES,
+    SMALL_FILES,
+    LargeResponse,
+    Unread,
+)
 from dvc_studio_models.server.routes.mirror_headers import mark_mirror
 from dvc_studio_models.server.routes.parameters import (
     read_parameter,
@@ -32,13 +38,15 @@ from dvc_studio_models.server.site.overview import (
 from dvc_studio_models.server.waiting.deadlines import ANSWER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from dvc_studio_models.model import ModelRef, ModelVersion
+    from dvc_studio_models.model import ModelRef
     from dvc_studio_models.server.access.principal import Principal
+    from dvc_studio_models.server.catalog.index import ServedModel
+    from dvc_studio_models.server.catalog.recorded import StoredFile
     from dvc_studio_models.server.site.overview import ModelsPage
     from dvc_studio_models.server.site.served import Served
     from dvc_studio_models.server.site.site import Site
@@ -52,6 +60,7 @@ class ModelRoutes:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._unread = Unread()
 
     def routes(self, prefix: str) -> list[Route]:
         """Return the routes below a prefix."""
@@ -72,22 +81,42 @@ class ModelRoutes:
         note(request, model=ref)
         behind_proxy = self._site.config.behind_proxy
         base_url = server_url(request, behind_proxy=behind_proxy)
-        links, version = await served.slow_calls.run(
-            functools.partial(
-                self._find_and_sign, served, ref, base_url, principal.name
-            )
-        )
-        metrics.links.labels(served.repo.key).inc(len(links))
-        note(
-            request,
-            version=version.registered,
-            commit=version.commit,
-            files=len(links),
-        )
-        headers = {"Cache-Control": "no-store", "X-Model-Commit": version.commit}
+        user = principal.name
+        sign = functools.partial(self._sign, ref, base_url=base_url, user=user)
+        find = functools.partial(_find, served, ref, sign)
+        (version, files), reply = await served.slow_calls.run(find)
+        commit = version.commit
+        note(request, version=version.registered, commit=commit, files=len(files))
+        if reply is None:
+            reply = await self._answer_large(served, files, sign)
+        metrics.links.labels(served.repo.key).inc(len(files))
+        headers = {"Cache-Control": "no-store", "X-Model-Commit": commit}
         if version.registered:
             headers["X-Model-Version"] = version.registered
-        return JSONResponse(links, headers=headers)
+        reply.headers.update(headers)
+        return reply
+
+    async def _answer_large(
+        self,
+        served: Served,
+        files: Sequence[StoredFile],
+        sign: Callable[[Sequence[StoredFile]], Response],
+    ) -> LargeResponse:
+        """Answer with many links, when there is room for them in memory.
+
+        Raises:
+            TooManyUnreadError: There was none in time.
+            TooManyFilesError: The reply would be larger than clients read.
+        """
+        free = await self._unread.take(served.repo.key, len(files))
+        try:
+            whole = await served.slow_calls.run(functools.partial(sign, files))
+        except BaseException:
+            free()
+            raise
+        return LargeResponse(
+            bytes(whole.body), media_type="application/json", free=free
+        )
 
     async def list_models(self, request: Request) -> Response:
         """Answer with the models of one repo, or of all that the caller may see."""
@@ -150,12 +179,27 @@ class ModelRoutes:
         mark_mirror(request, self._site.mirrors.status(served.repo.key))
         return served
 
-    def _find_and_sign(
-        self, served: Served, ref: ModelRef, base_url: str, user: str
-    ) -> tuple[dict[str, str], ModelVersion]:
-        """Return the link to each file of a model, by its path; and its version."""
-        version, files = served.index.find(ref)
-        return self._site.signers.sign(files, base_url, user), version
+    def _sign(
+        self, ref: ModelRef, files: Sequence[StoredFile], *, base_url: str, user: str
+    ) -> Response:
+        """Return the link to each file of a model, by its path.
+
+        Raises:
+            TooManyFilesError: That is more than clients read.
+        """
+        reply = JSONResponse(self._site.signers.sign(files, base_url, user))
+        if len(reply.body) > MAX_REPLY_BYTES:
+            limit = f"{MAX_REPLY_BYTES >> 20} MiB of links"
+            raise TooManyFilesError(ref.name, limit)
+        return reply
+
+
+def _find(
+    served: Served, ref: ModelRef, sign: Callable[[Sequence[StoredFile]], Response]
+) -> tuple[ServedModel, Response | None]:
+    """Return the files of a model, and the links to them if they are few."""
+    found = served.index.find(ref)
+    return found, sign(found.files) if len(found.files) <= SMALL_FILES else None
 
 
 def _write(page: ModelsPage, left_out: Mapping[str, str] | None = None) -> Answer:
