@@ -86,8 +86,8 @@ try-dist: $(VENV)/bin/uv  ## install dist/'s wheel in a new environment, run the
 sbom: $(VENV)/.installed-release  ## list what "make try-dist" installed, in dist/
 	@$(BIN)/python -m releasing.bom .venv-trial/bin/python dist/$(SBOM)
 
-release: $(VENV)/.installed-tests  ## date the changelog, commit and tag VERSION; push nothing
-	@$(BIN)/python -m releasing.release '$(VERSION)'
+release:  ## date the changelog, commit and tag VERSION; push nothing
+	@$(PYTHON) -m releasing.release '$(VERSION)'
 
 newest-dvc: $(VENV)/.installed-tests  ## fail if a newer DVC is out than is installed
 	@outdated=$$($(BIN)/uv pip list --quiet --python $(BIN)/python --outdated); \

@@ -1,0 +1,117 @@
+"""The SBOM of an environment: valid, reproducible, and of what is installed there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releasing.bom import summary
+from releasing.refusal import RefusalError
+
+ROOT = Path(__file__).parents[2]
+
+
+def bom(
+    python: str | Path, target: Path, root: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "releasing.bom", python, target],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_an_sbom_lists_what_is_installed_and_names_no_path(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+
+    done = bom(sys.executable, first)
+    bom(sys.executable, second)
+
+    assert done.returncode == 0, done.stderr
+    own, dvc = version("dvc-studio-models"), version("dvc")
+    said = f"{first}: dvc-studio-models {own}: "
+    assert done.stdout.startswith(said)
+    assert f" direct dependencies, with DVC {dvc}, and " in done.stdout
+    made = json.loads(first.read_text("utf-8"))
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+    listed = {each["name"].lower(): each["version"] for each in made["components"]}
+    for name in ("dvc", "dvc-data", "pycurl", "starlette", "pygit2"):
+        assert listed[name] == version(name)
+    assert str(ROOT) not in first.read_text("utf-8")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_without_the_environment_the_command_that_makes_it_is_named(
+    tmp_path: Path,
+) -> None:
+    python = tmp_path / "env/bin/python"
+
+    done = bom(python, tmp_path / "made")
+
+    said = f"ERROR: '{python}' is missing: run 'make try-dist' first\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_environment_without_the_package_is_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "python"
+    empty.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    empty.chmod(0o755)
+
+    done = bom(empty, tmp_path / "made")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("ERROR: 'python' failed:\n")
+    assert "PackageNotFoundError" in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_settings_with_another_line_are_refused(tmp_path: Path) -> None:
+    settings = (ROOT / "pyproject.toml").read_text("utf-8")
+    changed = settings.replace('"readme", "version"', '"version", "readme"')
+    (tmp_path / "pyproject.toml").write_text(changed)
+    (tmp_path / "releasing").symlink_to(ROOT / "releasing")
+
+    done = bom(sys.executable, tmp_path / "made", tmp_path)
+
+    said = 'ERROR: pyproject.toml has no line \'dynamic = ["readme", "version"]\'\n'
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def listing(direct: list[str]) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "component": {"bom-ref": "root", "name": "ours", "version": "1.2.0"}
+        },
+        "components": [
+            {"bom-ref": "dvc==3.1", "name": "dvc", "version": "3.1"},
+            {"bom-ref": "gto==2.0", "name": "gto", "version": "2.0"},
+        ],
+        "dependencies": [
+            {"ref": "dvc==3.1", "dependsOn": ["gto==2.0"]},
+            {"ref": "root", "dependsOn": direct},
+        ],
+    }
+
+
+def test_the_summary_counts_direct_and_all_dependencies() -> None:
+    said = summary(json.dumps(listing(["dvc==3.1"])))
+
+    assert said == "ours 1.2.0: 1 direct dependencies, with DVC 3.1, and 2 in all"
+
+
+@pytest.mark.parametrize("direct", [[], ["gto==2.0"]])
+def test_an_sbom_without_dvc_is_refused(direct: list[str]) -> None:
+    with pytest.raises(RefusalError) as refused:
+        summary(json.dumps(listing(direct)))
+
+    assert str(refused.value) == "by the SBOM, the package does not depend on 'dvc'"
