@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 from projects import TOKEN, Project, git, serving_site
 
 from dvc_studio_models.errors import UsageError
@@ -35,7 +36,7 @@ from dvc_studio_models.server.mirrors.state import (
 )
 from dvc_studio_models.server.mirrors.upkeep import renew
 from dvc_studio_models.server.site.site import Site
-from tests.server.api import ask
+from tests.server.api import TIMEOUT_S, ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -481,10 +482,22 @@ def test_replies_say_how_old_the_mirror_is(project: Project) -> None:
     with serving_site(Site(config)) as url:
         found = ask(url, repo="models", name="churn")
         missing = ask(url, repo="models", name="nothing")
+        link = found.json()["models/churn.pkl"]
+        headers = {"Authorization": f"token {TOKEN}"}
+        others = [
+            requests.get(each, headers=headers, timeout=TIMEOUT_S)
+            for each in (
+                link,
+                f"{url}/api/model-registry/models?repo=models",
+                f"{url}/api/model-registry/models/churn?repo=models",
+                f"{url}/api/model-registry/models/churn",
+            )
+        ]
 
     assert found.status_code == 200
     assert missing.status_code == 404
-    for reply in (found, missing):
+    assert [each.status_code for each in others] == [200] * 4
+    for reply in (found, missing, *others):
         assert 0 <= int(reply.headers["X-Mirror-Age"]) < 60
         assert "X-Mirror-Stale" not in reply.headers
 

@@ -1,14 +1,20 @@
-"""The headers that say how old a mirror is, on every reply about its repo."""
+"""Notes which repo a request is about: for the log, and for the headers of mirrors.
+
+Every reply about a mirrored repo has headers that say how old the mirror is.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from dvc_studio_models.server.monitoring.access_log import note
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from dvc_studio_models.server.mirrors.state import MirrorStatus
+    from dvc_studio_models.server.site.site import Site
 
 AGE = b"x-mirror-age"
 """Seconds since the last good fetch."""
@@ -19,13 +25,16 @@ STALE = b"x-mirror-stale"
 _KEY = "mirror"
 
 
-def mark_mirror(request: Request, status: MirrorStatus | None) -> None:
-    """Note of which mirror the reply will be; None if the repo is none.
+def note_repo(request: Request, site: Site, key: str) -> MirrorStatus | None:
+    """Note which repo a request is about; return how fresh it is if it is a mirror.
 
     Errors have the headers too: a version may be missing because the mirror is stale.
     """
+    note(request, repo=key)
+    status = site.mirrors.status(key)
     if status:
         request.scope[_KEY] = status
+    return status
 
 
 class MirrorHeaders:

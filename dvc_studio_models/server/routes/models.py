@@ -21,7 +21,7 @@ from dvc_studio_models.server.routes.large import (
     LargeResponse,
     Unread,
 )
-from dvc_studio_models.server.routes.mirror_headers import mark_mirror
+from dvc_studio_models.server.routes.mirror_headers import note_repo
 from dvc_studio_models.server.routes.parameters import (
     read_parameter,
     read_query,
@@ -163,7 +163,7 @@ class ModelRoutes:
             if left_out := self._left_out(principal):
                 raise RepoNotOpenError(left_out) from None
             raise
-        note(request, repo=served.repo.key)
+        note_repo(request, self._site, served.repo.key)
         return served
 
     def _left_out(self, principal: Principal) -> dict[str, str]:
@@ -175,8 +175,7 @@ class ModelRoutes:
         """Return the repo that is requested."""
         url = read_parameter(request, "repo", required=True)
         served = self._site.find(url, principal)
-        note(request, repo=served.repo.key)
-        mark_mirror(request, self._site.mirrors.status(served.repo.key))
+        note_repo(request, self._site, served.repo.key)
         return served
 
     def _sign(

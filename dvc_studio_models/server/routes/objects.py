@@ -25,6 +25,7 @@ from dvc_studio_models.server.routes.conditions import (
     choose_range,
     is_known,
 )
+from dvc_studio_models.server.routes.mirror_headers import note_repo
 from dvc_studio_models.server.stores.remotes import (
     is_elsewhere,
     is_folder_gone,
@@ -66,7 +67,8 @@ class ObjectRoutes:
             signature=request.query_params.get("signature", ""),
             user=user,
         )
-        note(request, user=user, repo=key)
+        note(request, user=user)
+        note_repo(request, self._site, key)
         served = self._site.find_key(key)
         if served is None or not local_links.is_object(name):
             msg = "the link is from another server"

@@ -18,7 +18,7 @@ from dvc_studio_models.server.errors.requests import (
     TokenRefusedError,
 )
 from dvc_studio_models.server.monitoring.access_log import note
-from dvc_studio_models.server.routes.mirror_headers import mark_mirror
+from dvc_studio_models.server.routes.mirror_headers import note_repo
 from dvc_studio_models.server.routes.parameters import (
     read_parameter,
     read_ref,
@@ -156,9 +156,8 @@ class Pages:
             return await self.show_list(request)
         ref = read_ref(request, request.path_params["name"])
         served = self._find(request.path_params["repo"], principal)
-        mirror = self._site.mirrors.status(served.repo.key)
-        note(request, repo=served.repo.key, model=ref)
-        mark_mirror(request, mirror)
+        mirror = note_repo(request, self._site, served.repo.key)
+        note(request, model=ref)
         describe = functools.partial(served.listing.details, ref)
         details = await served.slow_calls.run(describe)
         files, files_error = await _find_files(served, ref)
