@@ -186,6 +186,8 @@ class RecordedModel:
 
         What a commit records of a folder says nothing of a file in it.
         """
+        if not (self.outputs or self.git_files):
+            return None, None
         if any(
             output.path != self.path and output.holds(self.path)
             for output in self.outputs

@@ -71,7 +71,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield opened
     for context in contexts:
         context.close()
-    expected = re.compile(r"status of (401|404)|Password forms should have")
+    expected = re.compile(r"status of (400|401|404)|Password forms should have")
     assert [each for each in problems if not expected.search(each)] == []
 
 
@@ -82,6 +82,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     project = copy_project(template, root / "project")
     project.tag(f"{LONG}@v1.0.0-rc.1+a-long-build-number-20260131")
     project.tag(f"{LONG}#a-stage-with-a-long-name-too#1")
+    project.tag(f"{LONG}#qa-eu#2")
     git(project.repo, "tag", "-a", "-m", "a" * 300, "churn@v3.0.0")
     with serving(project.repo, f"acme/team={project.bare}") as url:
         yield url
@@ -117,6 +118,55 @@ def test_somebody_signs_in_searches_opens_and_signs_out(
     page.wait_for_selector("#token")
     page.goto(server + CHURN)
     assert page.locator("#token").is_visible()
+
+
+def test_back_leads_to_the_list_before_a_repo_was_chosen(
+    server: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(server)
+    page.fill("#q", "churn")
+    page.wait_for_url("**/?q=churn")
+    page.select_option("#repo", "acme/team")
+    page.wait_for_url("**/?q=churn&repo=team")
+    assert names(page) == ["churn"]
+
+    page.go_back()
+    page.wait_for_selector("text=2 models of")
+
+    assert (page.url, names(page)) == (f"{server}/?q=churn", ["churn"] * 2)
+    assert page.input_value("#repo") == ""
+    page.go_forward()
+    page.wait_for_selector("text=1 model of")
+    assert page.input_value("#repo") == "team"
+
+
+def test_an_address_that_is_not_valid_says_so_and_leads_back_to_the_model(
+    server: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{server}{CHURN}?version=v9")
+    assert page.inner_text("h1") == "This address is not valid"
+    assert "'v9' is not a version: use the form v1.2.3" in page.inner_text("main")
+
+    page.goto(f"{server}{CHURN}?version=v9.0.0")
+    assert page.inner_text("h1") == "Not found"
+    page.click("text=Show the latest version")
+    page.wait_for_selector("#versions")
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_long_version_does_not_break_the_name_of_its_stage(
+    server: str, open_page: Callable[..., Page], width: int
+) -> None:
+    page = open_page(server, viewport={"width": width, "height": 800})
+    lines = """each => {
+        const range = document.createRange();
+        range.selectNodeContents(each);
+        return range.getClientRects().length;
+    }"""
+    for path in ("/?q=a-model", f"/models/models/{LONG}"):
+        page.goto(server + path)
+        for stage in page.locator("bdi:text-is('qa-eu'):not(.choices bdi)").all():
+            assert stage.evaluate(lines) == 1
 
 
 def test_models_are_filtered_by_stage(

@@ -8,7 +8,7 @@ import pytest
 import requests
 from projects import BERT, ORIGIN_URL, TOKEN, Project, commit_all, git, serving, write
 
-from tests.server.api import TIMEOUT_S, refusal
+from tests.server.api import TIMEOUT_S, annotate, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,6 +119,20 @@ def test_a_commit_that_dvc_cannot_read_hides_only_its_own_facts(
 
     assert (churn["version"], churn["path"], churn["size"]) == ("v3.0.0", None, None)
     assert len(churn["versions"]) == 3
+
+
+def test_the_size_of_a_model_that_dvc_does_not_track_is_not_known(
+    project: Project, own_server: str
+) -> None:
+    annotate(project, "nowhere.bin")
+
+    found = model(own_server, "m")
+
+    assert (found["path"], found["size"], found["nfiles"]) == (
+        "nowhere.bin",
+        None,
+        None,
+    )
 
 
 def test_a_deprecated_model_is_described_but_not_listed(

@@ -180,12 +180,14 @@ def test_a_model_in_a_folder_has_a_page(server: str) -> None:
 
     assert 'href="../../../static/page.css?v=' in page
     assert "services/fraud/model.bin" in page
+    assert ">Size</th>" in page
 
 
 def test_all_files_of_a_folder_are_listed(server: str) -> None:
     page = page_of(signed_in(server), f"{server}/models/models/bert")
 
     assert page.count('<td class="path">') == 4
+    assert ">Size</th>" not in page  # DVC records it for the folder only
     assert "models/bert/weights/größe-模型.bin" in page
 
 

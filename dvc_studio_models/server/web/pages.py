@@ -118,8 +118,10 @@ class Pages:
             "error.html",
             status=HTTPStatus.NOT_FOUND,
             root="./",
+            title="Not found",
             message="There is no page at this address.",
             is_missing=True,
+            has_selector=False,
             is_signed_in=False,
             user=None,
         )

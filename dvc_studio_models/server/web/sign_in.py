@@ -148,11 +148,23 @@ def show_error(renderer: Renderer, request: Request, error: RefusedError) -> Res
         request,
         "error.html",
         status=error.status,
+        title=_title_of(request, error),
         message=message,
         is_missing=is_missing,
+        has_selector=bool(message and {"version", "stage"} & {*request.query_params}),
         is_signed_in=bool(request.cookies.get(COOKIE)),
         user=None,
     )
+
+
+def _title_of(request: Request, error: RefusedError) -> str:
+    """Return what went wrong, in few words; the message says more."""
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "Not available at the moment"
+    if request.method == "POST":
+        return "The form was not accepted"
+    is_missing = error.status == HTTPStatus.NOT_FOUND
+    return "Not found" if is_missing else "This address is not valid"
 
 
 def redirect(request: Request, following: str) -> Response:

@@ -37,25 +37,39 @@ async function copy(code) {
 
 function searchWhileTyping(form) {
   let timer, running;
-  const update = async () => {
+  const show = async (query, record) => {
     running?.abort();
     running = new AbortController();
-    const fields = [...new FormData(form)].filter(([, value]) => value);
-    const query = `?${new URLSearchParams(fields)}`;
     try {
       const reply = await fetch(query, { signal: running.signal });
       const page = new DOMParser().parseFromString(await reply.text(), "text/html");
       const found = page.getElementById("results");
-      if (!found) return form.submit(); // the session has ended
+      if (!found) return location.assign(query); // the session has ended
       document.getElementById("results").replaceWith(found);
-      history.replaceState(null, "", query);
+      record?.call(history, null, "", query);
     } catch (error) {
-      if (error.name !== "AbortError") form.submit();
+      if (error.name !== "AbortError") location.assign(query);
     }
   };
-  form.addEventListener("input", () => {
+  const queryOf = () => {
+    const fields = [...new FormData(form)].filter(([, value]) => value);
+    return `?${new URLSearchParams(fields)}`;
+  };
+  // What is typed replaces the address; a choice is one that Back leads away from.
+  form.addEventListener("input", ({ target }) => {
     clearTimeout(timer);
-    timer = setTimeout(update, 150);
+    const isChoice = target.matches("select");
+    timer = setTimeout(() => {
+      show(queryOf(), isChoice ? history.pushState : history.replaceState);
+    }, isChoice ? 0 : 150);
+  });
+  addEventListener("popstate", () => {
+    clearTimeout(timer);
+    const given = new URLSearchParams(location.search);
+    for (const name of ["q", "repo"]) {
+      if (form.elements[name]) form.elements[name].value = given.get(name) ?? "";
+    }
+    show(location.search || "?");
   });
   form.classList.add("live");
   document.addEventListener("keydown", (event) => {
