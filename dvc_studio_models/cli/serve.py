@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,9 +90,11 @@ def _check(path: Path) -> int:
     from dvc.ui import ui
 
     from dvc_studio_models.server.config.file import ConfigFile
-    from dvc_studio_models.server.site.check import find_problems
+    from dvc_studio_models.server.site.check import find_doubts, find_problems
 
-    config = ConfigFile(path).check(find_problems)
+    config, doubts = ConfigFile(path).check(find_problems, find_doubts)
+    for doubt in doubts:
+        logging.getLogger(f"dvc.{__name__}").warning("%s", doubt)
     count = len(config.repos)
     ui.write(f"'{path}' is valid: {count} repo{'' if count == 1 else 's'}")
     return 0

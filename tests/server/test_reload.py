@@ -400,12 +400,75 @@ def check(file: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_config_is_checked_without_serving(project: Project, tmp_path: Path) -> None:
     file = tmp_path / "serve.yaml"
-    file.write_text(config(project.bare, project.repo))
+    lines = config(project.bare, project.repo)
+    roots = f"\n  roots: [{project.storage}]\n  path:"
+    file.write_text(lines.replace("\n  path:", roots))
 
     done = check(file)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"'{file}' is valid: 2 repos\n"
+
+
+def test_what_is_probably_not_meant_so_is_said_with_its_line(
+    project: Project, tmp_path: Path
+) -> None:
+    other = project.clone(tmp_path / "other", origin="git@h:acme/other.git")
+    (other / ".dvc/config.local").write_text("")
+    config_file = other / ".dvc/config"
+    place = project.storage / "inside"
+    config_file.write_text(config_file.read_text().replace("../../storage", str(place)))
+    file = tmp_path / "serve.yaml"
+    ended, globs = "  until: 2020-01-01\n", "  repos: [models, 'team-*']\n"
+    text = config(project.bare, other).replace(
+        "- name: other", "- name: other\n  aliases: [acme/other, acme/models]"
+    )
+    git(project.bare, "remote", "add", "origin", "git@h:acme/models.git")
+    file.write_text(
+        text.replace("acme/models]", "https://h/acme/models]") + ended + globs
+    )
+
+    done = check(file)
+
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0
+    assert done.stdout == f"'{file}' is valid: 2 repos\n"
+    advice = "whose models its committers can have the server read: set 'roots' of"
+    expected = [
+        (3, "repos[0]: its DVC remote at", f"is also in a place of other, {advice}"),
+        (5, "repos[1]: its DVC remote at", f"is also in a place of models, {advice}"),
+        (5, "repos[1]: its alias 'h/acme/models' is also", "get only one of them"),
+        (11, "tokens[0].until: this token has ended", ""),
+        (12, "tokens[0].repos[1]: no repo has the name 'team-*'", ""),
+    ]
+    for line, (number, begin, rest) in zip(lines, expected, strict=True):
+        assert line.startswith(f"WARNING: {file}:{number}: {begin}")
+        assert rest in line
+
+
+def test_a_start_warns_of_repos_that_share_a_place(
+    project: Project, tmp_path: Path
+) -> None:
+    server = Server(tmp_path, config(project.bare, project.repo))
+    told = f"its DVC remote at {project.storage} is also in a place of repo, whose"
+    try:
+        wait_until(lambda: told in server.errors, timeout_s=TIMEOUT_S)
+        before = server.errors
+        server.hang_up()
+        roots = f"\n  roots: [{project.storage}]\n  path:"
+        text = config(project.bare, project.repo).replace("\n  path:", roots)
+    finally:
+        server.stop()
+    assert before.count("is also in a place of") == 1
+
+    advised = Server(tmp_path, text)
+    try:
+        assert advised.status("models") == 200
+        advised.hang_up()
+
+        assert advised.errors == ""
+    finally:
+        advised.stop()
 
 
 def test_a_repo_that_cannot_be_opened_is_a_mistake(

@@ -88,13 +88,19 @@ class ConfigFile:
         return config
 
     def check(
-        self, find_problems: Callable[[Sequence[RepoConfig]], Mapping[int, str]]
-    ) -> ServeConfig:
+        self,
+        find_problems: Callable[[Sequence[RepoConfig]], Mapping[int, str]],
+        find_doubts: Callable[[ServeConfig], Iterable[tuple[Keys, str]]] = lambda _: (),
+    ) -> tuple[ServeConfig, Sequence[str]]:
         """Read the config as :meth:`read` does, and check what it names.
 
         Args:
             find_problems: Returns the numbers of the repos that cannot be served, and
                 why.
+            find_doubts: Returns what is probably not meant so, and where.
+
+        Returns:
+            The config, and a line for each doubt.
 
         Raises:
             StudioConfigError, ServeConfigError: See :meth:`read`.
@@ -108,7 +114,7 @@ class ConfigFile:
             ]
         if config is None or mistakes:
             raise self._error(document, mistakes)
-        return config
+        return config, self._lines(document, find_doubts(config))
 
     def _read(self) -> tuple[Document, ServeConfig | None, Place]:
         document, status = self._parse()
@@ -121,11 +127,15 @@ class ConfigFile:
         self, document: Document, mistakes: Iterable[tuple[Keys, str]]
     ) -> ServeConfigError:
         """Return the error that names mistakes with their lines."""
+        return ServeConfigError(self._path, self._lines(document, mistakes))
+
+    def _lines(
+        self, document: Document, mistakes: Iterable[tuple[Keys, str]]
+    ) -> list[str]:
         found = sorted(
             (document.line(keys), f"{_dotted(keys)}{what}") for keys, what in mistakes
         )
-        lines = [f"{self._path}:{line}: {what}" for line, what in found]
-        return ServeConfigError(self._path, lines)
+        return [f"{self._path}:{line}: {what}" for line, what in found]
 
     def _parse(self) -> tuple[Document, os.stat_result]:
         try:

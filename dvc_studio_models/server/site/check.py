@@ -1,17 +1,33 @@
-"""Checks the repos of a config without serving them."""
+"""Checks the repos of a config, and what the repos of one server share."""
 
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.server.access.principal import Principal
+from dvc_studio_models.server.errors.requests import list_some
+from dvc_studio_models.server.mirrors.places import with_paths
+from dvc_studio_models.server.repos.identity import Identity
 from dvc_studio_models.server.repos.opening import Opening
-from dvc_studio_models.server.repos.repos import OPEN_S
+from dvc_studio_models.server.repos.repos import OPEN_S, Catalog
+from dvc_studio_models.server.stores.remotes import Remotes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from dvc_studio_models.server.config.values import RepoConfig
+    from dvc_studio_models.server.config.document import Keys
+    from dvc_studio_models.server.config.values import (
+        GitHostConfig,
+        OidcConfig,
+        RepoConfig,
+        ServeConfig,
+        TokenConfig,
+    )
+    from dvc_studio_models.server.repos.repos import ServedRepo
+    from dvc_studio_models.server.stores.places import Place
 
 
 def find_problems(repos: Sequence[RepoConfig]) -> dict[int, str]:
@@ -28,3 +44,94 @@ def find_problems(repos: Sequence[RepoConfig]) -> dict[int, str]:
         for number, opening in openings.items()
         if not opening.wait(max(0.0, deadline - time.monotonic())) or opening.error
     }
+
+
+def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
+    """Return what is probably not meant so in a config without mistakes, and where.
+
+    Mirrors are not opened: the server makes them.
+    """
+    config = with_paths(config)
+    own = [each for each in config.repos if each.url is None]
+    catalog = Catalog(own) if own else ()
+    names = [each.name for each in config.repos if each.url]
+    names += [repo.key for repo in catalog]
+    doubts = [*_callers_without_use(config, names)]
+    numbers = {id(each): number for number, each in enumerate(config.repos)}
+    for repo, what in find_shared(catalog):
+        doubts.append((("repos", numbers[id(repo.config)]), what))
+    if isinstance(catalog, Catalog):
+        catalog.close()
+    return doubts
+
+
+def _callers_without_use(
+    config: ServeConfig, names: Sequence[str]
+) -> Iterator[tuple[Keys, str]]:
+    """List tokens that have ended, and globs of names that no repo has."""
+    today = datetime.now(timezone.utc).date()
+    for number, token in enumerate(config.tokens or ()):
+        if token.until and token.until < today:
+            yield ("tokens", number, "until"), "this token has ended"
+    sections: dict[str, Sequence[TokenConfig | OidcConfig | GitHostConfig]] = {
+        "tokens": config.tokens or (),
+        "oidc": config.oidc,
+        "git_hosts": config.git_hosts,
+    }
+    for section, callers in sections.items():
+        for number, caller in enumerate(callers):
+            for at, glob in enumerate(caller.repos):
+                if glob != "*" and not any(map(Principal("", (glob,)).may_see, names)):
+                    keys = (section, number, "repos", at)
+                    yield keys, f"no repo has the name '{glob}'"
+
+
+def find_shared(repos: Iterable[ServedRepo]) -> list[tuple[ServedRepo, str]]:
+    """Return what repos share that each should have for itself, and say what to do.
+
+    It reads their DVC configs.
+    """
+    all_of_them = [*repos]
+    return [*_hidden_names(all_of_them), *_shared_places(all_of_them)]
+
+
+def _hidden_names(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, str]]:
+    for repo in repos:
+        for alias in repo.config.aliases:
+            who = Identity.of(alias)
+            others = [
+                each.key for each in repos if each is not repo and who in each.homes
+            ]
+            if others:
+                what = f"its alias '{who}' is also a URL of {list_some(others)}"
+                yield repo, f"{what}: requests with it get only one of them"
+
+
+def _shared_places(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, str]]:
+    places = [(repo, _places(repo)) for repo in repos]
+    said = set()
+    for repo, own in places:
+        if repo.config.roots is not None:
+            continue
+        for place in own:
+            others = [
+                other.key
+                for other, theirs in places
+                if other is not repo and any(map(place.overlaps, theirs))
+            ]
+            together = (place, *sorted((repo.key, *others)))
+            if others and together not in said:
+                said.add(together)
+                what = (
+                    f"its DVC remote at {place} is also in a place of "
+                    f"{list_some(others)}, whose models its committers can have the "
+                    "server read: set 'roots' of each of them in serve.yaml"
+                )
+                yield repo, what
+
+
+def _places(repo: ServedRepo) -> frozenset[Place]:
+    try:
+        return Remotes(repo, protocols=()).places()
+    except StudioModelsError:  # requests get the reason
+        return frozenset()

@@ -9,9 +9,11 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.log import IN_ALL_WORKERS
 from dvc_studio_models.server.mirrors.mirrors import Mirrors
 from dvc_studio_models.server.mirrors.places import with_paths
 from dvc_studio_models.server.repos.repos import OPEN_S
+from dvc_studio_models.server.site.check import find_shared
 from dvc_studio_models.server.site.state import SiteState
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
@@ -66,6 +68,8 @@ class Site:
             config, open_s=open_s, slow_calls=slow_calls, must_open=must_open
         )
         self.mirrors.apply(config)  # when a clone is done, the state is there
+        self._warned: set[str] = set()
+        self._start_to_warn()
 
     @property
     def config(self) -> ServeConfig:
@@ -111,6 +115,21 @@ class Site:
             self._state = after
             before.catalog.close()
             self.mirrors.apply(config)
+        self._start_to_warn()
+
+    def _start_to_warn(self) -> None:
+        """Warn of what repos share, in a thread: Git may hang."""
+
+        def warn() -> None:
+            for repo, what in find_shared(self.catalog):
+                if what not in self._warned:
+                    self._warned.add(what)
+                    logger.warning(
+                        "repo '%s': %s", repo.key, what, extra=IN_ALL_WORKERS
+                    )
+
+        if len(self.catalog) > 1:
+            threading.Thread(target=warn, daemon=True).start()
 
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
         """Import and read in advance, so that the first responses are fast.

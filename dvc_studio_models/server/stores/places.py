@@ -83,6 +83,12 @@ class Place:
             for root in roots
         )
 
+    def overlaps(self, other: Place) -> bool:
+        """Whether one is the other or inside of it, at the same service if known."""
+        if self.service and other.service and self.service != other.service:
+            return False
+        return self.is_in([other]) or other.is_in([self])
+
     def __str__(self) -> str:
         path = "/".join(self.parts).replace("//", "/", 1)
         at = f" at {self.service}" if self.service else ""

@@ -106,6 +106,15 @@ class Remotes:
         """
         return self._configs.stamp()
 
+    def places(self) -> frozenset[Place]:
+        """Return where the remotes of the repo's root may be.
+
+        Raises:
+            ConfigUnreadableError, GitSilentError, UnreadableRepoError: See
+                :meth:`find`.
+        """
+        return self._roots.places()
+
     def known(self, project: str, name: str, version: str | None) -> Store | None:
         """Return a store that was found before, even if the config has changed."""
         return self._newest.get((project, name, version))

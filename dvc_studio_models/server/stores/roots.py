@@ -74,6 +74,17 @@ class Roots:
         """Project -> place of its default remote at the start."""
         self._reported: set[Place] = set()
 
+    def places(self) -> frozenset[Place]:
+        """Return the given roots, or else where the default remotes are at the start.
+
+        Raises:
+            ConfigUnreadableError, GitSilentError, UnreadableRepoError: See
+                :meth:`Configs.find`.
+        """
+        if self._given is not None:
+            return frozenset(map(Place.of_url, self._given))
+        return self._start.get("start", self._read_start).root
+
     def check(
         self, config: ProjectConfig, project: str, name: str, place: Place
     ) -> None:
