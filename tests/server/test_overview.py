@@ -247,8 +247,8 @@ def test_a_repo_that_git_cannot_read_is_named_and_hides_no_other(
     assert "cannot read its copy" in bad["detail"]
     assert os.fspath(tmp_path) not in bad["detail"]
     # "Could not read" is not "there is none".
-    assert alone.status_code == 500
-    assert of_repo.status_code == 500
+    assert alone.status_code == 503
+    assert of_repo.status_code == 503
 
 
 def test_a_known_answer_is_not_sent_again(both: str) -> None:
