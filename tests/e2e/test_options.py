@@ -461,14 +461,18 @@ def test_a_signal_ends_a_command_with_one_json_object(
     with subprocess.Popen(
         [DVC, "models", command, "churn", "--json"],
         cwd=clone,
-        env={**os.environ, **studio.environ},
+        env={**os.environ, **studio.environ, "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - it only sets a handler
     ) as process:
         wait_until(lambda: bool(studio.requests), timeout_s=60)
         process.send_signal(number)
-        stdout, _ = process.communicate(timeout=30)
+        try:
+            stdout, _ = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # prints where its threads are
+            raise
 
     error = {"kind": kind, "message": message, "exit_code": code}
     assert json.loads(stdout) == {"error": error}
