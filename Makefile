@@ -17,7 +17,7 @@ SBOM := dvc-studio-models.cdx.json
 	build-requirements dist check-dist try-dist sbom release release-text newest-dvc clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%s\t%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-serve  ## build a registry in a temporary folder, serve it, pull from it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh

@@ -1,8 +1,9 @@
 """Checks for the programs and system features that tests need.
 
 Programs and packages can be installed. If one is missing, the test is skipped on a
-developer's machine and fails if ``CI`` is set. A second file system and namespaces
-depend on the machine. If one is missing, the test is always skipped, with a reason.
+developer's machine and fails if ``CI`` is set. A second file system, namespaces and
+what only Linux has depend on the machine. If one is missing, the test is always
+skipped, with a reason.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+LINUX_PROGRAMS = {"setarch", "strace", "systemd-analyze", "unshare"}
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -29,6 +32,8 @@ def lacking(reason: str) -> NoReturn:
 def need_program(name: str, path: str | None = None) -> None:
     """Skip the test unless the program is on PATH, or on another path like it."""
     if shutil.which(name, path=path) is None:
+        if name in LINUX_PROGRAMS and sys.platform != "linux":
+            pytest.skip(f"only Linux has {name}")
         lacking(f"{name} is missing")
 
 
@@ -37,6 +42,12 @@ def need_package(module: str) -> None:
     if importlib.util.find_spec(module) is None:
         name = module.replace("_", "-")
         lacking(f"{name} is missing: pip install {name}")
+
+
+def need_proc() -> None:
+    """Skip the test unless the system shows its processes as files, as Linux does."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("there is no /proc")
 
 
 def other_file_system(path: Path) -> Path:
@@ -48,6 +59,7 @@ def other_file_system(path: Path) -> Path:
 
 def mount_namespace() -> list[str]:
     """Return a prefix for commands that need to mount file systems."""
+    need_program("unshare")
     command = ["unshare", "--mount", "--map-root-user"]
     if subprocess.run([*command, "true"], check=False).returncode:
         pytest.skip("no mount namespace can be made")
@@ -59,6 +71,7 @@ def stranger() -> list[str]:
 
     The user owns the test's files, and has no rights beyond the modes of files.
     """
+    need_program("unshare")
     command = ["unshare", "--user", "--map-user=6000", "--map-group=6000"]
     if subprocess.run([*command, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespace can be made")

@@ -147,8 +147,8 @@ def clashes(paths: Iterable[str], *, folding: bool) -> Iterator[tuple[str, str]]
     Args:
         paths: Each one safe on its own.
         folding: Whether names are the same to the file system if they differ only in
-            case or in Unicode form. On macOS, the form never counts (APFS is
-            "normalization-insensitive", HFS+ stores one form).
+            case or in Unicode form. On macOS, the form is taken never to count: HFS+
+            stores one form, and only a variant of APFS before macOS 10.13 knew two.
     """
     key_of = fold if folding else compose if sys.platform == "darwin" else str
     by_key: dict[str, list[str]] = defaultdict(list)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from needs import need_proc
 
 from dvc_studio_models.files import owner
 from dvc_studio_models.files.durable import fsync_files, fsync_open, write_out
@@ -65,7 +66,7 @@ def darwin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", FULL_FSYNC, raising=False)
     for name in ("O_DIRECT", "O_TMPFILE", "copy_file_range", "listxattr", "getxattr"):
-        monkeypatch.delattr(os, name)
+        monkeypatch.delattr(os, name, raising=False)
     libc = SimpleNamespace(sysctlbyname=sysctlbyname)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
     for cached in (owner.host_id, owner._with_start):
@@ -158,6 +159,7 @@ def test_a_system_that_does_not_know_that_flush_is_asked_for_another(
     tmp_path: Path,
 ) -> None:
     """Linux itself refuses it here."""
+    need_proc()
     with (tmp_path / "file").open("wb") as file:
         with pytest.raises(OSError, match="Invalid argument"):
             fcntl.fcntl(file, FULL_FSYNC)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fetching import IMPATIENT, md5
+from needs import need_proc
 from servers import object_path, signed
 from servers.raw import RawServer, asked_range
 
@@ -357,6 +358,7 @@ def test_whatever_storage_answers_the_bytes_are_right_or_there_are_none(
 
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     """Download in a process of its own, which prints its peak memory."""
+    need_proc()
     code = """
 import sys
 from pathlib import Path

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from needs import need_proc
 from projects import git
 from tagging import NewTag, import_tags
 
@@ -359,6 +360,7 @@ def test_the_password_of_a_url_is_neither_stored_nor_shown(tmp_path: Path) -> No
 
 def command_lines() -> list[str]:
     """Return what other users of this machine see of processes."""
+    need_proc()
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has ended

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from needs import need_proc
 from projects import TOKEN, Project, git, serving_site
 
 from dvc_studio_models.errors import UsageError
@@ -440,6 +441,7 @@ def test_a_stop_during_a_fetch_is_no_failure(tmp_path: Path, is_group: bool) -> 
 
 def programs_in(folder: Path) -> list[int]:
     """Return the ids of the processes that run in a folder."""
+    need_proc()
     found = []
     for cwd in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):

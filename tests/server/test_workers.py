@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from needs import need_proc
 from projects import ORIGIN_URL, TOKEN, Project
 from servers import wait_until
 
@@ -39,6 +40,7 @@ class Serving:
 
     def workers(self) -> set[int]:
         """Return the ids of the workers; not of the programs that they run."""
+        need_proc()
         found = set()
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):

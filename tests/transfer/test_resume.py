@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fetching import RANGE, SMALL, Fetcher, largest_file, md5, noise
+from needs import need_proc
 from servers import OK, Behaviour, FileServer, wait_until
 
 from dvc_studio_models.errors import LocalDiskError
@@ -72,6 +73,7 @@ def pulling(
     range_bytes: int = RANGE,
 ) -> Iterator[subprocess.Popen[str]]:
     """Download files in a process of its own."""
+    need_proc()
     specs = [(f.path, f.url, f.digest.value) for f in files if f.digest]
     request = json.dumps([str(fetcher.folder), jobs, range_bytes, *specs])
     process = subprocess.Popen(

@@ -244,7 +244,7 @@ file = ModelFile("m", "http://127.0.0.1:9/m", Digest("md5", "0" * 32), 9)
 
 store = PartStore(Path(sys.argv[1]))
 transfer = fetch([file], store=store, renew=dict, progress=SilentProgress())
-limit = len(os.listdir("/proc/self/fd"))
+limit = len(os.listdir("/dev/fd"))
 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 try:
     list(transfer)
