@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -101,6 +102,8 @@ def _serve(
         site = Site(config, must_open=source.needs_a_repo)
         try:
             site.warm_up()
+            gc.collect()
+            gc.freeze()  # what is imported stays: later collections take milliseconds
             app = create_app(site)
             server = make_server(app, proxied=config.behind_proxy, most=most)
             server.on_signal = site.mirrors.note_stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
 import os
@@ -9,7 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-from queue import Empty
+import weakref
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -502,3 +504,20 @@ def test_flags_do_not_change_what_a_file_says(args: list[str], problem: str) -> 
 
     assert done.returncode == 254
     assert problem in done.stderr
+
+
+def test_nothing_stays_of_the_config_before(project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "serve.yaml"
+    save(file, config(project.repo))
+    source = ConfigFile(file)
+    site = Site(source.read())
+    reloader = Reloader(source, SimpleQueue())
+    before = weakref.ref(site._state)
+    save(file, config(project.repo, token=OTHER))
+
+    gc.disable()  # Python collects old objects after many others only
+    try:
+        assert reloader.reload(site)
+        assert before() is None
+    finally:
+        gc.enable()

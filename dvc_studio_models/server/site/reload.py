@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import threading
 from dataclasses import replace
@@ -102,6 +103,7 @@ class Reloader:
             config = replace(after, **before)
             _check_exposure(config)
             site.apply(config)
+            gc.collect()  # the state before is in reference cycles
         except StudioModelsError as error:
             logger.error(  # noqa: TRY400
                 "%s\nThe config before stays in use", error, extra=IN_ALL_WORKERS
