@@ -155,7 +155,7 @@ def test_a_repo_that_git_cannot_read_is_an_error_of_the_server(
         (project.repo / ".git/HEAD").rename(tmp_path / "HEAD")
         status, detail = refusal(ask(url, name))
 
-    assert status == 500
+    assert status == 503
     assert str(project.root) not in detail
     (tmp_path / "HEAD").rename(project.repo / ".git/HEAD")
     assert git(project.repo, "status", "--short") == ""

@@ -107,7 +107,7 @@ class ModelIndex:
         """
         self._repo = repo
         self._refs = RefsStamp(repo.reader.common_dir, root=repo.reader.root)
-        self._remotes = Remotes(repo, protocols=protocols)
+        self.remotes = Remotes(repo, protocols=protocols)
         self._verify_s = verify_s
         self._registry: tuple[str, Registry] | None = None
         self._facts: dict[str, object] = {}  # of tags, so that only new ones are read
@@ -184,7 +184,7 @@ class ModelIndex:
 
     def known_store(self, project: str, name: str, version: str | None) -> Store | None:
         """Return a store that was found before."""
-        return self._remotes.known(project, name, version)
+        return self.remotes.known(project, name, version)
 
     def store(self, project: str, name: str, version: str | None) -> Store:
         """Find a store, see :meth:`Remotes.find`.
@@ -193,12 +193,12 @@ class ModelIndex:
             RepoUnreadableError: Git cannot read this server's copy of the repo.
         """
         with self.git_errors():
-            return self._remotes.find(project, name, commit=version)
+            return self.remotes.find(project, name, commit=version)
 
     def key(self, ref: ModelRef) -> object:
         """Return a value that changes when the answer may; None while refs change."""
         refs = self._refs.read()
-        return refs and ((refs, self._remotes.stamp(), self._period()), ref)
+        return refs and ((refs, self.remotes.stamp(), self._period()), ref)
 
     def _period(self) -> int:
         """Return the number of the period for which a verification is valid."""
@@ -292,7 +292,7 @@ class ModelIndex:
                 (version.commit, ref.name), lambda: self._read(version, ref.name)
             )
             stores = {
-                name: self._remotes.find(recorded.project, name, commit=version.commit)
+                name: self.remotes.find(recorded.project, name, commit=version.commit)
                 for name in recorded.remotes
             }
         return _Found(version, recorded, stores)

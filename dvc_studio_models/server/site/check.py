@@ -16,7 +16,7 @@ from dvc_studio_models.server.repos.repos import OPEN_S, Catalog
 from dvc_studio_models.server.stores.remotes import Remotes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dvc_studio_models.server.config.document import Keys
     from dvc_studio_models.server.config.values import (
@@ -58,7 +58,7 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     names += [repo.key for repo in catalog]
     doubts = [*_callers_without_use(config, names)]
     numbers = {id(each): number for number, each in enumerate(config.repos)}
-    for repo, what in find_shared(catalog):
+    for repo, what in find_shared(catalog, _remotes_of):
         doubts.append((("repos", numbers[id(repo.config)]), what))
     if isinstance(catalog, Catalog):
         catalog.close()
@@ -86,13 +86,17 @@ def _callers_without_use(
                     yield keys, f"no repo has the name '{glob}'"
 
 
-def find_shared(repos: Iterable[ServedRepo]) -> list[tuple[ServedRepo, str]]:
+def find_shared(
+    repos: Iterable[ServedRepo], remotes_of: Callable[[ServedRepo], Remotes]
+) -> list[tuple[ServedRepo, str]]:
     """Return what repos share that each should have for itself, and say what to do.
 
-    It reads their DVC configs.
+    Args:
+        repos: All of them.
+        remotes_of: Returns the remotes of one, whose DVC config is read.
     """
-    all_of_them = [*repos]
-    return [*_hidden_names(all_of_them), *_shared_places(all_of_them)]
+    places = [(repo, _places(remotes_of(repo))) for repo in repos]
+    return [*_hidden_names([repo for repo, _ in places]), *_shared_places(places)]
 
 
 def _hidden_names(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, str]]:
@@ -107,8 +111,9 @@ def _hidden_names(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, str
                 yield repo, f"{what}: requests with it get only one of them"
 
 
-def _shared_places(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, str]]:
-    places = [(repo, _places(repo)) for repo in repos]
+def _shared_places(
+    places: Sequence[tuple[ServedRepo, frozenset[Place]]],
+) -> Iterator[tuple[ServedRepo, str]]:
     said = set()
     for repo, own in places:
         if repo.config.roots is not None:
@@ -130,8 +135,12 @@ def _shared_places(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, st
                 yield repo, what
 
 
-def _places(repo: ServedRepo) -> frozenset[Place]:
+def _remotes_of(repo: ServedRepo) -> Remotes:
+    return Remotes(repo, protocols=())
+
+
+def _places(remotes: Remotes) -> frozenset[Place]:
     try:
-        return Remotes(repo, protocols=()).places()
+        return remotes.places()
     except StudioModelsError:  # requests get the reason
         return frozenset()

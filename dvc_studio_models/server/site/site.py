@@ -121,7 +121,11 @@ class Site:
         """Warn of what repos share, in a thread: Git may hang."""
 
         def warn() -> None:
-            for repo, what in find_shared(self.catalog):
+            state = self._state
+            shared = find_shared(
+                state.catalog, lambda repo: state.serve(repo).index.remotes
+            )
+            for repo, what in shared:
                 if what not in self._warned:
                     self._warned.add(what)
                     logger.warning(
