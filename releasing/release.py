@@ -95,11 +95,11 @@ def _current(root: Path) -> str:
 
 def _check_address(root: Path) -> None:
     if HOST in (root / "pyproject.toml").read_text("utf-8"):
-        name = f"{HOST}/dvc-studio-models"
+        name = f"https://{HOST}/dvc-studio-models"
         message = (
             f"pyproject.toml has '{HOST}', which stands for this repository's host. "
             "Put the real address everywhere, check and commit:\n"
-            f"  git grep -lz {name} | xargs -0 perl -pi -e 's#https://{name}#ADDRESS#g'"
+            f"  git grep -lz {name} | xargs -0 perl -pi -e 's#{name}#ADDRESS#g'"
         )
         raise RefusalError(message)
 

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "dvc_studio_models/__init__.py"
+PLACEHOLDER = "https://" + "git.example.com/dvc-studio-models"
 OVERLAID = ["releasing", "CHANGELOG.md", "CITATION.cff", "pyproject.toml", PACKAGE]
 """Read from the working tree, so that a test sees what is not committed yet."""
 
@@ -90,7 +91,9 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
 @pytest.fixture
 def clone(fresh: Clone) -> Clone:
     """The clone with an address, something to release, and the version before it."""
-    fresh.change("pyproject.toml", "git.example.com", "git.acme.test")
+    settings = fresh.read("pyproject.toml")
+    settings = settings.replace(PLACEHOLDER, "https://git.acme.test/ours")
+    (fresh.folder / "pyproject.toml").write_text(settings, "utf-8")
     (line,) = re.findall(r"^__version__ = .*$", fresh.read(PACKAGE), re.M)
     fresh.change(PACKAGE, line, '__version__ = "98.7.6.dev0"')
     added = "## [Unreleased]\n\n### Added\n\n- A test, see\n  [docs/x.md](docs/x.md).\n"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.releasing.conftest import Clone
 
 PACKAGE = "dvc_studio_models/__init__.py"
+PLACEHOLDER = "https://" + "git.example.com/dvc-studio-models"
 CHECKER = Path(sys.executable).with_name("check-jsonschema")
 
 
@@ -147,7 +148,8 @@ def forget_the_version(clone: Clone) -> None:
 
 
 def forget_the_address(clone: Clone) -> None:
-    clone.change("pyproject.toml", "git.acme.test", "git.example.com")
+    with (clone.folder / "pyproject.toml").open("a") as settings:
+        settings.write(f"# {PLACEHOLDER}\n")
     clone.commit()
 
 
@@ -198,10 +200,10 @@ def test_the_command_that_is_printed_for_the_address_helps(clone: Clone) -> None
     hint = refused.splitlines()[-1]
     assert "ADDRESS" in hint
 
-    clone.shell(hint.replace("ADDRESS", "https://git.acme.test/dvc-studio-models"))
+    clone.shell(hint.replace("ADDRESS", "https://git.acme.test/ours"))
     clone.commit()
 
-    assert clone.run("git", "grep", "git.example.com/dvc-studio-models").stdout == ""
+    assert clone.run("git", "grep", PLACEHOLDER).stdout == ""
     assert clone.module("release", "98.7.6").returncode == 0
 
 
