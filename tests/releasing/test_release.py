@@ -95,6 +95,21 @@ def test_the_printed_command_publishes_branch_and_tag(clone: Clone) -> None:
     assert f"{clone.git('rev-parse', 'v98.7.6').strip()}\trefs/tags/v98.7.6" in pushed
 
 
+def test_what_was_pushed_can_be_reverted_and_released_again(clone: Clone) -> None:
+    before = clone.git("rev-parse", "HEAD^{tree}")
+    done = clone.module("release", "98.7.6")
+    clone.shell(printed(done.stdout, "Publish it"))
+
+    clone.git("revert", "--no-edit", "HEAD", "HEAD~1")
+    clone.git("tag", "--delete", "v98.7.6")
+    clone.git("push", "--delete", "origin", "v98.7.6")
+
+    assert clone.git("rev-parse", "HEAD^{tree}") == before
+    again = clone.module("release", "98.7.6")
+    clone.shell(printed(again.stdout, "Publish it"))
+    assert "refs/tags/v98.7.6" in clone.git("ls-remote", "origin")
+
+
 def test_a_higher_number_than_the_announced_one_can_be_released(clone: Clone) -> None:
     assert clone.module("release", "99.0.0").returncode == 0
 
