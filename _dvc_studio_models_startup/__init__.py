@@ -45,15 +45,23 @@ class ParserFinder:
 
         if os.environ.get("DVC_STUDIO_MODELS_NO_PLUGIN", "0") not in {"", "0"}:
             return None
-        from dvc_studio_models import plugin
+        try:
+            from dvc_studio_models.plugin import wrap_loader
+        except ImportError as error:  # also where the system lacks calls
+            if error.name != "dvc_studio_models":
+                raise
+            import functools
 
+            from _dvc_studio_models_startup import unsupported
+
+            wrap_loader = functools.partial(unsupported.wrap_loader, message=str(error))
         # Only those after us: a finder like this one would ask us back without end.
         finders = iter(sys.meta_path)
         any(finder is cls for finder in finders)
         for finder in finders:
             spec = finder.find_spec(name, path, target)
             if spec is not None:
-                return plugin.wrap_loader(spec)
+                return wrap_loader(spec)
         return None
 
 

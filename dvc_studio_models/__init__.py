@@ -25,6 +25,7 @@ contributors, the packages:
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,6 +74,27 @@ __all__ = [
     "status",
     "update",
 ]
+
+
+def _missing_calls() -> list[str]:
+    """Return the names of what safe changes of files need and Python lacks here."""
+    missing = [n for n in ("O_DIRECTORY", "O_NOFOLLOW") if not hasattr(os, n)]
+    relative = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink, os.rmdir}
+    if not relative <= os.supports_dir_fd:
+        missing.append("dir_fd")
+    try:
+        import fcntl  # noqa: F401 - Windows has none
+    except ImportError:
+        missing.append("fcntl")
+    return missing
+
+
+if _missing := ", ".join(_missing_calls()):
+    _message = (
+        "dvc-studio-models cannot place files safely on this system, where Python has "
+        f"no {_missing}: use Linux or macOS, or WSL on Windows"
+    )
+    raise ImportError(_message, name=__name__)
 
 _MODULES = {
     "api.models": ("list_models", "show", "status", "update"),

@@ -57,20 +57,15 @@ _IGNORABLE = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# ``C:x`` is refused on every system; ``a:b`` only on Windows, with all colons.
-_DRIVE = re.compile("[C-Zc-z]:")
-_WINDOWS_DEVICE = re.compile(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d) *(?:\..*)?"
-)
+_DRIVE = re.compile("[C-Zc-z]:")  # ``a:b`` is a name like others, but on Windows
 
 
 @functools.lru_cache(maxsize=1 << 15)  # a pull checks each path several times
-def path_problem(path: str, *, windows: bool = sys.platform == "win32") -> str | None:
+def path_problem(path: str) -> str | None:
     """Return why ``path`` must not be written, or None.
 
     Args:
         path: As the server names it, with ``/``.
-        windows: Whether to refuse names that are only impossible on Windows, too.
     """
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         return f"it is longer than {MAX_PATH_BYTES} bytes"
@@ -81,13 +76,13 @@ def path_problem(path: str, *, windows: bool = sys.platform == "win32") -> str |
     if "\\" in path:
         return "it contains a backslash"
     for name in path.split("/"):
-        if problem := _name_problem(name, windows):
+        if problem := _name_problem(name):
             return problem
     return None
 
 
 @functools.lru_cache(maxsize=1 << 10)  # many files share few folders
-def _name_problem(name: str, windows: bool) -> str | None:  # noqa: FBT001 - cached
+def _name_problem(name: str) -> str | None:
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"a name in it is longer than {MAX_NAME_BYTES} bytes"
     plain = _canonical(name)
@@ -97,8 +92,6 @@ def _name_problem(name: str, windows: bool) -> str | None:  # noqa: FBT001 - cac
         return f"it leads into '{plain}'"
     if plain in _CONFIG_FILES or plain.endswith(".dvc") or _SHORT_NAME.fullmatch(plain):
         return "it is a file that configures Git, DVC or CI"
-    if windows and _is_impossible_on_windows(name, plain):
-        return "Windows does not allow this name"
     return None
 
 
@@ -111,14 +104,6 @@ def _canonical(name: str) -> str:
     seen = fold(unicodedata.normalize("NFKC", name))
     stem = seen.partition(":")[0] or seen
     return stem.rstrip(" .")
-
-
-def _is_impossible_on_windows(name: str, plain: str) -> bool:
-    return bool(
-        re.search(r'[<>:"|?*]', name)
-        or name[-1] in " ."
-        or _WINDOWS_DEVICE.fullmatch(plain)
-    )
 
 
 def _short_names() -> Iterator[str]:

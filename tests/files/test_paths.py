@@ -39,7 +39,7 @@ def named(*paths: str) -> list[object]:
     named("../x", "m/../../x", "..", ".", "./m/a", "m/./a", "m//a", "m/", "", "m/.."),
 )
 def test_a_path_that_is_not_normal_is_refused(path: str) -> None:
-    reason = path_problem(path, windows=False)
+    reason = path_problem(path)
 
     assert reason == "it has a component that is empty, or only dots and spaces"
 
@@ -48,21 +48,21 @@ def test_a_path_that_is_not_normal_is_refused(path: str) -> None:
     "path", named("m/.. /x", "m/... /x", "..:x", f".{ZERO_WIDTH}.", " ", ZERO_WIDTH)
 )
 def test_what_another_system_reads_as_dots_or_nothing_is_refused(path: str) -> None:
-    reason = path_problem(path, windows=False)
+    reason = path_problem(path)
 
     assert reason == "it has a component that is empty, or only dots and spaces"
 
 
 @pytest.mark.parametrize("path", named("/x", "//x", "//srv/share/x", "C:/x", "c:x"))
 def test_an_absolute_path_is_refused(path: str) -> None:
-    assert path_problem(path, windows=False) == "it is absolute"
+    assert path_problem(path) == "it is absolute"
 
 
 @pytest.mark.parametrize(
     "path", named(r"\\srv\share\x", r"..\x", r"m\..\..\x", r"\x", "a\\")
 )
 def test_a_backslash_is_refused(path: str) -> None:
-    assert path_problem(path, windows=False) == "it contains a backslash"
+    assert path_problem(path) == "it contains a backslash"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_backslash_is_refused(path: str) -> None:
     ),
 )
 def test_every_spelling_of_git_is_refused(path: str) -> None:
-    assert path_problem(path, windows=False) == "it leads into '.git'"
+    assert path_problem(path) == "it leads into '.git'"
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_every_spelling_of_git_is_refused(path: str) -> None:
     named(".dvc", "m/.DVC/config", ".dvc./x", ".dvc::$DATA", f".d{ZERO_WIDTH}vc/x"),
 )
 def test_every_spelling_of_dvc_is_refused(path: str) -> None:
-    assert path_problem(path, windows=False) == "it leads into '.dvc'"
+    assert path_problem(path) == "it leads into '.dvc'"
 
 
 def test_our_own_hidden_folder_is_refused() -> None:
-    reason = path_problem("m/.dvc-models/x", windows=False)
+    reason = path_problem("m/.dvc-models/x")
 
     assert reason == "it leads into '.dvc-models'"
 
@@ -133,7 +133,7 @@ def test_our_own_hidden_folder_is_refused() -> None:
     ),
 )
 def test_a_file_that_steers_git_dvc_or_ci_is_refused(path: str) -> None:
-    reason = path_problem(path, windows=False)
+    reason = path_problem(path)
 
     assert reason == "it is a file that configures Git, DVC or CI"
 
@@ -166,7 +166,7 @@ def test_a_file_that_steers_git_dvc_or_ci_is_refused(path: str) -> None:
     ),
 )
 def test_a_short_name_on_ntfs_of_such_a_file_is_refused(path: str) -> None:
-    reason = path_problem(path, windows=False)
+    reason = path_problem(path)
 
     assert reason == "it is a file that configures Git, DVC or CI"
 
@@ -185,7 +185,7 @@ def test_a_short_name_on_ntfs_of_such_a_file_is_refused(path: str) -> None:
     ],
 )
 def test_a_character_that_ends_lines_or_steers_terminals_is_refused(char: str) -> None:
-    reason = path_problem(f"m/a{char}b", windows=False)
+    reason = path_problem(f"m/a{char}b")
 
     assert reason == "it contains control characters or invalid Unicode"
 
@@ -194,19 +194,17 @@ def test_a_character_that_ends_lines_or_steers_terminals_is_refused(char: str) -
     "name", [pytest.param("x" * 256, id="ASCII"), pytest.param("é" * 128, id="UTF-8")]
 )
 def test_a_name_over_255_bytes_is_refused(name: str) -> None:
-    reason = path_problem(f"m/{name}", windows=False)
+    reason = path_problem(f"m/{name}")
 
     assert reason == "a name in it is longer than 255 bytes"
 
 
 def test_a_path_over_4095_bytes_is_refused() -> None:
-    assert path_problem("é/" * 1365 + "x", windows=False) == (
-        "it is longer than 4095 bytes"
-    )
+    assert path_problem("é/" * 1365 + "x") == ("it is longer than 4095 bytes")
 
 
 def test_a_path_of_4095_bytes_is_accepted() -> None:
-    assert path_problem("é/" * 1364 + "abc", windows=False) is None
+    assert path_problem("é/" * 1364 + "abc") is None
 
 
 # Accepted
@@ -256,7 +254,7 @@ def test_a_path_of_4095_bytes_is_accepted() -> None:
     ),
 )
 def test_a_real_name_is_accepted(path: str) -> None:
-    assert path_problem(path, windows=False) is None
+    assert path_problem(path) is None
 
 
 @pytest.mark.parametrize(
@@ -280,16 +278,8 @@ def test_a_real_name_is_accepted(path: str) -> None:
         "conin$",
     ),
 )
-def test_a_name_that_only_windows_lacks_is_refused_there_alone(path: str) -> None:
-    assert path_problem(path, windows=False) is None
-    assert path_problem(path, windows=True) == "Windows does not allow this name"
-
-
-@pytest.mark.parametrize(
-    "path", named("console", "com10", "auxiliary", "m/churn.pkl", ".x", "a b")
-)
-def test_a_name_that_windows_has_is_accepted_there(path: str) -> None:
-    assert path_problem(path, windows=True) is None
+def test_a_name_that_only_windows_lacks_is_accepted(path: str) -> None:
+    assert path_problem(path) is None
 
 
 # Git is the judge
@@ -347,7 +337,7 @@ def test_what_git_refuses_of_all_short_mixtures_is_refused(
     index: Path, length: int
 ) -> None:
     names = map("".join, itertools.product(FRAGMENTS, repeat=length))
-    accepted = [f"m/{name}" for name in names if not path_problem(name, windows=False)]
+    accepted = [f"m/{name}" for name in names if not path_problem(name)]
 
     assert refused_by_git(index, accepted) == set()
 
@@ -355,7 +345,7 @@ def test_what_git_refuses_of_all_short_mixtures_is_refused(
 @settings(max_examples=30, deadline=None)
 @given(paths=st.lists(PATHS, min_size=10, max_size=20))
 def test_what_git_refuses_is_refused(index: Path, paths: list[str]) -> None:
-    accepted = [path for path in paths if path_problem(path, windows=False) is None]
+    accepted = [path for path in paths if path_problem(path) is None]
 
     assert refused_by_git(index, accepted) == set()
 
@@ -363,7 +353,7 @@ def test_what_git_refuses_is_refused(index: Path, paths: list[str]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(path=PATHS)
 def test_an_accepted_path_leads_where_it_says(path: str) -> None:
-    if path_problem(path, windows=False) is None:
+    if path_problem(path) is None:
         assert os.path.normpath(f"/root/{path}") == f"/root/{path}"
         assert not {".git", ".dvc"} & {name.lower() for name in path.split("/")}
 

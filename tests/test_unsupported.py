@@ -1,0 +1,129 @@
+"""A system that lacks the calls for safe changes of files, as Windows does.
+
+A ``sitecustomize`` takes them away from Python before anything else is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from environments import DVC, run
+from projects import init_project
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+pytestmark = pytest.mark.cold
+
+OWN_SCRIPT = DVC.with_name("dvc-models")
+TAKE_AWAY = {
+    "O_DIRECTORY": "del os.O_DIRECTORY",
+    "O_NOFOLLOW": "del os.O_NOFOLLOW",
+    "dir_fd": "os.supports_dir_fd.clear()",
+    "fcntl": "sys.modules['fcntl'] = None",
+}
+
+
+class Machine:
+    """Runs programs without some calls."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        lines = ["import os, sys", *map(TAKE_AWAY.__getitem__, names)]
+        (folder / "sitecustomize.py").write_text("\n".join(lines))
+        self.path = str(folder)
+        self.message = (
+            "dvc-studio-models cannot place files safely on this system, where Python "
+            f"has no {', '.join(names)}: use Linux or macOS, or WSL on Windows"
+        )
+
+    def run(
+        self, *command: str | Path, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return run(*command, cwd=cwd, PYTHONPATH=self.path)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "O_DIRECTORY", "O_NOFOLLOW", "dir_fd")
+
+
+@pytest.mark.parametrize("name", list(TAKE_AWAY))
+def test_an_import_says_which_call_is_missing(tmp_path: Path, name: str) -> None:
+    machine = Machine(tmp_path, name)
+
+    done = machine.run(sys.executable, "-c", "import dvc_studio_models")
+
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"\nImportError: {machine.message}\n")
+
+
+def test_a_program_can_go_on_without_the_package(machine: Machine) -> None:
+    program = (
+        "try:\n    from dvc_studio_models import pull\n"
+        "except ImportError as error:\n    print(error.name, error)"
+    )
+
+    done = machine.run(sys.executable, "-c", program)
+
+    assert done.stdout == f"dvc_studio_models {machine.message}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (DVC, "models"),
+        (DVC, "models", "--help"),
+        (DVC, "--cd", ".", "models", "pull", "churn", "--stage", "prod", "--json"),
+        (OWN_SCRIPT, "serve", "--no-auth"),
+    ],
+    ids=["none", "help", "pull", "own script"],
+)
+def test_every_command_ends_with_one_sentence(
+    machine: Machine, command: tuple[str | Path, ...]
+) -> None:
+    done = machine.run(*command)
+
+    assert (done.returncode, done.stdout) == (255, "")
+    assert done.stderr == f"ERROR: {machine.message}\n"
+
+
+def test_the_own_module_ends_with_that_sentence(machine: Machine) -> None:
+    done = machine.run(sys.executable, "-m", "dvc_studio_models", "list")
+
+    assert done.returncode == 1
+    assert machine.message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("--help",), ("status",), ("add", "--help"), ("nothing",)],
+    ids=" ".join,
+)
+def test_commands_of_dvc_are_undisturbed(
+    machine: Machine, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    project = init_project(tmp_path / "project").repo
+    expected = run(DVC, *command, cwd=project)
+
+    done = machine.run(DVC, *command, cwd=project)
+
+    assert (done.returncode, done.stdout, done.stderr) == (
+        expected.returncode,
+        expected.stdout,
+        expected.stderr,
+    )
+
+
+def test_an_error_of_an_import_that_the_package_makes_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys; sys.modules['dvc_studio_models.interrupts'] = None"
+    )
+
+    done = run(OWN_SCRIPT, "list", PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 1
+    assert "dvc_studio_models.interrupts" in done.stderr.splitlines()[-1]
