@@ -215,6 +215,8 @@ def flush_file_system(descriptor: int) -> bool:
         import ctypes
 
         libc = ctypes.CDLL(None)
+        if not hasattr(libc, "syncfs"):
+            return False
         answer = ctypes.create_string_buffer(_STATFS_BYTES)
         libc.fstatfs(descriptor, answer)
         kind = int.from_bytes(answer.raw[:4], sys.byteorder)  # the first member

@@ -98,6 +98,7 @@ def test_a_copy_of_a_file_that_has_become_shorter_is_an_error(tmp_path: Path) ->
         copy(tmp_path / "source", tmp_path / "target", 6)
 
 
+@pytest.mark.linux
 def test_a_copy_is_made_where_the_kernel_copies_nothing(tmp_path: Path) -> None:
     """Some file systems answer 0 instead of an error, as if the file ended there."""
     need_program("strace")
@@ -141,6 +142,7 @@ def test_a_copy_aside_has_the_content(tmp_path: Path, size: int) -> None:
     assert target.read_bytes() == noise(size)
 
 
+@pytest.mark.linux
 def test_a_copy_aside_has_the_content_where_memory_cannot_be_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,12 +230,14 @@ def flushes(
     return Counter(succeeded.findall(log.read_text())), done
 
 
+@pytest.mark.linux
 def test_many_files_are_flushed_with_one_call(tmp_path: Path) -> None:
     calls, done = flushes(tmp_path, many_files(tmp_path))
 
     assert (done.returncode, calls) == (0, {"syncfs": 1})
 
 
+@pytest.mark.linux
 def test_many_files_of_two_file_systems_are_flushed_with_two_calls(
     tmp_path: Path,
 ) -> None:

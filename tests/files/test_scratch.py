@@ -74,6 +74,7 @@ def test_a_number_alone_may_be_of_another_process_a_day_later(tmp_path: Path) ->
     assert is_stale(left)
 
 
+@pytest.mark.linux
 def test_a_process_is_known_whatever_its_name_is(tmp_path: Path) -> None:
     python = tmp_path / "a) R (1 2"
     python.symlink_to(sys.executable)
@@ -183,6 +184,7 @@ def test_without_proc_a_process_is_known_by_its_number() -> None:
     assert without_proc(code).stdout == "True False\n"
 
 
+@pytest.mark.linux
 def test_two_hosts_of_one_name_leave_each_others_files_alone(tmp_path: Path) -> None:
     """As two machines made of one image, that share a file system."""
     left = tmp_path / killed_name()

@@ -1052,6 +1052,7 @@ with opened(root) as store:
 """
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize("delay_us", [0, 20000], ids=["fast", "slow"])
 def test_copies_are_made_at_the_same_time_where_the_file_system_is_slow(
     project: Path, tmp_path: Path, delay_us: int
