@@ -13,7 +13,7 @@ WORKFLOWS := .github/workflows/*.yml examples/github-actions.yml examples/update
 BUILD_REQUIREMENTS := releasing/build-requirements.txt
 SBOM := dvc-studio-models.cdx.json
 
-.PHONY: help demo test test-slow test-servers reliability mutants check bench bench-serve soak picture screenshots \
+.PHONY: help demo test test-fallbacks test-folding test-slow test-servers reliability mutants check bench bench-serve soak picture screenshots \
 	build-requirements dist check-dist try-dist sbom release release-text newest-dvc clean
 
 help:  ## list the targets
@@ -27,6 +27,16 @@ test: $(VENV)/.installed-tests  ## run all tests but the slow ones
 
 test-slow: $(VENV)/.installed-tests  ## run the slow tests: every kill, real stores, packaging, docs
 	KILL_ALL=1 $(PYTEST) -m slow $(PYTEST_ARGS)
+
+test-fallbacks: $(VENV)/.installed-tests  ## run the tests of files and pulls without what only Linux has
+	PYTHONPATH=$(CURDIR)/tests/without_linux $(PYTEST) -m 'not linux and not slow' \
+	  tests/files tests/store tests/transfer tests/e2e/test_pull.py $(PYTEST_ARGS)
+
+test-folding: $(VENV)/.installed-tests  ## run the tests of files where names are found as on macOS (FUSE)
+	for kind in apfs hfs+; do \
+	  $(BIN)/python tests/folding_fs.py run $$kind $(PYTEST) --basetemp={}/tests \
+	    -m 'not linux and not slow' tests/files tests/store/parts tests/store/user $(PYTEST_ARGS) || exit; \
+	done
 
 test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
 	@bash tests/e2e/install_stores.sh

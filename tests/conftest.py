@@ -7,12 +7,15 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import folding_fs
 import pygit2
 import pytest
 from environments import DVC
+from needs import folding_file_system
 from pygit2.enums import ConfigLevel
 from servers import FileServer, StudioServer
 from warm import COVERAGE, Warm, warm
@@ -106,6 +109,22 @@ def studio() -> Iterator[StudioServer]:
     """A Studio without models."""
     with StudioServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=folding_fs.KINDS)
+def folding_fs_root(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Mount a file system that finds names as macOS does."""
+    home = tmp_path_factory.mktemp("folding")
+    with folding_file_system(request.param, home) as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def folding_path(folding_fs_root: Path) -> Path:
+    """An empty folder where names are found as on macOS."""
+    return Path(tempfile.mkdtemp(dir=folding_fs_root))
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,20 @@ skipped, with a reason.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+import folding_fs
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LINUX_PROGRAMS = {"setarch", "strace", "systemd-analyze", "unshare"}
 SHARED_MEMORY = Path("/dev/shm")
@@ -55,6 +60,29 @@ def other_file_system(path: Path) -> Path:
     if not SHARED_MEMORY.is_dir() or SHARED_MEMORY.stat().st_dev == path.stat().st_dev:
         pytest.skip("there is no second file system")
     return SHARED_MEMORY
+
+
+@contextlib.contextmanager
+def folding_file_system(kind: str, home: Path) -> Iterator[Path]:
+    """Mount a file system that finds names as macOS does, until the context ends.
+
+    Args:
+        kind: See ``folding_fs``.
+        home: An empty folder for its files and its mount point.
+    """
+    inside, mount_point = home / "inside", home / "mounted"
+    inside.mkdir()
+    mount_point.mkdir()
+    with contextlib.ExitStack() as stack:
+        try:
+            mounting = folding_fs.mounted(kind, inside, mount_point)
+            path = stack.enter_context(mounting)
+        except folding_fs.CannotMountError as error:
+            reason = f"{folding_fs.DEVICE} mounts no file system: {error}"
+            if os.geteuid() == 0 and folding_fs.DEVICE.exists():
+                lacking(reason)
+            pytest.skip(reason)
+        yield path
 
 
 def mount_namespace() -> list[str]:

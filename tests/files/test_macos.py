@@ -300,6 +300,8 @@ def test_a_folder_is_staged_as_a_whole_only_if_its_path_stays_short_enough(
 
 def test_two_names_of_one_content_are_two_files(tmp_path: Path) -> None:
     (tmp_path / "Model").write_bytes(b"content")
+    if (tmp_path / "model").exists():
+        pytest.skip("names fold here")
     (tmp_path / "model").hardlink_to(tmp_path / "Model")
     workspace = Workspace(tmp_path)
 
