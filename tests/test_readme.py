@@ -11,7 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import RunDvc
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 HELP = re.compile(r"<!-- help: (.+) -->\n```text\n(.*?)```\n<!-- end of help -->", re.S)
 
 
@@ -52,3 +53,26 @@ def test_the_readme_names_every_command(run_dvc: RunDvc) -> None:
     assert [name for name in commands if f"`dvc models {name}" not in readme] == [
         "pull"  # its help is shown
     ]
+
+
+FROM_INDEX = re.compile(
+    r"(?:install|inject|--with)\b[^\n]*?(?<![/\w.-])dvc-studio-models"
+)
+"""A command that would install whatever has this name on a package index."""
+
+
+def test_nothing_says_to_install_the_package_from_an_index() -> None:
+    assert FROM_INDEX.search("pip install 'dvc-studio-models[serve]'")
+    folders = (ROOT / "docs", ROOT / "deploy", ROOT / "examples")
+    pages = ROOT / "dvc_studio_models" / "server" / "web" / "templates"
+    texts = [ROOT / "README.md", *pages.iterdir()]
+    texts += [
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in {".png", ".svg", ".pyc"}
+    ]
+
+    found = {path for path in texts if FROM_INDEX.search(path.read_text("utf-8"))}
+
+    assert found == set()
