@@ -13,7 +13,7 @@ WORKFLOWS := .github/workflows/*.yml examples/github-actions.yml examples/update
 BUILD_REQUIREMENTS := releasing/build-requirements.txt
 SBOM := dvc-studio-models.cdx.json
 
-.PHONY: help demo test test-fallbacks test-folding test-slow test-servers reliability mutants check bench bench-serve soak picture screenshots \
+.PHONY: help demo test test-fallbacks test-folding test-slow test-matrix test-servers reliability mutants check bench bench-serve soak picture screenshots \
 	build-requirements dist check-dist try-dist sbom release release-text newest-dvc clean
 
 help:  ## list the targets
@@ -37,6 +37,9 @@ test-folding: $(VENV)/.installed-tests  ## run the tests of files where names ar
 	  $(BIN)/python tests/folding_fs.py run $$kind $(PYTEST) --basetemp={}/tests \
 	    -m 'not linux and not slow' tests/files tests/store/parts tests/store/user $(PYTEST_ARGS) || exit; \
 	done
+
+test-matrix: $(VENV)/.installed-tests  ## run the quick tests with each Python and DVC (CELLS='3.10-dvc3.50'); writes CONTRIBUTING.md
+	$(BIN)/nox --envdir .matrix $(if $(CELLS),--session $(CELLS)) -- -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
 	@bash tests/e2e/install_stores.sh
@@ -107,7 +110,7 @@ release-text:  ## print the changelog's section of VERSION
 	@$(PYTHON) -m releasing.changelog '$(VERSION)'
 
 clean:  ## remove the environment and what tests leave
-	rm -rf $(VENV) .venv-backend .venv-trial dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-backend .venv-trial dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .matrix
 
 # Needs no tool whose hash is not pinned. Python 3.11 or newer.
 .venv-backend/.installed: $(BUILD_REQUIREMENTS)

@@ -1,0 +1,197 @@
+"""The quick tests with each Python, and with other versions of DVC and dependencies.
+
+``make test-matrix`` runs all cells, ``make test-matrix CELLS='3.10-dvc3.50'`` some of
+them. A cell has an environment and a log in ``.matrix/``, and a row in the table of
+``CONTRIBUTING.md``. The row of a cell that is not run stays.
+
+The names end with what is not the newest: ``dvc3.50`` has the newest dependencies that
+this DVC allows, ``lowest`` the oldest that pyproject.toml and this DVC allow.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree as ET
+
+import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PAGE = Path("CONTRIBUTING.md")
+BEGIN, END = "<!-- matrix: written by `make test-matrix` -->", "<!-- end of matrix -->"
+HEAD = (
+    "cell | Python | DVC | dependencies | passed | failed | skipped | commit | date",
+    "--- | --- | --- | --- | --: | --: | --: | --- | ---",
+)
+
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = True
+
+# The shims of pyenv hide all but one version.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+FOLDERS = [*map(str, PYENV.glob("versions/3.*/bin")), os.environ["PATH"]]
+os.environ["PATH"] = os.pathsep.join(FOLDERS)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One environment."""
+
+    python: str
+    dvc: str | None
+    """Its first two numbers; None for the newest."""
+
+    is_lowest: bool
+    """Whether our own dependencies are the oldest that pyproject.toml allows."""
+
+    @property
+    def name(self) -> str:
+        """The name of the cell."""
+        dvc = f"dvc{self.dvc}" if self.dvc else "newest"
+        return f"{self.python}-{dvc}{'-lowest' if self.is_lowest else ''}"
+
+
+CELLS = [
+    Cell(python, dvc, is_lowest)
+    for python in PYTHONS
+    for dvc, is_lowest in (
+        *(("3.50", False), ("3.50", True), ("3.60", False)),
+        *((None, False), (None, True)),
+    )
+]
+
+
+def run_cell(session: nox.Session, cell: Cell) -> None:
+    """Install, check what is used of other packages, and run the quick tests."""
+    folder = Path(session.virtualenv.location)
+    install(session, cell, folder / "constraints.txt")
+    session.run("uv", "pip", "check")
+    log, report = folder / "log.txt", folder / "report.xml"
+    pytest = (
+        "python",
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"--junitxml={report}",
+    )
+    with log.open("w") as out:
+        for chosen in (["tests/test_seams.py"], ["-m", "not slow", *session.posargs]):
+            session.log(f"the log is in {log}")
+            session.run(*pytest, *chosen, stdout=out, stderr=out, success_codes=(0, 1))
+            counts = count(report.read_text("utf-8"))
+            session.log("passed: %d, failed: %d, skipped: %d", *counts)
+            if counts.failed:
+                break
+    dependencies = "lowest" if cell.is_lowest else "newest"
+    row = [cell.name, *versions(session), dependencies, *map(str, counts), *now()]
+    PAGE.write_text(with_row(PAGE.read_text("utf-8"), row), "utf-8")
+    if counts.failed:
+        session.error(f"{counts.failed} failed: {log}")
+
+
+def install(session: nox.Session, cell: Cell, constraints: Path) -> None:
+    """Install the project and its tests into the environment of a cell."""
+    tests = ("--constraints", str(constraints), "--editable", ".[tests]")
+    constraints.write_text(f"dvc=={cell.dvc}.*\n" if cell.dvc else "")
+    session.install(*tests)
+    if not cell.is_lowest:
+        return
+    if not cell.dvc:
+        constraints.write_text(f"dvc=={versions(session)[1]}\n")
+    resolved = session.run(
+        *("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
+        *("--resolution", "lowest-direct", "--constraints", str(constraints)),
+        *("--extra", "serve", "pyproject.toml"),
+        silent=True,
+    )
+    constraints.write_text(only_ours(str(resolved)))
+    session.install(*tests)
+
+
+def only_ours(resolved: str) -> str:
+    """Return the lines of the packages that pyproject.toml names for users."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    names = {name_of(requirement) for requirement in wanted}
+    lines = resolved.splitlines(keepends=True)
+    return "".join(line for line in lines if name_of(line) in names)
+
+
+def name_of(requirement: str) -> str:
+    """Return the name of the package that is required."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+
+
+def versions(session: nox.Session) -> list[str]:
+    """Return the versions of Python and of DVC."""
+    code = (
+        "import platform; from importlib.metadata import version;"
+        "print(platform.python_version(), version('dvc'))"
+    )
+    return str(session.run("python", "-c", code, silent=True)).split()
+
+
+def now() -> tuple[str, str]:
+    """Return the commit, with a ``+`` if files were changed since, and the day."""
+    git = functools.partial(subprocess.check_output, text=True)
+    commit = git(["git", "rev-parse", "--short", "HEAD"]).strip()
+    changed = git(["git", "status", "--porcelain", "--", ".", f":!{PAGE}"])
+    return commit + "+" * bool(changed), time.strftime("%Y-%m-%d")
+
+
+class Counts(NamedTuple):
+    """The tests of one run."""
+
+    passed: int
+    failed: int
+    skipped: int
+
+
+def count(report: str) -> Counts:
+    """Count the tests of a report in the form of JUnit."""
+    suite = ET.fromstring(report).find("testsuite")
+    total, failures, errors, skipped = (
+        int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
+    return Counts(total - failed - skipped, failed, skipped)
+
+
+def with_row(page: str, row: Sequence[str]) -> str:
+    """Return the page with one row of its table replaced or added.
+
+    The rows are in the order of the cells. Rows of cells that no longer exist go.
+    """
+    before, _, rest = page.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    rows = [
+        [each.strip() for each in line.split("|")[1:-1]] for line in table.splitlines()
+    ]
+    known = {each[0]: each for each in [*rows, list(row)] if each}
+    names = [each.name for each in CELLS if each.name in known]
+    lines = [*HEAD, *(" | ".join(known[name]) for name in names)]
+    written = "".join(f"| {line} |\n" for line in lines)
+    return f"{before}{BEGIN}\n{written}{END}{after}"
+
+
+def add_session(cell: Cell) -> None:
+    """Let Nox know a cell."""
+
+    @nox.session(python=cell.python, name=cell.name)
+    def run(session: nox.Session) -> None:
+        run_cell(session, cell)
+
+
+for each in CELLS:
+    add_session(each)

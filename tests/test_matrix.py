@@ -1,0 +1,86 @@
+"""``make test-matrix``: its cells, what it installs, and the table that it writes."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from environments import ROOT
+from needs import need_package
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REPORT = """<testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3"
+tests="10" time="1.5"></testsuite></testsuites>"""
+
+
+@pytest.fixture(scope="module")
+def noxfile() -> Any:
+    need_package("nox")
+    spec = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
+    assert spec
+    assert spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(cell: str, passed: int) -> list[str]:
+    versions = ["3.10.13", "3.50.3", "newest"]
+    return [cell, *versions, str(passed), "0", "1", "abcdef0", "2026-11-29"]
+
+
+def table_of(page: str) -> Sequence[str]:
+    return re.findall(r"^\| 3.*", page, re.MULTILINE)
+
+
+def test_a_row_is_replaced_and_the_others_stay(noxfile: Any) -> None:
+    page = f"before\n{noxfile.BEGIN}\n{noxfile.END}\nafter\n"
+    for cell, passed in (("3.13-newest", 1), ("3.10-dvc3.50", 2), ("3.13-newest", 3)):
+        page = noxfile.with_row(page, row(cell, passed))
+
+    assert page.startswith("before\n")
+    assert page.endswith("\nafter\n")
+    assert [line.split(" | ")[:5:4] for line in table_of(page)] == [
+        ["| 3.10-dvc3.50", "2"],
+        ["| 3.13-newest", "3"],
+    ]
+
+
+def test_the_row_of_a_cell_that_has_gone_goes(noxfile: Any) -> None:
+    page = f"{noxfile.BEGIN}\n{noxfile.END}\n"
+    old = f"| {' | '.join(row('3.9-newest', 1))} |\n"
+    page = page.replace(noxfile.END, old + noxfile.END)
+
+    assert "3.9" not in noxfile.with_row(page, row("3.10-newest", 1))
+
+
+def test_errors_are_failures(noxfile: Any) -> None:
+    assert noxfile.count(REPORT) == (4, 3, 3)
+
+
+def test_only_what_users_need_is_the_oldest(
+    noxfile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    resolved = "certifi==2026.1.1\ndvc==3.50.0\npyjwt==2.10.0\npytest==8.0.0\n"
+
+    assert noxfile.only_ours(resolved) == "dvc==3.50.0\npyjwt==2.10.0\n"
+
+
+def test_each_python_that_is_promised_has_its_cells(noxfile: Any) -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    promised = re.findall(r'Programming Language :: Python :: (3\.\d+)"', text)
+
+    assert list(noxfile.PYTHONS) == promised
+    assert {each.python for each in noxfile.CELLS} == set(promised)
+
+
+def test_the_page_has_the_place_of_the_table(noxfile: Any) -> None:
+    text = (ROOT / noxfile.PAGE).read_text("utf-8")
+
+    assert text.index(noxfile.BEGIN) < text.index(noxfile.END)
