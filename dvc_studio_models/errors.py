@@ -922,9 +922,12 @@ class LockHeldError(WorkspaceError):
     """Another DVC process holds the project's lock."""
 
     def __init__(self) -> None:
+        from dvc.version import version_tuple
+
+        can_wait = version_tuple[:2] >= (3, 61)
+        hint = ", or run 'dvc --wait-for-lock models pull ...'" if can_wait else ""
         super().__init__(
-            "another DVC process holds the project's lock\n"
-            "Wait for it, or run 'dvc --wait-for-lock models pull ...'"
+            f"another DVC process holds the project's lock\nWait for it{hint}"
         )
 
 

@@ -19,6 +19,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import folding_fs
 import pytest
+from dvc.version import version_tuple
+
+CAN_WAIT = version_tuple[:2] >= (3, 61)
+"""Whether DVC has ``--wait-for-lock``."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +57,12 @@ def need_proc() -> None:
     """Skip the test unless the system shows its processes as files, as Linux does."""
     if not Path("/proc/self/status").exists():
         pytest.skip("there is no /proc")
+
+
+def need_waiting() -> None:
+    """Skip the test unless DVC has ``--wait-for-lock``."""
+    if not CAN_WAIT:
+        pytest.skip("DVC before 3.61 has no --wait-for-lock")
 
 
 def other_file_system(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from environments import DVC
-from needs import need_program
+from needs import need_program, need_waiting
 from projects import CHURN, lock_held
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def test_without_locks_the_error_is_theirs_and_its_hint_helps(
     error: str,
     reason: str,
 ) -> None:
+    if waiting:
+        need_waiting()
     pull = (*waiting, "models", "pull", "churn")
 
     done = run_without("flock", error, *pull)

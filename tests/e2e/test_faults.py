@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dvc.repo import Repo
 from environments import DVC
+from needs import need_waiting
 from projects import git
 from servers import (
     ACCESS_DENIED,
@@ -340,6 +341,7 @@ def test_dvc_works_while_a_pull_downloads(
 def test_a_pull_waits_for_the_lock_when_told_to(
     run_dvc: RunDvc, studio: StudioServer, file_server: FileServer, clone: Path
 ) -> None:
+    need_waiting()
     offer(studio, file_server, SMALL)
     with Repo(str(clone)) as repo, repo.lock:
         refused = run_dvc("models", "pull", "churn", cwd=clone, env=studio.environ)
@@ -365,6 +367,7 @@ def test_a_pull_waits_for_the_lock_when_told_to(
 def test_who_holds_the_lock_never_sees_half_a_model(
     studio: StudioServer, file_server: FileServer, clone: Path, warm_dvc: Warm
 ) -> None:
+    need_waiting()
     versions = [
         {f"models/{n}": f"{n} of {version}".encode() for n in range(100)}
         for version in ("one", "two")

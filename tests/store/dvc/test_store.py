@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dvc.repo import Repo
 from leftovers import killed_name
-from needs import need_program, other_file_system
+from needs import need_program, need_waiting, other_file_system
 from projects import BERT, CHURN, Project, copy_project, git, init_project, write
 
 from dvc_studio_models.errors import LocalDiskError, LockHeldError, UnsafePathError
@@ -619,6 +619,7 @@ def test_a_lock_that_is_held_is_told_after_dvcs_own_wait(project: Path) -> None:
 
 
 def test_a_lock_is_waited_for_on_demand(project: Path) -> None:
+    need_waiting()
     waiting = DvcStore(project, use_cache=True, wait_for_lock=True)
     with contextlib.closing(waiting), opened(project) as store:
         held = contextlib.ExitStack()
@@ -703,6 +704,7 @@ def test_what_another_pull_is_placing_stays_even_if_locks_lie(
 
 
 def test_two_stores_keep_and_place_the_same_at_once(project: Path) -> None:
+    need_waiting()
     model = {f"m/{n}": f"content {n}\n".encode() * n for n in range(30)}
     digests = {path: md5(content) for path, content in model.items()}
     failures: list[BaseException] = []
