@@ -103,7 +103,8 @@ def run_cell(session: nox.Session, cell: Cell) -> None:
 def install(session: nox.Session, cell: Cell, constraints: Path) -> None:
     """Install the project and its tests into the environment of a cell."""
     tests = ("--constraints", str(constraints), "--editable", ".[tests]")
-    constraints.write_text(f"dvc=={cell.dvc}.*\n" if cell.dvc else "")
+    # DVC before 3.66 allows pathspec 1, and fails with it.
+    constraints.write_text(f"dvc=={cell.dvc}.*\npathspec<1\n" if cell.dvc else "")
     session.install(*tests)
     if not cell.is_lowest:
         return
