@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -111,6 +112,22 @@ def test_each_python_that_the_package_names_is_tested() -> None:
 
     assert named
     assert set(named) <= set(tested)
+
+
+def test_each_cell_of_the_matrix_is_one_of_nox() -> None:
+    listed = subprocess.run(
+        [BIN / "nox", "--list", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = {each["session"] for each in json.loads(listed.stdout)}
+    matrix = jobs(FOLDER / "weekly.yml")["oldest"]["strategy"]["matrix"]
+    cells = {f"{p}-{v}" for p in matrix["python"] for v in matrix["versions"]}
+
+    assert len(cells) == 6
+    assert cells <= known
 
 
 @pytest.fixture
