@@ -20,9 +20,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unicodedata
 from dataclasses import dataclass
@@ -110,9 +112,10 @@ class Names:
 
 
 def serve(kind: str, folder: str, mount_point: str) -> None:
-    """Serve until the file system is unmounted."""
+    """Serve until the file system is unmounted, or standard input ends."""
     import mfusepy
 
+    threading.Thread(target=end_with_input, daemon=True).start()
     os.umask(0)
     mfusepy.FUSE(
         Operations(Names(os.path.realpath(folder), Rules(kind))),
@@ -122,6 +125,12 @@ def serve(kind: str, folder: str, mount_point: str) -> None:
         fsname=kind,
         default_permissions=True,
     )
+
+
+def end_with_input() -> None:
+    """Let libfuse unmount when the process that started this one has ended."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Operations:
@@ -240,7 +249,8 @@ def mounted(kind: str, folder: Path, mount_point: Path) -> Iterator[Path]:
         raise CannotMountError(os.strerror(errno.EACCES))
     paths = map(str, (folder, mount_point))
     command = [sys.executable, __file__, "serve", kind, *paths]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
         try:
             until = time.monotonic() + MOUNT_S
             while not mount_point.is_mount():
@@ -269,6 +279,10 @@ def run(kind: str, *command: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "run":
-        sys.exit(run(*sys.argv[2:]))
-    serve(*sys.argv[2:])
+    if sys.argv[1] == "serve":
+        serve(*sys.argv[2:])
+    else:
+        try:
+            sys.exit(run(*sys.argv[2:]))
+        except CannotMountError as error:
+            sys.exit(f"{DEVICE} mounts no file system: {error}")

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from environments import DVC, run
+from environments import DVC, ROOT, run
 from projects import init_project
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ def test_an_import_says_which_call_is_missing(tmp_path: Path, name: str) -> None
 
     assert done.returncode == 1
     assert done.stderr.endswith(f"\nImportError: {machine.message}\n")
+
+
+def test_the_documents_show_the_sentence(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TAKE_AWAY)
+
+    text = (ROOT / "docs" / "platforms.md").read_text("utf-8")
+
+    assert f"\nERROR: {machine.message}\n" in text
 
 
 def test_a_program_can_go_on_without_the_package(machine: Machine) -> None:
