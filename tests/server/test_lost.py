@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from projects import CHURN, commit_all, copy_project, git, serving, track, write
+from spies import replace_git
 
 from tests.server.test_git import REFUSAL, ask, clone, content, named, refusal
 
@@ -73,6 +74,41 @@ def test_an_empty_ref_never_becomes_an_older_version(
         "Git cannot read these tags, or their commits are missing: churn@v3.0.0"
         in caplog.text
     )
+
+
+MOVES = """\
+case "$*" in
+*core.fsmonitor=false*for-each-ref*)
+  listed=$("$GIT" "$@")
+  if mv '{armed}' '{armed}.done' 2> /dev/null; then
+    cd '{mirror}'
+    "$GIT" tag -f -a -m moved churn@v3.0.0 main > /dev/null
+    "$GIT" reflog expire --expire=now --all
+    "$GIT" prune --expire=now
+  fi
+  printf '%s\\n' "$listed"
+  exit
+  ;;
+esac
+exec "$GIT" "$@"
+"""
+
+
+def test_a_tag_that_moves_while_it_is_read_is_read_again(
+    loose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed = tmp_path / "armed"
+    replace_git(tmp_path / "bin", monkeypatch, MOVES.format(mirror=loose, armed=armed))
+
+    with serving(named(loose)) as url:
+        assert content(url) == CHURN["v2.0.0"]
+        git(loose, "tag", "-a", "-m", "x", "churn@v3.0.0", "churn@v1.0.0^{commit}")
+        old = git(loose, "rev-parse", "churn@v3.0.0").strip()
+        armed.touch()
+        assert content(url) == CHURN["v2.0.0"]
+
+    assert not armed.exists()
+    assert not (loose / "objects" / old[:2] / old[2:]).exists()
 
 
 @pytest.mark.parametrize("name", ["line\u2028break", "next\u0085line"])

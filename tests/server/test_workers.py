@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from needs import need_proc
+from needs import need_proc, need_program
 from projects import ORIGIN_URL, TOKEN, Project
 from servers import wait_until
 
@@ -264,6 +264,37 @@ def test_the_log_is_json_if_that_is_chosen(project: Project, tmp_path: Path) -> 
     (line,) = map(json.loads, out.splitlines())
     assert (line["status"], line["version"], line["model"]) == (200, "v2.0.0", "churn")
     assert isinstance(line["ms"], float)
+
+
+@pytest.mark.parametrize("log_format", ["json", "logfmt"])
+def test_each_line_of_the_log_is_written_at_once(
+    project: Project, tmp_path: Path, log_format: str
+) -> None:
+    """So that lines of several workers do not run together, with no buffer either."""
+    need_program("strace")
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-e", "trace=write", "-o", str(trace), "-s", "9999"]
+    command += [sys.executable, "-u", "-m", "dvc_studio_models", "serve"]
+    command += ["--port", "0", "--log-format", log_format, str(project.repo)]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout
+            first = process.stdout.readline()
+            url = re.findall(r"http://[^\s\"]*", first)[0]
+            links(url, "churn")
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+    written = re.findall(r'write\(1, "(.*)", \d+\)', trace.read_text())
+    lines = [text for text in written if "get-download-uris" in text]
+    assert len(lines) == 1
+    assert lines[0].endswith("\\n")
 
 
 def test_what_all_workers_find_out_is_logged_once(

@@ -20,7 +20,6 @@ from dvc_studio_models.errors import (
     UnreadableRepoError,
 )
 from dvc_studio_models.model import ModelRef
-from dvc_studio_models.registry.gto.tags import fingerprint, format_names, read_registry
 from dvc_studio_models.server.catalog import presence
 from dvc_studio_models.server.catalog.reading import Records
 from dvc_studio_models.server.catalog.recorded import (
@@ -30,6 +29,7 @@ from dvc_studio_models.server.catalog.recorded import (
     why_not_pushed,
     why_not_stored,
 )
+from dvc_studio_models.server.catalog.tags import Tags
 from dvc_studio_models.server.errors.models import (
     ModelMissingError,
     NotPushedError,
@@ -45,7 +45,6 @@ from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
 from dvc_studio_models.server.waiting.single_flight import (
     CurrentCache,
     SingleFlightCache,
-    StampedRead,
 )
 
 if TYPE_CHECKING:
@@ -109,13 +108,7 @@ class ModelIndex:
         self._refs = RefsStamp(repo.reader.common_dir, root=repo.reader.root)
         self.remotes = Remotes(repo, protocols=protocols)
         self._verify_s = verify_s
-        self._registry: tuple[str, Registry] | None = None
-        self._facts: dict[str, object] = {}  # of tags, so that only new ones are read
-        self._tags = StampedRead(
-            self._read_tags,
-            stamp=self._refs.read,
-            keeps=lambda registry: not registry.unreadable,
-        )
+        self._tags = Tags(repo, self._refs)
         self.records = Records(repo.reader)
         """What its commits record."""
         self._recorded: SingleFlightCache[RecordedModel] = SingleFlightCache(
@@ -262,21 +255,8 @@ class ModelIndex:
                 self._present.get(key, look)
 
     def registry(self) -> Registry:
-        """Return what tags register now, read again only if a ref may have changed."""
-        return self._tags.get()
-
-    def _read_tags(self) -> Registry:
-        tags = self._repo.reader.tags()
-        stamp = fingerprint(tags)
-        if self._registry is None or self._registry[0] != stamp:
-            registry = read_registry(self._repo.reader, tags, known=self._facts)
-            if ignored := registry.all_ignored_tags():
-                names = format_names("lightweight Git tags are ignored", ignored)
-                logger.warning("repo '%s': %s", self._repo.key, names)
-            if registry.unreadable:  # Git may be able to read them in a moment
-                return registry
-            self._registry = (stamp, registry)
-        return self._registry[1]
+        """Return what tags register now, see :meth:`Tags.registry`."""
+        return self._tags.registry()
 
     def _look_up(self, ref: ModelRef) -> _Found:
         """Find the version, what its commit records, and the stores of its remotes."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOGFMT, JSON = "logfmt", "json"
 FORMATS = (LOGFMT, JSON)
 
+_END = "\n"
 _PLAIN = re.compile(r"[^\s\"=\\]+", re.ASCII)
 
 
@@ -28,15 +29,20 @@ def format_of(name: str) -> Format:
 
 
 def use_format(name: str) -> None:
-    """Write all that this process logs in a format, from now on."""
-    if name != JSON:
-        return
-    formatter = JsonFormatter()
+    """Write all that this process logs in a format, from now on.
+
+    A line is written at once: workers write to the same file, and DVC's handlers write
+    the end of a line by itself.
+    """
     for handler in logging.getLogger("dvc").handlers:
-        handler.setFormatter(formatter)
-    alone = logging.StreamHandler(sys.stderr)  # else Python writes plain text
-    alone.setFormatter(formatter)
-    logging.getLogger("uvicorn").addHandler(alone)
+        if isinstance(handler, logging.StreamHandler):
+            inner = JsonFormatter() if name == JSON else handler.formatter
+            handler.setFormatter(WholeLines(inner))
+            handler.terminator = ""
+    if name == JSON:
+        alone = logging.StreamHandler(sys.stderr)  # else Python writes plain text
+        alone.setFormatter(JsonFormatter())
+        logging.getLogger("uvicorn").addHandler(alone)
 
 
 def leave_to_first_worker() -> None:
@@ -48,6 +54,18 @@ def leave_to_first_worker() -> None:
 def log_time() -> str:
     """Return the time now, as in all lines."""
     return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class WholeLines(logging.Formatter):
+    """Writes messages as another formatter does, with the end of the line."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self._inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of one message."""
+        return f"{self._inner.format(record).removesuffix(_END)}{_END}"
 
 
 class JsonFormatter(logging.Formatter):
