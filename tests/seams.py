@@ -153,7 +153,7 @@ SEAMS = {
         2,
         "hash_name",
         members="cache_types fs list_oids_exists makedirs oid_to_path oids_exist path "
-        "protect",
+        "protect state",
     ),
     "dvc_data.hashfile.db.HashFileDB.add": Seam(
         4, "on_error callback batch_size verify"
@@ -164,6 +164,7 @@ SEAMS = {
     "dvc_data.hashfile.hash.fobj_md5": Seam(1, "chunk_size name"),
     "dvc_data.hashfile.hash_info.HashInfo": Seam(2, members="name value"),
     "dvc_data.hashfile.meta.Meta": Seam(members="isexec nfiles remote size version_id"),
+    "dvc_data.hashfile.state.State.close": Seam(1),
     "dvc_data.hashfile.state.State.get": Seam(4),
     "dvc_data.hashfile.state.State.save": Seam(5),
     "dvc_data.hashfile.state.State.save_many": Seam(3, is_checked=True),

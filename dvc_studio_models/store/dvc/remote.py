@@ -126,6 +126,8 @@ class DvcRemote:
                 except FileNotFoundError:
                     if not failed:
                         raise
+                finally:
+                    odb.state.close()  # this thread's own connection
 
         run_in_background(work, count, report)
         with disk_errors(odb.path):
