@@ -47,7 +47,9 @@ class ParserFinder:
             return None
         try:
             from dvc_studio_models.plugin import wrap_loader
-        except ImportError as error:  # also where the system lacks calls
+        except ModuleNotFoundError:  # it was deleted
+            raise
+        except ImportError as error:
             if error.name != "dvc_studio_models":
                 raise
             import functools

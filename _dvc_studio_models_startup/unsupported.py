@@ -28,6 +28,8 @@ def main() -> int:
     """
     try:
         from dvc_studio_models.__main__ import main
+    except ModuleNotFoundError:
+        raise
     except ImportError as error:
         if error.name != PACKAGE:
             raise

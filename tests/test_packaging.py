@@ -198,7 +198,7 @@ def test_dvc_works_after_only_folders_remained(unpacked: Environment) -> None:
     for module in (unpacked.packages / "dvc_studio_models").rglob("*.py"):
         module.unlink()
 
-    assert_dvc_goes_on(unpacked, "ImportError")
+    assert_dvc_goes_on(unpacked, "ModuleNotFoundError")
 
 
 def test_dvc_works_with_a_syntax_error_in_the_plugin(unpacked: Environment) -> None:

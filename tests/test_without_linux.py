@@ -11,17 +11,6 @@ from environments import ROOT, run
 pytestmark = pytest.mark.linux
 
 WITHOUT = str(Path(__file__).parent / "without_linux")
-FLUSH = """\
-import sys
-from pathlib import Path
-from dvc_studio_models.files.durable import flush_file_system, fsync_files
-files = [Path(sys.argv[1], str(number)) for number in range(20)]
-for file in files:
-    file.touch()
-fsync_files(files)
-with files[0].open() as opened:
-    print(flush_file_system(opened.fileno()))
-"""
 HOST = "from dvc_studio_models.files.owner import host_id; print(host_id())"
 
 
@@ -53,10 +42,6 @@ def missing(module: str, names: list[str], *, path: str) -> list[str]:
     return run(
         sys.executable, "-c", code + listing, *names, PYTHONPATH=path
     ).stdout.split()
-
-
-def test_files_are_flushed_one_by_one(tmp_path: Path) -> None:
-    assert python(FLUSH, tmp_path) == "False"
 
 
 def test_a_host_is_known_by_its_name() -> None:

@@ -247,6 +247,18 @@ def test_many_files_of_two_file_systems_are_flushed_with_two_calls(
     assert (done.returncode, calls) == (0, {"syncfs": 2})
 
 
+def test_many_files_are_flushed_where_no_call_flushes_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = Path(__file__).parents[1] / "without_linux"
+    paths = [str(without), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+
+    calls, done = flushes(tmp_path, many_files(tmp_path))
+
+    assert (done.returncode, calls) == (0, {"fsync": 20}), done.stderr
+
+
 def test_a_few_files_are_flushed_one_by_one(tmp_path: Path) -> None:
     """Their flush does not wait for everything that others write."""
     calls, done = flushes(tmp_path, many_files(tmp_path)[:8])
