@@ -242,6 +242,7 @@ def test_what_a_killed_git_left_is_removed(origin: Path, mirror: Path) -> None:
         mirror / "packed-refs.lock",
         mirror / "refs" / "tags" / "m@v1.0.0.lock",
         mirror / "objects" / "pack" / "tmp_pack_abc",
+        mirror / "objects" / "35" / "tmp_obj_abc",
     ]
     for path in left:
         path.parent.mkdir(exist_ok=True)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from fetching import largest_file, noise
 from needs import need_proc
-from projects import TOKEN, Project, git, serving_site
+from projects import TOKEN, Project, commit_all, git, serving_site, write
 
 from dvc_studio_models.errors import UsageError
 from dvc_studio_models.registry.git.mirrors import Patience
@@ -227,7 +228,7 @@ def test_a_failure_is_told_and_keeps_the_time_of_the_last_good_fetch(
         eventually(fetched(mirrors, after=failed.fetched or 0))
 
     assert failed.fetched
-    assert "does not appear to be a git repository" in str(failed.error)
+    assert failed.error == "there is no Git repository at its URL"
     assert str(project.root) not in str(failed.error)
     assert status(mirrors).error is None
     assert status(mirrors).failures == 0
@@ -256,6 +257,27 @@ def test_what_a_killed_clone_left_is_replaced(project: Project) -> None:
 
     assert not place.clone.exists()
     assert "churn@v2.0.0" in git(place.repo, "tag")
+
+
+def test_a_fetch_for_which_there_is_no_room_leaves_nothing(project: Project) -> None:
+    config = config_of(project)
+    objects = place_of(config).repo / "objects"
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+    write(project.repo, {"notes.bin": noise(2 << 20)})
+    commit_all(project, "Store a large file in Git")
+
+    with largest_file(1 << 20), running(config) as mirrors:
+        mirrors.fetch_soon("models")
+        eventually(lambda: status(mirrors).failures)
+        left = {path for path in objects.rglob("tmp_*") if path.is_file()}
+
+    assert left == set()
+    with running(config) as mirrors:
+        begun = time.time()
+        mirrors.fetch_soon("models")
+        eventually(fetched(mirrors, begun))
+    assert "notes.bin" in git(place_of(config).repo, "ls-tree", "--name-only", "HEAD")
 
 
 def test_one_process_fetches_and_all_see_it(project: Project) -> None:

@@ -326,6 +326,7 @@ def test_what_all_workers_find_out_is_logged_once(
     assert {level for _, level in said} == {"info"}
     assert errors.count("'workers' has changed: restart the server for it") == 1
     assert errors.count("The config before stays in use") == 1
+    assert errors.count("it is not served until that works") == 1
 
 
 @pytest.mark.parametrize("way", ["--config", "flags"])

@@ -28,7 +28,7 @@ from dvc_studio_models.registry.git.process import (
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 BRANCH = "refs/heads/"
@@ -161,20 +161,31 @@ def maintain_mirror(folder: Path, *, patience: Patience = PATIENCE) -> None:
 
 
 def clean_mirror(folder: Path, *, older_than_s: float) -> None:
-    """Remove lock files and unfinished packs that killed calls of Git have left.
+    """Remove lock files and unfinished objects that killed calls of Git have left.
 
     Args:
         folder: The bare repo; nobody may be writing to it.
         older_than_s: The least age of a file, in seconds.
     """
+    locks = (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock"))
+    _remove((*locks, *_unfinished(folder)), older_than_s=older_than_s)
+
+
+def clean_objects(folder: Path) -> None:
+    """Remove the unfinished objects that a failed call has left, as on a full disk."""
+    _remove(_unfinished(folder), older_than_s=0)
+
+
+def _unfinished(folder: Path) -> Iterator[Path]:
+    objects = folder / "objects"
+    yield from objects.glob("tmp_obj*")
+    yield from objects.glob("[0-9a-f][0-9a-f]/tmp_obj_*")
+    yield from (objects / "pack").glob("tmp_*")
+
+
+def _remove(left: Iterable[Path], *, older_than_s: float) -> None:
     before = time.time() - older_than_s
-    left = [
-        *folder.glob("*.lock"),
-        *(folder / "refs").rglob("*.lock"),
-        *(folder / "objects" / "pack").glob("tmp_*"),
-        *(folder / "objects").glob("tmp_objdir-*"),
-    ]
-    for path in left:
+    for path in tuple(left):
         with contextlib.suppress(OSError):  # another call has removed it
             if path.lstat().st_mtime > before:
                 continue

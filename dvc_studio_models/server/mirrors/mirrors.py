@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.log import IN_ALL_WORKERS
 from dvc_studio_models.registry.git.mirrors import PATIENCE
 from dvc_studio_models.registry.urls import identity
 from dvc_studio_models.server.mirrors.places import MirrorPlace
@@ -264,7 +265,9 @@ class Mirrors:
         except OSError as error:
             mirror.fault = f"its folder cannot be written: {error.strerror or error}"
             mirror.not_before = time.monotonic() + FAULT_S
-            logger.error("the mirror of '%s': %s", name, mirror.fault)  # noqa: TRY400
+            logger.error(  # noqa: TRY400
+                "the mirror of '%s': %s", name, mirror.fault, extra=IN_ALL_WORKERS
+            )
         except Exception:
             mirror.not_before = time.monotonic() + FAULT_S
             logger.exception("cannot fetch the mirror of '%s'", name)

@@ -16,6 +16,7 @@ from dvc_studio_models.registry.git.mirrors import (
     PATIENCE,
     KilledGitError,
     clean_mirror,
+    clean_objects,
     clone_mirror,
     maintain_mirror,
     update_mirror,
@@ -34,6 +35,9 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 _PATHS = re.compile(r"'/[^']*'|(?<![\w./:-])/[^\s'\":;,]+")
 """Absolute paths in a message of Git."""
+
+_NO_REPO = re.compile(r"'/[^']*' does not appear to be a git repository")
+_NO_REPO_THERE = "there is no Git repository at its URL"
 
 LEFT_S = 600.0
 """The age, in seconds, of a lock file in a mirror that nobody can be using any more:
@@ -102,7 +106,7 @@ def _renew(
         changed = _clone_or_fetch(place, url, patience)
     except (UnreadableRepoError, LocalDiskError) as error:
         reason = error.reason.replace(os.fspath(place.data), "its folder")
-        told = _PATHS.sub("'its path'", reason)
+        told = _PATHS.sub("'its path'", _NO_REPO.sub(_NO_REPO_THERE, reason))
         if is_stopping():  # which stops Git too: that is no failure
             return
         write_state(place.state, before.failed(begun, told))
@@ -121,7 +125,7 @@ def _clone_or_fetch(place: MirrorPlace, url: str, patience: Patience) -> bool:
     """Bring a mirror up to date; returns whether it has changed."""
     if place.repo.is_dir():
         clean_mirror(place.repo, older_than_s=LEFT_S)
-        with _cleaned_after_kill(place):
+        with _cleaned_after_failure(place):
             return update_mirror(place.repo, url, patience=patience)
     shutil.rmtree(place.clone, ignore_errors=True)  # of a killed process
     place.clone.mkdir(mode=0o700)  # the repo may be private
@@ -137,7 +141,7 @@ def _maintain(
     place: MirrorPlace, name: str, state: MirrorState, patience: Patience
 ) -> None:
     try:
-        with _cleaned_after_kill(place):
+        with _cleaned_after_failure(place):
             maintain_mirror(place.repo, patience=patience)
     except (UnreadableRepoError, LocalDiskError) as error:
         reason = error.reason.replace(os.fspath(place.data), "its folder")
@@ -146,10 +150,13 @@ def _maintain(
 
 
 @contextlib.contextmanager
-def _cleaned_after_kill(place: MirrorPlace) -> Iterator[None]:
-    """Remove what a Git that was killed has left, which would stop the next one."""
+def _cleaned_after_failure(place: MirrorPlace) -> Iterator[None]:
+    """Remove what Git has left, which would stop the next one or fill the disk."""
     try:
         yield
     except KilledGitError:
         clean_mirror(place.repo, older_than_s=0)
+        raise
+    except (UnreadableRepoError, LocalDiskError):  # it has removed its own locks
+        clean_objects(place.repo)
         raise

@@ -107,7 +107,11 @@ class Catalog:
             raise error
         if left_out := self._left_out():
             for opening in left_out:
-                logger.warning("%s; it is not served until that works", opening.message)
+                logger.warning(
+                    "%s; it is not served until that works",
+                    opening.message,
+                    extra=_found_by(opening),
+                )
             threading.Thread(target=self._try_again, daemon=True).start()
 
     def _open(self, open_s: float) -> None:
@@ -258,7 +262,7 @@ class Catalog:
                 if opening in self._served_by:
                     del said[opening]
                 elif opening.message != before:
-                    logger.error("%s", opening.message)
+                    logger.error("%s", opening.message, extra=_found_by(opening))
                     said[opening] = opening.message
                 opening.start(self._add_late)
 
@@ -277,6 +281,11 @@ def _take(openings: list[Opening], config: RepoConfig) -> Opening | None:
         if each.config == config:
             return openings.pop(number)
     return None
+
+
+def _found_by(opening: Opening) -> dict[str, bool] | None:
+    """Return who finds out why a repo is not open: each worker, unless Git hangs."""
+    return None if opening.is_silent else IN_ALL_WORKERS
 
 
 def _may_have(opening: Opening, wanted: Identity) -> bool:
