@@ -105,8 +105,9 @@ def _renew(
     try:
         changed = _clone_or_fetch(place, url, patience)
     except (UnreadableRepoError, LocalDiskError) as error:
-        reason = error.reason.replace(os.fspath(place.data), "its folder")
-        told = _PATHS.sub("'its path'", _NO_REPO.sub(_NO_REPO_THERE, reason))
+        reason = _NO_REPO.sub(_NO_REPO_THERE, error.reason)
+        reason = reason.replace(os.fspath(place.data), "its folder")
+        told = _PATHS.sub("'its path'", reason)
         if is_stopping():  # which stops Git too: that is no failure
             return
         write_state(place.state, before.failed(begun, told))
