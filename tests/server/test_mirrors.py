@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -278,6 +279,41 @@ def test_a_fetch_for_which_there_is_no_room_leaves_nothing(project: Project) -> 
         mirrors.fetch_soon("models")
         eventually(fetched(mirrors, begun))
     assert "notes.bin" in git(place_of(config).repo, "ls-tree", "--name-only", "HEAD")
+
+
+@pytest.mark.parametrize("lost", ["objects/pack", "HEAD"])
+def test_a_damaged_mirror_says_how_to_mend_it(
+    project: Project, lost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_of(project)
+    repo = place_of(config).repo
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        (repo / lost).rename(project.root / "lost")
+        eventually(lambda: status(mirrors).error)
+        error = str(status(mirrors).error)
+        shutil.rmtree(repo)
+        mirrors.apply(config)
+        eventually(lambda: status(mirrors).error is None)
+
+    assert error.endswith(f"; remove 'its folder/{repo.name}' to clone it anew")
+    assert f"; remove '{repo}' to clone it anew" in caplog.text
+    assert "churn@v2.0.0" in git(repo, "tag")
+
+
+def test_a_fetch_in_the_future_does_not_count(project: Project) -> None:
+    config = config_of(project)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+    project.repo.rename(project.root / "away")
+    ahead = time.time() + 7200
+    write_state(place_of(config).state, MirrorState(ahead, ahead, begun=ahead))
+
+    with running(config) as mirrors:
+        eventually(lambda: status(mirrors).failures)
+
+    assert status(mirrors).fetched is None
+    assert status(mirrors).is_stale
 
 
 def test_one_process_fetches_and_all_see_it(project: Project) -> None:

@@ -208,13 +208,10 @@ def _parse_listing(listed: bytes) -> tuple[str, dict[str, str]]:
 
 
 def _own_refs(folder: Path) -> dict[str, str]:
-    listed = _run_local(
-        folder, "for-each-ref", "--format=%(objectname) %(refname)", BRANCH, TAG
-    )
-    lines = os.fsdecode(listed).split("\n")
-    return {
-        name: oid for oid, _, name in (line.partition(" ") for line in lines) if oid
-    }
+    form = "%(objectname) %(objecttype) %(refname)"  # the type: fails if it is lost
+    listed = _run_local(folder, "for-each-ref", f"--format={form}", BRANCH, TAG)
+    words = (line.split(" ", 2) for line in os.fsdecode(listed).split("\n") if line)
+    return {name: oid for oid, _, name in words}
 
 
 def _set_head(folder: Path, head: str) -> bool:

@@ -185,6 +185,7 @@ def read_registry(
     tags: Sequence[tuple[str, str]] | None = None,
     *,
     known: dict[str, Any] | None = None,
+    warned: set[str] | None = None,
 ) -> Registry:
     """Read the models that tags register.
 
@@ -195,6 +196,8 @@ def read_registry(
         tags: Its tags, where they have been read already.
         known: What an earlier call read of tags, which never changes: only other tags
             are read. It is replaced by what is known now, and can be saved as JSON.
+        warned: The warnings of earlier calls, which are not repeated; new ones are
+            added.
 
     Raises:
         UnreadableRepoError: Git cannot read the tags.
@@ -205,7 +208,9 @@ def read_registry(
     found = {t: fact for t in keys if (fact := _parse_fact((known or {}).get(keys[t])))}
     counted = [CountedTag(p, *found[p.tag]) for p, _ in ours if p.tag in found]
     registry, new = _read_new(
-        reader, [pair for pair in ours if pair[0].tag not in found]
+        reader,
+        [pair for pair in ours if pair[0].tag not in found],
+        set() if warned is None else warned,
     )
     counted += new
     if known is not None:
@@ -230,7 +235,7 @@ def _parse_fact(fact: Any) -> tuple[str, int] | None:
 
 
 def _read_new(
-    reader: GitReader, ours: Sequence[tuple[GtoTag, str]]
+    reader: GitReader, ours: Sequence[tuple[GtoTag, str]], warned: set[str]
 ) -> tuple[Registry, list[CountedTag]]:
     """Read tags: those that GTO ignores or Git cannot read, and those that count."""
     kinds = reader.kinds([oid for _, oid in ours]) if ours else []
@@ -249,18 +254,21 @@ def _read_new(
     invalid.update(
         t.parsed.tag for t in counted if there[t.commit] not in {COMMIT, None}
     )
-    _warn("ignored Git tags that GTO cannot read", invalid)
+    _warn("ignored Git tags that GTO cannot read", invalid, warned)
     _warn(
         "Git cannot read these tags, or their commits are missing",
         {t.tag for t in unreadable},
+        warned,
     )
     registry = Registry(lightweight=tuple(lightweight), unreadable=tuple(unreadable))
     return registry, [t for t in counted if there[t.commit] == COMMIT]
 
 
-def _warn(what: str, names: Iterable[str]) -> None:
-    if names := sorted(names):
-        logger.warning("%s", format_names(what, names))
+def _warn(what: str, names: Iterable[str], warned: set[str]) -> None:
+    text = format_names(what, found) if (found := sorted(names)) else ""
+    if text and text not in warned:
+        warned.add(text)
+        logger.warning("%s", text)
 
 
 def _read_annotated(

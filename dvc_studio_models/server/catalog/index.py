@@ -36,7 +36,11 @@ from dvc_studio_models.server.errors.models import (
     NotStoredError,
     RepoUnreadableError,
 )
-from dvc_studio_models.server.errors.requests import RefusedError, RepoNotOpenError
+from dvc_studio_models.server.errors.requests import (
+    RefusedError,
+    RepoNotOpenError,
+    list_some,
+)
 from dvc_studio_models.server.repos.refs import RefsStamp
 from dvc_studio_models.server.stores.configs import unreadable
 from dvc_studio_models.server.stores.places import LOCAL
@@ -258,13 +262,27 @@ class ModelIndex:
         """Return what tags register now, see :meth:`Tags.registry`."""
         return self._tags.registry()
 
+    def whole_registry(self) -> Registry:
+        """Return what tags register now, if Git can read all of them.
+
+        Raises:
+            RepoUnreadableError: It cannot.
+        """
+        with self.git_errors():
+            registry = self.registry()
+        self._refuse_unread([tag.tag for tag in registry.unreadable])
+        return registry
+
+    def _refuse_unread(self, tags: list[str]) -> None:
+        if tags:
+            reason = f"Git cannot read {list_some(tags)}, or the commit is missing"
+            raise RepoUnreadableError(self._repo.label, reason)
+
     def _look_up(self, ref: ModelRef) -> _Found:
         """Find the version, what its commit records, and the stores of its remotes."""
         with self.git_errors():
             registry = self.registry()
-            if tags := registry.unreadable_tags(ref):
-                reason = f"Git cannot read {', '.join(tags)}, or the commit is missing"
-                raise RepoUnreadableError(self._repo.label, reason)
+            self._refuse_unread(registry.unreadable_tags(ref))
             version = registry.resolve(ref)
             if version is None:
                 raise ModelMissingError(registry.describe_missing(ref))

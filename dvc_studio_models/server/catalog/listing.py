@@ -81,14 +81,14 @@ class Listing:
         """List the registered models by name.
 
         Raises:
-            RepoUnreadableError: Git cannot read this server's copy of the repo.
+            RepoUnreadableError: Git cannot read this server's copy of the repo, or
+                some of its tags: another version may be the latest.
             GitSilentError: Another thread has been reading Git for too long.
         """
         key = self._index.key(_ALL)  # of before: no change while this runs is missed
         if key and (cached := self._lists.peek(key)) is not None:
             return cached
-        with self._index.git_errors():
-            registry = self._index.registry()
+        registry = self._index.whole_registry()
         known, models = self._summarized
         if known is not registry:
             models = _summarize(registry)

@@ -32,6 +32,7 @@ class Tags:
         self._repo = repo
         self._registry: tuple[str, Registry] | None = None
         self._facts: dict[str, object] = {}  # of tags, so that only new ones are read
+        self._warned: set[str] = set()  # until Git can read all tags again
         self._reads = StampedRead(
             self._read,
             stamp=refs.read,
@@ -53,7 +54,9 @@ class Tags:
             stamp = fingerprint(tags)
             if self._registry and self._registry[0] == stamp:
                 return self._registry[1]
-            registry = read_registry(self._repo.reader, tags, known=self._facts)
+            registry = read_registry(
+                self._repo.reader, tags, known=self._facts, warned=self._warned
+            )
             if not registry.unreadable:
                 break
             tags = self._repo.reader.tags()  # a tag that moved may have lost its object
@@ -61,6 +64,7 @@ class Tags:
                 return registry
         self._warn_of_ignored(registry)
         if not registry.unreadable:
+            self._warned.clear()
             self._registry = (stamp, registry)
         return registry
 

@@ -39,6 +39,9 @@ _PATHS = re.compile(r"'/[^']*'|(?<![\w./:-])/[^\s'\":;,]+")
 _NO_REPO = re.compile(r"'/[^']*' does not appear to be a git repository")
 _NO_REPO_THERE = "there is no Git repository at its URL"
 
+_DAMAGED = re.compile(r"missing object|bad object|not a git repository")
+"""What Git says first of a mirror that only a new clone mends."""
+
 LEFT_S = 600.0
 """The age, in seconds, of a lock file in a mirror that nobody can be using any more:
 a killed server may leave a Git that still runs."""
@@ -105,14 +108,14 @@ def _renew(
     try:
         changed = _clone_or_fetch(place, url, patience)
     except (UnreadableRepoError, LocalDiskError) as error:
-        reason = _NO_REPO.sub(_NO_REPO_THERE, error.reason)
-        reason = reason.replace(os.fspath(place.data), "its folder")
-        told = _PATHS.sub("'its path'", reason)
+        reason = _with_remedy(error.reason, place)
+        told = reason.replace(os.fspath(place.data), "its folder")
+        told = _PATHS.sub("'its path'", told)
         if is_stopping():  # which stops Git too: that is no failure
             return
         write_state(place.state, before.failed(begun, told))
         log = logger.warning if before.error == told else logger.error
-        log("cannot fetch the mirror of '%s': %s", name, error.reason)
+        log("cannot fetch the mirror of '%s': %s", name, reason)
         return
     after = before.succeeded(begun)
     write_state(place.state, after)
@@ -120,6 +123,13 @@ def _renew(
         logger.info("the mirror of '%s' is fetched again", name)
     if changed and begun - (before.maintained or 0) > MAINTENANCE_S:
         _maintain(place, name, after, patience)
+
+
+def _with_remedy(reason: str, place: MirrorPlace) -> str:
+    """Return why a fetch has failed, with what to do where the mirror is damaged."""
+    if _DAMAGED.match(reason) and place.repo.is_dir():
+        return f"{reason}; remove '{place.repo}' to clone it anew"
+    return _NO_REPO.sub(_NO_REPO_THERE, reason)
 
 
 def _clone_or_fetch(place: MirrorPlace, url: str, patience: Patience) -> bool:

@@ -115,8 +115,13 @@ def _find_problem(served: Served, signers: Signers, check: _Check) -> str | None
     """
     key = served.index.key(_ALL)
     if key is None or key != check.key:
-        with served.index.git_errors():
-            check.samples = served.index.samples()
+        check.key = None
+        try:
+            served.index.whole_registry()
+            with served.index.git_errors():
+                check.samples = served.index.samples()
+        except RefusedError as error:
+            return str(error)
         check.key = key
     for ref in check.samples:
         try:
