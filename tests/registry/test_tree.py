@@ -142,14 +142,15 @@ def test_a_large_dvc_file_is_refused_only_where_its_writers_are_not_trusted(
     repo: Path,
 ) -> None:
     content = b"# x\n" * MAX_BYTES
-    rev = commit(repo, {b"dvc.yaml": (FILE, content)})
+    rev = commit(repo, {b"a\nb/dvc.yaml": (FILE, content)})
 
     with open_reader(repo).objects() as objects:
         trusted = CommitTree(objects, rev, where="here")
         bounded = CommitTree(objects, rev, where="here", bounded=True)
-        assert open_commit(trusted).cat_file("/dvc.yaml") == content
-        with pytest.raises(TooComplexError, match="larger than 4 MiB"):
-            open_commit(bounded).cat_file("/dvc.yaml")
+        assert open_commit(trusted).cat_file("/a\nb/dvc.yaml") == content
+        with pytest.raises(TooComplexError) as refused:
+            open_commit(bounded).cat_file("/a\nb/dvc.yaml")
+    assert str(refused.value) == "'a?b/dvc.yaml' is larger than 4 MiB"
 
 
 def test_a_folder_is_read_only_when_somebody_looks_into_it(repo: Path) -> None:

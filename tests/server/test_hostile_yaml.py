@@ -87,6 +87,7 @@ def test_a_file_that_is_too_complex_is_refused_in_a_moment(
         status, detail = refusal(reply)
         assert status == 404
         assert "internal error" not in detail
+        assert f": '{where}'" in detail
 
 
 def test_one_thread_at_a_time_reads_the_dvc_files_of_a_repo(project: Project) -> None:

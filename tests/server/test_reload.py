@@ -390,6 +390,22 @@ def test_a_served_repo_that_is_gone_is_served_again_when_it_is_back(
     assert server.status("models") == 200
 
 
+def test_a_token_whose_repos_are_renamed_is_told_of_at_the_reload(
+    server: Server, project: Project
+) -> None:
+    text = config(project.bare) + "  repos: [models]\n"
+    server.write(text)
+    wait_until(lambda: AGAIN in server.output + server.errors, timeout_s=TIMEOUT_S)
+    before = server.errors
+    server.write(text.replace("name: models", "name: renamed"))
+    server.hang_up()
+
+    refused = ask(server.url, repo="models", name="churn").json()["detail"]
+    assert "no repo has the name" not in before
+    assert "tokens[0].repos[0]: no repo has the name 'models'" in server.errors
+    assert refused == "repo 'models' is not served; no repo is served that you may see"
+
+
 def check(file: Path) -> subprocess.CompletedProcess[str]:
     command = ("serve", "--config", str(file), "--check-config")
     return subprocess.run(

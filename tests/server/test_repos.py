@@ -327,7 +327,9 @@ def test_a_repo_that_is_not_open_is_hidden_from_who_may_not_see_it() -> None:
     with pytest.raises(RepoNotServedError) as refused:
         catalog.find("secret", lambda _: False)
 
-    assert str(refused.value) == "repo 'secret' is not served; served: "
+    assert str(refused.value) == (
+        "repo 'secret' is not served; no repo is served that you may see"
+    )
     catalog.close()
 
 

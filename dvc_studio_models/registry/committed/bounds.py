@@ -62,7 +62,7 @@ _NODES = {"AliasEvent", "ScalarEvent", "SequenceStartEvent", "MappingStartEvent"
 
 
 class TooComplexError(ValueError):
-    """The file is too large or too complex; the message says how."""
+    """A file is too large or too complex; the message says how."""
 
 
 def check_size(data: bytes) -> None:
@@ -158,7 +158,7 @@ def _check_events(events: Iterable[Any], deadline: float) -> None:
             msg = f"it has more than {MAX_COMPLEX_KEYS} keys that are lists"
             raise TooComplexError(msg)
         if number % 1000 == 0 and time.monotonic() > deadline:
-            msg = f"its lists and aliases take more than {MAX_S:.0f} s to read"
+            msg = f"it has lists and aliases that take more than {MAX_S:.0f} s to read"
             raise TooComplexError(msg)
 
 

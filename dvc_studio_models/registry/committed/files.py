@@ -28,10 +28,17 @@ def for_dvc(key: Sequence[str], data: bytes, *, bounded: bool) -> bytes:
         return clean_config(data)
     if not bounded:
         return data
-    from dvc_studio_models.registry.committed.bounds import check_size, check_yaml
+    from dvc_studio_models.registry.committed.bounds import (
+        TooComplexError,
+        check_size,
+        check_yaml,
+    )
 
-    if key[-1].endswith(_YAML):
-        check_yaml(data)
-    else:
-        check_size(data)
+    check = check_yaml if key[-1].endswith(_YAML) else check_size
+    try:
+        check(data)
+    except TooComplexError as error:
+        path = "".join(c if c.isprintable() else "?" for c in "/".join(key))
+        msg = f"'{path}' {str(error).removeprefix('it ')}"
+        raise TooComplexError(msg) from None
     return data

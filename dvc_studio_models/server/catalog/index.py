@@ -307,8 +307,7 @@ class ModelIndex:
         except StudioConfigError as exc:
             raise unreadable(exc) from None
         except RecordUnreadableError as exc:
-            reason = f"cannot read Git: {exc.reason}"
-            raise NotStoredError(name, version, reason) from None
+            raise NotStoredError(name, version, exc.reason) from None
         if record is None:
             raise NotStoredError(name, version, "no 'dvc.yaml' annotates it there")
         if why := why_not_stored(record, version):

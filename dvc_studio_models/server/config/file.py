@@ -133,7 +133,7 @@ class ConfigFile:
         self, document: Document, mistakes: Iterable[tuple[Keys, str]]
     ) -> list[str]:
         found = sorted(
-            (document.line(keys), f"{_dotted(keys)}{what}") for keys, what in mistakes
+            (document.line(keys), f"{dotted(keys)}{what}") for keys, what in mistakes
         )
         return [f"{self._path}:{line}: {what}" for line, what in found]
 
@@ -151,7 +151,7 @@ class ConfigFile:
             raise ServeConfigError(self._path, [mistake]) from None
 
 
-def _dotted(keys: Keys) -> str:
+def dotted(keys: Keys) -> str:
     """Write keys as ``repos[0].fetch: ``; empty for the top."""
     text = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys)
     return f"{text.lstrip('.')}: " if keys else ""

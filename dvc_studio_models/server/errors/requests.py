@@ -97,7 +97,9 @@ class RepoNotServedError(RefusedError):
 
     def __init__(self, repo: str, served: Iterable[str]) -> None:
         self.repo = repo
-        super().__init__(f"repo '{repo}' is not served; served: {list_some(served)}")
+        names = list_some(served)
+        seen = f"served: {names}" if names else "no repo is served that you may see"
+        super().__init__(f"repo '{repo}' is not served; {seen}")
 
 
 class StorageSilentError(RefusedError):

@@ -16,7 +16,7 @@ from dvc_studio_models.server.repos.repos import OPEN_S, Catalog
 from dvc_studio_models.server.stores.remotes import Remotes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from dvc_studio_models.server.config.document import Keys
     from dvc_studio_models.server.config.values import (
@@ -56,7 +56,7 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     catalog = Catalog(own) if own else ()
     names = [each.name for each in config.repos if each.url]
     names += [repo.key for repo in catalog]
-    doubts = [*_callers_without_use(config, names)]
+    doubts = [*_ended(config), *find_unmatched(config, names)]
     numbers = {id(each): number for number, each in enumerate(config.repos)}
     for repo, what in find_shared(catalog, _remotes_of):
         doubts.append((("repos", numbers[id(repo.config)]), what))
@@ -65,14 +65,22 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     return doubts
 
 
-def _callers_without_use(
-    config: ServeConfig, names: Sequence[str]
-) -> Iterator[tuple[Keys, str]]:
-    """List tokens that have ended, and globs of names that no repo has."""
+def _ended(config: ServeConfig) -> Iterator[tuple[Keys, str]]:
     today = datetime.now(timezone.utc).date()
     for number, token in enumerate(config.tokens or ()):
         if token.until and token.until < today:
             yield ("tokens", number, "until"), "this token has ended"
+
+
+def find_unmatched(
+    config: ServeConfig, names: Collection[str]
+) -> Iterator[tuple[Keys, str]]:
+    """List the globs of callers that match no repo, and where they are.
+
+    Args:
+        config: Whose callers.
+        names: Of all repos.
+    """
     sections: dict[str, Sequence[TokenConfig | OidcConfig | GitHostConfig]] = {
         "tokens": config.tokens or (),
         "oidc": config.oidc,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dvc_studio_models.errors import StudioConfigError, StudioModelsError
 from dvc_studio_models.log import IN_ALL_WORKERS
 from dvc_studio_models.server.config.exposure import exposure_problem
+from dvc_studio_models.server.config.file import dotted
 from dvc_studio_models.server.repos.refs import file_stamp
+from dvc_studio_models.server.site.check import find_unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +123,9 @@ class Reloader:
             logger.warning(
                 "'%s' has changed: restart the server for it", key, extra=IN_ALL_WORKERS
             )
+        names = [*(repo.key for repo in site.catalog), *site.left_out()]
+        for keys, what in find_unmatched(site.config, names):
+            logger.warning("%s%s", dotted(keys), what, extra=IN_ALL_WORKERS)
         logger.info(
             "the config was read again; %s", _summary(site), extra=IN_ALL_WORKERS
         )
