@@ -435,6 +435,7 @@ def test_what_is_probably_not_meant_so_is_said_with_its_line(
     (other / ".dvc/config.local").write_text("")
     config_file = other / ".dvc/config"
     place = project.storage / "inside"
+    place.mkdir()
     config_file.write_text(config_file.read_text().replace("../../storage", str(place)))
     file = tmp_path / "serve.yaml"
     ended, globs = "  until: 2020-01-01\n", "  repos: [models, 'team-*']\n"
@@ -462,6 +463,21 @@ def test_what_is_probably_not_meant_so_is_said_with_its_line(
     for line, (number, begin, rest) in zip(lines, expected, strict=True):
         assert line.startswith(f"WARNING: {file}:{number}: {begin}")
         assert rest in line
+
+
+def test_a_remote_outside_of_the_roots_is_said_with_its_line(
+    project: Project, tmp_path: Path
+) -> None:
+    file = tmp_path / "serve.yaml"
+    text = config(project.bare)
+    file.write_text(text.replace("\n  path:", f"\n  roots: [{tmp_path}/x]\n  path:"))
+
+    done = check(file)
+
+    told = "repos[0]: the DVC remote 'storage' of 'models' is in a place that this"
+    assert (done.returncode, done.stdout) == (0, f"'{file}' is valid: 1 repo\n")
+    assert f"WARNING: {file}:3: {told}" in done.stderr
+    assert f"is at {project.storage}, which is not in its roots" in done.stderr
 
 
 def test_a_start_warns_of_repos_that_share_a_place(

@@ -150,7 +150,7 @@ class ModelIndex:
 
     def _warm_up(self, ref: ModelRef) -> None:
         key = self.key(ref)
-        found = self._look_up(ref)
+        found = self.look_up(ref)
         far = [store for store in found.stores.values() if store.protocol != LOCAL]
         if far:
             threading.Thread(target=_open, args=(far,), daemon=True).start()
@@ -177,7 +177,7 @@ class ModelIndex:
         key = self.key(ref)  # of before: what changes while this runs is not missed
         if key and (cached := self._answers.peek(key)):
             return cached
-        return self._cache_answer(key, self._list_and_verify(ref, self._look_up(ref)))
+        return self._cache_answer(key, self._list_and_verify(ref, self.look_up(ref)))
 
     def known_store(self, project: str, name: str, version: str | None) -> Store | None:
         """Return a store that was found before."""
@@ -278,8 +278,8 @@ class ModelIndex:
             reason = f"Git cannot read {list_some(tags)}, or the commit is missing"
             raise RepoUnreadableError(self._repo.label, reason)
 
-    def _look_up(self, ref: ModelRef) -> _Found:
-        """Find the version, what its commit records, and the stores of its remotes."""
+    def look_up(self, ref: ModelRef) -> _Found:
+        """Find a version, its record and its stores; no remote is read."""
         with self.git_errors():
             registry = self.registry()
             self._refuse_unread(registry.unreadable_tags(ref))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.server.access.principal import Principal
-from dvc_studio_models.server.errors.requests import list_some
+from dvc_studio_models.server.catalog.index import ModelIndex
+from dvc_studio_models.server.errors.requests import RefusedError, list_some
+from dvc_studio_models.server.links.signers import Signers
 from dvc_studio_models.server.mirrors.places import with_paths
 from dvc_studio_models.server.repos.identity import Identity
 from dvc_studio_models.server.repos.opening import Opening
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     )
     from dvc_studio_models.server.repos.repos import ServedRepo
     from dvc_studio_models.server.stores.places import Place
+
+_SERVER_ERROR = 500
 
 
 def find_problems(repos: Sequence[RepoConfig]) -> dict[int, str]:
@@ -60,9 +64,34 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     numbers = {id(each): number for number, each in enumerate(config.repos)}
     for repo, what in find_shared(catalog, _remotes_of):
         doubts.append((("repos", numbers[id(repo.config)]), what))
+    protocols = Signers.from_environment(expires_s=config.expires_s).protocols
+    for repo in catalog:
+        number = numbers[id(repo.config)]
+        index = ModelIndex(repo, protocols=protocols)
+        doubts += ((("repos", number), what) for what in _find_faults(index))
     if isinstance(catalog, Catalog):
         catalog.close()
     return doubts
+
+
+def _find_faults(index: ModelIndex) -> set[str]:
+    """Return what keeps models of a repo from being served, without reading remotes.
+
+    What is wrong with one version is no fault of the config.
+    """
+    found = set()
+    try:
+        with index.git_errors():
+            samples = index.samples()
+    except RefusedError as error:
+        return {error.for_log}
+    for ref in samples:
+        try:
+            index.look_up(ref)
+        except RefusedError as error:
+            if error.status >= _SERVER_ERROR:
+                found.add(error.for_log)
+    return found
 
 
 def _ended(config: ServeConfig) -> Iterator[tuple[Keys, str]]:
