@@ -5,6 +5,7 @@ those below it:
 
     service, app, limits  listens; the table of routes
     workers               several processes at one address
+    metrics_folder        the folder of metrics that they share
     web/                  pages for people, and the session of who has signed in
     routes/               HTTP in, JSON and objects out
     site/                 the served repos and who may see them, as they are now

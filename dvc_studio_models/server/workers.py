@@ -12,14 +12,14 @@ import logging
 import os
 import secrets
 import select
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from dvc_studio_models.server.metrics_folder import metrics_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,14 +54,14 @@ def sharing(count: int) -> Iterator[None]:
     os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
     if sys.platform == "darwin":
         _ignore_system_proxies()
-    folder, main = tempfile.mkdtemp(prefix="dvc-studio-models-"), os.getpid()
-    os.environ[METRICS_VARIABLE] = folder
-    try:
-        yield
-    finally:
-        if os.getpid() == main:
-            del os.environ[METRICS_VARIABLE]
-            shutil.rmtree(folder, ignore_errors=True)
+    main = os.getpid()
+    with metrics_folder() as folder:
+        os.environ[METRICS_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            if os.getpid() == main:
+                del os.environ[METRICS_VARIABLE]
 
 
 def _ignore_system_proxies() -> None:

@@ -23,6 +23,7 @@ from projects import ORIGIN_URL, TOKEN, Project
 from servers import wait_until
 
 from dvc_studio_models.server import workers
+from dvc_studio_models.server.metrics_folder import PREFIX, remove_abandoned
 from dvc_studio_models.server.repos.repos import AGAIN_S
 from tests.server.api import TIMEOUT_S, ask, fetch, links
 
@@ -157,6 +158,56 @@ def is_running(pid: int) -> bool:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def test_a_start_removes_what_a_main_process_that_was_killed_has_left(
+    project: Project, tmp_path: Path
+) -> None:
+    need_proc()
+    args = (project.repo, "--workers", "2")
+    with started(tmp_path, *args) as served:
+        workers = served.wait_for_workers(2)
+        (left,) = metric_folders(tmp_path)
+        served.process.kill()
+        served.process.wait(TIMEOUT_S)
+        wait_until(
+            lambda: not any(is_running(pid) for pid in workers), timeout_s=TIMEOUT_S
+        )
+    assert left.exists()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    link = left.with_name(f"{left.name}-link")
+    link.symlink_to(kept)
+
+    with started(tmp_path, *args) as running:
+        used = {*metric_folders(tmp_path)} - {left, link}
+        with started(tmp_path, *args) as another:
+            another.wait_for_workers(2)
+            folders = {*metric_folders(tmp_path)}
+            links(running.url, "churn")  # its folder is still there to count in
+            counted = running.metric('dvc_models_links_total{repo="models"}')
+
+    assert left not in folders
+    assert used < folders
+    assert len(folders) == 3
+    assert counted == 1
+    assert (kept / "file").exists()
+    assert metric_folders(tmp_path) == [link]
+
+
+def test_a_folder_of_another_user_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / f"{PREFIX}x"
+    folder.mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    remove_abandoned(tmp_path)
+    assert folder.exists()
+
+    monkeypatch.undo()
+    remove_abandoned(tmp_path)
+    assert not folder.exists()
 
 
 def test_a_start_that_fails_is_said_once(tmp_path: Path) -> None:
