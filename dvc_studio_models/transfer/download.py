@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import disk_errors
@@ -258,7 +259,9 @@ class Download(FileTransfer):
         tries = budget.spend(attempt.part.received, retry)
         pause_s = self._context.tuning.backoff_s(tries, retry.headers)
         path = self.file.path
-        logger.warning("'%s': %s; trying again in %.1f s", path, retry, pause_s)
+        is_repeat = self._repeats.is_repeat(str(retry), time.monotonic())
+        log = logger.debug if is_repeat else logger.warning
+        log("'%s': %s; trying again in %.1f s", path, retry, pause_s)
         self._context.workers.pause(pause_s)
 
     @contextlib.contextmanager

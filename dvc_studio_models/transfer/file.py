@@ -14,7 +14,7 @@ from dvc_studio_models.model import MD5, Digest
 from dvc_studio_models.store.parts.folder import key_of
 from dvc_studio_models.store.parts.part import DownloadedFile
 from dvc_studio_models.transfer.hashing import verify
-from dvc_studio_models.transfer.retries import ContentMismatch, RecoveryState
+from dvc_studio_models.transfer.retries import ContentMismatch, RecoveryState, Repeats
 from dvc_studio_models.transfer.space import FileTotals
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class FileTransfer:
         self._totals = FileTotals()
         self._lock = threading.Lock()
         self._recovery = RecoveryState(file)
+        self._repeats = Repeats()
 
     @property
     def is_small(self) -> bool:

@@ -8,6 +8,7 @@ wrong content   once more from the start
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import DownloadError, IntegrityError
@@ -20,6 +21,10 @@ from dvc_studio_models.http.response import (
 
 if TYPE_CHECKING:
     from dvc_studio_models.model import ModelFile
+
+
+REPEAT_S = 5.0
+"""How long, in seconds, the same failure of a file is warned of only once."""
 
 
 class ContentMismatch(Exception):  # noqa: N818 - a signal, never shown
@@ -90,6 +95,29 @@ class RecoveryState:
         if isinstance(error, RestartNeeded):
             return DownloadError(file.path, f"{error}, again after a restart")
         return error
+
+
+class Repeats:
+    """Tells failures of a file from those that another connection has just met."""
+
+    def __init__(self) -> None:
+        self._warned: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def is_repeat(self, why: str, now_s: float) -> bool:
+        """Return whether there was a warning of this failure a short time ago.
+
+        Args:
+            why: The failure, in words.
+            now_s: The time, in seconds. A warning of it is expected if this is no
+                repeat.
+        """
+        with self._lock:
+            before = self._warned.get(why)
+            if before is not None and now_s - before < REPEAT_S:
+                return True
+            self._warned[why] = now_s
+            return False
 
 
 class RetryBudget:

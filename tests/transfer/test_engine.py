@@ -34,9 +34,11 @@ from dvc_studio_models.errors import (
     ModelMovedError,
 )
 from dvc_studio_models.http.signed_urls import SignedUrls
+from dvc_studio_models.log import NAME
 from dvc_studio_models.model import MD5_DOS2UNIX, Digest, ModelRef, SilentProgress
 from dvc_studio_models.store.parts.folder import PartStore
 from dvc_studio_models.transfer.engine import _Transfer
+from dvc_studio_models.transfer.retries import REPEAT_S, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -268,6 +270,31 @@ def test_all_connections_of_a_file_may_be_cut_at_once(fetcher: Fetcher) -> None:
     fetcher.server.script(OK, *[RST] * 9, *[busy(503)] * 9)
 
     assert fetcher.bring(content, jobs=9) == content
+
+
+def test_the_same_fault_of_many_connections_is_warned_of_once(
+    fetcher: Fetcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = noise(10 * RANGE)
+    fetcher.server.script(OK, *[busy(502)] * 9, *[busy(503)] * 3)
+    patient = replace(IMPATIENT, tries=20)
+    caplog.set_level("DEBUG", NAME)
+
+    assert fetcher.bring(content, jobs=9, tuning=patient) == content
+
+    lines = [each for each in caplog.records if "trying again in" in each.getMessage()]
+    warned = [each.getMessage() for each in lines if each.levelname == "WARNING"]
+    said = re.findall(r"': storage answered (\d+)", "\n".join(warned))
+    assert sorted(said) == ["502", "503"]
+    assert len(lines) == 12
+    assert {each.levelname for each in lines} == {"WARNING", "DEBUG"}
+
+
+def test_a_fault_is_warned_of_again_after_a_while() -> None:
+    repeats = Repeats()
+
+    times = (100.0, 100.0 + REPEAT_S - 1, 100.0 + REPEAT_S)
+    assert [repeats.is_repeat("cut", at) for at in times] == [False, True, False]
 
 
 def test_a_range_asks_for_the_object_that_the_first_one_was_of(
