@@ -117,4 +117,9 @@ SOME_HISTORIES = [
         ("churn@deprecated", 0, 3, "+0000", "plain"),
         ("churn@v2.0.0", 2, 3, "+0000", "lightweight"),
     ],
+    [
+        ("churn@v1.0.0", 0, 0, "+0000", "plain"),
+        ("churn@deprecated", 0, 1, "+0000", "plain"),
+        ("churn@created", 0, 0, "+0000", "plain"),
+    ],
 ]

@@ -43,11 +43,17 @@ def read(repo: Path, name: str = "churn") -> tuple[TagEvent, ...]:
 @given(tags=histories())
 @example(tags=SOME_HISTORIES[1])
 @example(tags=SOME_HISTORIES[2])
+@example(tags=SOME_HISTORIES[3])
 def test_the_history_of_a_model_is_that_of_gto(
     history: tuple[Path, list[str]], tags: list[tuple[str, int, int, str, str]]
 ) -> None:
-    # GTO takes the commit of a nested tag for the inner tag's id.
-    plain = [(*tag[:4], "plain") for tag in tags if tag[4] != "lightweight"]
+    # GTO takes the commit of a nested tag for the inner tag's id, and ends with a
+    # KeyError at 'churn@created'.
+    plain = [
+        (*tag[:4], "plain")
+        for tag in tags
+        if tag[4] != "lightweight" and tag[0] != "churn@created"
+    ]
     repo = make(history, plain)
     try:
         by_gto = history_by_gto(str(repo))
@@ -81,9 +87,12 @@ def test_the_history_of_a_model_is_that_of_gto(
             (int(e["timestamp"].timestamp()), e["event"]) for e in theirs
         ]
         model = registry.find(name)
-        listed = list_versions(model, ours) if model else ()
+        if model is None:  # GTO shows the versions of a deprecated model too
+            continue
         assert {
-            (v.version, v.commit, v.time, v.author) for v in listed if v.version
+            (v.version, v.commit, v.time, v.author)
+            for v in list_versions(model, ours)
+            if v.version
         } == {
             (
                 v["version"],
