@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -281,24 +280,91 @@ def test_a_fetch_for_which_there_is_no_room_leaves_nothing(project: Project) -> 
     assert "notes.bin" in git(place_of(config).repo, "ls-tree", "--name-only", "HEAD")
 
 
-@pytest.mark.parametrize("lost", ["objects/pack", "HEAD"])
-def test_a_damaged_mirror_says_how_to_mend_it(
+def lose(repo: Path, lost: str) -> None:
+    """Remove a file or folder of a mirror, or the object of a rev."""
+    if (repo / lost).exists():
+        (repo / lost).rename(repo.parent / "lost")
+        return
+    oid = git(repo, "rev-parse", lost).strip()
+    for pack in (repo / "objects/pack").glob("*.pack"):
+        with pack.rename(repo.parent / "away.pack").open("rb") as packed:
+            unpack = ["git", "unpack-objects", "-q"]
+            subprocess.run(unpack, cwd=repo, stdin=packed, check=True)
+    (repo / "objects" / oid[:2] / oid[2:]).unlink()
+
+
+LOST = ["objects/pack", "HEAD", "churn@v2.0.0", "churn@v2.0.0^{commit}"]
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_damaged_mirror_is_cloned_anew(
     project: Project, lost: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = config_of(project)
     repo = place_of(config).repo
     with running(config) as mirrors:
         eventually(fetched(mirrors))
-        (repo / lost).rename(project.root / "lost")
-        eventually(lambda: status(mirrors).error)
+        lose(repo, lost)
+        eventually(lambda: "cloned anew" in caplog.text)
+        eventually(fetched(mirrors, after=time.time()))
+
+    assert status(mirrors).error is None
+    assert git(repo, "fsck", "--connectivity-only") == ""
+    assert "churn@v2.0.0" in git(repo, "tag")
+    assert caplog.text.count("cloned anew") == 1
+    assert not place_of(config).old.exists()
+
+
+def test_a_damaged_mirror_stays_until_there_is_a_new_one(project: Project) -> None:
+    config = config_of(project)
+    repo = place_of(config).repo
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        before = repo.stat().st_ino
+        project.repo.rename(project.root / "away")
+        lose(repo, "churn@v2.0.0")
+        eventually(lambda: "is damaged" in str(status(mirrors).error))
         error = str(status(mirrors).error)
-        shutil.rmtree(repo)
+        assert repo.stat().st_ino == before
+        assert not place_of(config).clone.exists()
+        (project.root / "away").rename(project.repo)
         mirrors.apply(config)
         eventually(lambda: status(mirrors).error is None)
 
-    assert error.endswith(f"; remove 'its folder/{repo.name}' to clone it anew")
-    assert f"; remove '{repo}' to clone it anew" in caplog.text
+    assert error.startswith("it is damaged, and cannot be cloned anew: ")
+    assert str(project.root) not in error
     assert "churn@v2.0.0" in git(repo, "tag")
+
+
+def test_a_kill_between_the_old_mirror_and_the_new_one_loses_none(
+    project: Project,
+) -> None:
+    config = config_of(project)
+    place = place_of(config)
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+    place.repo.rename(place.old)
+    before = place.old.stat().st_ino
+    project.repo.rename(project.root / "away")
+
+    with running(config) as mirrors:
+        eventually(lambda: status(mirrors).failures)
+
+    assert place.repo.stat().st_ino == before
+    assert not place.old.exists()
+
+
+def test_a_mirror_without_refs_is_not_damaged(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = tmp_path / "empty.git"
+    git(tmp_path, "init", "--quiet", "--bare", str(empty))
+    with running(config_of(project, url=str(empty))) as mirrors:
+        eventually(fetched(mirrors))
+        eventually(fetched(mirrors, after=time.time()))
+
+    assert status(mirrors).error is None
+    assert "damaged" not in caplog.text
 
 
 def test_a_fetch_in_the_future_does_not_count(project: Project) -> None:

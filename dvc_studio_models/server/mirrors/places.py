@@ -50,6 +50,11 @@ class MirrorPlace:
         return self.data / f".{self.stem}.clone"
 
     @property
+    def old(self) -> Path:
+        """The bare repo that a new clone replaces, until that has its name."""
+        return self.data / f".{self.stem}.old"
+
+    @property
     def state(self) -> Path:
         """The file of its state."""
         return self.data / f"{self.stem}.json"

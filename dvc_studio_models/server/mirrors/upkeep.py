@@ -7,7 +7,6 @@ import fcntl
 import logging
 import os
 import re
-import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,13 @@ from dvc_studio_models.registry.git.mirrors import (
     KilledGitError,
     clean_mirror,
     clean_objects,
-    clone_mirror,
     maintain_mirror,
     update_mirror,
+)
+from dvc_studio_models.server.mirrors.repair import (
+    clone_beside,
+    find_damage,
+    finish_replacement,
 )
 from dvc_studio_models.server.mirrors.schedule import MAINTENANCE_S
 from dvc_studio_models.server.mirrors.state import read_state, write_state
@@ -38,9 +41,6 @@ _PATHS = re.compile(r"'/[^']*'|(?<![\w./:-])/[^\s'\":;,]+")
 
 _NO_REPO = re.compile(r"'/[^']*' does not appear to be a git repository")
 _NO_REPO_THERE = "there is no Git repository at its URL"
-
-_DAMAGED = re.compile(r"missing object|bad object|not a git repository")
-"""What Git says first of a mirror that only a new clone mends."""
 
 LEFT_S = 600.0
 """The age, in seconds, of a lock file in a mirror that nobody can be using any more:
@@ -106,9 +106,9 @@ def _renew(
 ) -> None:
     begun = time.time()
     try:
-        changed = _clone_or_fetch(place, url, patience)
+        changed = _clone_or_fetch(place, name, url, patience)
     except (UnreadableRepoError, LocalDiskError) as error:
-        reason = _with_remedy(error.reason, place)
+        reason = _NO_REPO.sub(_NO_REPO_THERE, error.reason)
         told = reason.replace(os.fspath(place.data), "its folder")
         told = _PATHS.sub("'its path'", told)
         if is_stopping():  # which stops Git too: that is no failure
@@ -125,27 +125,32 @@ def _renew(
         _maintain(place, name, after, patience)
 
 
-def _with_remedy(reason: str, place: MirrorPlace) -> str:
-    """Return why a fetch has failed, with what to do where the mirror is damaged."""
-    if _DAMAGED.match(reason) and place.repo.is_dir():
-        return f"{reason}; remove '{place.repo}' to clone it anew"
-    return _NO_REPO.sub(_NO_REPO_THERE, reason)
-
-
-def _clone_or_fetch(place: MirrorPlace, url: str, patience: Patience) -> bool:
+def _clone_or_fetch(
+    place: MirrorPlace, name: str, url: str, patience: Patience
+) -> bool:
     """Bring a mirror up to date; returns whether it has changed."""
-    if place.repo.is_dir():
-        clean_mirror(place.repo, older_than_s=LEFT_S)
-        with _cleaned_after_failure(place):
-            return update_mirror(place.repo, url, patience=patience)
-    shutil.rmtree(place.clone, ignore_errors=True)  # of a killed process
-    place.clone.mkdir(mode=0o700)  # the repo may be private
+    finish_replacement(place)
+    if not place.repo.is_dir():
+        clone_beside(place, url, patience)
+        return False
+    clean_mirror(place.repo, older_than_s=LEFT_S)
+    if damage := find_damage(place.repo):
+        _replace(place, name, url, damage, patience)
+        return False
+    with _cleaned_after_failure(place):
+        return update_mirror(place.repo, url, patience=patience)
+
+
+def _replace(
+    place: MirrorPlace, name: str, url: str, damage: str, patience: Patience
+) -> None:
+    """Clone a damaged mirror anew."""
     try:
-        clone_mirror(url, place.clone, patience=patience)
-        place.clone.rename(place.repo)
-    finally:
-        shutil.rmtree(place.clone, ignore_errors=True)
-    return False
+        clone_beside(place, url, patience)
+    except UnreadableRepoError as error:
+        reason = f"it is damaged, and cannot be cloned anew: {error.reason}"
+        raise UnreadableRepoError(os.fspath(place.repo), reason) from None
+    logger.warning("the mirror of '%s' was damaged (%s): cloned anew", name, damage)
 
 
 def _maintain(
