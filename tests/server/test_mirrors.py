@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -352,6 +353,20 @@ def test_a_kill_between_the_old_mirror_and_the_new_one_loses_none(
 
     assert place.repo.stat().st_ino == before
     assert not place.old.exists()
+
+
+@pytest.mark.parametrize("lost", [".", "HEAD"])
+def test_a_mirror_that_is_moved_away_is_cloned_at_once_after_a_reload(
+    project: Project, lost: str
+) -> None:
+    config = config_of(project)
+    config = replace(config, repos=(replace(config.repos[0], fetch_s=3600),))
+    repo = place_of(config).repo
+    with running(config) as mirrors:
+        eventually(fetched(mirrors))
+        (repo / lost).resolve().rename(project.root / "away")
+        mirrors.apply(config)
+        eventually((repo / "HEAD").is_file)
 
 
 def test_a_mirror_without_refs_is_not_damaged(

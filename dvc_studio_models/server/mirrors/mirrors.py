@@ -83,6 +83,12 @@ class _Mirror:
         asked, self.asked = self.asked, None
         return asked
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was cloned once, and somebody has moved it away."""
+        is_there = (self.place.repo / "HEAD").is_file()
+        return self.state.tried is not None and not is_there
+
     def is_due(self) -> bool:
         """Whether it is time for a fetch."""
         if self.is_running or time.monotonic() < self.not_before:
@@ -234,7 +240,7 @@ class Mirrors:
             mirror.pause_s = pause_s(mirror.state, mirror.config.fetch_s)
         if mirror.is_retried:
             mirror.is_retried = False
-            if mirror.state.error or mirror.fault:
+            if mirror.state.error or mirror.fault or mirror.is_lost:
                 mirror.ask(time.time())
                 mirror.not_before = time.monotonic() + retry_s()
         if not mirror.is_cloned and mirror.place.repo.is_dir():
