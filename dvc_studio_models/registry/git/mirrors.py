@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import shutil
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.registry.git.parsing import BRANCH, TAG, parse_listing
 from dvc_studio_models.registry.git.process import (
     FETCH_PROTOCOLS,
     reason_of,
@@ -31,16 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-BRANCH = "refs/heads/"
-TAG = "refs/tags/"
-
 MAX_LISTING_BYTES = 64 << 20
 """The longest list of a remote's refs: some 600,000."""
 
 _LOOK_S = 0.2  # between two looks whether Git has ended
 _CHUNK_BYTES = 1 << 16
 _ERROR_BYTES = 1 << 16  # the last ones, which have the reason
-_SYMREF = re.compile(r"ref: (\S+)\tHEAD")
+_BROKEN_REF = b"ignoring broken ref"
 _NO_REASON = "Could not read from remote repository"
 _LOOSE_OBJECTS = 2000  # before they are packed
 _PACKS = 20  # before they are packed together
@@ -129,7 +126,7 @@ def update_mirror(folder: Path, url: str, *, patience: Patience = PATIENCE) -> b
         folder,
         patience=patience,
     )
-    head, theirs = _parse_listing(listed)
+    head, theirs = parse_listing(listed)
     changed = theirs != _own_refs(folder)
     if changed:
         _run_remote(
@@ -158,6 +155,22 @@ def maintain_mirror(folder: Path, *, patience: Patience = PATIENCE) -> None:
     # It reports no progress without a terminal.
     patience = Patience(patience.total_s, patience.total_s)
     _run_watched([*command, "gc", "--auto"], folder, patience=patience)
+
+
+def find_damage(folder: Path) -> str | None:
+    """Return why Git cannot read a branch, a tag or its commit; None if it can.
+
+    What commits contain is not read: that may take minutes.
+
+    Raises:
+        UnreadableRepoError: Git is not installed, is killed, or takes too long.
+        LocalDiskError: The system does not let it run.
+    """
+    location = [_git(folder), f"--git-dir={folder}", "-c", "core.commitGraph=false"]
+    reads_each = ("rev-list", "--no-walk", "--quiet", "--branches", "--tags")
+    output = run([*location, *reads_each], cwd=folder, codes=(0, 1, 128))
+    is_broken = output.code or _BROKEN_REF in output.err
+    return reason_of(output.err) if is_broken else None
 
 
 def clean_mirror(folder: Path, *, older_than_s: float) -> None:
@@ -193,18 +206,6 @@ def _remove(left: Iterable[Path], *, older_than_s: float) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-
-
-def _parse_listing(listed: bytes) -> tuple[str, dict[str, str]]:
-    """Return the ref of HEAD, empty for none, and the id of each branch and tag."""
-    head, refs = "", {}
-    for line in os.fsdecode(listed).split("\n"):
-        if symref := _SYMREF.fullmatch(line):
-            head = symref[1]
-        oid, _, name = line.partition("\t")
-        if name.startswith((BRANCH, TAG)) and not name.endswith("^{}"):
-            refs[name] = oid
-    return head, refs
 
 
 def _own_refs(folder: Path) -> dict[str, str]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.registry.git.reader import GitObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+BRANCH = "refs/heads/"
+TAG = "refs/tags/"
+
+_SYMREF = re.compile(r"ref: (\S+)\tHEAD")
 
 
 def split_objects(content: bytes) -> Iterator[GitObject | None]:
@@ -42,3 +48,15 @@ def parse_setting(entry: str) -> tuple[str, str]:
     """Parse one setting: its name, and its value."""
     key, _, value = entry.partition("\n")
     return key, value
+
+
+def parse_listing(listed: bytes) -> tuple[str, dict[str, str]]:
+    """Return the ref of HEAD, empty for none, and the id of each branch and tag."""
+    head, refs = "", {}
+    for line in os.fsdecode(listed).split("\n"):
+        if symref := _SYMREF.fullmatch(line):
+            head = symref[1]
+        oid, _, name = line.partition("\t")
+        if name.startswith((BRANCH, TAG)) and not name.endswith("^{}"):
+            refs[name] = oid
+    return head, refs

@@ -1,4 +1,4 @@
-"""Finds damage of a mirror, and puts a new clone in its place."""
+"""Puts a new clone in the place of a damaged mirror."""
 
 from __future__ import annotations
 
@@ -7,35 +7,11 @@ import shutil
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnreadableRepoError
-from dvc_studio_models.registry.git.mirrors import clone_mirror
-from dvc_studio_models.registry.git.process import reason_of, run
+from dvc_studio_models.registry.git.mirrors import clone_mirror, find_damage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dvc_studio_models.registry.git.mirrors import Patience
     from dvc_studio_models.server.mirrors.places import MirrorPlace
-
-_BROKEN_REF = b"ignoring broken ref"
-
-
-def find_damage(repo: Path) -> str | None:
-    """Return why Git cannot read a tag, a branch or its commit; None if it can.
-
-    What commits contain is not read: that takes minutes.
-
-    Raises:
-        UnreadableRepoError: Git is killed, or takes too long.
-        LocalDiskError: The system does not let it run.
-    """
-    git = shutil.which("git")
-    if git is None:
-        return None
-    location = [git, f"--git-dir={repo}", "-c", "core.commitGraph=false"]
-    reads_each = ("rev-list", "--no-walk", "--quiet", "--branches", "--tags")
-    output = run([*location, *reads_each], cwd=repo, codes=(0, 1, 128))
-    is_broken = output.code or _BROKEN_REF in output.err
-    return reason_of(output.err) if is_broken else None
 
 
 def finish_replacement(place: MirrorPlace) -> None:

@@ -16,12 +16,12 @@ from dvc_studio_models.registry.git.mirrors import (
     KilledGitError,
     clean_mirror,
     clean_objects,
+    find_damage,
     maintain_mirror,
     update_mirror,
 )
 from dvc_studio_models.server.mirrors.repair import (
     clone_beside,
-    find_damage,
     finish_replacement,
 )
 from dvc_studio_models.server.mirrors.schedule import MAINTENANCE_S
