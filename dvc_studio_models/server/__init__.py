@@ -18,7 +18,7 @@ those below it:
     monitoring/           access log and metrics
     config/, errors/      the operator's choices; all error replies
 
-Promises to write nothing but mirrors and the metrics of workers, to open no repo
+Promises to write nothing but mirrors and what workers share, to open no repo
 because a request names it, to send neither credentials nor paths of this machine to
 clients, and that a repo or a DVC remote that hangs delays no other repo.
 """

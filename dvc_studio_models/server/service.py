@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ from dvc_studio_models.server.monitoring.logs import JSON, leave_to_first_worker
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
-from dvc_studio_models.server.workers import Workers
+from dvc_studio_models.server.workers import METRICS_VARIABLE, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +101,8 @@ def _serve(
         reloader = Reloader(source, hangups)
         read = reloader.wait_for_config if is_worker else reloader.read
         config = read(config)
-        site = Site(config, must_open=source.needs_a_repo)
+        shared = Path(os.environ[METRICS_VARIABLE]) if is_worker else None
+        site = Site(config, must_open=source.needs_a_repo, shared=shared)
         try:
             site.warm_up()
             gc.collect()

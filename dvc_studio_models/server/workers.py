@@ -40,7 +40,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 @contextlib.contextmanager
 def sharing(count: int) -> Iterator[None]:
-    """Prepare what several workers share: keys, and a folder of metrics.
+    """Prepare what several workers share: keys, and a folder.
+
+    It is for metrics, and for what they see first of the repos.
 
     This comes before the server is imported, as ``prometheus_client`` looks for the
     folder when it is imported.

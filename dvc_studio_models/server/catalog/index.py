@@ -17,6 +17,7 @@ from dvc_studio_models.errors import (
     LocalDiskError,
     RecordUnreadableError,
     StudioConfigError,
+    StudioModelsError,
     UnreadableRepoError,
 )
 from dvc_studio_models.model import ModelRef
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.registry.recorded import RecordedModel
     from dvc_studio_models.server.catalog.recorded import StoredFile
     from dvc_studio_models.server.repos.repos import ServedRepo
+    from dvc_studio_models.server.stores.first_seen import FirstSeen
     from dvc_studio_models.server.stores.remotes import Store
 
 logger = logging.getLogger(f"dvc.{__name__}")
@@ -98,6 +100,7 @@ class ModelIndex:
         repo: ServedRepo,
         *,
         protocols: Collection[str],
+        seen: FirstSeen,
         verify_s: float | None = None,
     ) -> None:
         """Store the repo; tags and remotes are read when needed.
@@ -105,12 +108,13 @@ class ModelIndex:
         Args:
             repo: The served repo.
             protocols: Kinds of remotes that can be signed.
+            seen: What the server saw first of the repo.
             verify_s: How long, in seconds, an object counts as present after it was
                 found on its remote; None skips this check.
         """
         self._repo = repo
         self._refs = RefsStamp(repo.reader.common_dir, root=repo.reader.root)
-        self.remotes = Remotes(repo, protocols=protocols)
+        self.remotes = Remotes(repo, protocols=protocols, seen=seen)
         self._verify_s = verify_s
         self._tags = Tags(repo, self._refs)
         self.records = Records(repo.reader)
@@ -132,6 +136,8 @@ class ModelIndex:
         What is wrong with a project's remote is logged. Remotes on other machines are
         opened in a thread of their own.
         """
+        with contextlib.suppress(StudioModelsError):  # requests get the reason
+            self.remotes.places()  # before the repo changes, even without a model
         logged: set[str] = set()
         for ref in self.samples():
             try:

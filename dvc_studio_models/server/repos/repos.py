@@ -64,6 +64,9 @@ class Catalog:
     as soon as Git has opened it.
     """
 
+    on_late: Callable[[], None] = staticmethod(lambda: None)
+    """Called when a repo is served that could not be opened before."""
+
     def __init__(
         self,
         repos: Sequence[RepoConfig],
@@ -251,6 +254,7 @@ class Catalog:
                 logger.info(
                     "the repo '%s' is served now", opening.name, extra=IN_ALL_WORKERS
                 )
+                self.on_late()
 
     def _try_again(self) -> None:
         """Open what could not be opened, until all repos are served."""

@@ -15,6 +15,7 @@ from dvc_studio_models.server.mirrors.places import with_paths
 from dvc_studio_models.server.repos.identity import Identity
 from dvc_studio_models.server.repos.opening import Opening
 from dvc_studio_models.server.repos.repos import OPEN_S, Catalog
+from dvc_studio_models.server.stores.first_seen import FirstSeen
 from dvc_studio_models.server.stores.remotes import Remotes
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     protocols = Signers.from_environment(expires_s=config.expires_s).protocols
     for repo in catalog:
         number = numbers[id(repo.config)]
-        index = ModelIndex(repo, protocols=protocols)
+        index = ModelIndex(repo, seen=FirstSeen(), protocols=protocols)
         doubts += ((("repos", number), what) for what in _find_faults(index))
     if isinstance(catalog, Catalog):
         catalog.close()
@@ -173,7 +174,7 @@ def _shared_places(
 
 
 def _remotes_of(repo: ServedRepo) -> Remotes:
-    return Remotes(repo, protocols=())
+    return Remotes(repo, protocols=(), seen=FirstSeen())
 
 
 def _places(remotes: Remotes) -> frozenset[Place]:

@@ -9,16 +9,17 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.log import IN_ALL_WORKERS
 from dvc_studio_models.server.mirrors.mirrors import Mirrors
 from dvc_studio_models.server.mirrors.places import with_paths
 from dvc_studio_models.server.repos.repos import OPEN_S
 from dvc_studio_models.server.site.check import find_shared
 from dvc_studio_models.server.site.state import SiteState
+from dvc_studio_models.server.stores.first_seen import FirstSeen, Which
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -45,6 +46,7 @@ class Site:
         open_s: float = OPEN_S,
         slow_calls: Callable[[], SlowCalls] = SlowCalls,
         must_open: bool = False,
+        shared: Path | None = None,
     ) -> None:
         """Open the repos; what cannot be opened is left out until it can.
 
@@ -53,6 +55,7 @@ class Site:
             open_s: The longest, in seconds, to wait for Git, for all repos together.
             slow_calls: Called once for each repo.
             must_open: Raise if no repo at all can be opened.
+            shared: The folder that several workers share.
 
         Raises:
             NotGitRepoError: None can be opened, and a path is no Git repo.
@@ -64,12 +67,17 @@ class Site:
         self._make_slow_calls = slow_calls
         self._lock = threading.Lock()
         self.mirrors = Mirrors(on_cloned=self._retry)
+        self._seen = FirstSeen(shared)
+        self._seen.apply(config.repos)
         self._state = SiteState(
-            config, open_s=open_s, slow_calls=slow_calls, must_open=must_open
+            config,
+            open_s=open_s,
+            slow_calls=slow_calls,
+            seen=self._seen,
+            must_open=must_open,
         )
         self.mirrors.apply(config)  # when a clone is done, the state is there
-        self._warned: set[str] = set()
-        self._start_to_warn()
+        self._watch()
 
     @property
     def config(self) -> ServeConfig:
@@ -108,17 +116,28 @@ class Site:
                 config,
                 open_s=self._open_s,
                 slow_calls=self._make_slow_calls,
+                seen=self._seen,
                 previous=before,
             )
             new = [s for s in after.served.values() if s not in before.served.values()]
             _warm_up(new, WARM_UP_S)
             self._state = after
             before.catalog.close()
+            self._seen.apply(config.repos)
             self.mirrors.apply(config)
-        self._start_to_warn()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Warn of what repos share, now and when one is served later."""
+        self._state.catalog.on_late = self._start_to_warn
+        if len(self.catalog) > 1:
+            self._start_to_warn()
 
     def _start_to_warn(self) -> None:
-        """Warn of what repos share, in a thread: Git may hang."""
+        """Note where the remotes are, and warn of what repos share.
+
+        This is done in a thread: Git may hang.
+        """
 
         def warn() -> None:
             state = self._state
@@ -126,14 +145,10 @@ class Site:
                 state.catalog, lambda repo: state.serve(repo).index.remotes
             )
             for repo, what in shared:
-                if what not in self._warned:
-                    self._warned.add(what)
-                    logger.warning(
-                        "repo '%s': %s", repo.key, what, extra=IN_ALL_WORKERS
-                    )
+                if self._seen.is_new(Which.of(repo.config), what):
+                    logger.warning("repo '%s': %s", repo.key, what)
 
-        if len(self.catalog) > 1:
-            threading.Thread(target=warn, daemon=True).start()
+        threading.Thread(target=warn, daemon=True).start()
 
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
         """Import and read in advance, so that the first responses are fast.

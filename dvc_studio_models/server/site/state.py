@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.config.values import ServeConfig
     from dvc_studio_models.server.repos.repos import ServedRepo
+    from dvc_studio_models.server.stores.first_seen import FirstSeen
     from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
 
@@ -29,6 +30,7 @@ class SiteState:
         *,
         open_s: float,
         slow_calls: Callable[[], SlowCalls],
+        seen: FirstSeen,
         must_open: bool = False,
         previous: SiteState | None = None,
     ) -> None:
@@ -38,6 +40,7 @@ class SiteState:
             config: The operator's choices.
             open_s: The longest, in seconds, to wait for Git, for all repos together.
             slow_calls: Called once for each repo.
+            seen: What the server saw first of the repos.
             must_open: Raise if no repo at all can be opened.
             previous: The state before; what has not changed stays as it is.
 
@@ -67,6 +70,7 @@ class SiteState:
         self.served: dict[str, Served] = {}
         """By the names of the repos."""
         self._make_slow_calls = slow_calls
+        self._seen = seen
         self._lock = threading.Lock()
         if previous and previous.verify_s == self.verify_s:
             self._take(previous)
@@ -93,7 +97,10 @@ class SiteState:
 
     def _make(self, repo: ServedRepo) -> Served:
         index = ModelIndex(
-            repo, protocols=self.signers.protocols, verify_s=self.verify_s
+            repo,
+            protocols=self.signers.protocols,
+            seen=self._seen,
+            verify_s=self.verify_s,
         )
         return Served(repo, index, Listing(repo, index), self._make_slow_calls())
 

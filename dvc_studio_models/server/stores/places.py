@@ -73,6 +73,16 @@ class Place:
         is_http = protocol in {"http", "https"}
         return cls.of(protocol.lower(), url if is_http else path)
 
+    @classmethod
+    def of_json(cls, value: tuple[str, list[str], str | None]) -> Place:
+        """Return the place that :meth:`to_json` has returned."""
+        protocol, parts, service = value
+        return cls(protocol, tuple(parts), service)
+
+    def to_json(self) -> tuple[str, list[str], str | None]:
+        """Return what JSON can hold."""
+        return self.protocol, list(self.parts), self.service
+
     def is_in(self, roots: Iterable[Place]) -> bool:
         """Whether it is one of the roots, or a folder in one."""
         if any(unquote(part) in {"..", "."} or "?" in part for part in self.parts):

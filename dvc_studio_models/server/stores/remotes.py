@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dvc_data.hashfile.db import HashFileDB
 
     from dvc_studio_models.server.repos.repos import ServedRepo
+    from dvc_studio_models.server.stores.first_seen import FirstSeen
 
 VERSIONED = ("s3",)
 """Kinds of cloud-versioned remotes for which links can be signed."""
@@ -81,18 +82,21 @@ class Store:
 class Remotes:
     """The stores of one repo, opened again when the config changes."""
 
-    def __init__(self, repo: ServedRepo, *, protocols: Collection[str]) -> None:
+    def __init__(
+        self, repo: ServedRepo, *, protocols: Collection[str], seen: FirstSeen
+    ) -> None:
         """Store the repo; remotes are opened when needed.
 
         Args:
             repo: The served repo.
             protocols: Kinds of remotes that can be signed.
+            seen: What the server saw first of it.
         """
         self._repo = repo
         self._default = repo.config.remote
         self._protocols = protocols
         self._configs = Configs(repo)
-        self._roots = Roots(repo, self._configs, self._describe)
+        self._roots = Roots(repo, self._configs, self._describe, seen)
         self._stores: WeakKeyDictionary[ProjectConfig, dict[str, Store]] = (
             WeakKeyDictionary()
         )

@@ -3,32 +3,40 @@
 The operator's config says it, and then a commit cannot name a service. By default, it
 is where the default remotes are when the server reads the repo for the first time, or
 all remotes where none is the default: a later commit cannot move them, nor name another
-place or service. URLs that are set on the server, in ``config.local`` or by
-``--remote``, are the operator's own.
+place or service. If there is none then, the first ones that a commit names count,
+unless they are in places of other repos. URLs that are set on the server, in
+``config.local`` or by ``--remote``, are the operator's own.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from dvc_studio_models.errors import StudioModelsError, UnreadableRepoError
 from dvc_studio_models.registry.git.reader import TAG
 from dvc_studio_models.server.errors.remotes import (
     ConfigUnreadableError,
     RemoteOutsideError,
 )
-from dvc_studio_models.server.errors.requests import RefusedError
+from dvc_studio_models.server.errors.requests import (
+    GitSilentError,
+    RefusedError,
+    StorageSilentError,
+)
+from dvc_studio_models.server.stores.first_seen import Which
 from dvc_studio_models.server.stores.places import SERVICES, Place
 from dvc_studio_models.server.waiting.single_flight import SingleFlightCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dvc.config import Config
 
     from dvc_studio_models.server.repos.repos import ServedRepo
     from dvc_studio_models.server.stores.configs import Configs, ProjectConfig
+    from dvc_studio_models.server.stores.first_seen import FirstSeen, Record
 
     Describe = Callable[[Config, str], tuple[Any, dict[str, Any], str]]
     """Config, name of a remote -> DVC's class, settings, path in its file system."""
@@ -53,26 +61,37 @@ class _Start:
     commits: frozenset[str] = field(default_factory=frozenset, repr=False)
     """Those of all tags, where there is no branch."""
 
+    @classmethod
+    def of_record(cls, record: Record) -> _Start:
+        commits = frozenset(record["commits"])
+        return cls(record["branch"], _places_of(record), commits)
+
+    def to_record(self) -> Record:
+        commits = sorted(self.commits)
+        return {"branch": self.branch, "commits": commits, **_record_of(self.root)}
+
 
 class Roots:
     """Where the remotes of one repo may be."""
 
-    def __init__(self, repo: ServedRepo, configs: Configs, describe: Describe) -> None:
+    def __init__(
+        self, repo: ServedRepo, configs: Configs, describe: Describe, seen: FirstSeen
+    ) -> None:
         """Store the repo; its configs are read when needed.
 
         Args:
             repo: The repo.
             configs: Its configs.
             describe: Reads a remote of a config; raises RefusedError.
+            seen: What the server saw first of the repo.
         """
         self._repo = repo
         self._configs = configs
         self._describe = describe
         self._given = repo.config.roots
+        self._seen = seen
+        self._which = Which.of(repo.config)
         self._start: SingleFlightCache[_Start] = SingleFlightCache(1)
-        self._own: dict[str, frozenset[Place]] = {}
-        """Project -> place of its default remote at the start."""
-        self._reported: set[Place] = set()
 
     def places(self) -> frozenset[Place]:
         """Return the given roots, or else where the default remotes are at the start.
@@ -83,7 +102,9 @@ class Roots:
         """
         if self._given is not None:
             return frozenset(map(Place.of_url, self._given))
-        return self._start.get("start", self._read_start).root
+        start = self._get_start()
+        later = None if start.root else self._find_later(start, "")
+        return later.root if later else start.root
 
     def check(
         self, config: ProjectConfig, project: str, name: str, place: Place
@@ -101,7 +122,7 @@ class Roots:
             ConfigUnreadableError, GitSilentError, UnreadableRepoError: See
                 :meth:`Configs.find`.
         """
-        self._start.get("start", self._read_start)  # before the repo changes
+        self._get_start()  # before the repo changes
         roots = {*self._of_operator(config), *self._allowed(config, project)}
         is_inside = place.is_in(roots)
         if is_inside and self._has_service(config, project, place):
@@ -109,20 +130,15 @@ class Roots:
         key = "roots"
         if is_inside:
             key = f"credentials.{SERVICES[place.protocol]}"
-        if place not in self._reported:  # once: each request may repeat it
-            self._reported.add(place)
-            allowed = ", ".join(sorted(map(str, roots))) or "none"
-            logger.warning(
-                "repo '%s': its DVC remote '%s' is at %s, which is not in its roots "
-                "(%s)%s; if it may be there, add that to its '%s' in serve.yaml%s",
-                self._repo.key,
-                name,
-                place,
-                allowed,
-                " with a service that only a commit names" if is_inside else "",
-                key,
-                _ALSO_AFTER_RESTART if self._given is None else "",
-            )
+        allowed = ", ".join(sorted(map(str, roots))) or "none"
+        what = " with a service that only a commit names" if is_inside else ""
+        text = (
+            f"its DVC remote '{name}' is at {place}, which is not in its roots "
+            f"({allowed}){what}; if it may be there, add that to its '{key}' in "
+            f"serve.yaml{_ALSO_AFTER_RESTART if self._given is None else ''}"
+        )
+        if self._seen.is_new(self._which, text):  # once: each request may repeat it
+            logger.warning("repo '%s': %s", self._repo.key, text)
         raise RemoteOutsideError(self._repo.label, name, key)
 
     def _has_service(self, config: ProjectConfig, project: str, place: Place) -> bool:
@@ -155,31 +171,90 @@ class Roots:
             yield from self._of_start(config, project)
 
     def _of_start(self, config: ProjectConfig, project: str) -> Iterator[Place]:
-        start = self._start.get("start", self._read_start)
-        yield from start.root
-        yield from self._own_places(start, config, project)
+        start = self._get_start()
+        if start.branch is None and config.version in start.commits:
+            yield from self._default_places(config)
+        own = self._own_places(start, project)
+        yield from start.root | own
+        if not start.root | own and (later := self._find_later(start, project)):
+            yield from later.root
+            yield from _without_services(self._free(self._own_places(later, project)))
 
-    def _own_places(
-        self, start: _Start, config: ProjectConfig, project: str
-    ) -> frozenset[Place]:
-        if start.branch is None:
-            is_known = config.version in start.commits
-            return self._default_places(config) if is_known else frozenset()
-        if project not in self._own:
-            self._own[project] = self._read_places(project, start.branch)
-        return self._own[project]
+    def _get_start(self) -> _Start:
+        """Return the repo as it was when this server read it for the first time.
+
+        Raises:
+            GitSilentError, StorageSilentError: It has not been read yet.
+            LocalDiskError: See :meth:`FirstSeen.get`.
+        """
+        return self._start.get("start", self._read_start)
 
     def _read_start(self) -> _Start:
-        branch = self._configs.branch()
-        if branch is None:
-            return _Start(None, frozenset(), frozenset(self._tagged()))
-        return _Start(branch, self._default_places(self._configs.find("", branch)))
+        record = self._seen.get(self._which, "start", lambda: self._look().to_record())
+        start = _Start.of_record(record or {})
+        self._own_places(start, "")  # before symlinks change
+        return start
 
-    def _read_places(self, project: str, commit: str) -> frozenset[Place]:
+    def _look(self) -> _Start:
+        """Read the repo; one that cannot be read has no places yet."""
         try:
-            return self._default_places(self._configs.find_at(project, commit))
-        except ConfigUnreadableError:  # then nothing of it is allowed
+            branch = self._configs.branch()
+            if branch is None:
+                return _Start(None, frozenset(), frozenset(self._tagged()))
+            return _Start(branch, self._default_places(self._configs.find("", branch)))
+        except (GitSilentError, StorageSilentError):
+            raise
+        except StudioModelsError:  # requests get the reason
+            return _Start(None, frozenset())
+
+    def _find_later(self, start: _Start, project: str) -> _Start | None:
+        """Return how the repo was when it first had places, if not at the start.
+
+        None as long as it has none, or some of another repo. A service that only a
+        commit names does not count.
+        """
+        if start.root or start.commits or (start.branch and project):
+            return None
+
+        def look() -> Record | None:
+            now = self._look()
+            own = now.branch and self._read_places(project, now.branch)
+            places = now.root | (_places_of(own) if own else frozenset())
+            if not places or self._free(places) != places:
+                return None
+            return replace(now, root=_without_services(now.root)).to_record()
+
+        record = self._seen.get(self._which, "later", look)
+        return _Start.of_record(record) if record else None
+
+    def _free(self, places: frozenset[Place]) -> frozenset[Place]:
+        """Return the places that no other repo has a part of, at any service."""
+        if not places:
+            return places
+        taken = _without_services(self._seen.places_of_others(self._which))
+        return frozenset(
+            place
+            for place in places
+            if not any(map(replace(place, service=None).overlaps, taken))
+        )
+
+    def _own_places(self, start: _Start, project: str) -> frozenset[Place]:
+        """Return the places of a project's default remote at the start."""
+        branch = start.branch
+        if branch is None:
             return frozenset()
+        kind = f"project at {branch}: {project}"
+        record = self._seen.get(
+            self._which, kind, lambda: self._read_places(project, branch)
+        )
+        return _places_of(record) if record else frozenset()
+
+    def _read_places(self, project: str, commit: str) -> Record | None:
+        try:
+            config = self._configs.find_at(project, commit)
+        except (ConfigUnreadableError, UnreadableRepoError):  # nothing of it is allowed
+            return None
+        return _record_of(self._default_places(config))
 
     def _tagged(self) -> Iterator[str]:
         reader = self._repo.reader
@@ -201,3 +276,15 @@ class Roots:
         except RefusedError:  # a request for it gets the reason
             return None
         return Place.of_remote(fs_class.protocol, path, settings)
+
+
+def _places_of(record: Record) -> frozenset[Place]:
+    return frozenset(map(Place.of_json, record["places"]))
+
+
+def _record_of(places: Iterable[Place]) -> Record:
+    return {"places": [place.to_json() for place in places]}
+
+
+def _without_services(places: Iterable[Place]) -> frozenset[Place]:
+    return frozenset(replace(place, service=None) for place in places)
