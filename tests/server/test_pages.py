@@ -27,7 +27,7 @@ from dvc_studio_models.server.config.values import (
 from dvc_studio_models.server.links.local import KEY_VARIABLE
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.web.rendering import ago
-from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions
+from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions, cookie_of
 from tests.server.api import TIMEOUT_S
 
 ROUTES = ("/", "/models/models/churn")
@@ -46,10 +46,17 @@ def post(
     )
 
 
-def signed_in(url: str, token: str = TOKEN) -> requests.Session:
+def signed_in(url: str, token: str = TOKEN, **headers: str) -> requests.Session:
     session = requests.Session()
-    assert post(session, f"{url}/sign-in", {"token": token}).status_code == 303
+    sign_in(session, url, token, **headers)
     return session
+
+
+def sign_in(
+    session: requests.Session, url: str, token: str = TOKEN, **headers: str
+) -> None:
+    reply = post(session, f"{url}/sign-in", {"token": token}, **headers)
+    assert reply.status_code == 303
 
 
 def page_of(session: requests.Session, url: str) -> str:
@@ -327,7 +334,7 @@ def test_a_wrong_token_signs_nobody_in(server: str, token: str) -> None:
     reply = post(requests.Session(), f"{server}/sign-in", {"token": token})
 
     assert reply.status_code == 401
-    assert COOKIE not in reply.cookies
+    assert not reply.cookies
     assert 'role="alert"' in reply.text
 
 
@@ -339,6 +346,64 @@ def test_the_cookie_hides_the_token_and_is_only_for_this_site(server: str) -> No
     for each in ("HttpOnly", "SameSite=strict", f"Max-Age={SESSION_S}", "Path=/"):
         assert each in cookie
     assert "Secure" not in cookie
+
+
+def test_two_servers_on_one_host_keep_their_own_sessions(project: Project) -> None:
+    """A browser shares cookies among the ports of a host."""
+    with serving(project.repo) as first, serving(project.repo) as second:
+        session = requests.Session()
+        for url in (first, second):
+            sign_in(session, url)
+        both = [get(session, f"{url}/").status_code for url in (first, second)]
+        post(session, f"{second}/sign-out", {})
+        one = [get(session, f"{url}/").status_code for url in (first, second, first)]
+
+    assert both == [200, 200]
+    assert one == [200, 401, 200]
+
+
+@pytest.mark.parametrize("is_removed", [False, True], ids=["kept", "removed"])
+def test_two_prefixes_of_one_host_keep_their_own_sessions(
+    project: Project, is_removed: bool
+) -> None:
+    config = ServeConfig(
+        (RepoConfig(str(project.repo), "models"),),
+        (TokenConfig.of(TOKEN),),
+        behind_proxy=True,
+    )
+    prefixes = ("/prod", "/staging", "")
+    with serving_config(config) as url:
+        replies = []
+        for prefix in prefixes:
+            headers = {"X-Forwarded-Prefix": prefix} if is_removed else {}
+            path = "" if is_removed else prefix
+            reply = post(
+                requests.Session(), f"{url}{path}/sign-in", {"token": TOKEN}, **headers
+            )
+            replies.append(reply.headers["Set-Cookie"])
+
+    paths = [re.findall("Path=([^;]*)", cookie)[0] for cookie in replies]
+    assert paths == ["/prod/", "/staging/", "/"]
+    names = {cookie.partition("=")[0] for cookie in replies}
+    assert len(names) == len(prefixes)
+    assert all(name.startswith(f"{COOKIE}_") for name in names)
+
+
+def test_a_session_below_a_prefix_ends_there(server: str) -> None:
+    session = requests.Session()
+    for prefix in ("/prod", ""):
+        sign_in(session, f"{server}{prefix}")
+    post(session, f"{server}/sign-out", {})
+
+    codes = [
+        get(session, f"{server}{prefix}{CHURN}").status_code
+        for prefix in ("/prod", "", "/staging")
+    ]
+    post(session, f"{server}/prod/sign-out", {})
+
+    assert codes == [200, 401, 401]
+    assert get(session, f"{server}/prod/").status_code == 401
+    assert not session.cookies
 
 
 def test_the_cookie_is_secure_behind_tls(server: str) -> None:
@@ -380,7 +445,9 @@ def test_a_session_ends_after_its_time(
     with serving(project.repo) as url:
         replies = [
             requests.get(
-                url + CHURN, cookies={COOKIE: each.seal(TOKEN)}, timeout=TIMEOUT_S
+                url + CHURN,
+                cookies={cookie_of(url): each.seal(TOKEN)},
+                timeout=TIMEOUT_S,
             )
             for each in old
         ]
@@ -402,7 +469,7 @@ def test_a_cookie_lives_no_longer_than_its_token(project: Project) -> None:
 
 @pytest.mark.parametrize("value", ["", "x", "gAAAAA", "\x7f", "ä"])
 def test_a_forged_cookie_is_no_session(server: str, value: str) -> None:
-    headers = {"Cookie": f"{COOKIE}={value}".encode().decode("latin-1")}
+    headers = {"Cookie": f"{cookie_of(server)}={value}".encode().decode("latin-1")}
     reply = requests.get(f"{server}/", headers=headers, timeout=TIMEOUT_S)
 
     assert reply.status_code == 401
@@ -414,7 +481,7 @@ def test_signing_out_removes_the_cookie(server: str) -> None:
     reply = post(session, f"{server}/sign-out", {})
 
     assert reply.status_code == 303
-    assert COOKIE not in session.cookies
+    assert not session.cookies
     assert get(session, f"{server}/").status_code == 401
 
 
@@ -551,7 +618,7 @@ def test_links_are_right_below_a_prefix(server: str) -> None:
 def test_an_address_without_a_model_leads_to_the_list(
     server: str, prefix: str, path: str, location: str
 ) -> None:
-    reply = get(signed_in(server), f"{server}{prefix}{path}")
+    reply = get(signed_in(f"{server}{prefix}"), f"{server}{prefix}{path}")
 
     assert reply.status_code == 200
     assert reply.url == f"{server}{prefix}{location}"
@@ -600,8 +667,15 @@ def test_links_have_the_prefix_that_a_proxy_has_removed(
         behind_proxy=True,
     )
     with serving_config(config) as url:
-        session = signed_in(url)
-        headers = {"X-Forwarded-Prefix": given, "Authorization": f"token {TOKEN}"}
+        prefixed = {"X-Forwarded-Prefix": given}
+        session = signed_in(f"{url}{path}", **prefixed)
+        (cookie,) = session.cookies  # of another path than this test requests
+        session = requests.Session()
+        headers = {
+            **prefixed,
+            "Authorization": f"token {TOKEN}",
+            "Cookie": f"{cookie.name}={cookie.value}",
+        }
         page = get(session, f"{url}{path}{CHURN}", **headers).text
         api = f"{path}/api/model-registry/get-download-uris"
         query = "repo=models&name=churn"

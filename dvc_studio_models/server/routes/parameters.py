@@ -47,13 +47,24 @@ def server_url(request: Request, *, behind_proxy: bool) -> str:
         behind_proxy: Whether to accept ``X-Forwarded-Prefix``, which names a prefix
             that the proxy has removed.
     """
+    prefix = path_prefix(request, behind_proxy=behind_proxy)
+    return f"{request.base_url}".rstrip("/") + prefix
+
+
+def path_prefix(request: Request, *, behind_proxy: bool) -> str:
+    """Return the path of :func:`server_url`, empty or from its first slash on.
+
+    Args:
+        request: The request.
+        behind_proxy: Whether to accept ``X-Forwarded-Prefix``.
+    """
     prefix = quote(request.path_params.get("prefix", ""))
     given = request.headers.get("x-forwarded-prefix", "") if behind_proxy else ""
     found = _REMOVED_PREFIX.fullmatch(given)
     removed = found[1] if found else ""
     if f"/{prefix}/".startswith(f"{removed}/"):
         removed = ""
-    return f"{request.base_url}".rstrip("/") + f"{removed}/{prefix}".rstrip("/")
+    return f"{removed}/{prefix}".rstrip("/")
 
 
 def read_ref(request: Request, name: str) -> ModelRef:

@@ -29,7 +29,7 @@ from dvc_studio_models.server.web import views
 from dvc_studio_models.server.web.assets import Assets
 from dvc_studio_models.server.web.commands import commands_of, set_up
 from dvc_studio_models.server.web.rendering import Renderer, clock
-from dvc_studio_models.server.web.sign_in import SignIn, redirect, show_error
+from dvc_studio_models.server.web.sign_in import SignIn, redirect
 from dvc_studio_models.server.web.stages import sort_stages
 from dvc_studio_models.server.web.timeline import draw_timeline
 
@@ -200,7 +200,7 @@ class Pages:
                 path = _path_of(request)
                 return self._sign_in.ask(request, following=path, error=error)
             except RefusedError as error:
-                return show_error(self._renderer, request, error)
+                return self._sign_in.show_error(request, error)
 
         endpoint.__name__ = show.__name__
         return endpoint

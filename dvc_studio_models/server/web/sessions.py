@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COOKIE = "dvc_studio_models_session"
+"""How the names of cookies start."""
 
 SESSION_S = 12 * 3600
 """Life of a session, in seconds."""
@@ -25,7 +26,17 @@ SESSION_S = 12 * 3600
 MAX_COOKIE = 3800
 """The longest value, in characters; browsers keep no cookie of more than 4096."""
 
+_NAME_CHARS = 12
 _LABEL = b"page cookie"
+
+
+def cookie_of(server_url: str) -> str:
+    """Return the name of a server's cookie.
+
+    A browser shares cookies among the ports of a host, and sends one to all paths below
+    its own. With a name for each server, one leaves the sessions of another.
+    """
+    return f"{COOKIE}_{hashlib.sha256(server_url.encode()).hexdigest()[:_NAME_CHARS]}"
 
 
 class Sessions:

@@ -17,9 +17,10 @@ from dvc_studio_models.server.errors.requests import (
 )
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
+from dvc_studio_models.server.routes.parameters import path_prefix, server_url
 from dvc_studio_models.server.web.forms import read_form
 from dvc_studio_models.server.web.rendering import HEADERS, clock, root_of
-from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions
+from dvc_studio_models.server.web.sessions import SESSION_S, Sessions, cookie_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -48,7 +49,7 @@ class SignIn:
         Raises:
             TokenRefusedError: He has not signed in, or his token is not accepted now.
         """
-        token = self._sessions.open(request.cookies.get(COOKIE, "")) or ""
+        token = self._sessions.open(self._cookie(request)) or ""
         principal = await self._site.access.authenticate_token(token)
         if principal.name:
             note(request, user=principal.name)
@@ -64,7 +65,7 @@ class SignIn:
         try:
             form = await read_form(request)
         except RefusedError as error:
-            return show_error(self._renderer, request, error)
+            return self.show_error(request, error)
         token, following = form.get("token", "").strip(), form.get("next", "")
         try:
             principal = await self._site.access.authenticate_token(token)
@@ -73,7 +74,7 @@ class SignIn:
             said = "This token is not accepted." if token else "Enter a token."
             return self.ask(request, following=following, said=said, error=error)
         except RefusedError as error:
-            return show_error(self._renderer, request, error)
+            return self.show_error(request, error)
         note(request, user=principal.name)
         value = self._sessions.seal(token)
         if value is None:
@@ -84,7 +85,7 @@ class SignIn:
         if principal.ends:
             life = min(life, max(int(principal.ends.timestamp()) - clock(), 0))
         answer = redirect(request, following)
-        _set_cookie(request, answer, value, life)
+        self._set_cookie(request, answer, value, life)
         return answer
 
     async def sign_out(self, request: Request) -> Response:
@@ -92,9 +93,9 @@ class SignIn:
         try:
             await read_form(request)
         except RefusedError as error:
-            return show_error(self._renderer, request, error)
+            return self.show_error(request, error)
         answer = redirect(request, "")
-        _set_cookie(request, answer, "", 0)
+        self._set_cookie(request, answer, "", 0)
         return answer
 
     def ask(
@@ -117,9 +118,9 @@ class SignIn:
             error: Why the page that was requested is not shown.
         """
         is_followed = request.headers.get("sec-fetch-site") == "cross-site"
-        if is_followed and request.method == "GET" and not request.cookies.get(COOKIE):
+        if is_followed and request.method == "GET" and not self._cookie(request):
             return self._renderer.render(request, "again.html")
-        if not said and request.cookies.get(COOKIE):
+        if not said and self._cookie(request):
             said = "Your session has ended. Sign in again."
         answer = self._renderer.render(
             request,
@@ -131,30 +132,51 @@ class SignIn:
             is_signed_in=False,
         )
         answer.headers.update(error.headers if error else {})
-        if request.cookies.get(COOKIE):
-            _set_cookie(request, answer, "", 0)
+        if self._cookie(request):
+            self._set_cookie(request, answer, "", 0)
         return answer
 
+    def show_error(self, request: Request, error: RefusedError) -> Response:
+        """Show an error. What one may not see is answered as what there is not."""
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            note(request, detail=error)
+        is_missing = error.status == HTTPStatus.NOT_FOUND
+        message = None if isinstance(error, RepoNotServedError) else str(error)
+        if is_missing and not isinstance(error, ModelMissingError):
+            message = None
+        return self._renderer.render(
+            request,
+            "error.html",
+            status=error.status,
+            title=_title_of(request, error),
+            message=message,
+            is_missing=is_missing,
+            has_selector=bool(
+                message and {"version", "stage"} & {*request.query_params}
+            ),
+            is_signed_in=bool(self._cookie(request)),
+            user=None,
+        )
 
-def show_error(renderer: Renderer, request: Request, error: RefusedError) -> Response:
-    """Show an error. What one may not see is answered as what there is not."""
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        note(request, detail=error)
-    is_missing = error.status == HTTPStatus.NOT_FOUND
-    message = None if isinstance(error, RepoNotServedError) else str(error)
-    if is_missing and not isinstance(error, ModelMissingError):
-        message = None
-    return renderer.render(
-        request,
-        "error.html",
-        status=error.status,
-        title=_title_of(request, error),
-        message=message,
-        is_missing=is_missing,
-        has_selector=bool(message and {"version", "stage"} & {*request.query_params}),
-        is_signed_in=bool(request.cookies.get(COOKIE)),
-        user=None,
-    )
+    def _cookie(self, request: Request) -> str:
+        return request.cookies.get(cookie_of(self._server_url(request)), "")
+
+    def _set_cookie(
+        self, request: Request, answer: Response, value: str, life_s: int
+    ) -> None:
+        behind_proxy = self._site.config.behind_proxy
+        answer.set_cookie(
+            cookie_of(self._server_url(request)),
+            value,
+            max_age=life_s,
+            path=f"{path_prefix(request, behind_proxy=behind_proxy)}/",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+
+    def _server_url(self, request: Request) -> str:
+        return server_url(request, behind_proxy=self._site.config.behind_proxy)
 
 
 def _title_of(request: Request, error: RefusedError) -> str:
@@ -172,15 +194,3 @@ def redirect(request: Request, following: str) -> Response:
     path = following if _NEXT.fullmatch(following) else ""
     headers = {name: HEADERS[name] for name in ("Cache-Control", "Referrer-Policy")}
     return RedirectResponse(f"{root_of(request)}{path}", HTTPStatus.SEE_OTHER, headers)
-
-
-def _set_cookie(request: Request, answer: Response, value: str, life_s: int) -> None:
-    answer.set_cookie(
-        COOKIE,
-        value,
-        max_age=life_s,
-        path="/",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )
