@@ -37,19 +37,28 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "dvc_studio_models"
 MODULES = {
-    "files/durable": ["files/test_durable.py", "store/dvc/test_store.py"],
-    "files/owner": ["files/test_scratch.py", "store/parts/test_folder.py"],
-    "files/paths": ["files/test_paths.py"],
+    "files/durable": [
+        "files/test_durable.py",
+        "files/test_macos.py",
+        "store/dvc/test_store.py",
+    ],
+    "files/owner": [
+        "files/test_scratch.py",
+        "files/test_macos.py",
+        "store/parts/test_folder.py",
+    ],
+    "files/paths": ["files/test_paths.py", "files/test_macos.py"],
     "files/folders": ["files/test_workspace.py"],
-    "files/moves": ["files/test_workspace.py"],
-    "files/transaction": ["files/test_workspace.py"],
+    "files/moves": ["files/test_workspace.py", "files/test_macos.py"],
+    "files/transaction": ["files/test_workspace.py", "files/test_macos.py"],
     "files/receipts": ["files/test_receipts.py"],
     "files/scratch": [
         "files/test_scratch.py",
+        "files/test_macos.py",
         "files/test_workspace.py",
         "store/dvc/test_store.py",
     ],
-    "files/workspace": ["files/test_workspace.py"],
+    "files/workspace": ["files/test_workspace.py", "files/test_macos.py"],
 }
 HEAVY = ("hypothesis", "pygit2", "requests", "dvc.repo", "dvc.exceptions", "servers")
 FIGURES = TESTS / "mutants.txt"
@@ -59,13 +68,13 @@ SMALL = "if size < PIECE_BYTES"
 SUBVOLUMES = "if os.stat(home).st_dev != os.fstat(folder).st_dev"
 LOOPS = "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"
 NO_CLASH = "if not any(clashes(paths, folding=True))"
+REFUSED = "{errno.EINVAL, errno.ENOTSUP, errno."
 EXCUSED = {
-    (
-        "files/folders",
-        "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}",
-    ): "only macOS reports it",
+    ("files/folders", LOOPS): "only macOS reports it",
     ("files/moves", SUBVOLUMES): "only needed on btrfs",
     ("files/durable", SMALL): "without it, copies are correct but slower",
+    ("files/durable", f"errno.ENOTSUP of {REFUSED}"): "EOPNOTSUPP is the same on Linux",
+    ("files/durable", f"errno.EOPNOTSUPP of {REFUSED}"): "so is ENOTSUP",
     ("files/workspace", NO_CLASH): "without it checks are as right, and slower",
 }
 

@@ -125,7 +125,7 @@ def test_a_config_local_that_is_committed_is_not_the_operators(
 
 
 def test_a_config_local_is_the_operators_until_a_commit_brings_one(
-    project: Project,
+    project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = project.storage.rename(project.root / "elsewhere")
     local = project.repo / ".dvc/config.local"
@@ -137,7 +137,8 @@ def test_a_config_local_is_the_operators_until_a_commit_brings_one(
         status, detail = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
 
     assert status == 502
-    assert str(project.storage) in detail
+    assert "a folder that this server does not have" in detail
+    assert f"the folder is '{project.storage}'" in caplog.text
 
 
 @pytest.mark.parametrize("link", [".dvc/config.local", ".dvc", ".dvc/config"])

@@ -73,9 +73,13 @@ class Server:
             self.process = subprocess.Popen(
                 [*trace, sys.executable, *command], stdout=output, stderr=errors
             )
-        wait_until(lambda: "\n" in self.output or self.has_ended, timeout_s=TIMEOUT_S)
-        self.url = self.output.partition("\n")[0].rpartition(" ")[2]
+        wait_until(lambda: self._find_url() or self.has_ended, timeout_s=TIMEOUT_S)
+        self.url = self._find_url()
         assert self.url, self.errors
+
+    def _find_url(self) -> str:
+        """Return where it serves; lines about repos may come before."""
+        return "".join(re.findall(r"^Serving .* at (http\S+)\n", self.output, re.M))
 
     @property
     def has_ended(self) -> bool:
