@@ -68,6 +68,12 @@ SMALL = "if size < PIECE_BYTES"
 SUBVOLUMES = "if os.stat(home).st_dev != os.fstat(folder).st_dev"
 LOOPS = "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"
 NO_CLASH = "if not any(clashes(paths, folding=True))"
+DARWIN = "sys.platform == 'darwin'"
+IS_LINUX = "sys.platform == 'linux'"
+COPIES = f"{IS_LINUX} and hasattr(os, 'copy_file_range')"
+DIRECT = f"{IS_LINUX} and hasattr(os, 'O_DIRECT')"
+LISTS = f"{IS_LINUX} and hasattr(os, 'listxattr')"
+REPORTS = f"{IS_LINUX} and _kernel_release() >= _REPORTS_ERRORS"
 REFUSED = "{errno.EINVAL, errno.ENOTSUP, errno."
 EXCUSED = {
     ("files/folders", LOOPS): "only macOS reports it",
@@ -75,6 +81,12 @@ EXCUSED = {
     ("files/durable", SMALL): "without it, copies are correct but slower",
     ("files/durable", f"errno.ENOTSUP of {REFUSED}"): "EOPNOTSUPP is the same on Linux",
     ("files/durable", f"errno.EOPNOTSUPP of {REFUSED}"): "so is ENOTSUP",
+    ("files/durable", f"if {DIRECT}"): "without it, copies are correct but slower",
+    ("files/durable", f"{IS_LINUX} of {DIRECT}"): "only Linux has it; for types",
+    ("files/durable", f"{IS_LINUX} of {COPIES}"): "only Linux has it; for types",
+    ("files/durable", f"{IS_LINUX} of {REPORTS}"): "others have no syncfs",
+    ("files/moves", f"{IS_LINUX} of {LISTS}"): "only Linux has it; for types",
+    ("files/transaction", f"are_many of are_many and {DARWIN}"): "one flush more",
     ("files/workspace", NO_CLASH): "without it checks are as right, and slower",
 }
 

@@ -23,8 +23,8 @@ import pytest
 from needs import need_proc
 
 from dvc_studio_models.files import owner
-from dvc_studio_models.files.durable import fsync_files, fsync_open, write_out
-from dvc_studio_models.files.folders import FileStamp, SafeFolders
+from dvc_studio_models.files.durable import copy, fsync_files, fsync_open, write_out
+from dvc_studio_models.files.folders import FileStamp, SafeFolders, is_listed
 from dvc_studio_models.files.moves import has_same_access
 from dvc_studio_models.files.owner import is_dead
 from dvc_studio_models.files.paths import clashes
@@ -308,3 +308,76 @@ def test_two_names_of_one_content_are_two_files(tmp_path: Path) -> None:
     assert not workspace.are_one_file("Model", "model")
     assert not workspace.are_one_file("Model", "MODEL")
     assert not workspace.are_one_file("Model", "other")
+
+
+# -- on Linux, what differs there
+
+
+def test_a_clock_that_is_set_moves_both_times_on_linux(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began, booted = psutil.Process().create_time(), psutil.boot_time()
+    before = owner._start_ticks(os.getpid())
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: began + 3600)
+
+    assert owner._start_ticks(os.getpid()) == before
+
+
+def test_a_process_whose_start_the_system_hides_may_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs = owner.owner_id()
+
+    def hidden(process: psutil.Process) -> float:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "create_time", hidden)
+
+    assert is_dead(theirs) is False
+
+
+def test_names_that_no_folder_lists_are_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "Models/a").mkdir(parents=True)
+
+    assert is_listed(tmp_path, "Models/a")
+    assert not is_listed(tmp_path, "models/a")
+    assert not is_listed(tmp_path, "Models/A")
+
+
+def test_a_python_of_an_old_libc_copies_and_compares_without_its_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("copy_file_range", "listxattr", "getxattr"):
+        monkeypatch.delattr(os, name, raising=False)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "source").write_bytes(b"content")
+
+    copy(tmp_path / "source", tmp_path / "target")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        is_same = has_same_access(os.fspath(tmp_path / "one"), "two", folder)
+    finally:
+        os.close(folder)
+
+    assert (tmp_path / "target").read_bytes() == b"content"
+    assert not is_same
+
+
+@pytest.mark.linux
+def test_folders_with_other_attributes_have_not_the_same_access(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        before = has_same_access(os.fspath(tmp_path / "one"), "two", folder)
+        try:
+            os.setxattr(tmp_path / "one", "user.note", b"x")
+        except OSError:
+            pytest.skip("the file system has no attributes")
+        after = has_same_access(os.fspath(tmp_path / "one"), "two", folder)
+    finally:
+        os.close(folder)
+
+    assert (before, after) == (True, False)
