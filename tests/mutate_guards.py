@@ -72,6 +72,7 @@ DARWIN = "sys.platform == 'darwin'"
 IS_LINUX = "sys.platform == 'linux'"
 COPIES = f"{IS_LINUX} and hasattr(os, 'copy_file_range')"
 DIRECT = f"{IS_LINUX} and hasattr(os, 'O_DIRECT')"
+UNNAMED = f"{IS_LINUX} and hasattr(os, 'O_TMPFILE')"
 LISTS = f"{IS_LINUX} and hasattr(os, 'listxattr')"
 REPORTS = f"{IS_LINUX} and _kernel_release() >= _REPORTS_ERRORS"
 REFUSED = "{errno.EINVAL, errno.ENOTSUP, errno."
@@ -87,6 +88,9 @@ EXCUSED = {
     ("files/durable", f"{IS_LINUX} of {REPORTS}"): "others have no syncfs",
     ("files/moves", f"{IS_LINUX} of {LISTS}"): "only Linux has it; for types",
     ("files/transaction", f"are_many of are_many and {DARWIN}"): "one flush more",
+    ("files/scratch", f"if {UNNAMED}"): "without it, Git may show a file for a moment",
+    ("files/scratch", "if _link_ignore(folder)"): "the file is looked at once more",
+    ("files/scratch", f"{IS_LINUX} of {UNNAMED}"): "only Linux has it; for types",
     ("files/workspace", NO_CLASH): "without it checks are as right, and slower",
 }
 

@@ -348,7 +348,7 @@ def test_names_that_no_folder_lists_are_not_listed(tmp_path: Path) -> None:
 def test_a_python_of_an_old_libc_copies_and_compares_without_its_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("copy_file_range", "listxattr", "getxattr"):
+    for name in ("copy_file_range", "listxattr", "getxattr", "O_TMPFILE"):
         monkeypatch.delattr(os, name, raising=False)
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
@@ -358,10 +358,12 @@ def test_a_python_of_an_old_libc_copies_and_compares_without_its_calls(
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         is_same = has_same_access(os.fspath(tmp_path / "one"), "two", folder)
+        hide_from_git(folder)
     finally:
         os.close(folder)
 
     assert (tmp_path / "target").read_bytes() == b"content"
+    assert (tmp_path / ".gitignore").read_bytes() == b"*\n"
     assert not is_same
 
 
