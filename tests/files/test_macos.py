@@ -310,6 +310,23 @@ def test_two_names_of_one_content_are_two_files(tmp_path: Path) -> None:
     assert not workspace.are_one_file("Model", "other")
 
 
+def test_two_spellings_of_a_name_that_is_listed_once_are_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hard link that is not listed stands in for another spelling."""
+    (tmp_path / "Model").write_bytes(b"content")
+    (tmp_path / "other").hardlink_to(tmp_path / "Model")
+    if not (tmp_path / "model").exists():
+        (tmp_path / "model").hardlink_to(tmp_path / "Model")
+    monkeypatch.setattr(os, "listdir", lambda _: ["Model"])
+    workspace = Workspace(tmp_path)
+
+    assert workspace.are_one_file("Model", "model")
+    assert workspace.are_one_file("model", "Model")
+    assert not workspace.are_one_file("Model", "other")
+    assert not workspace.are_one_file("Nothing", "nothing")
+
+
 # -- on Linux, what differs there
 
 
