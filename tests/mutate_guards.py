@@ -48,7 +48,7 @@ MODULES = {
         "store/parts/test_folder.py",
     ],
     "files/paths": ["files/test_paths.py", "files/test_macos.py"],
-    "files/folders": ["files/test_workspace.py"],
+    "files/folders": ["files/test_workspace.py", "files/test_macos.py"],
     "files/moves": ["files/test_workspace.py", "files/test_macos.py"],
     "files/transaction": ["files/test_workspace.py", "files/test_macos.py"],
     "files/receipts": ["files/test_receipts.py"],
