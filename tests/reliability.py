@@ -57,6 +57,7 @@ CHAPTERS = (
     "The server: hostile repos",
     "The server: where remotes may be",
     "The server: hostile DVC files",
+    "The server: large replies",
 )
 """In the order of the page; a test file names its own by the marker ``reliability``."""
 

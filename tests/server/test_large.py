@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.reliability("The server: what may hang or fail")
+pytestmark = pytest.mark.reliability("The server: large replies")
 
 FILES = 20_000
 WAIT_S = 1
