@@ -126,6 +126,7 @@ def test_anchors_as_people_use_them_are_read(project: Project) -> None:
         assert links(url, "m")
 
 
+@pytest.mark.clock  # parses for 8 s with coverage on a quiet machine
 def test_ten_thousand_files_in_one_dvc_file_are_read(project: Project) -> None:
     entries = "".join(
         f"  - relpath: f{n}\n    md5: {md5_of(b'%d' % n)}\n    size: 1\n"
