@@ -14,10 +14,11 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import (
     LocalDiskError,
@@ -56,6 +57,18 @@ _NO_PROGRAMS = (
     "gc.auto=0",
     "maintenance.auto=false",
 )
+_OWN_SESSION: dict[str, Any] = {"start_new_session": True}
+"""Without a terminal, so that no program can ask there for a password."""
+
+_OWN_GROUP: dict[str, Any] = (
+    {"process_group": 0} if sys.version_info >= (3, 11) else _OWN_SESSION
+)
+"""Killed together with the programs that it runs, and not by Ctrl-C in a terminal.
+
+Linux shares a core among sessions (``man 7 sched``, autogroup), and a new one may have
+to wait there for seconds if a server keeps the core busy.
+"""
+
 _EXHAUSTED = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _CHUNK_BYTES = 1 << 16
 _LAST_ERRORS_S = 1.0  # for error messages after the output has ended
@@ -146,9 +159,7 @@ def start(
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                # In a session of its own it cannot wait for a terminal, and is killed
-                # together with the programs that it runs.
-                start_new_session=True,
+                **(_OWN_SESSION if protocols else _OWN_GROUP),
             )
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
