@@ -16,12 +16,13 @@ import re
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.background import parallel_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 PIECE_BYTES = 64 << 20
@@ -179,9 +180,10 @@ def fsync_files(files: Iterable[Path | str]) -> None:
     left = list(files)
     if len(left) > _FEW_FILES:
         groups = [each for each in _by_device(left) if not _flush_around(each)]
-        parallel_map(_write_out_file, [file for group in groups for file in group[:-1]])
+        others = [file for group in groups for file in group[:-1]]
+        parallel_map(partial(_flush_file, flush=write_out), others)
         left = [group[-1] for group in groups]
-    parallel_map(_fsync_file, left)
+    parallel_map(partial(_flush_file, flush=fsync_open), left)
 
 
 def _by_device(files: Iterable[Path | str]) -> Iterable[list[Path | str]]:
@@ -228,18 +230,10 @@ def _kernel_release() -> list[int]:
     return [*map(int, re.findall(r"\d+", os.uname().release))]
 
 
-def _write_out_file(path: Path | str) -> None:
+def _flush_file(path: Path | str, flush: Callable[[int], None]) -> None:
     opened = os.open(path, os.O_RDONLY)
     try:
-        write_out(opened)
-    finally:
-        os.close(opened)
-
-
-def _fsync_file(path: Path | str) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        fsync_open(opened)
+        flush(opened)
     finally:
         os.close(opened)
 
