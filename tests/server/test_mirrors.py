@@ -397,6 +397,20 @@ def test_a_fetch_in_the_future_does_not_count(project: Project) -> None:
     assert status(mirrors).is_stale
 
 
+def test_no_webhook_is_lost_after_the_clock_was_set_back(project: Project) -> None:
+    config = config_of(project)
+    repos = tuple(replace(repo, fetch_s=3600) for repo in config.repos)
+    with running(replace(config, repos=repos)) as mirrors:
+        eventually(fetched(mirrors))
+        now = time.time()
+        state = MirrorState(now, now, begun=now + 7200, maintained=now + 7200)
+        write_state(place_of(config).state, state)
+        assert read_state(place_of(config).state) == MirrorState(now, now)
+        project.tag("churn@v9.0.0")
+        mirrors.fetch_soon("models")
+        eventually(lambda: "churn@v9.0.0" in git(place_of(config).repo, "tag"))
+
+
 def test_one_process_fetches_and_all_see_it(project: Project) -> None:
     config = config_of(project)
     place = place_of(config)

@@ -45,9 +45,6 @@ FAULT_S = 30.0
 SIGNAL_S = 0.3
 """How long, in seconds, one signal may take to reach all processes of a group."""
 
-AHEAD_S = 5.0
-"""By so much, in seconds, the clocks of servers that share a mirror may differ."""
-
 _FIRST_LOOK_S = 1.0
 
 
@@ -176,10 +173,7 @@ class Mirrors:
         state = mirror.state
         error = mirror.fault or state.error
         failures = state.failures + bool(mirror.fault)
-        fetched = state.fetched
-        if fetched and fetched > time.time() + AHEAD_S:  # the clock was set back
-            fetched = None
-        return MirrorStatus(fetched, error, failures, mirror.config.fetch_s)
+        return MirrorStatus(state.fetched, error, failures, mirror.config.fetch_s)
 
     def webhook_secret(self, name: str) -> str | None:
         """Return the secret that signs webhooks of a mirror, None if it has none."""

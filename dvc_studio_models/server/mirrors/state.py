@@ -17,6 +17,9 @@ STALE_FETCHES = 3
 STALE_S = 30
 """A mirror is stale after so many missed fetches, and so many seconds."""
 
+AHEAD_S = 5.0
+"""By so much, in seconds, the clocks of servers that share a mirror may differ."""
+
 _MAX_BYTES = 1 << 16
 
 
@@ -88,12 +91,15 @@ class MirrorStatus:
 
 
 def read_state(path: Path) -> MirrorState:
-    """Read a state; one that cannot be read is that of a mirror never fetched."""
+    """Read a state; one that cannot be read is that of a mirror never fetched.
+
+    Times in the future are left out: the clock was set back.
+    """
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         with path.open("rb") as file:
             found = MirrorState(**json.loads(file.read(_MAX_BYTES)))
         _check(found)
-        return found
+        return _without_future(found, time.time() + AHEAD_S)
     return MirrorState()
 
 
@@ -104,6 +110,20 @@ def _check(state: MirrorState) -> None:
         raise TypeError
     if type(state.failures) is not int or type(state.error) not in {str, type(None)}:
         raise TypeError
+
+
+def _without_future(state: MirrorState, latest: float) -> MirrorState:
+    """Leave out when something was done; when it was tried says that it was."""
+
+    def known(moment: float | None) -> float | None:
+        return moment if moment and moment <= latest else None
+
+    return replace(
+        state,
+        fetched=known(state.fetched),
+        begun=known(state.begun),
+        maintained=known(state.maintained),
+    )
 
 
 def write_state(path: Path, state: MirrorState) -> None:
