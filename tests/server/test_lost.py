@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import subprocess
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import requests
-from projects import CHURN, TOKEN, commit_all, copy_project, git, serving, track, write
+from projects import (
+    CHURN,
+    ORIGIN_URL,
+    TOKEN,
+    commit_all,
+    copy_project,
+    git,
+    serving,
+    track,
+    write,
+)
 from spies import replace_git
 
 from tests.server.api import TIMEOUT_S
@@ -70,6 +81,22 @@ def test_a_tag_whose_object_is_lost_never_becomes_an_older_version(loose: Path) 
         lost.write_bytes(kept)
         assert content(url) == CHURN["v2.0.0"]
         assert "v2.0.0" in str(get(url, MODELS))
+
+
+@pytest.mark.parametrize("lost_version", ["v1.0.0", "v2.0.0"])
+@pytest.mark.parametrize("query", ["", "&version=v1.0.0", "&version=v2.0.0"])
+def test_a_model_is_not_described_without_a_tag_that_is_lost(
+    loose: Path, lost_version: str, query: str
+) -> None:
+    oid = git(loose, "rev-parse", f"churn@{lost_version}").strip()
+    (loose / "objects" / oid[:2] / oid[2:]).unlink()
+
+    with serving(named(loose)) as url:
+        reply = get(url, f"{MODELS}/churn?repo={quote(ORIGIN_URL)}{query}")
+        other = get(url, f"{MODELS}/bert?repo={quote(ORIGIN_URL)}")
+
+    assert f"Git cannot read churn@{lost_version}" in reply["detail"]
+    assert other["name"] == "bert"
 
 
 def test_an_empty_ref_never_becomes_an_older_version(

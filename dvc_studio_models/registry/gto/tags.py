@@ -115,6 +115,10 @@ class Registry:
         """Return tags that Git cannot read and that may change what ``ref`` selects."""
         return self._relevant(self.unreadable, ref)
 
+    def unreadable_of(self, name: str) -> list[str]:
+        """Return all tags of a model that Git cannot read."""
+        return [tag.tag for tag in self.unreadable if tag.name == name]
+
     def version_error(self, ref: ModelRef) -> VersionUnknownError | None:
         """Return the error of tags that may change what ``ref`` selects, or None."""
         if tags := self.unreadable_tags(ref):

@@ -20,6 +20,7 @@ from dvc_studio_models.server.errors.models import (
     ModelMissingError,
     RepoUnreadableError,
 )
+from dvc_studio_models.server.errors.requests import list_some
 from dvc_studio_models.server.waiting.single_flight import (
     CurrentCache,
     SingleFlightCache,
@@ -142,8 +143,8 @@ class Listing:
         return answer if key is None else self._answers.get(key, lambda: answer)
 
     def _describe(self, ref: ModelRef, registry: Registry) -> ModelDetails:
-        if tags := registry.unreadable_tags(ref):
-            reason = f"Git cannot read {', '.join(tags)}, or the commit is missing"
+        if tags := registry.unreadable_of(ref.name):  # it lists all versions
+            reason = f"Git cannot read {list_some(tags)}, or the commit is missing"
             raise RepoUnreadableError(self._repo.label, reason)
         version = registry.resolve(ref)
         if version is None and ref.selector:
