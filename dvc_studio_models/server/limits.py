@@ -178,6 +178,13 @@ class Connection(H11Protocol):
         if self._is_answering():
             self._stop_timer()
 
+    def end_response(self) -> bool:
+        """Close the connection if a response is being sent; return whether it was."""
+        is_sending = self._is_answering() and self.cycle.response_started
+        if is_sending:
+            self.transport.abort()
+        return is_sending
+
     def _is_answering(self) -> bool:
         return not getattr(self.cycle, "response_complete", True)  # or None
 

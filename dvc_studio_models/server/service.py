@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -135,7 +136,7 @@ def _say(text: str, log_format: str) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which tells when it gets a signal to stop."""
+    """Uvicorn, which tells when it gets a signal to stop, and logs no error for it."""
 
     on_signal: Callable[[], None] = staticmethod(lambda: None)
     """Called in the handler of the signal."""
@@ -144,6 +145,27 @@ class Server(uvicorn.Server):
         """Stop soon; a second signal stops at once."""
         self.on_signal()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; requests in progress have :data:`STOP_S` to end."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(STOP_S, self._end_requests)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+
+    def _end_requests(self) -> None:
+        """End downloads as if their clients had gone, and refuse other requests."""
+        ended = sum(
+            connection.end_response()
+            for connection in list(self.server_state.connections)
+            if isinstance(connection, limits.Connection)
+        )
+        for task in self.server_state.tasks:
+            task.cancel()
+        if ended:
+            logger.info("the server is stopping; downloads ended: %d", ended)
 
 
 def make_server(
@@ -174,7 +196,7 @@ def make_server(
             log_level="warning",  # only uvicorn logs what it refuses by itself
             loop="asyncio",
             server_header=False,
-            timeout_graceful_shutdown=STOP_S,
+            timeout_graceful_shutdown=STOP_S + 1,  # after our own, and never reached
             timeout_keep_alive=idle_s,
             ws="none",
         )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import functools
+import hashlib
 import http.client
 import json
 import logging
@@ -221,6 +222,36 @@ def test_a_download_goes_on_when_the_server_is_told_to_stop(
 
     assert received > 64 << 20
     assert code == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_download_that_a_stop_ends_is_no_error(
+    large_object: Project, workers: int
+) -> None:
+    config = f"repos: [{{name: models, path: {large_object.repo}}}]\n"
+    options = f"workers: {workers}\nlog_format: json\nlisten: 127.0.0.1:0\n"
+    file = large_object.repo.parent / "serve.yaml"
+    sha256 = hashlib.sha256(TOKEN.encode()).hexdigest()
+    file.write_text(f"{config}{options}tokens: [{{name: ci, sha256: {sha256}}}]\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc_studio_models", "serve", "--config", file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout
+        url = json.loads(process.stdout.readline())["message"].split()[-1]
+        (link,) = ask(url, repo="models").json().values()
+        with fetch_slowly(url, link) as connection:
+            assert connection.recv(1) == b"H"
+            process.send_signal(signal.SIGTERM)
+            log, _ = process.communicate(timeout=TIMEOUT_S)
+
+    lines = [json.loads(line) for line in log.splitlines()]
+    said = [line.get("message", "") for line in lines]
+    assert said.count("the server is stopping; downloads ended: 1") == 1
+    assert {line.get("level", "info") for line in lines} == {"info"}
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
