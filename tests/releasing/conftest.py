@@ -14,7 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = "dvc_studio_models/__init__.py"
 PLACEHOLDER = "https://" + "git.example.com/dvc-studio-models"
-OVERLAID = ["releasing", "CHANGELOG.md", "CITATION.cff", "pyproject.toml", PACKAGE]
+OVERLAID = [
+    ".gitattributes",
+    "releasing",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "pyproject.toml",
+    PACKAGE,
+]
 """Read from the working tree, so that a test sees what is not committed yet."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 HOOK = """
 from pathlib import Path
@@ -56,6 +58,43 @@ def test_the_same_commit_gives_the_same_bytes_everywhere(
     assert first == second
     kinds = sorted(Path(name).suffix for name in first)
     assert kinds == ["", ".gz", ".whl"]
+
+
+def test_git_converts_no_line_ends(clone: Clone, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    settings = ("--config", "core.autocrlf=true", "--config", "core.eol=crlf")
+    clone.git("clone", "--quiet", *settings, clone.folder, other)
+
+    first = dist(clone.folder, "dist", umask=0o022)
+    second = dist(other, "dist", umask=0o022)
+
+    assert first == second
+    for name in (".ci/run", "Makefile", "dvc-studio-models.pth"):
+        assert b"\r" not in (other / name).read_bytes()
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["same", "changed"])
+def test_the_command_of_the_docs_compares_what_is_in_two_wheels(
+    clone: Clone, tmp_path: Path, changed: bool
+) -> None:
+    text = (ROOT / "docs" / "releasing.md").read_text("utf-8")
+    (block,) = re.findall(r"```console\n((?:  \$ .*\n)+)  ```", text)
+    script = re.sub(r"^  \$ ", "", block, flags=re.M)
+    assert "WHEEL" in script
+    assert clone.module("dist", "dist").returncode == 0
+    (built,) = clone.folder.glob("dist/*.whl")
+    other = tmp_path / built.name
+    with zipfile.ZipFile(built) as old, zipfile.ZipFile(other, "w") as new:
+        for each in old.infolist():
+            data = old.read(each)
+            if changed and each.filename.endswith(".pth"):
+                data += b"import other\n"
+            new.writestr(each, data, zipfile.ZIP_DEFLATED, compresslevel=1)
+
+    done = clone.run("bash", "-c", script.replace("WHEEL", str(other)))
+
+    assert other.read_bytes() != built.read_bytes()
+    assert (done.returncode, bool(done.stdout)) == (int(changed), changed), done.stderr
 
 
 def test_the_hashes_are_those_of_the_files(clone: Clone) -> None:
