@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.operations.show import CacheState, ShownModel, ShowResult
     from dvc_studio_models.operations.update import ModelUpdate, UpdateResult
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
 __all__ = [
     "CacheState",
     "FileResult",

@@ -52,15 +52,7 @@ def check(root: Path, version: str) -> None:
         newest = ".".join(map(str, released[-1]))
         message = f"{version} is not newer than {newest}, which has a tag: give another"
         raise RefusalError(message)
-    current = _current(root)
-    if current not in {version, f"{version}.dev0"} and not (
-        current.endswith(".dev0") and given > numbers(current.removesuffix(".dev0"))
-    ):
-        message = (
-            f"{PACKAGE} has version {current}, which does not become {version}: "
-            f'set __version__ to "{version}.dev0" there and commit'
-        )
-        raise RefusalError(message)
+    _check_announced(root, version)
     _check_address(root)
 
 
@@ -85,12 +77,24 @@ def _released(root: Path) -> list[tuple[int, ...]]:
     return sorted(numbers(each) for each in versions if VERSION.fullmatch(each))
 
 
-def _current(root: Path) -> str:
+def _check_announced(root: Path, version: str) -> None:
     found = ASSIGNED.search((root / PACKAGE).read_text("utf-8"))
     if found is None:
         message = f"{PACKAGE} has no line '__version__ = \"...\"'"
         raise RefusalError(message)
-    return found[1]
+    announced = found[1].removesuffix(".dev0")
+    if not VERSION.fullmatch(announced):
+        message = (
+            f'{PACKAGE} has __version__ = "{found[1]}": '
+            f'set it to "{version}.dev0" and commit'
+        )
+        raise RefusalError(message)
+    if numbers(version) < numbers(announced):
+        message = (
+            f"{version} is lower than {announced}, which {PACKAGE} announces: "
+            f"give {announced} or a higher one"
+        )
+        raise RefusalError(message)
 
 
 def _check_address(root: Path) -> None:

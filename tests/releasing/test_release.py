@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "dvc_studio_models/__init__.py"
 PLACEHOLDER = "https://" + "git.example.com/dvc-studio-models"
+ROOT = Path(__file__).parents[2]
 CHECKER = Path(sys.executable).with_name("check-jsonschema")
 
 
@@ -116,6 +117,15 @@ def test_a_higher_number_than_the_announced_one_can_be_released(clone: Clone) ->
     assert '__version__ = "99.0.1.dev0"' in clone.read(PACKAGE)
 
 
+def test_only_a_release_has_the_number_of_a_release() -> None:
+    """So that an upgrade to a release replaces what was built before it."""
+    text = (ROOT / PACKAGE).read_text("utf-8")
+    (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.M)
+    released = YAML(typ="safe").load(ROOT / "CITATION.cff").get("version")
+
+    assert version == released or re.fullmatch(r"\d+\.\d+\.\d+\.dev0", version)
+
+
 def edit(clone: Clone) -> None:
     clone.change("README.md", "DVC", "dvc")
 
@@ -146,6 +156,14 @@ def release_all(clone: Clone) -> None:
     clone.commit()
 
 
+def leave_headings(clone: Clone) -> None:
+    text = clone.read("CHANGELOG.md")
+    clone.change(
+        "CHANGELOG.md", text, "# Changelog\n\n## [Unreleased]\n\n### Added\n\n"
+    )
+    clone.commit()
+
+
 def give_a_section(clone: Clone) -> None:
     text = clone.read("CHANGELOG.md")
     clone.change("CHANGELOG.md", text, text + "\n## [98.7.6]\n")
@@ -154,6 +172,11 @@ def give_a_section(clone: Clone) -> None:
 
 def announce_a_higher_one(clone: Clone) -> None:
     clone.change(PACKAGE, "98.7.6.dev0", "98.7.7.dev0")
+    clone.commit()
+
+
+def announce_another_kind(clone: Clone) -> None:
+    clone.change(PACKAGE, "98.7.6.dev0", "2.0rc1")
     clone.commit()
 
 
@@ -178,8 +201,13 @@ def forget_the_address(clone: Clone) -> None:
         (tag, "98.7.6 is not newer than 98.7.6, which has a tag: give another"),
         (tag_newer, "98.7.6 is not newer than 98.10.0, which has a tag: give another"),
         (release_all, "CHANGELOG.md has nothing under '[Unreleased]'"),
+        (leave_headings, "CHANGELOG.md has nothing under '[Unreleased]'"),
         (give_a_section, "CHANGELOG.md has a section '[98.7.6]' already"),
-        (announce_a_higher_one, "has version 98.7.7.dev0, which does not become "),
+        (
+            announce_a_higher_one,
+            f"98.7.6 is lower than 98.7.7, which {PACKAGE} announces: give 98.7.7 or ",
+        ),
+        (announce_another_kind, '2.0rc1": set it to "98.7.6.dev0" and commit\n'),
         (forget_the_version, f"{PACKAGE} has no line '__version__ = \"...\"'"),
         (forget_the_address, "'git.example.com', which stands for this repository's"),
     ],
