@@ -11,6 +11,7 @@ from releasing.refusal import RefusalError, end
 UNRELEASED = "## [Unreleased]"
 HEADING = re.compile(r"^## \[(?P<version>[^\]]+)\](?: - (?P<date>.+))?$", re.M)
 RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
+TITLE = re.compile(r"^#+ .*$", re.M)
 WRAPPED = re.compile(r"(?<=\S)\n +(?![-*] )(?=\S)")
 
 
@@ -18,7 +19,8 @@ def section(changelog: str, version: str) -> str:
     """Return the text below the heading of a version, without the heading.
 
     Raises:
-        RefusalError: There is no such section, or more than one, or it is empty.
+        RefusalError: There is no such section, or more than one, or it has nothing
+            but titles.
     """
     headings = list(HEADING.finditer(changelog))
     found = [n for n, each in enumerate(headings) if each["version"] == version]
@@ -28,7 +30,7 @@ def section(changelog: str, version: str) -> str:
     (n,) = found
     end_of_text = headings[n + 1].start() if n + 1 < len(headings) else None
     text = changelog[headings[n].end() : end_of_text].strip()
-    if not text:
+    if not TITLE.sub("", text).strip():
         message = f"CHANGELOG.md has nothing under '[{version}]'"
         raise RefusalError(message)
     return text

@@ -192,19 +192,6 @@ def test_the_reason_of_ssh_is_told(
     assert raised.value.reason == "Permission denied (publickey)."
 
 
-def test_a_repo_of_another_user_is_named_as_one(
-    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-
-    with pytest.raises(UnreadableRepoError) as raised:
-        clone_mirror(origin.as_uri(), tmp_path / "mirror.git")
-
-    assert (
-        raised.value.reason == "it belongs to another user, and Git does not trust it"
-    )
-
-
 def silent_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_SSH_COMMAND", "sh -c 'exec sleep 600'")
 

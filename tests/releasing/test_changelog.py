@@ -32,6 +32,10 @@ The format follows rules.
 ## [1.1.0]
 
 ## [1.0.0] - 2029-12-01
+
+### Added
+
+### Fixed
 """
 
 

@@ -338,8 +338,6 @@ def _excess(out: bytearray) -> str | None:
 
 def _remote_reason(err: bytes) -> str:
     """Return Git's last error; ssh's own, where Git only says that it has failed."""
-    if b"dubious ownership" in err:
-        return "it belongs to another user, and Git does not trust it"
     reason = reason_of(err)
     if not reason.startswith(_NO_REASON):
         return reason

@@ -109,5 +109,4 @@ def _to_json(facts: Mapping[str, object]) -> str:
 
 
 def _quoted(value: str) -> str:
-    is_plain = _PLAIN.fullmatch(value) and value.isprintable()
-    return value if is_plain else json.dumps(value)
+    return value if _PLAIN.fullmatch(value) else json.dumps(value)
