@@ -33,6 +33,9 @@ logger = logging.getLogger(f"dvc.{__name__}")
 REMEMBERED_S = 300.0
 """How long what a host says of a token or a repo is used, in seconds."""
 
+PARTLY_S = 30.0
+"""The same, in seconds, if the host did not answer for some repos."""
+
 MAX_REMEMBERED = 10_000
 """Tokens, of which the least recently checked ones are forgotten."""
 
@@ -41,7 +44,9 @@ REFUSED_PER_MINUTE = 30
 out an address that sends too many."""
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
-_REFUSALS = {UNAUTHORIZED, FORBIDDEN, NOT_FOUND}
+_GONE = {410, 451}
+"""Nobody can clone such a repo any more."""
+_REFUSALS = {UNAUTHORIZED, FORBIDDEN, NOT_FOUND, *_GONE}
 _ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
 
 
@@ -125,7 +130,8 @@ class GitHost:
             The user; None if the host refuses the token.
 
         Raises:
-            TokenUncheckedError: The host does not respond, or has refused too many.
+            TokenUncheckedError: The host does not respond for any repo, or has refused
+                too many tokens.
         """
         known = self._verdicts.get(sha256)
         if not (known and known.principal):
@@ -147,8 +153,10 @@ class GitHost:
             raise TokenUncheckedError(reason)
 
     def _remember(self, sha256: str, principal: Principal | None) -> None:
+        is_partial = principal is not None and principal.unchecked
+        until = self._clock() + (PARTLY_S if is_partial else REMEMBERED_S)
         with self._lock:
-            self._verdicts[sha256] = Verdict(self._clock() + REMEMBERED_S, principal)
+            self._verdicts[sha256] = Verdict(until, principal)
             self._verdicts.move_to_end(sha256)
             while len(self._verdicts) > MAX_REMEMBERED:
                 self._verdicts.popitem(last=False)
@@ -172,11 +180,14 @@ class GitHost:
                 failures.append(error)
 
         parallel_map(check, sorted(projects))
-        if failures:
+        if failures and len(failures) == len(projects):
             raise failures[0]
-        user = self._read_name(reply)
+        for failure in failures[:1]:
+            logger.warning("cannot check a token for all repos: %s", failure)
         return Principal(
-            f"{user}@{self.host}", tuple(map(glob.escape, sorted(allowed)))
+            f"{self._read_name(reply)}@{self.host}",
+            tuple(map(glob.escape, sorted(allowed))),
+            unchecked=self.host if failures else "",
         )
 
     @property

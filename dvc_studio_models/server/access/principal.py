@@ -30,6 +30,9 @@ class Principal:
     ends: datetime | None = None
     """When his token ends, in UTC; None if it has no end."""
 
+    unchecked: str = ""
+    """The Git host that did not answer for some repos: he may see more of them."""
+
     @property
     def sees_all(self) -> bool:
         """Whether he may see every repo, whatever its name."""

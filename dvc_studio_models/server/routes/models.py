@@ -11,7 +11,10 @@ from starlette.routing import Route
 
 from dvc_studio_models.server.catalog.listing import Answer, list_to_json
 from dvc_studio_models.server.errors.models import ModelMissingError, TooManyFilesError
-from dvc_studio_models.server.errors.requests import RepoNotOpenError
+from dvc_studio_models.server.errors.requests import (
+    RepoNotOpenError,
+    TokenUncheckedError,
+)
 from dvc_studio_models.server.monitoring import metrics
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.conditions import answer
@@ -124,7 +127,7 @@ class ModelRoutes:
         if "repo" not in request.query_params:
             query = read_query(request, limit=PAGE_MODELS)
             page = await list_models(self._site.visible_to(principal), query)
-            left_out = self._left_out(principal)
+            left_out = self._site.left_out_for(principal)
             # A long page takes milliseconds, during which nobody else is answered.
             return answer(request, await asyncio.to_thread(_write, page, left_out))
         query = read_query(request, limit=None)
@@ -156,20 +159,18 @@ class ModelRoutes:
 
         Raises:
             RepoNotOpenError: None is known to have it, and one could not be opened.
+            TokenUncheckedError: None is known to have it, and the caller may see more.
         """
         try:
             served = await find_model(self._site.visible_to(principal), name)
         except ModelMissingError:
-            if left_out := self._left_out(principal):
+            if principal.unchecked:
+                raise TokenUncheckedError from None
+            if left_out := self._site.left_out_for(principal):
                 raise RepoNotOpenError(left_out) from None
             raise
         note_repo(request, self._site, served.repo.key)
         return served
-
-    def _left_out(self, principal: Principal) -> dict[str, str]:
-        """Return the repos that he may see and that could not be opened, and why."""
-        left_out = self._site.left_out().items()
-        return {name: why for name, why in left_out if principal.may_see(name)}
 
     def _find_repo(self, request: Request, principal: Principal) -> Served:
         """Return the repo that is requested."""

@@ -9,6 +9,10 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from dvc_studio_models.server.errors.requests import (
+    RepoNotServedError,
+    TokenUncheckedError,
+)
 from dvc_studio_models.server.mirrors.mirrors import Mirrors
 from dvc_studio_models.server.mirrors.places import with_paths
 from dvc_studio_models.server.repos.repos import OPEN_S
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.site.served import Served
 
 logger = logging.getLogger(f"dvc.{__name__}")
+
+UNCHECKED = "this Git host did not answer for some repos; try again later"
 
 WARM_UP_S = 3.0  # for reading Git before listening; importing S3 takes longer
 WARM_THREADS = 4  # most of the time, each waits for Git
@@ -172,9 +178,17 @@ class Site:
         Raises:
             RepoNotServedError: No repo has it, or more than one, or he may not see it.
             RepoNotOpenError: It is, or may be, one that could not be opened yet.
+            TokenUncheckedError: It may be one that he may see; his Git host did not
+                answer for some.
         """
         state = self._state
-        return state.serve(state.catalog.find(url, principal.may_see))
+        try:
+            repo = state.catalog.find(url, principal.may_see)
+        except RepoNotServedError:
+            if principal.unchecked:
+                raise TokenUncheckedError from None
+            raise
+        return state.serve(repo)
 
     def find_key(self, key: str) -> Served | None:
         """Return the served repo of this name in links, None if there is none."""
@@ -192,6 +206,16 @@ class Site:
     def left_out(self) -> dict[str, str]:
         """Return the name of each repo that is not served -> why, without a path."""
         return self.catalog.left_out()
+
+    def left_out_for(self, principal: Principal) -> dict[str, str]:
+        """Return the repos that he may see and that are left out, and why.
+
+        A Git host that did not answer for some repos counts as one.
+        """
+        found = {k: why for k, why in self.left_out().items() if principal.may_see(k)}
+        if principal.unchecked:
+            found[principal.unchecked] = UNCHECKED
+        return found
 
     def _retry(self, name: str) -> None:
         """Try at once to open the repo of this name, if it is left out."""

@@ -16,6 +16,7 @@ from dvc_studio_models.server.errors.requests import (
     RefusedError,
     RepoNotServedError,
     TokenRefusedError,
+    TokenUncheckedError,
 )
 from dvc_studio_models.server.monitoring.access_log import note
 from dvc_studio_models.server.routes.mirror_headers import note_repo
@@ -134,9 +135,7 @@ class Pages:
         labels = {each.repo.key: each.repo.label for each in repos}
         view = views.view_list(listed.models, filters, labels)
         notices = [(each.repo, str(each.error)) for each in listed.unavailable]
-        for key, reason in self._site.left_out().items():
-            if principal.may_see(key):
-                notices.append((key, reason))
+        notices += self._site.left_out_for(principal).items()
         stale = [
             (each.repo.label, status)
             for each in repos
@@ -210,10 +209,13 @@ class Pages:
 
         Raises:
             RepoNotServedError: There is none, or he may not see it.
+            TokenUncheckedError: He may be one who may see it.
         """
         for served in self._site.visible_to(principal):
             if served.repo.key == key:
                 return served
+        if principal.unchecked:
+            raise TokenUncheckedError
         raise RepoNotServedError(key, ())
 
     def _render(

@@ -14,6 +14,7 @@ from servers.git_host import GITHUB_TOKEN, GITLAB_TOKEN, GitHostServer
 
 from dvc_studio_models.server.access.access import Access
 from dvc_studio_models.server.access.git_hosts import (
+    PARTLY_S,
     REFUSED_PER_MINUTE,
     REMEMBERED_S,
     GitHost,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.access.principal import Principal
 
+MODELS_API = "/api/model-registry/models"
 MODELS = {"models": "acme/models"}
 KINDS = {"github": GITHUB_TOKEN, "gitlab": GITLAB_TOKEN}
 
@@ -277,6 +279,41 @@ def test_only_repos_in_the_scope_of_the_host_are_asked_about(
     assert set(projects_on(one, homes)) == {"team-a", "team-b"}
 
 
+# -- a host that answers for some repos only
+
+
+@pytest.mark.parametrize("status", [404, 410, 451])
+def test_a_repo_that_is_gone_for_good_is_none_that_the_token_may_clone(
+    host: GitHostServer, status: int
+) -> None:
+    host.behaviours["/acme/gone.git/info/refs"] = Behaviour(status=status)
+
+    found = make(host).check(GITHUB_TOKEN, "hash", {**MODELS, "gone": "acme/gone"})
+
+    assert found
+    assert (found.repos, found.unchecked) == (("models",), "")
+
+
+def test_what_a_host_says_of_some_repos_is_asked_again_soon(
+    host: GitHostServer,
+) -> None:
+    now = [0.0]
+    one = make(host, clock=lambda: now[0])
+    host.behaviours["/acme/secret.git/info/refs"] = Behaviour(status=500)
+    projects = {**MODELS, "secret": "acme/secret"}
+    found = one.check(GITHUB_TOKEN, "hash", projects)
+    assert found
+    assert (found.repos, found.unchecked) == (("models",), "127.0.0.1")
+
+    now[0] = PARTLY_S + 1
+    assert one.recall("hash") is None
+    del host.behaviours["/acme/secret.git/info/refs"]
+    whole = one.check(GITHUB_TOKEN, "hash", projects)
+
+    assert whole
+    assert (whole.repos, whole.unchecked) == (("models",), "")
+
+
 # -- through the server
 
 
@@ -310,6 +347,45 @@ def test_a_user_pulls_what_he_may_clone_and_sees_nothing_else(
     assert (good.status_code, own.status_code) == (200, 200)
     assert hidden.status_code == missing.status_code == 404
     assert hidden.text.replace("secret", "nothing") == missing.text
+
+
+def test_a_repo_that_the_host_cannot_serve_locks_nobody_out_of_others(
+    host: GitHostServer, project: Project, tmp_path: Path
+) -> None:
+    secret = copy_project(project.root, tmp_path / "secret")
+    config = config_of(
+        host,
+        RepoConfig(str(project.repo), "models", (f"{host.url}/acme/models.git",)),
+        RepoConfig(str(secret.repo), "secret", (f"{host.url}/acme/secret.git",)),
+    )
+    host.private["acme/secret"] = {GITHUB_TOKEN}
+    host.behaviours["/acme/secret.git/info/refs"] = Behaviour(status=500)
+    headers = {"Authorization": f"token {GITHUB_TOKEN}", "Accept": "application/json"}
+
+    def get(url: str, path: str) -> requests.Response:
+        return requests.get(f"{url}{path}", headers=headers, timeout=TIMEOUT_S)
+
+    with serving_config(config) as url:
+        good = ask(url, GITHUB_TOKEN, "acme/models")
+        hidden = ask(url, GITHUB_TOKEN, "acme/secret")
+        missing = ask(url, GITHUB_TOKEN, "acme/nothing")
+        listed = get(url, MODELS_API).json()
+        one = get(url, f"{MODELS_API}/nothing")
+        session = requests.Session()
+        session.post(f"{url}/sign-in", {"token": GITHUB_TOKEN}, timeout=TIMEOUT_S)
+        page = session.get(f"{url}/", timeout=TIMEOUT_S)
+        other_page = session.get(f"{url}/models/secret/churn", timeout=TIMEOUT_S)
+
+    assert good.status_code == 200
+    assert hidden.status_code == missing.status_code == one.status_code == 503
+    assert hidden.text == missing.text
+    assert {model["repo"] for model in listed["models"]} == {"127.0.0.1/acme/models"}
+    (unavailable,) = listed["unavailable"]
+    assert unavailable["repo"] == "127.0.0.1"
+    assert "did not answer for some repos" in unavailable["detail"]
+    assert page.status_code == 200
+    assert "did not answer for some repos" in page.text
+    assert other_page.status_code == 503
 
 
 def test_another_remote_of_a_fork_opens_nothing(
