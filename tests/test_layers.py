@@ -112,7 +112,7 @@ def test_what_a_program_may_call_has_a_logger_of_the_package(path: Path) -> None
 SERVER = {
     name: {"server.config", "server.errors", *(f"server.{below}" for below in rest)}
     for name, rest in {
-        "server": {"web", "routes", "site", "monitoring", "waiting"},
+        "server": {"web", "routes", "site", "links", "monitoring", "waiting"},
         "server.web": {"routes", "site", "access", "links", "catalog", "monitoring"}
         | {"mirrors"},
         "server.routes": {"site", "access", "links", "catalog", "stores", "monitoring"}

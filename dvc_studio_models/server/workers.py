@@ -10,7 +10,6 @@ import contextlib
 import gc
 import logging
 import os
-import secrets
 import select
 import signal
 import sys
@@ -19,6 +18,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from dvc_studio_models.server.links.signing_key import share_signing_key
 from dvc_studio_models.server.metrics_folder import metrics_folder
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 STOP_S = 8.0
@@ -49,11 +48,14 @@ def sharing(count: int) -> Iterator[None]:
 
     Args:
         count: How many there will be; one needs nothing.
+
+    Raises:
+        StudioConfigError: The key in the environment is too short.
     """
     if count == 1:
         yield
         return
-    os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
+    share_signing_key()
     if sys.platform == "darwin":
         _ignore_system_proxies()
     main = os.getpid()

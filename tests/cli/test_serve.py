@@ -26,7 +26,7 @@ from servers import free_port, wait_until
 from dvc_studio_models.cli import serve as command
 from dvc_studio_models.errors import StudioConfigError, UsageError
 from dvc_studio_models.server import service
-from dvc_studio_models.server.links import local as signing
+from dvc_studio_models.server.links.signing_key import KEY_VARIABLE, signing_key
 from tests.server.api import (
     API,
     TIMEOUT_S,
@@ -311,10 +311,34 @@ def test_a_token_that_cannot_be_sent_is_refused(
     assert token not in str(refused.value)
 
 
-def test_a_signing_key_may_be_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(signing.KEY_VARIABLE, "\udcff\udcfe")
+@pytest.mark.parametrize("key", ["k" * 32, "\udcff\udcfe" * 16])
+def test_a_signing_key_may_be_any_bytes(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
 
-    signing.FolderSigner.from_environment()
+    assert signing_key() == os.fsencode(key)
+
+
+@pytest.mark.parametrize("key", ["x", " ", "k" * 31])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signing_key_that_can_be_guessed_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, key: str, workers: int
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    options = ["--port", "0", f"--workers={workers}", str(project.repo)]
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc_studio_models", "serve", *options],
+        env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 251
+    assert f"{KEY_VARIABLE} is shorter than 32 characters" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, b"\xff", b"# nobody\n"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import stat
 import threading
@@ -60,6 +61,13 @@ def statuses(url: str, repo: str, times: int = 20) -> set[int]:
     """Return all statuses of some requests, of which each worker gets some."""
     replies = (ask(url, repo=repo, name="churn") for _ in range(times))
     return {reply.status_code for reply in replies}
+
+
+def read_url(served: Serving) -> None:
+    """Read the server's URL, which comes after what was cloned before."""
+    while not served.url.startswith("http"):
+        assert served.process.stdout
+        served.url = served.process.stdout.readline().strip().rpartition(" ")[2]
 
 
 def kill_all_workers(served: Serving) -> None:
@@ -245,9 +253,7 @@ def test_a_mirror_that_is_cloned_later_is_compared_with_others(
         def errors() -> str:
             return (tmp_path / "errors").read_text()
 
-        while not served.url.startswith("http"):  # the clone was first
-            assert served.process.stdout
-            served.url = served.process.stdout.readline().strip().rpartition(" ")[2]
+        read_url(served)
         wait_until(lambda: SHARED in errors(), timeout_s=TIMEOUT_S)
         wait_until(lambda: statuses(served.url, "late") == {200}, timeout_s=TIMEOUT_S)
         served.process.send_signal(signal.SIGHUP)
@@ -325,3 +331,31 @@ def test_what_makes_an_entry_the_same(
     one: RepoConfig, two: RepoConfig, is_same: bool
 ) -> None:
     assert (Which.of(one) == Which.of(two)) is is_same
+
+
+def test_each_repo_of_a_shared_place_is_warned_of_once(
+    project: Project, tmp_path: Path
+) -> None:
+    others = []
+    for number in range(4):
+        other = copy_project(project.root, tmp_path / f"other-{number}")
+        commit_config(other, project.storage)
+        others.append(f"name: late-{number}, url: {other.repo}")
+    file = tmp_path / "serve.yaml"
+    first = f"name: models, path: {project.bare}"
+    file.write_text(config(tmp_path, first, *others, workers=1))
+    with started(tmp_path, "--config", file, port=()) as served:
+
+        def errors() -> str:
+            return (tmp_path / "errors").read_text()
+
+        read_url(served)
+        for number in range(4):
+            name = f"late-{number}"
+            wait_until(
+                lambda n=name: statuses(served.url, n) == {200}, timeout_s=TIMEOUT_S
+            )
+
+    warned = re.findall(r"repo '(\S+)': its DVC remote at .* is also", errors())
+    assert 1 <= len(warned) <= 4
+    assert len(set(warned)) == len(warned)

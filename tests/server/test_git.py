@@ -396,7 +396,7 @@ def test_the_config_is_that_of_a_branch_that_can_only_be_meant_else_the_versions
 def test_without_a_branch_each_version_has_its_own_config_also_in_links(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DVC_STUDIO_MODELS_SIGNING_KEY", "shared")
+    monkeypatch.setenv("DVC_STUDIO_MODELS_SIGNING_KEY", "shared" * 6)
     mirror_of = project.storage.with_name("second")
     move_storage(project, "../../second")
     mirror_of.mkdir()

@@ -15,6 +15,7 @@ from projects import (
 )
 
 from dvc_studio_models.server.links import local as signing
+from dvc_studio_models.server.links.signing_key import KEY_VARIABLE
 from tests.server.api import (
     TIMEOUT_S,
     fetch,
@@ -78,7 +79,7 @@ def test_a_link_that_was_changed_is_refused(server: str, damage) -> None:
 def test_even_a_signed_link_leads_only_to_objects(
     project: Project, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv(signing.KEY_VARIABLE, "shared")
+    monkeypatch.setenv(KEY_VARIABLE, "shared" * 6)
     (project.storage / "secret").write_text("secret")
     signer = signing.FolderSigner.from_environment()
     path = f"{signing.OBJECTS}/models/storage/{quote(name)}"
@@ -139,7 +140,7 @@ def test_a_folder_in_the_place_of_an_object_is_not_served(
 def test_a_shared_key_makes_links_good_at_every_server(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(signing.KEY_VARIABLE, "shared")
+    monkeypatch.setenv(KEY_VARIABLE, "shared" * 6)
     with serving(project.repo) as one, serving(project.repo) as two:
         link = links(one, "churn")["models/churn.pkl"]
 

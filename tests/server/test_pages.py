@@ -24,7 +24,7 @@ from dvc_studio_models.server.config.values import (
     ServeConfig,
     TokenConfig,
 )
-from dvc_studio_models.server.links.local import KEY_VARIABLE
+from dvc_studio_models.server.links.signing_key import KEY_VARIABLE
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.web.rendering import ago
 from dvc_studio_models.server.web.sessions import COOKIE, SESSION_S, Sessions, cookie_of
@@ -436,10 +436,12 @@ def test_a_session_ends_with_its_token(project: Project, change: str) -> None:
 def test_a_session_ends_after_its_time(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "the key of all processes")
+    monkeypatch.setenv(KEY_VARIABLE, "the key of all processes, say 1234")
     ages = (SESSION_S - 60, SESSION_S + 60)
     old = [
-        Sessions(b"the key of all processes", now=lambda age=age: time.time() - age)
+        Sessions(
+            b"the key of all processes, say 1234", now=lambda age=age: time.time() - age
+        )
         for age in ages
     ]
     with serving(project.repo) as url:

@@ -23,6 +23,7 @@ from projects import ORIGIN_URL, TOKEN, Project
 from servers import wait_until
 
 from dvc_studio_models.server import workers
+from dvc_studio_models.server.links.signing_key import KEY_VARIABLE
 from dvc_studio_models.server.metrics_folder import PREFIX, remove_abandoned
 from dvc_studio_models.server.repos.repos import AGAIN_S
 from tests.server.api import TIMEOUT_S, ask, fetch, links
@@ -88,9 +89,15 @@ def metric_folders(tmp_path: Path) -> list[Path]:
     return [*tmp_path.glob("dvc-studio-models-*")]
 
 
+@pytest.mark.parametrize("key", [None, ""], ids=["no key", "empty key"])
 def test_workers_answer_at_one_address_and_count_together(
-    project: Project, tmp_path: Path
+    project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str | None,
 ) -> None:
+    if key is not None:
+        monkeypatch.setenv(KEY_VARIABLE, key)
     total = 60
     with started(tmp_path, project.repo, "--workers", str(WORKERS)) as served:
         served.wait_for_workers()

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
-import secrets
 import time
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote
@@ -18,6 +16,7 @@ from urllib.parse import quote, unquote
 from dvc_studio_models.server.errors.requests import (
     LinkError,
 )
+from dvc_studio_models.server.links.signing_key import signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
     MakeLink = Callable[[str], str]
     """An object's path in its store -> a link to it."""
-
-KEY_VARIABLE = "DVC_STUDIO_MODELS_SIGNING_KEY"
-"""The signing key: the same for all processes behind one address; random if unset."""
 
 OBJECTS = "/objects"
 """The path under which the server sends the objects of local folders."""
@@ -73,8 +69,7 @@ class FolderSigner:
     @classmethod
     def from_environment(cls) -> FolderSigner:
         """Use the key in the environment, else a random one."""
-        key = os.fsencode(os.environ.get(KEY_VARIABLE, ""))
-        return cls(key or secrets.token_bytes(32))
+        return cls(signing_key())
 
     def link_maker(
         self, store: Store, *, base_url: str, expires_s: int, user: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.server.access.principal import Principal
@@ -63,8 +63,8 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     names += [repo.key for repo in catalog]
     doubts = [*_ended(config), *find_unmatched(config, names)]
     numbers = {id(each): number for number, each in enumerate(config.repos)}
-    for repo, what in find_shared(catalog, _remotes_of):
-        doubts.append((("repos", numbers[id(repo.config)]), what))
+    for first, *_ in find_shared(catalog, _remotes_of):
+        doubts.append((("repos", numbers[id(first.repo.config)]), first.text))
     protocols = Signers.from_environment(expires_s=config.expires_s).protocols
     for repo in catalog:
         number = numbers[id(repo.config)]
@@ -124,20 +124,32 @@ def find_unmatched(
                     yield keys, f"no repo has the name '{glob}'"
 
 
+class Shared(NamedTuple):
+    """A thing that a repo shares with others, and should have for itself."""
+
+    repo: ServedRepo
+    what: str
+    """The thing."""
+
+    text: str
+    """Says with whom, and what to do."""
+
+
 def find_shared(
     repos: Iterable[ServedRepo], remotes_of: Callable[[ServedRepo], Remotes]
-) -> list[tuple[ServedRepo, str]]:
-    """Return what repos share that each should have for itself, and say what to do.
+) -> list[list[Shared]]:
+    """Return what repos share: for each thing, all repos of which it may be said.
 
     Args:
         repos: All of them.
         remotes_of: Returns the remotes of one, whose DVC config is read.
     """
     places = [(repo, _places(remotes_of(repo))) for repo in repos]
-    return [*_hidden_names([repo for repo, _ in places]), *_shared_places(places)]
+    hidden = _hidden_names([repo for repo, _ in places])
+    return [*([each] for each in hidden), *_shared_places(places)]
 
 
-def _hidden_names(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, str]]:
+def _hidden_names(repos: Sequence[ServedRepo]) -> Iterator[Shared]:
     for repo in repos:
         for alias in repo.config.aliases:
             who = Identity.of(alias)
@@ -145,14 +157,15 @@ def _hidden_names(repos: Sequence[ServedRepo]) -> Iterator[tuple[ServedRepo, str
                 each.key for each in repos if each is not repo and who in each.homes
             ]
             if others:
-                what = f"its alias '{who}' is also a URL of {list_some(others)}"
-                yield repo, f"{what}: requests with it get only one of them"
+                what = f"its alias '{who}' is also a URL of"
+                advice = "requests with it get only one of them"
+                yield Shared(repo, what, f"{what} {list_some(others)}: {advice}")
 
 
 def _shared_places(
     places: Sequence[tuple[ServedRepo, frozenset[Place]]],
-) -> Iterator[tuple[ServedRepo, str]]:
-    said = set()
+) -> Iterable[list[Shared]]:
+    groups: dict[tuple[object, ...], list[Shared]] = {}
     for repo, own in places:
         if repo.config.roots is not None:
             continue
@@ -162,15 +175,15 @@ def _shared_places(
                 for other, theirs in places
                 if other is not repo and any(map(place.overlaps, theirs))
             ]
-            together = (place, *sorted((repo.key, *others)))
-            if others and together not in said:
-                said.add(together)
-                what = (
-                    f"its DVC remote at {place} is also in a place of "
-                    f"{list_some(others)}, whose models its committers can have the "
-                    "server read: set 'roots' of each of them in serve.yaml"
+            if others:
+                what = f"its DVC remote at {place} is also in a place of"
+                text = (
+                    f"{what} {list_some(others)}, whose models its committers can "
+                    "have the server read: set 'roots' of each of them in serve.yaml"
                 )
-                yield repo, what
+                together = (place, *sorted((repo.key, *others)))
+                groups.setdefault(together, []).append(Shared(repo, what, text))
+    return groups.values()
 
 
 def _remotes_of(repo: ServedRepo) -> Remotes:

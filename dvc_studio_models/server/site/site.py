@@ -140,7 +140,7 @@ class Site:
             self._start_to_warn()
 
     def _start_to_warn(self) -> None:
-        """Note where the remotes are, and warn of what repos share.
+        """Note where the remotes are, and warn of what repos share, once of each repo.
 
         This is done in a thread: Git may hang.
         """
@@ -150,9 +150,14 @@ class Site:
             shared = find_shared(
                 state.catalog, lambda repo: state.serve(repo).index.remotes
             )
-            for repo, what in shared:
-                if self._seen.is_new(Which.of(repo.config), what):
-                    logger.warning("repo '%s': %s", repo.key, what)
+            for group in shared:
+                new = [
+                    each
+                    for each in group
+                    if self._seen.is_new(Which.of(each.repo.config), each.what)
+                ]
+                for each in new[:1]:
+                    logger.warning("repo '%s': %s", each.repo.key, each.text)
 
         threading.Thread(target=warn, daemon=True).start()
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
-import secrets
 import time
 from typing import TYPE_CHECKING
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from dvc_studio_models.server.links.local import KEY_VARIABLE
+from dvc_studio_models.server.links.signing_key import signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +54,7 @@ class Sessions:
     @classmethod
     def from_environment(cls) -> Sessions:
         """Take the signing key of links; a random one, if none is set."""
-        given = os.environ.get(KEY_VARIABLE)
-        return cls(given.encode() if given else secrets.token_bytes(32))
+        return cls(signing_key())
 
     def seal(self, token: str) -> str | None:
         """Return the cookie of a token, None if a browser would not keep it."""
