@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fetching import largest_file, noise
 from needs import need_proc
 from projects import git
 from tagging import NewTag, import_tags
@@ -26,6 +29,7 @@ from dvc_studio_models.registry.git.mirrors import (
     maintain_mirror,
     update_mirror,
 )
+from dvc_studio_models.registry.git.parsing import remote_reason
 
 
 @pytest.fixture
@@ -190,6 +194,86 @@ def test_the_reason_of_ssh_is_told(
         clone_mirror("git@host:o/r.git", tmp_path / "mirror.git")
 
     assert raised.value.reason == "Permission denied (publickey)."
+
+
+def test_a_repo_of_another_user_is_named_as_one(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+
+    with pytest.raises(UnreadableRepoError) as raised:
+        clone_mirror(origin.as_uri(), tmp_path / "mirror.git")
+
+    assert (
+        raised.value.reason == "it belongs to another user, and Git does not trust it"
+    )
+
+
+def commit_noise(origin: Path) -> None:
+    (origin / "notes.bin").write_bytes(noise(2 << 20))
+    git(origin, "add", "notes.bin")
+    git(origin, "commit", "--quiet", "--message=Large")
+
+
+@pytest.mark.parametrize("has_mirror", [True, False])
+def test_a_disk_without_room_is_the_reason(
+    origin: Path,
+    mirror: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_mirror: bool,
+) -> None:
+    commit_noise(origin)
+    script = tmp_path / "bin/git"
+    script.parent.mkdir()
+    # Python would let the signal kill Git, which is what no full disk does.
+    real = shutil.which("git")
+    script.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec {real} \"$@\"\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
+
+    folder = mirror if has_mirror else tmp_path / "other.git"
+
+    def bring() -> None:
+        if has_mirror:
+            update_mirror(folder, origin.as_uri())
+        else:
+            clone_mirror(origin.as_uri(), folder)
+
+    with largest_file(1 << 20), pytest.raises(UnreadableRepoError) as raised:
+        bring()
+
+    assert os.strerror(errno.EFBIG) in raised.value.reason
+
+
+CUT = """\
+error: RPC failed; curl 18 transfer closed with 2602749 bytes remaining to read
+error: 1950 bytes of body are still expected
+fetch-pack: unexpected disconnect while reading sideband packet
+fatal: early EOF
+fatal: fetch-pack: invalid index-pack output
+"""
+
+
+@pytest.mark.parametrize(
+    ("err", "reason"),
+    [
+        pytest.param(
+            CUT,
+            "RPC failed; curl 18 transfer closed with 2602749 bytes remaining to read",
+            id="the first one",
+        ),
+        pytest.param("error: a\nfatal: b", "b", id="the last one"),
+        pytest.param("remote: early EOF", "early EOF", id="the remote's"),
+        pytest.param(
+            "error: no 'https://u:SECRET@h/r/'\nfatal: early EOF",
+            "no its address",
+            id="no address",
+        ),
+    ],
+)
+def test_the_reason_is_what_failed_first(err: str, reason: str) -> None:
+    assert remote_reason(err.encode()) == reason
 
 
 def silent_ssh(monkeypatch: pytest.MonkeyPatch) -> None:

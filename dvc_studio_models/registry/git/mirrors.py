@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dvc_studio_models.errors import UnreadableRepoError
-from dvc_studio_models.registry.git.parsing import BRANCH, TAG, parse_listing
+from dvc_studio_models.registry.git.parsing import (
+    BRANCH,
+    TAG,
+    parse_listing,
+    reason_of,
+    remote_reason,
+)
 from dvc_studio_models.registry.git.process import (
     FETCH_PROTOCOLS,
-    reason_of,
     run,
     start,
     stop,
@@ -38,7 +43,6 @@ _LOOK_S = 0.2  # between two looks whether Git has ended
 _CHUNK_BYTES = 1 << 16
 _ERROR_BYTES = 1 << 16  # the last ones, which have the reason
 _BROKEN_REF = b"ignoring broken ref"
-_NO_REASON = "Could not read from remote repository"
 _LOOSE_OBJECTS = 2000  # before they are packed
 _PACKS = 20  # before they are packed together
 _HELPER = (
@@ -297,7 +301,7 @@ def _run_watched(
     finally:
         stop(process, is_done=is_done)
     if process.returncode:
-        raise UnreadableRepoError(os.fspath(folder), _remote_reason(err))
+        raise UnreadableRepoError(os.fspath(folder), remote_reason(err))
     return out
 
 
@@ -334,14 +338,3 @@ def _excess(out: bytearray) -> str | None:
     if len(out) <= MAX_LISTING_BYTES:
         return None
     return f"the list of its refs is longer than {MAX_LISTING_BYTES >> 20} MiB"
-
-
-def _remote_reason(err: bytes) -> str:
-    """Return Git's last error; ssh's own, where Git only says that it has failed."""
-    reason = reason_of(err)
-    if not reason.startswith(_NO_REASON):
-        return reason
-    before = err.partition(f"fatal: {_NO_REASON}".encode())[0]
-    lines = before.decode(errors="backslashreplace").splitlines()
-    told = [line.strip() for line in lines if line.strip()]
-    return reason_of(told[-1].encode()) if told else reason

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 BRANCH = "refs/heads/"
 TAG = "refs/tags/"
 
+_CONSEQUENCES = (
+    "early EOF",
+    "failed to run ",
+    "fetch-pack: ",
+    "index-pack ",
+    "some local refs could not be updated",
+    "the remote end hung up",
+    "unpack-objects failed",
+)
+"""How messages begin that only say that something failed before."""
+
+_NO_REASON = "Could not read from remote repository"
 _SYMREF = re.compile(r"ref: (\S+)\tHEAD")
 
 
@@ -60,3 +72,40 @@ def parse_listing(listed: bytes) -> tuple[str, dict[str, str]]:
         if name.startswith((BRANCH, TAG)) and not name.endswith("^{}"):
             refs[name] = oid
     return head, refs
+
+
+def reason_of(err: bytes) -> str:
+    """Return Git's last error message, without URLs, which may contain secrets."""
+    lines = err.decode(errors="backslashreplace").splitlines()
+    named = list(filter(_is_error, lines))
+    reason = (named or lines or ["git failed without a message"])[-1]
+    if reason.endswith(":"):  # the details are on the lines below
+        reason = f"{reason} {' '.join(lines[lines.index(reason) + 1 :]).strip()}"
+    text = reason.partition(": ")[2] or reason
+    return re.sub(r"\S+://\S*[^\s':]'?", "its address", text)
+
+
+def remote_reason(err: bytes) -> str:
+    """Return why a mirror could not be cloned, fetched or maintained.
+
+    Returns:
+        Git's last error message; the first one, where the last one only says that
+        something failed before; ssh's, where Git only says that it could not connect.
+    """
+    if b"dubious ownership" in err:
+        return "it belongs to another user, and Git does not trust it"
+    reason = reason_of(err)
+    if reason.startswith(_CONSEQUENCES):
+        lines = err.decode(errors="backslashreplace").splitlines()
+        first = next(filter(_is_error, lines), reason)
+        return reason_of(first.encode())
+    if not reason.startswith(_NO_REASON):
+        return reason
+    before = err.partition(f"fatal: {_NO_REASON}".encode())[0]
+    lines = before.decode(errors="backslashreplace").splitlines()
+    told = [line.strip() for line in lines if line.strip()]
+    return reason_of(told[-1].encode()) if told else reason
+
+
+def _is_error(line: str) -> bool:
+    return line.startswith(("fatal: ", "error: "))

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import errno
 import os
-import re
 import select
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from dvc_studio_models.errors import (
     ObjectTooLargeError,
     UnreadableRepoError,
 )
+from dvc_studio_models.registry.git.parsing import reason_of
 from dvc_studio_models.registry.git.reader import MAX_OBJECT_BYTES, GitObject
 
 if TYPE_CHECKING:
@@ -308,14 +308,3 @@ class RunningObjects:
 
 def _timeout_reason(seconds: float) -> str:
     return f"git did not answer within {seconds:.0f} s"
-
-
-def reason_of(err: bytes) -> str:
-    """Return Git's last error message, without URLs, which may contain secrets."""
-    lines = err.decode(errors="backslashreplace").splitlines()
-    named = [line for line in lines if line.startswith(("fatal: ", "error: "))]
-    reason = (named or lines or ["git failed without a message"])[-1]
-    if reason.endswith(":"):  # the details are on the lines below
-        reason = f"{reason} {' '.join(lines[lines.index(reason) + 1 :]).strip()}"
-    text = reason.partition(": ")[2] or reason
-    return re.sub(r"\S+://\S*[^\s':]'?", "its address", text)

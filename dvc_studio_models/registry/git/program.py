@@ -24,6 +24,7 @@ from dvc_studio_models.registry.git.parsing import (
     own_settings,
     parse_config,
     parse_setting,
+    reason_of,
     split_objects,
 )
 from dvc_studio_models.registry.git.process import (
@@ -31,7 +32,6 @@ from dvc_studio_models.registry.git.process import (
     FETCH_S,
     SILENT_S,
     RunningObjects,
-    reason_of,
     run,
     start,
     stop,
