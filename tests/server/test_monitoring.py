@@ -21,6 +21,7 @@ from projects import (
 )
 
 from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
+from dvc_studio_models.server.monitoring.logs import LOGFMT, format_of
 from tests.server.api import API, TIMEOUT_S, ask, fetch, links
 
 if TYPE_CHECKING:
@@ -154,6 +155,23 @@ def test_many_probes_check_a_repo_once(project: Project) -> None:
 
 
 # -- metrics
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("main", "main"),
+        ("a b", '"a b"'),
+        ("a=b", '"a=b"'),
+        ("évian", "évian"),
+        ("a\u202eb", '"a\\u202eb"'),
+        ("a\x1b[2Jb", '"a\\u001b[2Jb"'),
+    ],
+)
+def test_the_log_quotes_what_a_terminal_would_not_show(
+    value: str, written: str
+) -> None:
+    assert format_of(LOGFMT)({"user": value}) == f"user={written}"
 
 
 def test_metrics_count_what_is_done(project: Project) -> None:

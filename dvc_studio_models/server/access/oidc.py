@@ -46,7 +46,7 @@ LONGEST_S = 24 * 3600
 OK = 200
 
 SHOWN_CHARS = 200
-"""Of what a refused token says, in the log."""
+"""Of what a token says, in the log."""
 
 
 class Issuer:
@@ -144,7 +144,7 @@ class Jobs:
         Raises:
             TokenUncheckedError: The keys of its issuer could not be fetched.
         """
-        claims = self._verify(token)
+        claims = self._verify(token) if len(token) <= MAX_CHARS else None
         if claims is None:
             return None
         matching = [rule for rule in self._rules if _matches(rule, claims)]
@@ -155,9 +155,9 @@ class Jobs:
             )
             return None
         repos = tuple(dict.fromkeys(glob for rule in matching for glob in rule.repos))
-        life_s = min(int(claims["exp"]) + LEEWAY_S - time.time(), LONGEST_S)
-        ends = utc_now() + timedelta(seconds=life_s)
-        return Principal(claims["sub"], repos, ends)
+        life_s = int(claims["exp"]) + LEEWAY_S - int(time.time())
+        ends = utc_now() + timedelta(seconds=min(life_s, LONGEST_S))
+        return Principal(_shortened(claims["sub"]), repos, ends)
 
     def _verify(self, token: str) -> dict[str, Any] | None:
         """Return the claims, after all checks but those of the rules' own claims."""
@@ -202,11 +202,6 @@ class Jobs:
         return claims
 
 
-def looks_like_a_job(token: str) -> bool:
-    """Return whether a token has the form of a JSON Web Token."""
-    return len(token) <= MAX_CHARS and token.count(".") == 2  # noqa: PLR2004
-
-
 def _matches(rule: OidcConfig, claims: Mapping[str, Any]) -> bool:
     return (
         _is_for(rule, claims)
@@ -232,7 +227,10 @@ def _difference(rule: OidcConfig, claims: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     """Return a claim as JSON, which escapes line ends and all but ASCII."""
-    text = "missing" if value is None else json.dumps(value)
+    return "missing" if value is None else _shortened(json.dumps(value))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -34,10 +35,21 @@ KINDS = {"github.com": "github", "gitlab.com": "gitlab"}
 _GLOBS = Items(Text(), least=1)
 
 
+_OF_EXAMPLES = {
+    hashlib.sha256(token.encode()).hexdigest(): token for token in ("1", "2", "test")
+}
+
+
 def _check_sha256(text: str) -> str | None:
-    if parse_sha256(text):
-        return None
-    return "this is not the SHA-256 of a token; make both with 'dvc models token'"
+    sha256 = parse_sha256(text)
+    if sha256 is None:
+        return "this is not the SHA-256 of a token; make both with 'dvc models token'"
+    if token := _OF_EXAMPLES.get(sha256):
+        return (
+            f"this is the SHA-256 of '{token}', which anybody can guess; make a token "
+            "with 'dvc models token'"
+        )
+    return None
 
 
 def _make_token(read: dict[str, Any], _: Place) -> TokenConfig:

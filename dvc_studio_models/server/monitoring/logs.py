@@ -109,4 +109,5 @@ def _to_json(facts: Mapping[str, object]) -> str:
 
 
 def _quoted(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) else json.dumps(value)
+    is_plain = _PLAIN.fullmatch(value) and value.isprintable()
+    return value if is_plain else json.dumps(value)

@@ -19,7 +19,7 @@ from servers.issuer import IssuerServer, private_key
 
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server.access.access import Access
-from dvc_studio_models.server.access.oidc import Issuer, Jobs
+from dvc_studio_models.server.access.oidc import MAX_CHARS, Issuer, Jobs
 from dvc_studio_models.server.access.tokens import utc_now
 from dvc_studio_models.server.config.claims import find_audience_problem, find_problem
 from dvc_studio_models.server.config.values import OidcConfig, RepoConfig, ServeConfig
@@ -71,6 +71,21 @@ def test_a_job_is_accepted_under_its_subject_until_its_token_ends(
     assert found.repos == ("models", "team-*")
     assert found.ends
     assert timedelta(seconds=290) < found.ends - utc_now() < timedelta(seconds=340)
+
+
+def test_a_job_is_accepted_for_a_day_at_most(issuer: IssuerServer) -> None:
+    found = check(issuer, issuer.issue(AUDIENCE, exp=10**400))
+
+    assert found
+    assert found.ends
+    assert timedelta(hours=23) < found.ends - utc_now() <= timedelta(hours=24)
+
+
+def test_a_long_subject_is_shortened_for_the_log(issuer: IssuerServer) -> None:
+    found = check(issuer, issuer.issue(AUDIENCE, sub="x" * 3000))
+
+    assert found
+    assert found.name == "x" * 200 + "..."
 
 
 @pytest.mark.parametrize(
@@ -243,8 +258,12 @@ def signed_with_public_key(issuer: IssuerServer) -> str:
         lambda _: "eyJ.eyJ.eyJ",
         lambda _: "eyJ" + "." * 2,
         lambda _: "eyJhbGciOiJSUzI1NiJ9." + "A" * 9000 + ".",
+        lambda issuer: issuer.issue(AUDIENCE, more="x" * MAX_CHARS),
     ],
-    ids=["unknown key", "none", "hmac", "cut", "other key", "junk", "empty", "long"],
+    ids=[
+        *("unknown key", "none", "hmac", "cut", "other key", "junk", "empty", "long"),
+        "too long",
+    ],
 )
 def test_a_forged_token_is_refused(
     issuer: IssuerServer, forge: Callable[[IssuerServer], str]

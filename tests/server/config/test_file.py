@@ -175,6 +175,22 @@ tokens:
     ]
 
 
+@pytest.mark.parametrize("token", ["1", "2", "test"])
+@pytest.mark.parametrize("prefix", ["", "sha256:"])
+def test_the_token_of_an_example_is_refused(
+    tmp_path: Path, token: str, prefix: str
+) -> None:
+    sha256 = prefix + hashlib.sha256(token.encode()).hexdigest().upper()
+    tokens = f"tokens: [{{name: ci, sha256: {sha256!r}}}]\n"
+
+    assert mistakes(tmp_path, REPOS + tokens) == [
+        (
+            f"3: tokens[0].sha256: this is the SHA-256 of '{token}', which anybody can "
+            "guess; make a token with 'dvc models token'"
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
