@@ -27,7 +27,7 @@ from servers import wait_until
 from dvc_studio_models.server.config.values import RepoConfig
 from dvc_studio_models.server.stores.first_seen import FirstSeen, Which
 from tests.server.api import TIMEOUT_S, ask
-from tests.server.test_reload import Server
+from tests.server.test_reload import Server, check
 from tests.server.test_roots import S3, assert_is_outside, commit_config
 from tests.server.test_workers import Serving, started
 
@@ -359,3 +359,44 @@ def test_each_repo_of_a_shared_place_is_warned_of_once(
     warned = re.findall(r"repo '(\S+)': its DVC remote at .* is also", errors())
     assert 1 <= len(warned) <= 4
     assert len(set(warned)) == len(warned)
+
+
+def test_a_folder_with_a_project_of_its_own_is_warned_of_too(
+    project: Project, other: Project, tmp_path: Path
+) -> None:
+    folder = "services/fraud"
+    remote = f"[core]\nremote = s\n['remote \"s\"']\nurl = {other.storage}\n"
+    write(project.repo, {f"{folder}/.dvc/config": remote.encode()})
+    commit_all(project, "Make a project of a folder")
+    project.tag("services/fraud=fraud@v2.0.0")
+    project.mirror()
+    file = tmp_path / "serve.yaml"
+    entries = f"name: models, path: {project.bare}", f"name: vision, path: {other.bare}"
+    file.write_text(config(tmp_path, *entries))
+
+    checked = check(file)
+    with started(tmp_path, "--config", file, port=()):
+        wait_until(
+            lambda: SHARED in (tmp_path / "errors").read_text(), timeout_s=TIMEOUT_S
+        )
+
+    told = f"its DVC remote at {other.storage} {SHARED} vision"
+    assert f"repos[0]: {told}" in checked.stderr
+    assert f"repo 'models': {told}" in (tmp_path / "errors").read_text()
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_tag_without_a_branch_names_no_place_of_another_repo(
+    project: Project, other: Project, tmp_path: Path, is_shared: bool
+) -> None:
+    push(project, project.bare, other.storage)
+    git(project.bare, "branch", "--quiet", "--delete", "--force", "main")
+    entries = [f"name: models, path: {project.bare}"]
+    if is_shared:
+        entries.append(f"name: vision, path: {other.bare}")
+    file = tmp_path / "serve.yaml"
+    file.write_text(config(tmp_path, *entries))
+    with started(tmp_path, "--config", file, port=()) as served:
+        assert statuses(served.url, "models", 5) == {500 if is_shared else 200}
+        query = {"repo": "models", "name": "churn", "version": "v2.0.0"}
+        assert ask(served.url, **query).status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -306,6 +307,23 @@ def test_the_operator_names_any_service(project: Project, where: str) -> None:
 )
 def test_a_place_is_in_a_root(place: str, root: str) -> None:
     assert Place.of_url(place).is_in([Place.of_url(root)])
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (None, "http://minio:9000"),
+        ("http://minio:9000", "http://MINIO:9000/"),
+        ("http://localhost:9000", "http://127.0.0.1:9000"),
+    ],
+)
+def test_a_place_may_be_known_by_two_names_of_its_service(
+    one: str | None, two: str
+) -> None:
+    place = Place.of_url("s3://bucket/models")
+    inside = Place.of_url("s3://bucket/models/a")
+
+    assert replace(place, service=one).overlaps(replace(inside, service=two))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +17,6 @@ from dvc_studio_models.server.repos.identity import Identity
 from dvc_studio_models.server.repos.opening import Opening
 from dvc_studio_models.server.repos.repos import OPEN_S, Catalog
 from dvc_studio_models.server.stores.first_seen import FirstSeen
-from dvc_studio_models.server.stores.remotes import Remotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -63,13 +63,16 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     names += [repo.key for repo in catalog]
     doubts = [*_ended(config), *find_unmatched(config, names)]
     numbers = {id(each): number for number, each in enumerate(config.repos)}
-    for first, *_ in find_shared(catalog, _remotes_of):
-        doubts.append((("repos", numbers[id(first.repo.config)]), first.text))
     protocols = Signers.from_environment(expires_s=config.expires_s).protocols
+    indexes = {
+        repo.key: ModelIndex(repo, seen=FirstSeen(), protocols=protocols)
+        for repo in catalog
+    }
+    for first, *_ in find_shared(catalog, lambda repo: indexes[repo.key]):
+        doubts.append((("repos", numbers[id(first.repo.config)]), first.text))
     for repo in catalog:
-        number = numbers[id(repo.config)]
-        index = ModelIndex(repo, seen=FirstSeen(), protocols=protocols)
-        doubts += ((("repos", number), what) for what in _find_faults(index))
+        faults = _find_faults(indexes[repo.key])
+        doubts += ((("repos", numbers[id(repo.config)]), what) for what in faults)
     if isinstance(catalog, Catalog):
         catalog.close()
     return doubts
@@ -136,15 +139,15 @@ class Shared(NamedTuple):
 
 
 def find_shared(
-    repos: Iterable[ServedRepo], remotes_of: Callable[[ServedRepo], Remotes]
+    repos: Iterable[ServedRepo], index_of: Callable[[ServedRepo], ModelIndex]
 ) -> list[list[Shared]]:
     """Return what repos share: for each thing, all repos of which it may be said.
 
     Args:
         repos: All of them.
-        remotes_of: Returns the remotes of one, whose DVC config is read.
+        index_of: Returns the models of one.
     """
-    places = [(repo, _places(remotes_of(repo))) for repo in repos]
+    places = [(repo, _places(index_of(repo))) for repo in repos]
     hidden = _hidden_names([repo for repo, _ in places])
     return [*([each] for each in hidden), *_shared_places(places)]
 
@@ -186,12 +189,13 @@ def _shared_places(
     return groups.values()
 
 
-def _remotes_of(repo: ServedRepo) -> Remotes:
-    return Remotes(repo, protocols=(), seen=FirstSeen())
-
-
-def _places(remotes: Remotes) -> frozenset[Place]:
-    try:
-        return remotes.places()
-    except StudioModelsError:  # requests get the reason
-        return frozenset()
+def _places(index: ModelIndex) -> frozenset[Place]:
+    """Return where the remotes of a repo's projects may be, as far as samples show."""
+    found: set[Place] = set()
+    with contextlib.suppress(StudioModelsError):  # requests get the reason
+        found.update(index.remotes.places())
+        for ref in index.samples():
+            with contextlib.suppress(RefusedError):
+                stores = index.look_up(ref).stores.values()
+                found.update(store.place for store in stores)
+    return frozenset(found)

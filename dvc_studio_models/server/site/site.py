@@ -147,9 +147,7 @@ class Site:
 
         def warn() -> None:
             state = self._state
-            shared = find_shared(
-                state.catalog, lambda repo: state.serve(repo).index.remotes
-            )
+            shared = find_shared(state.catalog, lambda repo: state.serve(repo).index)
             for group in shared:
                 new = [
                     each

@@ -94,9 +94,7 @@ class Place:
         )
 
     def overlaps(self, other: Place) -> bool:
-        """Whether one is the other or inside of it, at the same service if known."""
-        if self.service and other.service and self.service != other.service:
-            return False
+        """Whether one is the other or inside of it; a service may have two names."""
         return self.is_in([other]) or other.is_in([self])
 
     def __str__(self) -> str:

@@ -56,6 +56,7 @@ class Store:
     protocol: str
     """DVC's name for its kind: ``local``, ``s3``, ..."""
 
+    place: Place
     remote: Remote = field(repr=False)
     """DVC's own object: the file system, and the path in it. Holds credentials."""
 
@@ -195,7 +196,7 @@ class Remotes:
         settings.pop(OWN, None)
         remote = Remote(name, path, fs, **settings)
         folder = os.path.realpath(path) if protocol == LOCAL else None
-        where = (self._repo.key, project, name, protocol)
+        where = (self._repo.key, project, name, protocol, place)
         option = self._repo.config.remote_option
         return Store(*where, remote, config.version, folder, option)
 

@@ -4,8 +4,9 @@ The operator's config says it, and then a commit cannot name a service. By defau
 is where the default remotes are when the server reads the repo for the first time, or
 all remotes where none is the default: a later commit cannot move them, nor name another
 place or service. If there is none then, the first ones that a commit names count,
-unless they are in places of other repos. URLs that are set on the server, in
-``config.local`` or by ``--remote``, are the operator's own.
+unless they are in places of other repos. The same holds for those of the tags, in a
+repo without a branch. URLs that are set on the server, in ``config.local`` or by
+``--remote``, are the operator's own.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ class Roots:
     def _of_start(self, config: ProjectConfig, project: str) -> Iterator[Place]:
         start = self._get_start()
         if start.branch is None and config.version in start.commits:
-            yield from self._default_places(config)
+            yield from self._free(self._default_places(config))
         own = self._own_places(start, project)
         yield from start.root | own
         if not start.root | own and (later := self._find_later(start, project)):
@@ -231,12 +232,8 @@ class Roots:
         """Return the places that no other repo has a part of, at any service."""
         if not places:
             return places
-        taken = _without_services(self._seen.places_of_others(self._which))
-        return frozenset(
-            place
-            for place in places
-            if not any(map(replace(place, service=None).overlaps, taken))
-        )
+        taken = [*self._seen.places_of_others(self._which)]
+        return frozenset(p for p in places if not any(map(p.overlaps, taken)))
 
     def _own_places(self, start: _Start, project: str) -> frozenset[Place]:
         """Return the places of a project's default remote at the start."""
