@@ -65,6 +65,7 @@ class Access:
         """
         self._tokens = None if config.tokens is None else Tokens(config.tokens)
         self._homes = homes
+        self._repos = config.repos
         self._slow_calls = SlowCalls(most=CHECKS_AT_ONCE)
         self._issuers: dict[str, Issuer] = {}
         self._hosts: list[GitHost] = []
@@ -95,10 +96,17 @@ class Access:
     def _accept_users(self, config: ServeConfig, previous: Access | None) -> None:
         from dvc_studio_models.server.access.git_hosts import GitHost
 
-        known = previous._hosts if previous else []
+        # What a host said is by the names of repos, and not of new ones.
+        is_same = previous is not None and previous._repos == config.repos
+        known = previous._hosts if previous and is_same else []
         by_config = {host.config: host for host in known}
         for each in config.git_hosts:
             self._hosts.append(by_config.get(each) or GitHost(each))
+
+    def forget_users(self) -> None:
+        """Ask the Git hosts again whose repos have changed."""
+        for host in self._hosts:
+            host.forget()
 
     async def authenticate(self, request: Request) -> Principal:
         """Return who sends a request, and note it for the log.

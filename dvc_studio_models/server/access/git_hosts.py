@@ -113,6 +113,11 @@ class GitHost:
         found = self._verdicts.get(sha256)
         return found if found and found.until > self._clock() else None
 
+    def forget(self) -> None:
+        """Forget what was said of tokens; also what is being asked now."""
+        with self._lock:
+            self._verdicts = OrderedDict()
+
     def check(
         self, token: str, sha256: str, projects: Mapping[str, str]
     ) -> Principal | None:
@@ -133,7 +138,8 @@ class GitHost:
             TokenUncheckedError: The host does not respond for any repo, or has refused
                 too many tokens.
         """
-        known = self._verdicts.get(sha256)
+        verdicts = self._verdicts
+        known = verdicts.get(sha256)
         if not (known and known.principal):
             self._check_refusals()
         try:
@@ -143,7 +149,7 @@ class GitHost:
             raise TokenUncheckedError from None
         if principal is None:
             self._refused.append(self._clock())
-        self._remember(sha256, principal)
+        self._remember(verdicts, sha256, principal)
         return principal
 
     def _check_refusals(self) -> None:
@@ -152,14 +158,19 @@ class GitHost:
             reason = f"too many were refused by {self.host} within a minute"
             raise TokenUncheckedError(reason)
 
-    def _remember(self, sha256: str, principal: Principal | None) -> None:
+    def _remember(
+        self,
+        verdicts: OrderedDict[str, Verdict],
+        sha256: str,
+        principal: Principal | None,
+    ) -> None:
         is_partial = principal is not None and principal.unchecked
         until = self._clock() + (PARTLY_S if is_partial else REMEMBERED_S)
         with self._lock:
-            self._verdicts[sha256] = Verdict(until, principal)
-            self._verdicts.move_to_end(sha256)
-            while len(self._verdicts) > MAX_REMEMBERED:
-                self._verdicts.popitem(last=False)
+            verdicts[sha256] = Verdict(until, principal)
+            verdicts.move_to_end(sha256)
+            while len(verdicts) > MAX_REMEMBERED:
+                verdicts.popitem(last=False)
 
     def _ask(self, token: str, projects: Mapping[str, str]) -> Principal | None:
         reply = self._client.get(self._user_url, {"Authorization": f"Bearer {token}"})

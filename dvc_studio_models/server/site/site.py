@@ -135,9 +135,14 @@ class Site:
 
     def _watch(self) -> None:
         """Warn of what repos share, now and when one is served later."""
-        self._state.catalog.on_late = self._start_to_warn
+        self._state.catalog.on_late = self._on_late
         if len(self.catalog) > 1:
             self._start_to_warn()
+
+    def _on_late(self) -> None:
+        """Take note of a repo that is served only now."""
+        self.access.forget_users()
+        self._start_to_warn()
 
     def _start_to_warn(self) -> None:
         """Note where the remotes are, and warn of what repos share, once of each repo.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from projects import Project, copy_project, git, serving_config
-from servers import Behaviour, Redirect, StudioServer, json_reply
+from projects import Project, copy_project, git, serving_config, serving_site
+from servers import Behaviour, Redirect, StudioServer, json_reply, wait_until
 from servers.git_host import GITHUB_TOKEN, GITLAB_TOKEN, GitHostServer
 
 from dvc_studio_models.server.access.access import Access
@@ -30,6 +31,7 @@ from dvc_studio_models.server.errors.requests import (
     TokenRefusedError,
     TokenUncheckedError,
 )
+from dvc_studio_models.server.site.site import Site
 from tests.server.api import API, TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -257,6 +259,30 @@ def test_a_host_that_stays_in_the_config_is_not_asked_again(
     assert len(host.requests) == count
 
 
+def test_what_a_host_said_is_forgotten_when_repos_change(host: GitHostServer) -> None:
+    one = make(host)
+    one.check(GITHUB_TOKEN, "hash", MODELS)
+    assert one.recall("hash")
+
+    one.forget()
+
+    assert one.recall("hash") is None
+
+
+def test_an_answer_of_before_is_not_remembered_after_repos_have_changed(
+    host: GitHostServer,
+) -> None:
+    host.behaviours["/api/v3/user"] = Behaviour(delay_s=0.5)
+    one = make(host)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(one.check, GITHUB_TOKEN, "hash", MODELS)
+        wait_until(lambda: host.requests, timeout_s=TIMEOUT_S)
+        one.forget()
+        assert asking.result()
+
+    assert one.recall("hash") is None
+
+
 # -- which project of the host a repo is
 
 
@@ -386,6 +412,39 @@ def test_a_repo_that_the_host_cannot_serve_locks_nobody_out_of_others(
     assert page.status_code == 200
     assert "did not answer for some repos" in page.text
     assert other_page.status_code == 503
+
+
+def test_a_name_that_another_repo_has_now_shows_nothing_of_it(
+    host: GitHostServer, project: Project, tmp_path: Path
+) -> None:
+    secret = copy_project(project.root, tmp_path / "secret")
+    public = RepoConfig(str(project.repo), "models", (f"{host.url}/acme/models.git",))
+    hidden = RepoConfig(str(secret.repo), "secret", (f"{host.url}/acme/secret.git",))
+    site = Site(config_of(host, public, hidden))
+    with serving_site(site) as url:
+        assert ask(url, GITHUB_TOKEN, "models").status_code == 200
+
+        moved, named = replace(public, name="public"), replace(hidden, name="models")
+        site.apply(config_of(host, moved, named))
+
+        assert ask(url, GITHUB_TOKEN, "models").status_code == 404
+        assert ask(url, GITHUB_TOKEN, "public").status_code == 200
+
+
+def test_a_repo_that_is_served_late_is_asked_about(
+    host: GitHostServer, project: Project
+) -> None:
+    away = project.bare.rename(project.root / "away")
+    late = RepoConfig(str(project.bare), "models", (f"{host.url}/acme/models.git",))
+    site = Site(config_of(host, RepoConfig(str(project.repo), "other"), late))
+    with serving_site(site) as url:
+        assert ask(url, GITHUB_TOKEN, "models").status_code == 404
+        away.rename(project.bare)
+
+        def status() -> int:
+            return ask(url, GITHUB_TOKEN, "models").status_code
+
+        wait_until(lambda: status() == 200, timeout_s=TIMEOUT_S)
 
 
 def test_another_remote_of_a_fork_opens_nothing(
