@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError
+from dvc_studio_models.files.paths import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -143,6 +144,24 @@ class SafeFolders:
         """Return whether another folder was entered by that name than is open now."""
         inode = os.fstat(opened).st_ino
         return self._inodes.get(folder, inode) != inode
+
+    def respell(self, path: str) -> None:
+        """Give a file the spelling of its name that a path has.
+
+        For folders that find the file by any spelling, as on macOS. Nothing happens if
+        they store another form of each name, as HFS+ does.
+
+        Raises:
+            UnsafePathError: A parent is a symlink or not a folder.
+            OSError: The file system refuses.
+        """
+        parent, name = posixpath.split(path)
+        with self.open(parent) as folder:
+            found = stat_target(name, folder)
+            names = os.listdir(folder)  # noqa: PTH208 - only the names
+            for other in names if name not in names else ():
+                if fold(other) == fold(name) and stat_target(other, folder) == found:
+                    os.rename(other, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def remove(self, folder: str) -> None:
         """Remove an empty folder.

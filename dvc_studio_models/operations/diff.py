@@ -21,6 +21,7 @@ from dvc_studio_models.errors import (
 from dvc_studio_models.model import MD5, MD5_DOS2UNIX, Digest, ModelVersion
 from dvc_studio_models.operations.contents import folders_of, read_cached
 from dvc_studio_models.operations.inventory import Inventory
+from dvc_studio_models.operations.project import find_composed
 from dvc_studio_models.operations.show import read_lock, repo_label
 from dvc_studio_models.operations.steps.names import with_known_repos
 from dvc_studio_models.operations.steps.prepare import open_context, read_names
@@ -263,10 +264,12 @@ def _read_workspace(side: Side, inventory: Inventory) -> Side:
     found = project.list_content(
         inventory.root / record.path, MD5 if MD5 in algorithms else MD5_DOS2UNIX
     )
-    files = {
-        f"{record.path}/{name}" if name else record.path: Content(digest, None, size)
-        for name, (digest, size) in found.items()
-    }
+    files = {}
+    for name, (digest, size) in found.items():
+        path = f"{record.path}/{name}" if name else record.path
+        if path not in side.files:
+            path = find_composed(inventory.root, path)
+        files[path] = Content(digest, None, size)
     return Side(side.ref, None, None, files, is_workspace=True)
 
 

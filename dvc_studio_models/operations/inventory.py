@@ -169,8 +169,7 @@ class Inventory:
             return PRESENT
         at = len(record.path) + 1
         placed = tree_digest({path[at:]: d for path, d in receipt.files.items()})
-        there = self._digest(record.path, placed.algorithm)
-        return PARTIAL if there == placed else MODIFIED
+        return PARTIAL if self._has(record.path, placed) else MODIFIED
 
     def read_record(self, name: str, version: ModelVersion) -> RecordedModel | None:
         """Read what Git recorded of a version; None, with a warning, if it cannot."""
@@ -231,7 +230,7 @@ class Inventory:
                 return False
         elif not target.is_dir():  # a device or a pipe, which might never end
             return False
-        return self._digest(path, digest.algorithm) == digest
+        return self._has(path, digest)
 
     def _holds_text(self, path: str, digest: Digest) -> bool:
         """Whether a file that Git stores is there, with any line ends."""
@@ -250,14 +249,12 @@ class Inventory:
     def has_all(self, files: Mapping[str, Digest]) -> bool:
         """Whether the workspace has all of these files, by path."""
         return all(
-            (self.root / path).is_file()
-            and self._digest(path, digest.algorithm) == digest
+            (self.root / path).is_file() and self._has(path, digest)
             for path, digest in files.items()
         )
 
-    def _digest(self, path: str, algorithm: str) -> Digest | None:
-        target = self.root / path
-        return self.project_of(path).digest_of(target, algorithm)
+    def _has(self, path: str, digest: Digest) -> bool:
+        return self.project_of(path).holds(self.root / path, digest)
 
     def project_of(self, path: str) -> LocalProject:
         """Return the DVC project around a file or folder."""

@@ -6,16 +6,18 @@ Reads through DVC and its state, and changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc_studio_models.errors import LocalDiskError, StudioConfigError, disk_errors
+from dvc_studio_models.files.paths import compose
 from dvc_studio_models.files.receipts import Receipt, Receipts
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.registry.outputs import digest_of
-from dvc_studio_models.store.dvc.objects import Objects, parse_tree
+from dvc_studio_models.store.dvc.objects import Objects, parse_tree, tree_digest
 from dvc_studio_models.store.dvc.project import (
     open_project_to_read,
     project_around,
@@ -60,6 +62,41 @@ def hash_path(path: Path, algorithm: str) -> Digest | None:
     return digest_of(built.hash_info)
 
 
+def _files_of(meta: Any, content: Any) -> dict[str, tuple[Digest, int | None]]:
+    """List the files of what DVC has built: relative path to hash and size."""
+    from dvc_data.hashfile.tree import Tree
+
+    is_folder = isinstance(content, Tree)
+    found = list(content) if is_folder else [((), meta, content.hash_info)]
+    return {
+        "/".join(key): (digest, meta.size if meta else None)
+        for key, meta, hashed in found
+        if (digest := digest_of(hashed))
+    }
+
+
+def _lists_decomposed(content: Any) -> bool:
+    from dvc_data.hashfile.tree import Tree
+
+    return isinstance(content, Tree) and any(
+        compose(name) != name for key, *_ in content for name in key
+    )
+
+
+def find_composed(folder: Path, name: str) -> str:
+    """Return the composed form of a relative path, if it leads to the same file.
+
+    HFS+ lists names decomposed, whatever form they were given in.
+    """
+    composed = compose(name)
+    if composed == name:
+        return name
+    with contextlib.suppress(OSError):
+        if (folder / composed).samefile(folder / name):
+            return composed
+    return name
+
+
 class LocalProject:
     """A DVC project of the clone, or the clone itself if it has none."""
 
@@ -75,6 +112,7 @@ class LocalProject:
         self.receipts: list[Receipt] = []
         self._root = root
         self._known: dict[tuple[Path, str], Digest | None] = {}
+        self._composed: dict[tuple[Path, str], Digest] = {}
         if project_around(root, git_root) is None:
             self.receipts = _receipts_outside(git_root)
             return
@@ -142,6 +180,15 @@ class LocalProject:
             self._known[path, algorithm] = self._hash(path, algorithm)
         return self._known[path, algorithm]
 
+    def holds(self, path: Path, digest: Digest) -> bool:
+        """Whether a file or a directory has a hash.
+
+        Where the names in a directory are listed in another form of Unicode than Git
+        records, as on HFS+, it has the hash of its composed names, too.
+        """
+        found = self.digest_of(path, digest.algorithm)
+        return digest in (found, self._composed.get((path, digest.algorithm)))
+
     def list_content(
         self, path: Path, algorithm: str
     ) -> dict[str, tuple[Digest, int | None]]:
@@ -149,22 +196,20 @@ class LocalProject:
 
         The path of a file by itself is empty. Empty if there is nothing.
         """
-        from dvc_data.hashfile.tree import Tree
-
-        meta, content = self._build(path, algorithm) or (None, None)
-        if not isinstance(content, Tree):
-            found = [((), meta, content.hash_info)] if content else []
-        else:
-            found = list(content)
-        return {
-            "/".join(key): (digest, meta.size if meta else None)
-            for key, meta, hashed in found
-            if (digest := digest_of(hashed))
-        }
+        built = self._build(path, algorithm)
+        return _files_of(*built) if built else {}
 
     def _hash(self, path: Path, algorithm: str) -> Digest | None:
         built = self._build(path, algorithm)
-        return digest_of(built[1].hash_info) if built else None
+        if built is None:
+            return None
+        if _lists_decomposed(built[1]):
+            files = _files_of(*built).items()
+            composed = {
+                find_composed(path, name): digest for name, (digest, _) in files
+            }
+            self._composed[path, algorithm] = tree_digest(composed)
+        return digest_of(built[1].hash_info)
 
     def _build(self, path: Path, algorithm: str) -> tuple[Any, Any] | None:
         """Build DVC's object of a path; None if there is nothing."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from projects import commit_all, git, init_project, read_tree, write
+from projects import commit_all, git, init_project, read_tree, track, write
 
 if TYPE_CHECKING:
     import subprocess
@@ -173,6 +173,59 @@ def test_a_file_that_is_respelled_in_the_next_version_is_there(
     assert (app.root / first).read_bytes() == OLD
     assert back["m/stays.bin"] == "unchanged"
     assert "removed" not in back.values()
+
+
+def test_a_file_of_the_same_content_is_renamed_in_place(app: App) -> None:
+    app.serve({"m/a.bin": OLD, "m/Stays.bin": OLD}, version="v1.0.0")
+    app.serve({"m/A.bin": OLD, "m/Stays.bin": OLD}, version="v2.0.0")
+    app.pull("net@v1.0.0")
+    before = (app.root / "m/a.bin").stat()
+
+    actions = app.actions("net@v2.0.0")
+
+    after = (app.root / "m/A.bin").stat()
+    assert actions == {"m/A.bin": "unchanged", "m/Stays.bin": "unchanged"}
+    assert listed(app.root / "m") - {".gitignore"} == {"A.bin", "Stays.bin"}
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_all_commands_agree_on_a_folder_whose_files_were_respelled(
+    run_dvc: RunDvc, own_registry: Registry, folding_path: Path
+) -> None:
+    project = own_registry.project
+    bert = project.repo / "models" / "bert"
+    (bert / "config.json").rename(bert / "Config.json")
+    track(project.repo, "models/bert")
+    commit_all(project, "Respell")
+    project.tag("bert@v3.0.0")
+    clone = project.clone(folding_path / "clone")
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        return run_dvc(*args, cwd=clone, env=own_registry.environ)
+
+    for name in ("bert@v2.0.0", "bert"):
+        assert run("models", "pull", name).returncode == 0
+
+    assert "Config.json" in listed(clone / "models" / "bert")
+    assert run("models", "status", "bert").returncode == 0
+    shown = json.loads(run("models", "list", "--json").stdout)
+    (found,) = (model["workspace"] for model in shown if model["name"] == "bert")
+    assert found == {"state": "registered", "version": "v3.0.0"}
+    diff = json.loads(run("models", "diff", "bert", "--json").stdout)
+    assert [diff[k] for k in ("added", "deleted", "modified", "renamed")] == [[]] * 4
+
+
+def test_all_commands_agree_on_a_part_of_a_folder(
+    run_dvc: RunDvc, registry: Registry, folding_path: Path
+) -> None:
+    clone = registry.project.clone(folding_path / "clone")
+    pull = ("models", "pull", "bert", "--include", "*.bin")
+    assert run_dvc(*pull, cwd=clone, env=registry.environ).returncode == 0
+
+    shown = json.loads(run_dvc("models", "list", "--json", cwd=clone).stdout)
+
+    (found,) = (model["workspace"] for model in shown if model["name"] == "bert")
+    assert found == {"state": "partial", "version": "v2.0.0"}
 
 
 def test_what_a_version_no_longer_has_is_removed(app: App) -> None:

@@ -400,3 +400,28 @@ def test_folders_with_other_attributes_have_not_the_same_access(tmp_path: Path) 
         os.close(folder)
 
     assert (before, after) == (True, False)
+
+
+def test_only_the_other_spelling_of_a_file_is_renamed(folding_path: Path) -> None:
+    """Neither a hard link of it, nor a name from which it differs to this system."""
+    (folding_path / "model").write_text("of the first version")
+    (folding_path / "link").hardlink_to(folding_path / "model")
+    (folding_path / "mod\u00adel").write_text("another file")
+    before = {path.name for path in folding_path.iterdir()}
+
+    with SafeFolders(folding_path) as tree:
+        tree.respell("Model")
+
+    after = {path.name for path in folding_path.iterdir()}
+    assert (before - after, after - before) == ({"model"}, {"Model"})
+    assert (folding_path / "Model").read_text() == "of the first version"
+
+
+def test_a_file_by_its_own_name_is_not_renamed(tmp_path: Path) -> None:
+    (tmp_path / "Model").touch()
+    (tmp_path / "model").hardlink_to(tmp_path / "Model")
+
+    with SafeFolders(tmp_path) as tree:
+        tree.respell("Model")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Model", "model"]

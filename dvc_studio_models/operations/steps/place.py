@@ -25,6 +25,7 @@ from dvc_studio_models.operations.steps.targets import (
     already_placed,
     dropped_by,
     find_leftovers,
+    respell,
     tracked_paths,
 )
 from dvc_studio_models.registry.recorded import is_inside
@@ -173,6 +174,8 @@ def place(prepared: PreparedPull, lock_file: Path | None, options: PullOptions) 
             scratch[store] = stack.enter_context(store.lock())
         placed = _place(prepared, changes, scratch, executable, options)
         prepared.workspace.make_executable(executable - placed.keys())
+        if changes:
+            respell(prepared)
         for each in changes:
             _save_receipts(each.project, root, options, placed)
         if lock_file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError, disk_errors
-from dvc_studio_models.files.folders import nearest_existing
+from dvc_studio_models.files.folders import SafeFolders, nearest_existing
 from dvc_studio_models.files.paths import fold
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.operations.steps.plan import Plan, TargetState, make_plan
@@ -133,6 +134,26 @@ def dropped_by(
             receipts = project.receipts.load(prepared.workspace.root)
         dropped.update(dropped_files(receipts, keys, wanted, prepared.workspace))
     return dropped
+
+
+def respell(prepared: PreparedPull) -> None:
+    """Rename the files of earlier versions whose names differ in case or form only.
+
+    Where names are found in any case, they are the files of this version already. They
+    keep their names if the file system refuses.
+    """
+    wanted = {path for model in prepared.models for path in model.paths}
+    keys = {key_of(model.ref) for model in prepared.models}
+    earlier = [each for project in prepared.projects for each in project.earlier]
+    of_models = (receipt for receipt in earlier if receipt.key in keys)
+    gone = {path for receipt in of_models for path in receipt.files} - wanted
+    if not gone:
+        return
+    folded = set(map(fold, gone))
+    with contextlib.suppress(OSError), SafeFolders(prepared.workspace.root) as tree:
+        for path in sorted(path for path in wanted if fold(path) in folded):
+            with contextlib.suppress(OSError, UnsafePathError):
+                tree.respell(path)
 
 
 def inspect_target(
