@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import sys
 from importlib.abc import Loader
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -33,9 +36,22 @@ def main() -> int:
     except ImportError as error:
         if error.name != PACKAGE:
             raise
-        sys.stderr.write(f"ERROR: {error}\n")
-        return FAILED
+        return refuse(str(error), sys.argv[1:])
     return main()
+
+
+def refuse(message: str, args: Iterable[str]) -> int:
+    """Print why the commands cannot run, also as JSON if the arguments ask for that.
+
+    Returns:
+        The exit code.
+    """
+    options = itertools.takewhile(lambda arg: arg != "--", args)
+    if any(arg in {"--js", "--jso", "--json"} for arg in options):
+        error = {"kind": "ImportError", "message": message, "exit_code": FAILED}
+        sys.stdout.write(json.dumps({"error": error}) + "\n")
+    sys.stderr.write(f"ERROR: {message}\n")
+    return FAILED
 
 
 def wrap_loader(spec: ModuleSpec, message: str) -> ModuleSpec:
@@ -83,5 +99,4 @@ class _RefusingParser(argparse.ArgumentParser):
 
     def parse_known_args(self, *_: Any, **__: Any) -> NoReturn:
         """End the process with the message."""
-        sys.stderr.write(f"ERROR: {self.message}\n")
-        sys.exit(FAILED)
+        sys.exit(refuse(self.message, sys.argv))

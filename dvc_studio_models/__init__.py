@@ -26,6 +26,7 @@ contributors, the packages:
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ if _missing := ", ".join(_missing_calls()):
         "dvc-studio-models cannot place files safely on this system, where Python has "
         f"no {_missing}: use Linux or macOS, or WSL on Windows"
     )
+    # Of "python -m dvc_studio_models" while it looks for __main__
+    if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)] == __name__:
+        from _dvc_studio_models_startup.unsupported import refuse
+
+        sys.exit(refuse(_message, sys.argv[1:]))
     raise ImportError(_message, name=__name__)
 
 _MODULES = {

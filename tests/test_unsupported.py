@@ -5,6 +5,7 @@ A ``sitecustomize`` takes them away from Python before anything else is imported
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -84,10 +85,12 @@ def test_a_program_can_go_on_without_the_package(machine: Machine) -> None:
     [
         (DVC, "models"),
         (DVC, "models", "--help"),
-        (DVC, "--cd", ".", "models", "pull", "churn", "--stage", "prod", "--json"),
+        (DVC, "--cd", ".", "models", "pull", "churn", "--stage", "prod"),
         (OWN_SCRIPT, "serve", "--no-auth"),
+        (sys.executable, "-m", "dvc_studio_models"),
+        (sys.executable, "-s", "-m", "dvc_studio_models", "pull", "a", "--", "--json"),
     ],
-    ids=["none", "help", "pull", "own script"],
+    ids=["none", "help", "pull", "own script", "own module", "its arguments"],
 )
 def test_every_command_ends_with_one_sentence(
     machine: Machine, command: tuple[str | Path, ...]
@@ -98,12 +101,35 @@ def test_every_command_ends_with_one_sentence(
     assert done.stderr == f"ERROR: {machine.message}\n"
 
 
-def test_the_own_module_ends_with_that_sentence(machine: Machine) -> None:
-    done = machine.run(sys.executable, "-m", "dvc_studio_models", "list")
+@pytest.mark.parametrize(
+    "command",
+    [
+        (DVC, "models", "pull", "churn", "--json"),
+        (OWN_SCRIPT, "list", "--js"),
+        (sys.executable, "-m", "dvc_studio_models", "--cd", ".", "list", "--json"),
+    ],
+    ids=["dvc", "own script", "own module"],
+)
+def test_the_sentence_is_json_if_that_was_asked_for(
+    machine: Machine, command: tuple[str | Path, ...]
+) -> None:
+    done = machine.run(*command)
+
+    assert (done.returncode, done.stderr) == (255, f"ERROR: {machine.message}\n")
+    assert json.loads(done.stdout) == {
+        "error": {"kind": "ImportError", "message": machine.message, "exit_code": 255}
+    }
+
+
+def test_another_module_that_imports_the_package_gets_the_error(
+    machine: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "other.py").write_text("import dvc_studio_models\n")
+
+    done = machine.run(sys.executable, "-m", "other", "dvc_studio_models")
 
     assert done.returncode == 1
-    assert machine.message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith(f"\nImportError: {machine.message}\n")
 
 
 @pytest.mark.parametrize(
