@@ -13,6 +13,9 @@ WORKFLOWS := .github/workflows/*.yml examples/github-actions.yml examples/update
 BUILD_REQUIREMENTS := releasing/build-requirements.txt
 SBOM := dvc-studio-models.cdx.json
 
+need_python = $(PYTHON) -c 'import sys; sys.version_info >= ($(1), $(2)) or \
+	sys.exit("ERROR: Python $(1).$(2) or newer is needed; name one, as PYTHON=python3.12")'
+
 .PHONY: help demo test test-fallbacks test-folding test-slow test-matrix test-servers reliability mutants check bench bench-serve soak picture screenshots \
 	build-requirements dist check-dist try-dist sbom release release-text newest-dvc clean
 
@@ -80,7 +83,8 @@ build-requirements: $(VENV)/bin/uv  ## pin the newest that "make dist" builds wi
 	@sed -n '/^#/p' $(BUILD_REQUIREMENTS) > $(BUILD_REQUIREMENTS).new
 	@printf 'hatchling\nhatch-fancy-pypi-readme\n' | $(BIN)/uv pip compile --quiet --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links - >> $(BUILD_REQUIREMENTS).new
+		--no-emit-find-links - >> $(BUILD_REQUIREMENTS).new \
+		|| { rm $(BUILD_REQUIREMENTS).new; exit 1; }
 	@mv $(BUILD_REQUIREMENTS).new $(BUILD_REQUIREMENTS)
 
 dist: .venv-backend/.installed  ## build sdist and wheel twice, compare, write dist/
@@ -103,7 +107,7 @@ release:  ## date the changelog, commit and tag VERSION; push nothing
 	@$(PYTHON) -m releasing.release '$(VERSION)'
 
 newest-dvc: $(VENV)/.installed-tests  ## fail if a newer DVC is out than is installed
-	@outdated=$$($(BIN)/uv pip list --quiet --python $(BIN)/python --outdated); \
+	@outdated=$$($(BIN)/uv pip list --quiet --python $(BIN)/python --outdated) || exit; \
 	if echo "$$outdated" | grep -E '^dvc '; then exit 1; fi
 
 release-text:  ## print the changelog's section of VERSION
@@ -114,6 +118,7 @@ clean:  ## remove the environment and what tests leave
 
 # Needs no tool whose hash is not pinned. Python 3.11 or newer.
 .venv-backend/.installed: $(BUILD_REQUIREMENTS)
+	@$(call need_python,3,11)
 	@rm -rf .venv-backend
 	@$(PYTHON) -m venv .venv-backend
 	@.venv-backend/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r $<
@@ -121,6 +126,7 @@ clean:  ## remove the environment and what tests leave
 
 # uv resolves DVC's dependencies in seconds; pip alone may take minutes.
 $(VENV)/bin/uv:
+	@$(call need_python,3,10)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip uv
 

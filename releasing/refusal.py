@@ -34,6 +34,7 @@ def git(root: Path, *args: str) -> str:
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
+        said = said or "it printed nothing, as a hook that refuses may"
         message = f"'git {args[0]}' failed: {said}"
         raise RefusalError(message)
     return done.stdout

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -162,9 +163,14 @@ def main() -> None:
     parser.add_argument("version", help="as 1.2.0")
     version = parser.parse_args().version
     root = Path.cwd()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     check(root, version)
     date = datetime.now(tz=timezone.utc).date().isoformat()
-    release(root, version, date)
+    try:
+        release(root, version, date)
+    except KeyboardInterrupt:
+        message = "interrupted; branch, files and tags are as before"
+        raise RefusalError(message) from None
     print(f"Committed and tagged {version}, dated {date}. Nothing is pushed yet.")
     print(f"Look at it:  git show v{version}")
     print(f"Publish it:  git push --atomic origin {BRANCH} v{version}")

@@ -250,6 +250,44 @@ def test_the_command_that_is_printed_for_the_address_helps(clone: Clone) -> None
     assert clone.module("release", "98.7.6").returncode == 0
 
 
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+@pytest.mark.parametrize("subject", ["Release", "Begin"])
+def test_if_it_is_interrupted_branch_files_and_tags_are_as_before(
+    clone: Clone, subject: str, signal: str
+) -> None:
+    before = clone.state()
+    _hook(clone, f'! grep -q "^{subject}" "$1" || {{ {_kill(signal)}; sleep 9; }}')
+
+    done = clone.module("release", "98.7.6")
+
+    said = "ERROR: interrupted; branch, files and tags are as before\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert clone.state() == before
+
+
+@pytest.mark.parametrize("subject", ["Release", "Begin", "nothing"])
+def test_the_command_of_the_docs_restores_what_was_killed(
+    clone: Clone, subject: str
+) -> None:
+    before = clone.state()
+    kill = f"{_kill('KILL')}; kill -KILL $PPID"
+    _hook(clone, f'! grep -q "^{subject}" "$1" || {{ {kill}; }}')
+    clone.module("release", "98.7.6")
+    assert clone.state() != before
+    page = (ROOT / "docs/releasing.md").read_text("utf-8")
+    (command,) = re.findall(r"`(git tag --delete v0.1.0; .* COMMIT)`", page)
+
+    command = command.replace("0.1.0", "98.7.6").replace("COMMIT", before[0].strip())
+    clone.shell(command)
+
+    assert clone.state() == before
+
+
+def _kill(signal: str) -> str:
+    """Return a shell command that kills the Python above Git above the hook."""
+    return f"kill -{signal} $(ps -o ppid= -p $PPID)"
+
+
 def refuse_to_sign(clone: Clone) -> str:
     clone.git("config", "tag.gpgSign", "true")
     clone.git("config", "gpg.program", "false")
@@ -258,7 +296,7 @@ def refuse_to_sign(clone: Clone) -> str:
 
 def refuse_to_commit(clone: Clone) -> str:
     _hook(clone, "exit 1")
-    return "'git commit' failed: "
+    return "'git commit' failed: it printed nothing, as a hook that refuses may\n"
 
 
 def refuse_the_second_commit(clone: Clone) -> str:
