@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError
-from dvc_studio_models.files.paths import fold
+from dvc_studio_models.files.paths import fold, own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,6 +67,29 @@ def stat_target(name: str | Path, folder: int | None = None) -> FileStamp | None
     except FileNotFoundError:
         return None
     return FileStamp.of(found)
+
+
+def check_root(root: Path) -> None:
+    """Refuse to place files inside of a folder of Git or DVC.
+
+    What is above the nearest Git root does not count: DVC runs experiments in clones
+    below ``.dvc/tmp``.
+
+    Args:
+        root: A real path.
+
+    Raises:
+        UnsafePathError: A part of it names such a folder.
+    """
+    inner = root
+    for above in (root, *root.parents):
+        if os.path.lexists(above / ".git"):
+            inner = root.relative_to(above)
+            break
+    for name in inner.parts:
+        if own := own_folder(name):
+            why = f"it leads into '{own}'"
+            raise UnsafePathError([(os.fspath(root), why)], source=None)
 
 
 def nearest_existing(folder: Path) -> Path:

@@ -88,11 +88,17 @@ def _name_problem(name: str) -> str | None:
     plain = _canonical(name)
     if not plain:
         return "it has a component that is empty, or only dots and spaces"
-    if plain in _OWN_FOLDERS:
-        return f"it leads into '{plain}'"
+    if own := own_folder(name):
+        return f"it leads into '{own}'"
     if plain in _CONFIG_FILES or plain.endswith(".dvc") or _SHORT_NAME.fullmatch(plain):
         return "it is a file that configures Git, DVC or CI"
     return None
+
+
+def own_folder(name: str) -> str | None:
+    """Return which folder of Git, DVC or ours a name may lead to, if to any."""
+    plain = _canonical(name)
+    return plain if plain in _OWN_FOLDERS else None
 
 
 def _canonical(name: str) -> str:

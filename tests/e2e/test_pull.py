@@ -630,3 +630,22 @@ def test_an_old_checkout_is_pulled_again_after_its_file_is_deleted(
 
     assert json.loads(done.stdout)["bytes_downloaded"] == 0
     assert read_tree(clone / "models/bert") == BERT["v2.0.0"]
+
+
+@pytest.mark.parametrize("out", [".git", ".git/hooks", ".GIT", ".dvc", "link"])
+def test_no_model_is_placed_inside_of_a_folder_of_git_or_dvc(
+    registry: Registry, clone: Path, run_dvc: RunDvc, out: str
+) -> None:
+    (clone / "link").symlink_to(".git/hooks")
+    before = read_tree(clone / ".git" / "hooks")
+
+    done = run_dvc(
+        "models", "pull", "churn", "--force", "-o", out, cwd=clone, env=registry.environ
+    )
+
+    assert done.returncode == 7, done.stderr
+    assert "refusing to write" in done.stderr
+    assert "it leads into '." in done.stderr
+    places = (".git/models", ".dvc/models", ".GIT")
+    assert [place for place in places if (clone / place).exists()] == []
+    assert read_tree(clone / ".git" / "hooks") == before

@@ -33,7 +33,12 @@ from dvc_studio_models.errors import (
     TargetChangedError,
     UnsafePathError,
 )
-from dvc_studio_models.files.folders import FOLDER, FileStamp, SafeFolders
+from dvc_studio_models.files.folders import (
+    FOLDER,
+    FileStamp,
+    SafeFolders,
+    check_root,
+)
 from dvc_studio_models.files.scratch import hide_from_git, lay_out
 from dvc_studio_models.files.workspace import Staged, Workspace
 
@@ -1818,3 +1823,31 @@ def test_folders_are_opened_once_and_flushed(
     synced = re.findall(r"\b(fsync|syncfs)\(.* = 0$", "\n".join(lines), re.MULTILINE)
     assert dict(Counter(synced)) == flushes
     assert len(opened) <= 3 * folders  # to look, to place, and to flush
+
+
+@pytest.mark.parametrize(
+    "inner", [".git", ".git/hooks", ".GIT/x", ".dvc", "sub/.dvc/x", ".git/modules/a/x"]
+)
+@pytest.mark.parametrize("is_clone", [True, False])
+def test_a_root_inside_of_a_folder_of_git_or_dvc_is_refused(
+    tmp_path: Path, inner: str, is_clone: bool
+) -> None:
+    if is_clone:
+        (tmp_path / ".git").mkdir()
+
+    with pytest.raises(UnsafePathError, match=r"it leads into '\.(git|dvc)'$"):
+        check_root(tmp_path / inner)
+
+
+def test_a_root_below_a_folder_of_dvc_may_be_in_a_clone_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """DVC runs experiments in such clones."""
+    clone = tmp_path / ".dvc/tmp/exps/tmp1"
+    (clone / ".git").mkdir(parents=True)
+
+    check_root(clone)
+    check_root(clone / "out")
+    check_root(tmp_path / "out/.github")
+    with pytest.raises(UnsafePathError):
+        check_root(clone / ".git/hooks")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NotGitRepoError, UsageError
+from dvc_studio_models.files.folders import check_root
 from dvc_studio_models.files.receipts import Receipts
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import STUDIO, ModelRef
@@ -301,9 +302,15 @@ def selected_files(
 
 
 def open_workspace(context: PullContext, options: PullOptions) -> Workspace:
-    """Open the folder to place under, by its real path, which receipts name."""
+    """Open the folder to place under, by its real path, which receipts name.
+
+    Raises:
+        UnsafePathError: The user names a folder inside of ``.git`` or ``.dvc``.
+    """
     if options.out is not None:
-        return Workspace(Path(os.path.realpath(context.folder / options.out)))
+        root = Path(os.path.realpath(context.folder / options.out))
+        check_root(root)
+        return Workspace(root)
     assert context.clone is not None  # noqa: S101 - else ``open_context`` has refused
     return Workspace(context.clone.root)
 
