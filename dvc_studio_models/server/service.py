@@ -130,9 +130,12 @@ def _say(text: str, log_format: str) -> None:
     if log_format == JSON:
         logger.info("%s", text)
     else:
-        ui.write(text)
-    if sys.stdout is not None:
-        sys.stdout.flush()  # scripts wait for the line, through a pipe
+        try:
+            ui.write(text)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # scripts wait for the line, through a pipe
+        except OSError as exc:
+            logger.warning("cannot write to standard output: %s", exc.strerror)
 
 
 class Server(uvicorn.Server):

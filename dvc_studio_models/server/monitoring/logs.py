@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import sys
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dvc.exceptions import DvcException
 
@@ -32,17 +33,40 @@ def use_format(name: str) -> None:
     """Write all that this process logs in a format, from now on.
 
     A line is written at once: workers write to the same file, and DVC's handlers write
-    the end of a line by itself.
+    the end of a line by itself. A line that cannot be written is lost, and stops
+    nothing: DVC's handlers would raise an error in whatever logs it.
     """
     for handler in logging.getLogger("dvc").handlers:
         if isinstance(handler, logging.StreamHandler):
             inner = JsonFormatter() if name == JSON else handler.formatter
             handler.setFormatter(WholeLines(inner))
             handler.terminator = ""
+            if not isinstance(handler.stream, _LossyStream):
+                handler.setStream(_LossyStream(handler.stream))
     if name == JSON:
         alone = logging.StreamHandler(sys.stderr)  # else Python writes plain text
         alone.setFormatter(JsonFormatter())
         logging.getLogger("uvicorn").addHandler(alone)
+
+
+class _LossyStream:
+    """A stream that does without what cannot be written, as to a full disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write a text, if possible."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Write what is in the buffer, if possible."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def leave_to_first_worker() -> None:

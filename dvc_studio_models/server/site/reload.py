@@ -157,7 +157,10 @@ class Reloader:
                 is_due, seen = now != self._applied and now == seen, now
                 if not is_due:
                     continue
-            self.reload(site)
+            try:
+                self.reload(site)
+            except Exception:  # a token that is revoked later has to count
+                logger.exception("cannot read the config again")
             seen = self._applied
 
     def _stamp(self) -> dict[str, FileStamp | None]:
