@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -99,5 +98,4 @@ class AccessLog:
             "ms": round(seconds * 1000, 1),
             **scope["facts"],
         }
-        with contextlib.suppress(OSError):  # stdout is closed
-            logger.info("%s", self._format(line), extra=_ACCESS)
+        logger.info("%s", self._format(line), extra=_ACCESS)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import re
 import sys
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from dvc.exceptions import DvcException
 
@@ -33,40 +32,20 @@ def use_format(name: str) -> None:
     """Write all that this process logs in a format, from now on.
 
     A line is written at once: workers write to the same file, and DVC's handlers write
-    the end of a line by itself. A line that cannot be written is lost, and stops
-    nothing: DVC's handlers would raise an error in whatever logs it.
+    the end of a line by itself. One that cannot be written stops nothing.
     """
-    for handler in logging.getLogger("dvc").handlers:
+    root = logging.getLogger("dvc")
+    for handler in tuple(root.handlers):
         if isinstance(handler, logging.StreamHandler):
-            inner = JsonFormatter() if name == JSON else handler.formatter
-            handler.setFormatter(WholeLines(inner))
-            handler.terminator = ""
-            if not isinstance(handler.stream, _LossyStream):
-                handler.setStream(_LossyStream(handler.stream))
+            root.removeHandler(handler)
+            root.addHandler(LossyHandler(handler))
+    for handler in root.handlers:
+        if isinstance(handler, LossyHandler):
+            handler.use_format(name)
     if name == JSON:
         alone = logging.StreamHandler(sys.stderr)  # else Python writes plain text
         alone.setFormatter(JsonFormatter())
-        logging.getLogger("uvicorn").addHandler(alone)
-
-
-class _LossyStream:
-    """A stream that does without what cannot be written, as to a full disk."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        """Write a text, if possible."""
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        """Write what is in the buffer, if possible."""
-        with contextlib.suppress(OSError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        logging.getLogger("uvicorn").addHandler(LossyHandler(alone))
 
 
 def leave_to_first_worker() -> None:
@@ -78,6 +57,40 @@ def leave_to_first_worker() -> None:
 def log_time() -> str:
     """Return the time now, as in all lines."""
     return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class LossyHandler(logging.Handler):
+    """Writes as another handler does, and counts the lines that cannot be written.
+
+    DVC's handlers raise an error then, which would end the thread that reloads the
+    config, or the main process of the workers.
+    """
+
+    def __init__(self, inner: logging.StreamHandler[Any]) -> None:
+        super().__init__(inner.level)
+        self._inner = inner
+        self._plain = inner.formatter
+        inner.handleError = self.handleError  # type: ignore[method-assign]
+
+    def use_format(self, name: str) -> None:
+        """Write lines in a format from now on."""
+        self._inner.setFormatter(
+            WholeLines(JsonFormatter() if name == JSON else self._plain)
+        )
+        self._inner.terminator = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, if that is possible."""
+        try:
+            self._inner.handle(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        """Count a line that was lost; others than those of metrics cannot tell."""
+        from dvc_studio_models.server.monitoring import metrics
+
+        metrics.lost_lines.inc()
 
 
 class WholeLines(logging.Formatter):

@@ -59,6 +59,11 @@ links = Counter(
     ["repo"],
     registry=_OWN,
 )
+lost_lines = Counter(
+    "dvc_models_lost_log_lines",
+    "Lines of the log that could not be written.",
+    registry=_OWN,
+)
 refused_tokens = Counter(
     "dvc_models_refused_tokens",
     "Requests that were refused for their token: missing, or invalid.",

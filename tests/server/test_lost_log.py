@@ -1,0 +1,137 @@
+"""A log that cannot be written, as on a full disk, stops nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from projects import TOKEN
+from servers import free_port, wait_until
+
+from tests.server.api import TIMEOUT_S, ask
+from tests.server.test_reload import OTHER, config, save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from projects import Project
+
+THIRD = "a-third-token"
+LOST = "dvc_models_lost_log_lines_total"
+
+
+@contextmanager
+def serving_into(
+    file: Path, text: str, stdout: int, stderr: int
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Serve with a log that goes to open files; yield the process and the URL."""
+    url = f"127.0.0.1:{free_port()}"
+    save(file, text.replace("127.0.0.1:0", url))
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc_studio_models", "serve", "--config", file],
+        stdout=stdout,
+        stderr=stderr,
+    ) as process:
+        try:
+            wait_until(lambda: _answers(f"http://{url}"), timeout_s=TIMEOUT_S)
+            yield process, f"http://{url}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(TIMEOUT_S)
+            finally:
+                process.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/livez", timeout=TIMEOUT_S).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture(params=["pipe", "disk"])
+def broken(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A file to which nothing can be written."""
+    if request.param == "disk":
+        number = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, number = os.pipe()
+        os.close(reader)
+    yield number
+    os.close(number)
+
+
+def status(url: str, token: str = TOKEN) -> int:
+    return ask(url, repo="models", name="churn", token=token).status_code
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_revoked_token_is_refused_all_the_same(
+    project: Project, tmp_path: Path, broken: int, workers: int, log_format: str
+) -> None:
+    file = tmp_path / "serve.yaml"
+    text = f"workers: {workers}\nlog_format: {log_format}\n{config(project.bare)}"
+    with serving_into(file, text, broken, broken) as (process, url):
+        assert status(url) == 200
+        now = text.replace("127.0.0.1:0", url.removeprefix("http://"))
+        for before, after in ((TOKEN, OTHER), (OTHER, THIRD)):
+            save(file, now.replace(config_hash(TOKEN), config_hash(after)))
+            process.send_signal(signal.SIGHUP)
+            wait_until(
+                lambda t=after: all_statuses(url, t) == {200}, timeout_s=TIMEOUT_S
+            )
+            assert all_statuses(url, before) == {401}
+
+
+def config_hash(token: str) -> str:
+    (found,) = re.findall("[0-9a-f]{64}", config(token=token))
+    return found
+
+
+def all_statuses(url: str, token: str) -> set[int]:
+    """Return the statuses of some requests, of which each worker gets some."""
+    return {status(url, token) for _ in range(10)}
+
+
+def test_a_worker_that_dies_is_replaced_without_a_word(
+    project: Project, tmp_path: Path, broken: int
+) -> None:
+    def workers(main: int) -> set[int]:
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(main)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return set(map(int, listed.stdout.split()))
+
+    text = f"workers: 2\n{config(project.bare)}"
+    with serving_into(tmp_path / "serve.yaml", text, broken, broken) as (main, url):
+        wait_until(lambda: len(workers(main.pid)) == 2, timeout_s=TIMEOUT_S)
+        before = workers(main.pid)
+        os.kill(min(before), signal.SIGKILL)
+        wait_until(
+            lambda: len(workers(main.pid) - {min(before)}) == 2, timeout_s=TIMEOUT_S
+        )
+        assert all_statuses(url, TOKEN) == {200}
+
+
+def test_lost_lines_are_counted(project: Project, tmp_path: Path, broken: int) -> None:
+    file = tmp_path / "serve.yaml"
+    with serving_into(file, config(project.bare), broken, broken) as (_, url):
+        status(url)
+        headers = {"Authorization": f"token {TOKEN}"}
+        text = requests.get(f"{url}/metrics", headers=headers, timeout=TIMEOUT_S).text
+
+    (lost,) = re.findall(rf"^{LOST} (\S+)$", text, re.M)
+    assert float(lost) >= 1
