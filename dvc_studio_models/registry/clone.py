@@ -61,7 +61,7 @@ class Clone:
             UnreadableRepoError: Git cannot read its index.
         """
         paths = list(paths)
-        key_of = self._key_of
+        key_of = self.key_of
         index = self._tracked(paths)
         return [
             path
@@ -71,12 +71,12 @@ class Clone:
 
     def _tracked(self, paths: list[str]) -> set[str]:
         """Return the keys of what the index has in the top folders of paths."""
-        key_of = self._key_of
+        key_of = self.key_of
         found = self.reader.tracked(paths if key_of is str else None)
         return set(map(key_of, found))
 
     @cached_property
-    def _key_of(self) -> Callable[[str], str]:
+    def key_of(self) -> Callable[[str], str]:
         """Maps names to what is equal if they are one file here.
 
         Git has found out which are when the clone was made, as on macOS.
@@ -91,13 +91,16 @@ class Clone:
     def untracked(self, paths: Iterable[str]) -> set[str]:
         """List the files at or below paths that Git neither tracks nor ignores.
 
+        Where names are found in any case, they may be listed in another one.
+
         Args:
             paths: Relative to the root.
 
         Raises:
             UnreadableRepoError: Git cannot list them.
         """
-        return self.reader.untracked(paths)
+        in_any_case = self.key_of is fold
+        return self.reader.untracked(paths, in_any_case=in_any_case)
 
     def tracks_below(self, folder: str) -> bool:
         """Whether Git's index has a file in a folder, relative to the root.
@@ -105,7 +108,7 @@ class Clone:
         Raises:
             UnreadableRepoError: Git cannot read its index.
         """
-        inside = f"{self._key_of(folder)}/"
+        inside = f"{self.key_of(folder)}/"
         return any(path.startswith(inside) for path in self._tracked([folder]))
 
     def has_remote(self, url: str) -> bool:

@@ -324,6 +324,31 @@ def test_git_ignores_a_file_in_whatever_case_a_version_has_it(app: App) -> None:
     assert shown == "?? Data/.gitignore\n"
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Data/m.bin", "data/n.bin"),
+        ("Data/x/m.bin", "data/X/n.bin"),
+        ("Data/m.bin", "data/y/modele.bin"),
+    ],
+    ids=["folder", "both folders", "below"],
+)
+def test_git_ignores_models_whose_folder_is_there_in_another_case(
+    app: App, first: str, second: str
+) -> None:
+    app.serve({first: OLD}, version="v1.0.0")
+    other = ("--repo", "git@git.example.com:acme/other")
+    app.pull("net@v1.0.0", *other)
+    app.serve({second: OLD, f"{second}.json": NEW}, version="v2.0.0")
+    write(app.root, {first: OLD})
+
+    done = app.pull("net@v2.0.0", *other)
+
+    assert done.returncode == 0, done.stderr
+    shown = git(app.root, "status", "--short", "--untracked-files=all").splitlines()
+    assert [line for line in shown if not line.endswith(".gitignore")] == []
+
+
 def test_an_ignored_folder_stays_clean(app: App) -> None:
     (app.root / ".gitignore").write_text("/m\n")
     commit_all(app.project, "Ignore the model")

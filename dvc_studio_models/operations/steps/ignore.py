@@ -100,13 +100,17 @@ def _find_entries(clone: Clone, groups: Sequence[Sequence[str]]) -> list[str]:
         groups: The paths of each model, relative to the clone's root.
     """
     places = {place for paths in groups for place in _places(paths)}
-    unignored = clone.untracked(places) if places else set()
+    key_of = clone.key_of
+    unignored = set(map(key_of, clone.untracked(places) if places else ()))
     entries = []
     for paths in groups:
-        mine = unignored.intersection(paths)
+        mine = {path for path in paths if key_of(path) in unignored}
         folder = common_folder(paths)
-        inside = {path for path in unignored if path.startswith(f"{folder}/")}
-        is_whole = len(paths) > 1 and folder and mine and inside <= mine
+        start = f"{key_of(folder)}/"
+        inside = {key for key in unignored if key.startswith(start)}
+        is_whole = (
+            len(paths) > 1 and folder and mine and inside <= set(map(key_of, mine))
+        )
         if is_whole and not clone.tracks_below(folder):
             entries.append(folder)
         else:

@@ -183,7 +183,12 @@ class LibraryReader:
                 if wanted is None or name.partition(b"/")[0] in tops
             }
 
-    def untracked(self, paths: Iterable[str]) -> set[str]:
+    def untracked(
+        self,
+        paths: Iterable[str],
+        *,
+        in_any_case: bool = False,  # noqa: ARG002 - the file system finds them
+    ) -> set[str]:
         """List the files at or below paths that Git neither tracks nor ignores."""
         from dulwich.ignore import IgnoreFilterManager
 

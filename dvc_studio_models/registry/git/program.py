@@ -238,12 +238,17 @@ class ProgramReader:
         tops = sorted({path.partition("/")[0] for path in paths})
         return set(self._files("ls-files", "-z", "--", *tops)) if tops else set()
 
-    def untracked(self, paths: Iterable[str]) -> set[str]:
+    def untracked(self, paths: Iterable[str], *, in_any_case: bool = False) -> set[str]:
         """List the files at or below paths that Git neither tracks nor ignores."""
         which = ("ls-files", "-z", "--others", "--exclude-standard", "--")
-        paths = sorted(paths)
+        magic = ":(top,literal,icase)" if in_any_case else ":(top,literal)"
+        paths = [magic + path for path in sorted(paths)]
         batches = [paths[at : at + _PATHS] for at in range(0, len(paths), _PATHS)]
-        return {path for batch in batches for path in self._files(*which, *batch)}
+        return {
+            path
+            for batch in batches
+            for path in self._files(*which, *batch, literal=False)
+        }
 
     def find_files(self, *names: str) -> list[str]:
         """Find files of the working tree that Git does not ignore."""

@@ -123,10 +123,14 @@ class GitReader(Protocol):
         None lists all.
         """
 
-    def untracked(self, paths: Iterable[str]) -> set[str]:
+    def untracked(self, paths: Iterable[str], *, in_any_case: bool = False) -> set[str]:
         """List the files at or below paths that Git neither tracks nor ignores.
 
         A clone in the working tree is listed as a folder.
+
+        Args:
+            paths: Relative to the root.
+            in_any_case: Whether the working tree finds them in any case.
         """
 
     def find_files(self, *names: str) -> list[str]:
