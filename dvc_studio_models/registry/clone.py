@@ -51,11 +51,14 @@ class Clone:
             )
         return cls(reader, reader.root)
 
-    def tracked(self, paths: Iterable[str]) -> list[str]:
+    def tracked(self, paths: Iterable[str]) -> dict[str, str]:
         """Return those of ``paths`` that Git's index has, or has a parent of.
 
         Args:
             paths: Relative to the root. A parent in the index is a file or a submodule.
+
+        Returns:
+            The names in the index, by path.
 
         Raises:
             UnreadableRepoError: Git cannot read its index.
@@ -63,17 +66,18 @@ class Clone:
         paths = list(paths)
         key_of = self.key_of
         index = self._tracked(paths)
-        return [
-            path
+        return {
+            path: index[prefix]
             for path in paths
-            if any(prefix in index for prefix in _with_parents(key_of(path)))
-        ]
+            for prefix in _with_parents(key_of(path))
+            if prefix in index
+        }
 
-    def _tracked(self, paths: list[str]) -> set[str]:
-        """Return the keys of what the index has in the top folders of paths."""
+    def _tracked(self, paths: list[str]) -> dict[str, str]:
+        """Return what the index has in the top folders of paths, by the keys."""
         key_of = self.key_of
         found = self.reader.tracked(paths if key_of is str else None)
-        return set(map(key_of, found))
+        return {key_of(name): name for name in found}
 
     @cached_property
     def key_of(self) -> Callable[[str], str]:

@@ -277,6 +277,8 @@ def test_what_git_tracks_in_another_spelling_is_never_replaced(
 
     assert done.returncode == 7, done.stderr
     assert (app.root / tracked).read_bytes() == b"text of the user\n"
+    if path != "lib":
+        assert f"'{path}': Git tracks it as '{tracked}'\n" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def url_of(
 
 def tracked(folder: Path, *paths: str) -> list[str]:
     clone = Clone.find(folder)
-    return clone.tracked(paths)
+    return list(clone.tracked(paths))
 
 
 def add_remotes(repo: Path, **urls: str) -> None:
@@ -738,7 +738,7 @@ def test_a_clone_with_one_remote_asks_git_only_for_the_settings(
     assert clone.remote_url(remote=None, preferred=None) == ORIGIN
     assert clone.has_remote(ORIGIN)
     assert clone.other_remote(None) is None
-    assert clone.tracked(["README.md"]) == ["README.md"]
+    assert list(clone.tracked(["README.md"])) == ["README.md"]
     assert (spy.count("config"), spy.count()) == (1, 3)
 
 

@@ -14,6 +14,7 @@ from dvc_studio_models.files.folders import SafeFolders, nearest_existing
 from dvc_studio_models.files.paths import fold
 from dvc_studio_models.model import MD5, Digest, ModelFile
 from dvc_studio_models.operations.steps.plan import Plan, TargetState, make_plan
+from dvc_studio_models.registry.recorded import is_inside
 from dvc_studio_models.registry.urls import key_of
 
 if TYPE_CHECKING:
@@ -48,20 +49,32 @@ def check_targets(
     """
     workspace.check(paths, source=source)
     if tracked := tracked_paths(context, workspace.root, paths):
-        problems = [(path, "Git tracks it") for path in tracked]
+        problems = [
+            (path, "Git tracks it" + ("" if is_inside(path, name) else f" as {name!r}"))
+            for path, name in tracked.items()
+        ]
         raise UnsafePathError(problems, source=source)
 
 
-def tracked_paths(context: PullContext, root: Path, paths: Iterable[str]) -> list[str]:
-    """Return the paths below a root, which may lie in any clone, that Git tracks."""
+def tracked_paths(
+    context: PullContext, root: Path, paths: Iterable[str]
+) -> dict[str, str]:
+    """Return the paths below a root, which may lie in any clone, that Git tracks.
+
+    Returns:
+        The names that Git has for them, by path.
+    """
     paths = list(paths)
     clone = context.clone_around(nearest_existing(root)) if paths else None
     if clone is None:
-        return []
+        return {}
     inner = os.path.relpath(root.resolve(), clone.root.resolve())
     prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
     found = clone.tracked(f"{prefix}{path}" for path in paths)
-    return [path.removeprefix(prefix) for path in found]
+    return {
+        path.removeprefix(prefix): name.removeprefix(prefix)
+        for path, name in found.items()
+    }
 
 
 def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
