@@ -471,6 +471,28 @@ def test_what_is_probably_not_meant_so_is_said_with_its_line(
         assert rest in line
 
 
+def test_a_url_of_two_mirrors_is_said_with_its_line(
+    project: Project, tmp_path: Path
+) -> None:
+    file = tmp_path / "serve.yaml"
+    mirrors = "".join(
+        f"- name: {name}\n  url: {url}\n"
+        for name, url in (
+            ("one", "git@h:o/r.git"),
+            ("other", "git@h:o/s.git"),
+            ("two", "ssh://git@h/o/r"),
+        )
+    )
+    text = config(project.bare).replace("repos:\n", f"repos:\n{mirrors}")
+    file.write_text(f"data: {tmp_path}/data\n{text}")
+
+    done = check(file)
+
+    told = "'one' has the same URL: requests with it get only one of them"
+    assert done.returncode == 0
+    assert done.stderr == f"WARNING: {file}:9: repos[2].url: {told}\n"
+
+
 def test_a_remote_outside_of_the_roots_is_said_with_its_line(
     project: Project, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ quotes a value that may be secret.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -267,22 +268,41 @@ class Secret:
         return secret
 
 
+_GIT_URL = (
+    "^(?!-)"
+    "(?![A-Za-z0-9][A-Za-z0-9+.-]*::)"  # a program
+    "(?!(?!(file|git|https?|ssh|git[+]ssh|ssh[+]git)://)[A-Za-z0-9][A-Za-z0-9+.-]*://)"
+    "(?![a-z+]+://([^/@]*@)?(-|%2[Dd]))"  # a host that ssh would take for an option
+    "(?![^/:]*@-)"
+)
+_NO_GIT_URL = (
+    "Git does not fetch from such a URL: it has to begin with https://, http://, "
+    "ssh://, git:// or file://, or be user@host:path or a path"
+)
+
+
 @dataclass(frozen=True)
 class SecretUrl:
-    """A URL, which may have a password, or be read from where secrets are."""
+    """A URL for Git, which may have a password, or be read from where secrets are."""
 
     def read(self, value: Any, place: Place) -> str | None:
         """Return the URL."""
         if isinstance(value, dict):
-            return Secret().read(value, place)
+            url = Secret().read(value, place)
+            if url and not re.match(_GIT_URL, url):  # of this repo alone
+                place.lacks(_NO_GIT_URL)
+            return url
         url = Text().read(value, place)
+        if url and not re.match(_GIT_URL, url):
+            place.wrong(_NO_GIT_URL)
         if url and place.is_public and strip_secrets(url) != url:
             place.wrong(_PUBLIC)
         return url
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of such values."""
-        return {"$ref": "#/$defs/secret"}
+        _, *sources = Secret.definition()["oneOf"]
+        return {"oneOf": [{"type": "string", "pattern": _GIT_URL}, *sources]}
 
 
 def resolve(path: str, place: Place) -> str:

@@ -61,7 +61,7 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     catalog = Catalog(own) if own else ()
     names = [each.name for each in config.repos if each.url]
     names += [repo.key for repo in catalog]
-    doubts = [*_ended(config), *find_unmatched(config, names)]
+    doubts = [*_ended(config), *_same_urls(config), *find_unmatched(config, names)]
     numbers = {id(each): number for number, each in enumerate(config.repos)}
     protocols = Signers.from_environment(expires_s=config.expires_s).protocols
     indexes = {
@@ -103,6 +103,17 @@ def _ended(config: ServeConfig) -> Iterator[tuple[Keys, str]]:
     for number, token in enumerate(config.tokens or ()):
         if token.until and token.until < today:
             yield ("tokens", number, "until"), "this token has ended"
+
+
+def _same_urls(config: ServeConfig) -> Iterator[tuple[Keys, str]]:
+    found: dict[Identity, str] = {}
+    for number, repo in enumerate(config.repos):
+        if repo.url is None:
+            continue
+        first = found.setdefault(Identity.of(repo.url), repo.name)
+        if first != repo.name:
+            what = f"'{first}' has the same URL: requests with it get only one of them"
+            yield ("repos", number, "url"), what
 
 
 def find_unmatched(

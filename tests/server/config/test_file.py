@@ -297,6 +297,61 @@ def test_a_url_with_a_password_is_a_secret(tmp_path: Path) -> None:
     assert HIDDEN not in str(refused.value)
 
 
+NO_GIT_URLS = [
+    "ext::sh -c id",
+    "codecommit::eu-west-1://models",
+    "ftp://h/o/r",
+    "HTTPS://h/o/r",
+    "-oProxyCommand=id",
+    "ssh://-oProxyCommand=id/o/r",
+    "ssh://git@-oProxyCommand=id/o/r",
+    "ssh://%2DoProxyCommand=id/o/r",
+    "git@-oProxyCommand=id:o/r",
+]
+
+
+@pytest.mark.parametrize("url", NO_GIT_URLS)
+def test_a_url_from_which_git_does_not_fetch_is_a_mistake(
+    tmp_path: Path, url: str
+) -> None:
+    (found,) = mistakes(tmp_path, URLS.replace("URL", f'"{url}"'))
+
+    assert "url: Git does not fetch from such a URL" in found
+    assert url not in found
+
+
+@pytest.mark.parametrize("url", NO_GIT_URLS)
+def test_a_secret_url_from_which_git_does_not_fetch_stops_no_other_repo(
+    tmp_path: Path, url: str
+) -> None:
+    write_private(tmp_path / "secret", url)
+
+    (repo,) = read(tmp_path, URLS.replace("URL", FILE)).repos
+
+    assert repo.problem
+    assert "Git does not fetch from such a URL" in repo.problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h/o/r",
+        "http://u:p@h:8/o/r",
+        "ssh://git@h:2222/o/r-",
+        "git+ssh://git@h/o/r",
+        "git://h/o/r",
+        "git@h:o/r",
+        "[git@h:2222]:o/r",
+        "file:///srv/r.git",
+        "/srv/-r.git",
+        "./-r.git",
+        "models.git",
+    ],
+)
+def test_a_url_from_which_git_fetches_is_none(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, URLS.replace("URL", f'"{url}"')).repos[0].problem is None
+
+
 def test_a_config_without_secrets_may_be_public(tmp_path: Path) -> None:
     file = tmp_path / "serve.yaml"
     file.write_text(URLS.replace("URL", "https://h/o/r"))

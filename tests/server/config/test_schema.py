@@ -47,6 +47,7 @@ def test_a_valid_config_is_valid_by_the_schema(text: str) -> None:
         f"{REPOS}  name: a b\n",
         f"{REPOS}  credentials: {{password: {{text: x}}}}\n",
         f"{REPOS}listen: 8501\n",
+        f"{REPOS}- url: 'ext::sh -c id'\n",
         f"{REPOS}tokens: [{{name: ci}}]\n",
         f"{REPOS}tokens: [{{name: ci, sha256: abc}}]\n",
         REPOS + OIDC.replace("{}", "{sub: []}"),
