@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,18 @@ class RunDvc(Protocol):
 
 
 def pytest_configure() -> None:
-    """Leave logging to pytest: DVC's handlers write to streams that a test closes."""
+    """Undo what the tests' own surroundings would change in them.
+
+    DVC's log handlers write to streams that a test closes. A shell lets what it runs
+    in the background ignore Ctrl-C, and every program that a test starts would inherit
+    that.
+    """
+    for number, action in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, action)
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).handlers.clear()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from projects import git
 
 TESTS = Path(__file__).parent
@@ -63,6 +64,36 @@ def test_a_session_fixture_commits_into_its_own_repo_when_git_runs_the_tests(
     assert seen["commit"]
     assert [name for name in theirs if seen.get(name) == theirs[name]] == []
     assert sorted(users.rglob("*")) == before
+
+
+INTERRUPTS = """
+import signal
+
+
+def test_it():
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        assert signal.getsignal(number) is not signal.SIG_IGN
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one", "workers"])
+def test_ctrl_c_ends_what_tests_start_also_if_they_run_in_the_background(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "test_inner.py").write_text(INTERRUPTS)
+    command = (sys.executable, "-m", "pytest", "-p", "conftest", *options)
+    shell = "trap '' INT QUIT; exec \"$@\""
+
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", *command, "test_inner.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
 
 
 def test_no_audit_hook_runs_in_the_process_of_the_tests() -> None:
