@@ -42,7 +42,7 @@ test-folding: $(VENV)/.installed-tests  ## run the tests of files where names ar
 	done
 
 test-matrix: $(VENV)/.installed-tests  ## run the quick tests with each Python and DVC (CELLS='3.10-dvc3.50'); writes CONTRIBUTING.md
-	$(BIN)/nox --envdir .matrix $(if $(CELLS),--session $(CELLS)) -- -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+	CELLS='$(CELLS)' $(BIN)/nox --envdir .matrix -- -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
 	@bash tests/e2e/install_stores.sh

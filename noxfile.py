@@ -13,7 +13,9 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +77,8 @@ def run_cell(session: nox.Session, cell: Cell) -> None:
     """Install, check what is used of other packages, and run the quick tests."""
     folder = Path(session.virtualenv.location)
     install(session, cell, folder / "constraints.txt")
-    session.run("uv", "pip", "check")
+    if session.run("uv", "pip", "check") is None:  # nox --install-only
+        return
     log, report = folder / "log.txt", folder / "report.xml"
     pytest = (
         "python",
@@ -103,20 +106,21 @@ def run_cell(session: nox.Session, cell: Cell) -> None:
 def install(session: nox.Session, cell: Cell, constraints: Path) -> None:
     """Install the project and its tests into the environment of a cell."""
     tests = ("--constraints", str(constraints), "--editable", ".[tests]")
-    # DVC before 3.66 allows pathspec 1, and fails with it.
+    # DVC before 3.66 allows pathspec 1, and fails with it. The oldest requests warns of
+    # chardet 6 and 7, which a tool of the tests brings.
     constraints.write_text(f"dvc=={cell.dvc}.*\npathspec<1\n" if cell.dvc else "")
     session.install(*tests)
     if not cell.is_lowest:
         return
     if not cell.dvc:
         constraints.write_text(f"dvc=={versions(session)[1]}\n")
-    resolved = session.run(
+    resolved = session.run_install(
         *("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
         *("--resolution", "lowest-direct", "--constraints", str(constraints)),
         *("--extra", "serve", "pyproject.toml"),
         silent=True,
     )
-    constraints.write_text(only_ours(str(resolved)))
+    constraints.write_text(f"{only_ours(str(resolved))}chardet<6\n")
     session.install(*tests)
 
 
@@ -140,7 +144,7 @@ def versions(session: nox.Session) -> list[str]:
         "import platform; from importlib.metadata import version;"
         "print(platform.python_version(), version('dvc'))"
     )
-    return str(session.run("python", "-c", code, silent=True)).split()
+    return str(session.run_install("python", "-c", code, silent=True)).split()
 
 
 def now() -> tuple[str, str]:
@@ -186,13 +190,29 @@ def with_row(page: str, row: Sequence[str]) -> str:
     return f"{before}{BEGIN}\n{written}{END}{after}"
 
 
-def add_session(cell: Cell) -> None:
-    """Let Nox know a cell."""
+def chosen(names: str) -> list[str]:
+    """Return the names of the cells to run: those that are named, or all."""
+    known = [cell.name for cell in CELLS]
+    if unknown := sorted({*names.split()} - {*known}):
+        cells = "\n  ".join(known)
+        sys.exit(f"no such cell: {' '.join(unknown)}\nThe cells are:\n  {cells}")
+    return names.split() or known
 
-    @nox.session(python=cell.python, name=cell.name)
+
+def add_session(cell: Cell) -> None:
+    """Let Nox know a cell. Without its Python, the cell fails."""
+    is_missing = shutil.which(f"python{cell.python}") is None
+
+    @nox.session(python=False if is_missing else cell.python, name=cell.name)
     def run(session: nox.Session) -> None:
+        if is_missing:
+            session.error(
+                f"Python {cell.python} is missing: 'pyenv install {cell.python}', "
+                f"or put python{cell.python} on PATH"
+            )
         run_cell(session, cell)
 
 
 for each in CELLS:
     add_session(each)
+nox.options.sessions = chosen(os.environ.get("CELLS", ""))

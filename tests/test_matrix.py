@@ -8,11 +8,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from environments import ROOT
+from environments import ROOT, run
 from needs import need_package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 REPORT = """<testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3"
 tests="10" time="1.5"></testsuite></testsuites>"""
@@ -84,3 +85,29 @@ def test_the_page_has_the_place_of_the_table(noxfile: Any) -> None:
     text = (ROOT / noxfile.PAGE).read_text("utf-8")
 
     assert text.index(noxfile.BEGIN) < text.index(noxfile.END)
+
+
+def test_a_cell_that_does_not_exist_is_answered_with_those_that_do(
+    noxfile: Any,
+) -> None:
+    names = [each.name for each in noxfile.CELLS]
+
+    assert noxfile.chosen("") == names
+    assert noxfile.chosen("3.13-newest 3.10-dvc3.50") == ["3.13-newest", "3.10-dvc3.50"]
+    with pytest.raises(SystemExit) as ended:
+        noxfile.chosen("3.13-newest 3.10-dvc3.5")
+    assert str(ended.value).splitlines()[0] == "no such cell: 3.10-dvc3.5"
+    assert str(ended.value).split()[-len(names) :] == names
+
+
+@pytest.mark.usefixtures("noxfile")
+def test_a_missing_python_is_named_with_what_installs_it(tmp_path: Path) -> None:
+    done = run(
+        *(sys.executable, "-m", "nox", "--noxfile", ROOT / "noxfile.py"),
+        *("--envdir", tmp_path, "--session", "3.10-newest"),
+        PYENV_ROOT=str(tmp_path),
+        PATH=str(tmp_path),
+    )
+
+    assert done.returncode == 1
+    assert "Python 3.10 is missing: 'pyenv install 3.10', or put" in done.stderr
