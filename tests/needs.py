@@ -14,15 +14,24 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import folding_fs
 import pytest
 from dvc.version import version_tuple
+from dvc_data.hashfile.state import State
+from packaging.version import Version
 
 CAN_WAIT = version_tuple[:2] >= (3, 61)
 """Whether DVC has ``--wait-for-lock``."""
+
+KNOWS_MODES = Version(metadata.version("dvc-data")) >= Version("3.16")
+"""Whether ``dvc checkout`` knows an executable file from a changed one."""
+
+SAVES_MANY = hasattr(State, "save_many")
+"""Whether DVC's state saves many hashes in one transaction."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

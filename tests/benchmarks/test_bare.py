@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import SAVES_MANY
 from projects import ORIGIN_URL, commit_all, git, init_project, read_tree, track, write
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def run(clone: Path, studio: StudioServer, *options: str) -> int:
     return subprocess.run(command, cwd=clone, env=env, check=False).returncode
 
 
+@pytest.mark.skipif(not SAVES_MANY, reason="this DVC's state saves hashes one by one")
 @pytest.mark.parametrize("options", [(), ("--links",), ("--connections", "64")])
 def test_it_places_the_model_and_fills_the_cache(
     clone: Path,

@@ -67,4 +67,5 @@ for module, names in TAKEN.items():
     for name in [name for name in vars(module) if re.fullmatch(names, name)]:
         delattr(module, name)
 ctypes.CDLL = WithoutLinux  # type: ignore[misc]
-io.open = builtins.open = open_but_proc
+# In a class of pathlib's on Python 3.10, a function would become a method.
+io.open = builtins.open = staticmethod(open_but_proc)
