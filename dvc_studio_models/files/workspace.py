@@ -255,17 +255,9 @@ class Workspace:
         An existing name is looked up in the other case, so that nothing has to be
         written. A folder that does not exist yet will be like the one it is made in.
         """
-        if not any(clashes(paths, folding=True)):
-            return False
-        folder = nearest_existing(self.root)
-        with disk_errors(folder, action="read"):
-            names = [*folder.iterdir(), folder, *folder.parents]
-            others = (
-                (path, path.with_name(other))
-                for path in names
-                if (other := path.name.swapcase()) != path.name
-            )
-            return next((stat_target(a) == stat_target(b) for a, b in others), True)
+        parents = {posixpath.dirname(path) for path, _ in clashes(paths, folding=True)}
+        folders = {nearest_existing(self.root / parent) for parent in parents}
+        return any(map(_folds, folders))
 
     def _obstacles(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield targets that cannot be written, each with the reason."""
@@ -302,6 +294,17 @@ class Workspace:
             except UnsafePathError as error:
                 why = f"{error.problems[0][0]!r} is a symlink or not a folder"
                 yield from ((path, why) for path in paths)
+
+
+def _folds(folder: Path) -> bool:
+    with disk_errors(folder, action="read"):
+        names = [*folder.iterdir(), folder, *folder.parents]
+        others = (
+            (path, path.with_name(other))
+            for path in names
+            if (other := path.name.swapcase()) != path.name
+        )
+        return next((stat_target(a) == stat_target(b) for a, b in others), True)
 
 
 @contextlib.contextmanager

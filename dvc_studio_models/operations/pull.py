@@ -138,7 +138,8 @@ def prepare_pull(
     """
     workspace = prepare.open_workspace(context, options)
     label = prepare.source_label(source, pins)
-    prepare.check_paths(models, workspace, context, source=label, together=together)
+    chosen = prepare.without_excluded(models, options)
+    prepare.check_paths(chosen, workspace, context, source=label, together=together)
     models = prepare.verify_with_lock(models, pins, context, options)
     prepared = prepare.open_stores(source, models, workspace, context, options)
     prepared = prepared.change_models(prepare.with_known_digests)

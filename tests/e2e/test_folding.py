@@ -98,6 +98,32 @@ def test_two_files_of_one_name_are_refused_before_a_byte_is_fetched(
     assert (app.files(), file_server.requests) == (before, [])
 
 
+def test_one_of_two_files_of_one_name_can_be_pulled(app: App) -> None:
+    app.serve({"m/A.bin": OLD, "m/a.bin": NEW})
+
+    first = app.actions("net", "--exclude", "A.bin")
+    second = app.pull("net", "--include", "A.bin", "--force")
+
+    assert first == {"m/a.bin": "downloaded"}
+    assert second.returncode == 0, second.stderr
+    assert (app.root / "m/A.bin").read_bytes() == OLD
+
+
+def test_two_files_of_one_name_are_refused_on_a_volume_below_the_root(
+    app: App, folding_path: Path, file_server: FileServer
+) -> None:
+    (folding_path / "there").touch()
+    root = folding_path.parents[1]
+    inside = folding_path.relative_to(root).as_posix()
+    app.serve({f"{inside}/m/A.bin": OLD, f"{inside}/m/a.bin": NEW})
+
+    done = app.pull("net", "--out", str(root))
+
+    assert done.returncode == 7, done.stderr
+    assert "it is the same file as" in done.stderr
+    assert file_server.requests == []
+
+
 def test_the_folders_of_two_files_may_differ_in_case_on_no_macos(app: App) -> None:
     """Only one of two folders could have its name."""
     app.serve({"Data/a.bin": OLD, "data/b.bin": NEW})

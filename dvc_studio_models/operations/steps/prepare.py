@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import NotGitRepoError, UsageError
 from dvc_studio_models.files.folders import check_root
+from dvc_studio_models.files.paths import path_problem
 from dvc_studio_models.files.receipts import Receipts
 from dvc_studio_models.files.workspace import Workspace
 from dvc_studio_models.model import STUDIO, ModelRef
@@ -137,6 +138,25 @@ def check_paths(
     for group in _groups(models, together=together):
         paths = [path for model in group for path in _stored(model)]
         check_targets(context, workspace, paths, source=source)
+
+
+def without_excluded(
+    models: Sequence[ResolvedModel], options: PullOptions
+) -> Sequence[ResolvedModel]:
+    """Return the models without the files that the globs leave out, to check paths.
+
+    A file with an unsafe path stays, whatever the globs are.
+    """
+    if not options.is_partial:
+        return models
+    selected = set(selected_files(models, options))
+
+    def is_checked(file: ModelFile) -> bool:
+        return file in selected or path_problem(file.path) is not None
+
+    return [
+        replace(model, files=tuple(filter(is_checked, model.files))) for model in models
+    ]
 
 
 def source_label(source: Source, pins: Mapping[str, Pin]) -> str:
