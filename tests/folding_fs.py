@@ -17,6 +17,7 @@ created. ``hfs+`` also ignores some invisible characters, and stores names decom
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import os
@@ -278,11 +279,31 @@ def run(kind: str, *command: str) -> int:
             return subprocess.run(filled, check=False).returncode
 
 
+def main() -> int:
+    """Serve, or run a command, by the arguments of the process.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action, names in (("serve", ("folder", "mount_point")), ("run", ("command",))):
+        inner = actions.add_parser(action)
+        inner.add_argument("kind", choices=KINDS)
+        for name in names:
+            rest = argparse.REMAINDER if name == "command" else None
+            inner.add_argument(name, nargs=rest)
+    args = parser.parse_args()
+    if args.action == "serve":
+        serve(args.kind, args.folder, args.mount_point)
+        return 0
+    try:
+        return run(args.kind, *args.command)
+    except CannotMountError as error:
+        sys.exit(f"{DEVICE} mounts no file system: {error}")
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve(*sys.argv[2:])
-    else:
-        try:
-            sys.exit(run(*sys.argv[2:]))
-        except CannotMountError as error:
-            sys.exit(f"{DEVICE} mounts no file system: {error}")
+    sys.exit(main())

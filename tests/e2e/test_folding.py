@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import folding_fs
 import pytest
 from projects import commit_all, git, init_project, read_tree, track, write
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -407,3 +409,28 @@ def test_prune_keeps_what_is_in_the_workspace(
     assert (checked.returncode, checked.stderr) == (0, "")
     assert offline.returncode == 0, offline.stderr
     assert read_tree(clone / "models" / "bert") == before
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["--help"], 0, "run KIND COMMAND"),
+        ([], 2, "{serve,run}"),
+        (["run"], 2, "usage: "),
+        (["run", "ntfs", "true"], 2, "'apfs', 'hfs+'"),
+    ],
+    ids=["help", "nothing", "no kind", "no such kind"],
+)
+def test_the_program_that_mounts_it_says_how_to_use_it(
+    args: list[str], code: int, text: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, folding_fs.__file__, *args],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == code
+    assert text in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
