@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import requests
 from fetching import largest_file, noise
@@ -30,6 +31,7 @@ from dvc_studio_models.server.config.values import (
 )
 from dvc_studio_models.server.mirrors.mirrors import PER_HOST, Mirrors
 from dvc_studio_models.server.mirrors.places import MirrorPlace, with_paths
+from dvc_studio_models.server.mirrors.repair import clone_beside
 from dvc_studio_models.server.mirrors.schedule import RETRY_S, is_due, pause_s
 from dvc_studio_models.server.mirrors.state import (
     MirrorState,
@@ -59,6 +61,11 @@ def config_of(project: Project, url: str = "", **fields: object) -> ServeConfig:
 def place_of(config: ServeConfig) -> MirrorPlace:
     (repo,) = config.repos
     return MirrorPlace.of(Path(repo.path).parent, repo.name, repo.url or "")
+
+
+def clones(place: MirrorPlace) -> list[Path]:
+    """List what is left of unfinished clones."""
+    return [path for path in place.data.iterdir() if ".clone" in path.name]
 
 
 @contextlib.contextmanager
@@ -244,20 +251,92 @@ def test_a_clone_that_fails_leaves_nothing(project: Project) -> None:
 
     assert status(mirrors).is_stale
     assert not place.repo.exists()
-    assert not place.clone.exists()
+    assert clones(place) == []
 
 
 def test_what_a_killed_clone_left_is_replaced(project: Project) -> None:
     config = config_of(project)
     place = place_of(config)
-    place.clone.mkdir()
-    (place.clone / "HEAD").write_text("torn")
+    left = place.data / f"{place.clone_prefix}left"
+    left.mkdir()
+    (left / "HEAD").write_text("torn")
 
     with running(config) as mirrors:
         eventually(fetched(mirrors))
 
-    assert not place.clone.exists()
+    assert clones(place) == []
     assert "churn@v2.0.0" in git(place.repo, "tag")
+
+
+def has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def start_clone(
+    place: MirrorPlace, url: str, patience: Patience
+) -> subprocess.Popen[bytes]:
+    """Clone in a process that can be killed."""
+    code = f"""
+from pathlib import Path
+from dvc_studio_models.registry.git.mirrors import Patience
+from dvc_studio_models.server.mirrors.places import MirrorPlace
+from dvc_studio_models.server.mirrors.repair import clone_beside
+place = MirrorPlace(Path({str(place.data)!r}), {place.stem!r})
+clone_beside(place, {url!r}, Patience(*{tuple(patience)}))
+"""
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def test_git_of_a_killed_server_waits_for_no_host_for_ever(tmp_path: Path) -> None:
+    need_proc()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/acme/models"
+        place = MirrorPlace.of(tmp_path, "models", url)
+        killed = start_clone(place, url, Patience(silent_s=3))
+        connection, _ = listener.accept()
+        left = psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+        killed.wait()
+        with connection:
+            is_there = [each.is_running() for each in left]
+            eventually(lambda: all(map(has_ended, left)))
+
+    assert is_there
+    assert all(is_there)
+
+
+def test_git_of_a_killed_server_disturbs_no_clone_of_the_next_one(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, ssh = tmp_path / "pid", tmp_path / "ssh"
+    ssh.write_text(
+        f"""#!/bin/sh
+        if [ -s '{before}' ]; then  # that of the killed server fails amid this clone
+            kill "$(cat '{before}')"
+            sleep 1
+            exec git-upload-pack '{project.repo}'
+        fi
+        echo $$ > '{before}'
+        exec sleep 600
+        """
+    )
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    monkeypatch.setenv("GIT_SSH_VARIANT", "simple")  # else Git asks ssh first
+    url = "git@host:acme/models"
+    place = MirrorPlace.of(tmp_path, "models", url)
+    killed = start_clone(place, url, PATIENCE)
+    eventually(lambda: before.exists() and before.read_text())
+    killed.kill()
+    killed.wait()
+
+    clone_beside(place, url, PATIENCE)
+
+    assert "churn@v2.0.0" in git(place.repo, "tag")
+    assert clones(place) == []
 
 
 def test_a_fetch_for_which_there_is_no_room_leaves_nothing(project: Project) -> None:
@@ -327,7 +406,7 @@ def test_a_damaged_mirror_stays_until_there_is_a_new_one(project: Project) -> No
         eventually(lambda: "is damaged" in str(status(mirrors).error))
         error = str(status(mirrors).error)
         assert repo.stat().st_ino == before
-        assert not place_of(config).clone.exists()
+        assert clones(place_of(config)) == []
         (project.root / "away").rename(project.repo)
         mirrors.apply(config)
         eventually(lambda: status(mirrors).error is None)
@@ -580,7 +659,8 @@ def test_a_stop_during_a_fetch_is_no_failure(tmp_path: Path, is_group: bool) -> 
             connection, _ = silent.accept()  # Git waits for a reply from now on
             if is_group:  # as systemd does
                 for git_id in programs_in(data):
-                    os.kill(git_id, signal.SIGTERM)
+                    with contextlib.suppress(ProcessLookupError):  # ended with another
+                        os.kill(git_id, signal.SIGTERM)
             server.terminate()
             server.wait(20)
         finally:

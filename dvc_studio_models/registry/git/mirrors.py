@@ -238,7 +238,10 @@ def _run_remote(
 ) -> bytes:
     """Run a command of Git that connects to a remote: options, URL, arguments."""
     url, settings, variables = _without_password(url)
-    git = [_git(folder), *settings]
+    # A killed server leaves Git, which then has to end by itself.
+    slowest = ("-c", "http.lowSpeedLimit=1")
+    longest = ("-c", f"http.lowSpeedTime={max(1, round(patience.silent_s))}")
+    git = [_git(folder), *slowest, *longest, *settings]
     whole = [*git, *command, "--", url, *arguments]
     return _run_watched(whole, folder, patience=patience, variables=variables)
 

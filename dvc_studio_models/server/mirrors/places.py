@@ -45,9 +45,17 @@ class MirrorPlace:
         return self.data / f"{self.stem}.git"
 
     @property
-    def clone(self) -> Path:
-        """The bare repo while it is being cloned."""
-        return self.data / f".{self.stem}.clone"
+    def clone_prefix(self) -> str:
+        """How the name of the bare repo begins while it is being cloned.
+
+        Each clone has a name of its own: Git outlives a server that is killed, and
+        empties its folder when it fails.
+        """
+        return f".{self.stem}.clone-"
+
+    def is_clone(self, name: str) -> bool:
+        """Whether a file's name is that of an unfinished clone."""
+        return re.fullmatch(rf"{re.escape(self.clone_prefix)}\w+", name) is not None
 
     @property
     def old(self) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnreadableRepoError
@@ -37,15 +39,17 @@ def clone_beside(place: MirrorPlace, url: str, patience: Patience) -> None:
         LocalDiskError: The system does not let Git run.
         OSError: The folder of mirrors cannot be written.
     """
-    shutil.rmtree(place.clone, ignore_errors=True)  # of a killed process
-    place.clone.mkdir(mode=0o700)  # the repo may be private
+    for left in [path for path in place.data.iterdir() if place.is_clone(path.name)]:
+        shutil.rmtree(left, ignore_errors=True)  # of a killed process
+    # Only this user can read it: the repo may be private.
+    clone = Path(tempfile.mkdtemp(prefix=place.clone_prefix, dir=place.data))
     try:
-        clone_mirror(url, place.clone, patience=patience)
-        if damage := find_damage(place.clone):
-            raise UnreadableRepoError(os.fspath(place.clone), damage)
+        clone_mirror(url, clone, patience=patience)
+        if damage := find_damage(clone):
+            raise UnreadableRepoError(os.fspath(clone), damage)
         if place.repo.is_dir():
             place.repo.rename(place.old)
-        place.clone.rename(place.repo)
+        clone.rename(place.repo)
         finish_replacement(place)
     finally:
-        shutil.rmtree(place.clone, ignore_errors=True)
+        shutil.rmtree(clone, ignore_errors=True)
