@@ -40,6 +40,7 @@ from dvc_studio_models.server.errors.requests import (
 )
 from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
+from dvc_studio_models.server.waiting.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -665,10 +666,14 @@ def test_an_error_frees_its_place() -> None:
 
 
 def test_threads_are_reused_and_end_when_they_are_idle() -> None:
-    slow_calls = SlowCalls(idle_s=0.2)
+    threads = Threads(idle_s=0.2)
+    repos = [SlowCalls(threads=threads) for _ in range(5)]
 
     async def play() -> set[threading.Thread]:
-        return {await slow_calls.run(threading.current_thread) for _ in range(100)}
+        return {
+            await repos[number % 5].run(threading.current_thread)
+            for number in range(100)
+        }
 
     (thread,) = asyncio.run(play())
     thread.join(TIMEOUT_S)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from dvc_studio_models.server.site.check import find_shared
 from dvc_studio_models.server.site.state import SiteState
 from dvc_studio_models.server.stores.first_seen import FirstSeen, Which
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
+from dvc_studio_models.server.waiting.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,7 +52,7 @@ class Site:
         config: ServeConfig,
         *,
         open_s: float = OPEN_S,
-        slow_calls: Callable[[], SlowCalls] = SlowCalls,
+        slow_calls: Callable[[], SlowCalls] | None = None,
         must_open: bool = False,
         shared: Path | None = None,
     ) -> None:
@@ -59,7 +61,7 @@ class Site:
         Args:
             config: The operator's choices.
             open_s: The longest, in seconds, to wait for Git, for all repos together.
-            slow_calls: Called once for each repo.
+            slow_calls: Called once for each repo; by default, all use the same threads.
             must_open: Raise if no repo at all can be opened.
             shared: The folder that several workers share.
 
@@ -70,7 +72,7 @@ class Site:
         """
         config = with_paths(config)
         self._open_s = open_s
-        self._make_slow_calls = slow_calls
+        self._make_slow_calls = slow_calls or partial(SlowCalls, threads=Threads())
         self._lock = threading.Lock()
         self.mirrors = Mirrors(on_cloned=self._retry)
         self._seen = FirstSeen(shared)
@@ -78,7 +80,7 @@ class Site:
         self._state = SiteState(
             config,
             open_s=open_s,
-            slow_calls=slow_calls,
+            slow_calls=self._make_slow_calls,
             seen=self._seen,
             must_open=must_open,
         )

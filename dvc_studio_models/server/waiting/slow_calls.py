@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from dvc_studio_models.server.errors.requests import GitBusyError
 from dvc_studio_models.server.waiting.deadlines import (
@@ -19,14 +19,12 @@ from dvc_studio_models.server.waiting.deadlines import (
     current_call,
     timeout_error,
 )
+from dvc_studio_models.server.waiting.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Result = TypeVar("Result")
-
-IDLE_S = 30
-"""How long, in seconds, a thread waits for the next call."""
 
 MAX_CONNECTIONS = 512
 """Connections at once; any other gets 503. One that fetches an object has two open
@@ -41,20 +39,10 @@ MAX_WAITING_FOR_REMOTES = 64
 out counts until the remote has answered."""
 
 
-class _Work(NamedTuple):
-    """The next call for a thread."""
-
-    call: SlowCall
-    future: Future[Any]
-    function: Callable[[], Any]
-
-
 class SlowCalls:
     """Runs the calls for one repo that may be slow, each in a thread of its own.
 
-    Threads are reused, as starting one takes as long as a whole request. They do not
-    keep the process from ending, and there are never more than the limit, whatever
-    hangs.
+    There are never more threads for it than the limit, whatever hangs.
     """
 
     def __init__(
@@ -63,7 +51,7 @@ class SlowCalls:
         seconds: float = ANSWER_S,
         most: int = MAX_PER_REPO,
         most_waiting: int = MAX_WAITING_FOR_REMOTES,
-        idle_s: float = IDLE_S,
+        threads: Threads | None = None,
     ) -> None:
         """Set the limits; threads are started by :meth:`run`.
 
@@ -71,12 +59,10 @@ class SlowCalls:
             seconds: The longest time that a client waits.
             most: Calls at once, and objects sent at once.
             most_waiting: Calls at once that wait for DVC remotes.
-            idle_s: How long a thread waits for the next call, in seconds.
+            threads: Those of all repos; by default, its own.
         """
         self._seconds = seconds
-        self._idle_s = idle_s
-        self._idle: list[SimpleQueue[_Work]] = []
-        """The queues of idle threads."""
+        self._threads = threads or Threads()
         self._slots = threading.BoundedSemaphore(most)
         self._remote_slots = threading.BoundedSemaphore(most_waiting)
         self.downloads = threading.BoundedSemaphore(most)
@@ -103,7 +89,7 @@ class SlowCalls:
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
         try:
-            self._start(_Work(call, future, function))
+            self._threads.start(partial(self._do, call, future, function))
         except RuntimeError:  # the system allows no more threads
             self._slots.release()
             raise GitBusyError from None
@@ -116,38 +102,21 @@ class SlowCalls:
             waiting.cancel()
         raise timeout_error(self._seconds, call)
 
-    def _start(self, work: _Work) -> None:
+    def _do(
+        self,
+        call: SlowCall,
+        future: Future[Result],
+        function: Callable[[], Result],
+    ) -> Callable[[], None]:
+        """Run a call; return a function that frees its place and tells its result."""
+        current_call.set(call)
         try:
-            queue = self._idle.pop()
-        except IndexError:
-            queue = SimpleQueue()
-            # Python waits at its end for threads that are not daemons.
-            threading.Thread(target=self._run_all, args=(queue,), daemon=True).start()
-        queue.put(work)
+            tell = partial(future.set_result, function())
+        except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
+            tell = partial(future.set_exception, exc)
 
-    def _run_all(self, queue: SimpleQueue[_Work]) -> None:
-        """Run queued calls until idle for ``idle_s``."""
-        while True:
-            try:
-                work = queue.get(timeout=self._idle_s)
-            except Empty:
-                try:
-                    self._idle.remove(queue)
-                except ValueError:  # work is about to come
-                    continue
-                return
-            current_call.set(work.call)
-            try:
-                result, error = work.function(), None
-            except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
-                result, error = None, exc
-            future = work.future
-            del work
-            # First, so that the place is free for whoever waits for the result.
-            self._idle.append(queue)
-            self._slots.release()
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-            del future, result, error
+        def end() -> None:
+            self._slots.release()  # first, for whoever waits for the result
+            tell()
+
+        return end
