@@ -67,7 +67,6 @@ MEMORY_BYTES = 4 << 30  # of address space: a mutant must not use all memory
 SMALL = "if size < PIECE_BYTES"
 SUBVOLUMES = "if os.stat(home).st_dev != os.fstat(folder).st_dev"
 LOOPS = "errno.ELOOP of {errno.ENOTDIR, errno.ELOOP}"
-NO_CLASH = "if not any(clashes(paths, folding=True))"
 DARWIN = "sys.platform == 'darwin'"
 IS_LINUX = "sys.platform == 'linux'"
 COPIES = f"{IS_LINUX} and hasattr(os, 'copy_file_range')"
@@ -91,7 +90,6 @@ EXCUSED = {
     ("files/scratch", f"if {UNNAMED}"): "without it, Git may show a file for a moment",
     ("files/scratch", "if _link_ignore(folder)"): "the file is looked at once more",
     ("files/scratch", f"{IS_LINUX} of {UNNAMED}"): "only Linux has it; for types",
-    ("files/workspace", NO_CLASH): "without it checks are as right, and slower",
 }
 
 

@@ -379,6 +379,28 @@ def test_git_ignores_models_whose_folder_is_there_in_another_case(
     assert [line for line in shown if not line.endswith(".gitignore")] == []
 
 
+@pytest.mark.parametrize(
+    ("there", "files"),
+    [
+        ("Data", {"data/n.bin": OLD}),
+        ("Data", {"data/a.bin": OLD, "data/b.bin": NEW}),
+        ("Data/w", {"data/W/a.bin": OLD, "data/W/b.bin": NEW}),
+    ],
+    ids=["file", "files", "folder"],
+)
+def test_git_ignores_the_files_of_a_folder_that_has_another_spelling(
+    app: App, there: str, files: dict[str, bytes]
+) -> None:
+    write(app.root, {f"{there}/mine.txt": b"of the user\n"})
+    commit_all(app.project, "Write")
+    app.serve(files)
+
+    app.pull("net", "--repo", "git@git.example.com:acme/other")
+
+    shown = git(app.root, "status", "--short", "--untracked-files=all")
+    assert shown == f"?? {there}/.gitignore\n"
+
+
 def test_an_ignored_folder_stays_clean(app: App) -> None:
     (app.root / ".gitignore").write_text("/m\n")
     commit_all(app.project, "Ignore the model")
