@@ -147,7 +147,7 @@ def test_a_config_that_cannot_be_read_is_told_without_what_it_says(
         500,
         "the server's DVC config cannot be read; its log has details",
     )
-    assert "cannot read the DVC config: " in caplog.text
+    assert "repo 'models': cannot read its DVC config: " in caplog.text
     assert "hunter2" not in caplog.text
 
 

@@ -311,7 +311,7 @@ class ModelIndex:
             with self.records.open() as records:
                 record = records.read(version.commit, name)
         except StudioConfigError as exc:
-            raise unreadable(exc) from None
+            raise unreadable(exc, self._repo.key) from None
         except RecordUnreadableError as exc:
             raise NotStoredError(name, version, exc.reason) from None
         if record is None:

@@ -165,7 +165,7 @@ class Configs:
                 remote=self._default,
             )
         except CONFIG_ERRORS as exc:
-            raise unreadable(exc) from None
+            raise unreadable(exc, self._repo) from None
         remotes = used["remote"].values()
         return ProjectConfig(
             settings,
@@ -221,9 +221,10 @@ class Configs:
         return folder
 
 
-def unreadable(exc: Exception) -> ConfigUnreadableError:
+def unreadable(exc: Exception, repo: str) -> ConfigUnreadableError:
     """Log why a config cannot be read; the error for clients quotes no part of it."""
-    logger.error("cannot read the DVC config: %s", strip_quoted(str(exc)))
+    reason = strip_quoted(str(exc))
+    logger.error("repo '%s': cannot read its DVC config: %s", repo, reason)
     return ConfigUnreadableError()
 
 

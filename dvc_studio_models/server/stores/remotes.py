@@ -180,7 +180,7 @@ class Remotes:
         try:
             settings = merge(settings, self._repo.config.credentials, protocol)
         except Invalid as exc:
-            raise unreadable(exc) from None
+            raise unreadable(exc, self._repo.key) from None
         place = Place.of_remote(protocol, path, settings)
         self._roots.check(config, project, name, place)
         if protocol in {"http", "https"} and _needs_password(path, settings):
@@ -211,7 +211,7 @@ class Remotes:
                 raise ChosenRemoteMissingError(self._repo.label, name) from None
             raise RemoteMissingError(self._repo.key, str(exc)) from None
         except ConfigError as exc:
-            raise unreadable(exc) from None
+            raise unreadable(exc, self._repo.key) from None
         except ImportError:  # a kind whose package, e.g. dvc-s3, is not installed
             scheme = urlsplit(config["remote"][name.lower()]["url"]).scheme
             self._check_protocol(name, scheme)
