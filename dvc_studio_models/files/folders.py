@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import posixpath
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from dvc_studio_models.errors import UnsafePathError
 from dvc_studio_models.files.paths import fold, own_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -104,6 +105,33 @@ def is_listed(folder: Path, path: str) -> bool:
             return False
         folder /= name
     return True
+
+
+def as_listed(root: Path, paths: Iterable[str]) -> list[str]:
+    """Return paths with each name as its folder lists it, if it is of the same file.
+
+    The names of what does not exist stay as they are.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    names_in = functools.cache(os.listdir)
+    return [_as_listed(os.fspath(root), path, names_in) for path in paths]
+
+
+def _as_listed(root: str, path: str, names_in: Callable[[str], list[str]]) -> str:
+    here = root
+    for name in path.split("/"):
+        spelling = name
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            names = names_in(here)
+            if name not in names:
+                found = stat_target(f"{here}/{name}")
+                folded = [other for other in names if fold(other) == fold(name)]
+                same = (o for o in folded if stat_target(f"{here}/{o}") == found)
+                spelling = next(same, name)
+        here = f"{here}/{spelling}"
+    return here.removeprefix(f"{root}/")
 
 
 class SafeFolders:

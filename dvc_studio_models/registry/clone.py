@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import GitRemoteError, NotGitRepoError
+from dvc_studio_models.errors import GitRemoteError, NotGitRepoError, disk_errors
+from dvc_studio_models.files.folders import as_listed
 from dvc_studio_models.files.paths import compose, fold
 from dvc_studio_models.registry.git.open import open_reader
 from dvc_studio_models.registry.urls import (
@@ -78,6 +79,24 @@ class Clone:
         key_of = self.key_of
         found = self.reader.tracked(paths if key_of is str else None)
         return {key_of(name): name for name in found}
+
+    def spell(self, paths: Iterable[str]) -> list[str]:
+        """Return paths as Git spells those of files that exist.
+
+        Git lists the names that the folders list, composed where it is set to do so.
+
+        Args:
+            paths: Relative to the root.
+
+        Raises:
+            LocalDiskError: A folder cannot be read.
+        """
+        if self.key_of is str:
+            return list(paths)
+        with disk_errors(self.root, action="read"):
+            listed = as_listed(self.root, paths)
+        is_composed = self._is_set("core.precomposeunicode")
+        return [compose(path) for path in listed] if is_composed else listed
 
     @cached_property
     def key_of(self) -> Callable[[str], str]:

@@ -24,7 +24,7 @@ from needs import need_proc
 
 from dvc_studio_models.files import owner
 from dvc_studio_models.files.durable import copy, fsync_files, fsync_open, write_out
-from dvc_studio_models.files.folders import FileStamp, SafeFolders, is_listed
+from dvc_studio_models.files.folders import FileStamp, SafeFolders, as_listed, is_listed
 from dvc_studio_models.files.moves import has_same_access
 from dvc_studio_models.files.owner import is_dead
 from dvc_studio_models.files.paths import clashes
@@ -425,3 +425,30 @@ def test_a_file_by_its_own_name_is_not_renamed(tmp_path: Path) -> None:
         tree.respell("Model")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Model", "model"]
+
+
+def test_names_are_spelled_as_their_folders_list_them(folding_path: Path) -> None:
+    (folding_path / "Data/Deep").mkdir(parents=True)
+    (folding_path / "Data/Deep/Net.bin").touch()
+    for number in range(9):
+        (folding_path / f"Data/Deep/{number}").hardlink_to(
+            folding_path / "Data/Deep/Net.bin"
+        )
+    (folding_path / "File").touch()
+    paths = ["data/deep/net.BIN", "DATA/new/Net.bin", "Data/Deep", "file/Below", "x/y"]
+
+    assert as_listed(folding_path, paths) == [
+        "Data/Deep/Net.bin",
+        "Data/new/Net.bin",
+        "Data/Deep",
+        "File/Below",
+        "x/y",
+    ]
+
+
+def test_other_files_are_no_spellings_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "Net.bin").touch()
+    (tmp_path / "net.bin").hardlink_to(tmp_path / "Net.bin")
+    paths = ["net.bin", "Net.bin", "NET.bin"]
+
+    assert as_listed(tmp_path, paths) == paths

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import UnreadableRepoError
+from dvc_studio_models.errors import LocalDiskError, UnreadableRepoError
 from dvc_studio_models.files.folders import nearest_existing
 from dvc_studio_models.log import get_logger
 from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK
@@ -51,11 +51,10 @@ def ignore_placed(prepared: PreparedPull, options: PullOptions) -> tuple[str, ..
     prefix = "" if inner == "." else f"{Path(inner).as_posix()}/"
     groups = [[prefix + path for path in _stored(model)] for model in models]
     try:
-        entries = _find_entries(
-            clone, [g for g in groups if _applies(g, clone, options)]
-        )
+        spelled = [clone.spell(g) for g in groups if _applies(g, clone, options)]
+        entries = _find_entries(clone, spelled)
         changed = add_to_gitignore(clone.root, entries) if entries else []
-    except (IgnoreError, UnreadableRepoError) as error:
+    except (IgnoreError, LocalDiskError, UnreadableRepoError) as error:
         logger.warning("cannot add the files to '.gitignore': %s", error)
         return ()
     folder = Path(os.path.realpath(prepared.context.folder))
