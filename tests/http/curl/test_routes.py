@@ -42,7 +42,7 @@ FIRST = RangeRequest("model.bin", 0, 2000)
 PROXY = "http://ada:PLANTED_SECRET_KEY@127.0.0.1:{port}"
 HINT = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 
-NO_TLS = "wrong version number|packet length too long"  # the second by OpenSSL 1.1
+NO_TLS = "wrong version number|packet length too long"  # of two OpenSSLs
 
 Get = "Callable[..., bytes]"
 
