@@ -75,7 +75,14 @@ UNNAMED = f"{IS_LINUX} and hasattr(os, 'O_TMPFILE')"
 LISTS = f"{IS_LINUX} and hasattr(os, 'listxattr')"
 REPORTS = f"{IS_LINUX} and _kernel_release() >= _REPORTS_ERRORS"
 REFUSED = "{errno.EINVAL, errno.ENOTSUP, errno."
+SAME = "fold(other) == fold(name)"
 EXCUSED = {
+    ("files/folders", f"{SAME} of {SAME} and stat_target(other, folder) == found"): (
+        "a rename to another link of the same file does nothing"
+    ),
+    ("files/folders", "names if name not in names else (), always"): (
+        "a rename to the same name does nothing"
+    ),
     ("files/folders", LOOPS): "only macOS reports it",
     ("files/moves", SUBVOLUMES): "only needed on btrfs",
     ("files/durable", SMALL): "without it, copies are correct but slower",
