@@ -199,7 +199,7 @@ def make_server(
             log_level="warning",  # only uvicorn logs what it refuses by itself
             loop="asyncio",
             server_header=False,
-            timeout_graceful_shutdown=STOP_S + 1,  # after our own, and never reached
+            timeout_graceful_shutdown=2 * STOP_S,  # after our own, and never reached
             timeout_keep_alive=idle_s,
             ws="none",
         )

@@ -178,6 +178,7 @@ def test_a_first_push_does_not_name_the_place_of_another_repo(
     entry = f"name: new, path: {new}"
     file.write_text(config(tmp_path, theirs, entry, workers=workers))
     with started(tmp_path, "--config", file, port=()) as served:
+        read_url(served)
         if workers > 1:
             served.wait_for_workers(workers)
         assert statuses(served.url, "vision") == {200}
@@ -201,6 +202,7 @@ def test_a_first_push_names_a_place_of_its_own_and_keeps_it(
     file = tmp_path / "serve.yaml"
     file.write_text(config(tmp_path, theirs, entry, workers=2))
     with started(tmp_path, "--config", file, port=()) as served:
+        read_url(served)
         served.wait_for_workers(2)
         assert 200 not in statuses(served.url, "new")
 

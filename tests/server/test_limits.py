@@ -225,6 +225,7 @@ def test_a_download_goes_on_when_the_server_is_told_to_stop(
     assert code == 0
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_download_that_a_stop_ends_is_no_error(
     large_object: Project, workers: int
