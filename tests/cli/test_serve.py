@@ -145,7 +145,7 @@ def test_a_config_that_cannot_be_read_is_told_without_what_it_says(
 
     assert refusal(refused) == (
         500,
-        "the server's DVC config cannot be read; its log has details",
+        "the server cannot read the repo's DVC config; its log has details",
     )
     assert "repo 'models': cannot read its DVC config: " in caplog.text
     assert "hunter2" not in caplog.text

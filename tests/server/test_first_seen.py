@@ -8,6 +8,7 @@ import re
 import signal
 import stat
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from projects import (
 from servers import wait_until
 
 from dvc_studio_models.server.config.values import RepoConfig
+from dvc_studio_models.server.site.site import TOGETHER_S
 from dvc_studio_models.server.stores.first_seen import FirstSeen, Which
 from tests.server.api import TIMEOUT_S, ask
 from tests.server.test_reload import Server, check
@@ -363,13 +365,18 @@ def test_each_repo_of_a_shared_place_is_warned_of_once(
     assert len(set(warned)) == len(warned)
 
 
+def commit_project(project: Project, storage: Path) -> None:
+    """Make a DVC project of a folder, whose models are stored elsewhere."""
+    remote = f"[core]\nremote = s\n['remote \"s\"']\nurl = {storage}\n"
+    write(project.repo, {"services/fraud/.dvc/config": remote.encode()})
+    commit_all(project, "Make a project of a folder")
+    project.mirror()
+
+
 def test_a_folder_with_a_project_of_its_own_is_warned_of_too(
     project: Project, other: Project, tmp_path: Path
 ) -> None:
-    folder = "services/fraud"
-    remote = f"[core]\nremote = s\n['remote \"s\"']\nurl = {other.storage}\n"
-    write(project.repo, {f"{folder}/.dvc/config": remote.encode()})
-    commit_all(project, "Make a project of a folder")
+    commit_project(project, other.storage)
     project.tag("services/fraud=fraud@v2.0.0")
     project.mirror()
     file = tmp_path / "serve.yaml"
@@ -385,6 +392,33 @@ def test_a_folder_with_a_project_of_its_own_is_warned_of_too(
     told = f"its DVC remote at {other.storage} {SHARED} vision"
     assert f"repos[0]: {told}" in checked.stderr
     assert f"repo 'models': {told}" in (tmp_path / "errors").read_text()
+
+
+def test_a_project_that_gets_its_first_tag_later_is_warned_of_then(
+    project: Project, other: Project, tmp_path: Path
+) -> None:
+    git(project.repo, "tag", "--delete", "services/fraud=fraud@v1.0.0")
+    commit_project(project, other.storage)
+    file = tmp_path / "serve.yaml"
+    entries = f"name: models, path: {project.bare}", f"name: vision, path: {other.bare}"
+    file.write_text(config(tmp_path, *entries))
+
+    def errors() -> str:
+        return (tmp_path / "errors").read_text()
+
+    with started(tmp_path, "--config", file, port=()) as served:
+        assert statuses(served.url, "models") == {200}
+        time.sleep(3 * TOGETHER_S)
+        before = errors()
+
+        project.tag("services/fraud=fraud@v2.0.0")
+        project.mirror()
+        ask(served.url, repo="models", name="services/fraud:fraud")
+        wait_until(lambda: SHARED in errors(), timeout_s=TIMEOUT_S)
+
+    assert SHARED not in before
+    told = f"repo 'models': its DVC remote at {other.storage} {SHARED} vision"
+    assert errors().count(told) == 1
 
 
 @pytest.mark.parametrize("is_shared", [True, False])

@@ -493,6 +493,23 @@ def test_a_url_of_two_mirrors_is_said_with_its_line(
     assert done.stderr == f"WARNING: {file}:9: repos[2].url: {told}\n"
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [("file", "'{}/file' is not a folder"), ("file/in", "'{}/file' is not a folder")],
+)
+def test_a_folder_of_mirrors_that_cannot_be_made_is_said_with_its_line(
+    project: Project, tmp_path: Path, data: str, what: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    file = tmp_path / "serve.yaml"
+    text = config(project.bare).replace(f"path: {project.bare}", "url: https://h/o/r")
+    file.write_text(f"data: {tmp_path / data}\n{text}")
+
+    done = check(file)
+
+    assert f"WARNING: {file}:1: data: {what.format(tmp_path)}\n" in done.stderr
+
+
 def test_a_remote_outside_of_the_roots_is_said_with_its_line(
     project: Project, tmp_path: Path
 ) -> None:

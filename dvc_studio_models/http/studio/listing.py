@@ -37,6 +37,9 @@ ENDPOINT = "/api/model-registry/models"
 MAX_MODELS = 100_000
 """The most models of a repo; a server that sends more of them is not believed."""
 
+MAX_PAGES = 1000
+"""The most pages of a listing; servers choose how many models one has."""
+
 _PAGE_MODELS = 1000  # servers that know no pages ignore this, and send all
 _TEXT_CHARS = 20_000
 _MAX_NUMBER = 1 << 63
@@ -68,13 +71,17 @@ class ListingClient:
         """
         found: list[ModelSummary] = []
         place: dict[str, str] = {}
-        while len(found) < MAX_MODELS:
+        for _ in range(MAX_PAGES):
             reply = self._ask(
                 ENDPOINT,
                 {"repo": repo_url, "limit": str(_PAGE_MODELS), **place},
                 lambda detail: RepoNotFoundError(repo_url, detail),
             )
             page = self._check(reply, _models())
+            if page.get("unavailable"):
+                raise StudioResponseError(
+                    self._studio.url, "it cannot read all of the repo now"
+                )
             found += (
                 ModelSummary(
                     model["name"],
@@ -86,12 +93,16 @@ class ListingClient:
             )
             if page.get("next") is None:
                 return found
+            if len(found) >= MAX_MODELS:
+                break
             if not page["models"] or place == {"after": page["next"]}:
                 raise StudioResponseError(
                     self._studio.url, "a page of models has no end"
                 )
             place = {"after": page["next"]}
-        raise StudioResponseError(self._studio.url, f"more than {MAX_MODELS} models")
+        raise StudioResponseError(
+            self._studio.url, f"more than {MAX_MODELS} models, or {MAX_PAGES} pages"
+        )
 
     def describe(self, repo_url: str, ref: ModelRef) -> ModelDetails:
         """Describe a model, and the version that ``ref`` selects, or the latest.
@@ -162,7 +173,8 @@ def _models() -> Any:
 
     model = {"name": _name, "versions": [_version], "stages": _stages}
     return _schema(
-        {"models": [_schema(model, {"date": Maybe(_date)})]}, {"next": Maybe(_text)}
+        {"models": [_schema(model, {"date": Maybe(_date)})]},
+        {"next": Maybe(_text), "unavailable": Maybe(list)},
     )
 
 

@@ -162,4 +162,6 @@ class ConfigUnreadableError(RefusedError):
     status = 500
 
     def __init__(self) -> None:
-        super().__init__("the server's DVC config cannot be read; its log has details")
+        super().__init__(
+            "the server cannot read the repo's DVC config; its log has details"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,7 +23,6 @@ from dvc_studio_models.server.mirrors.state import (
 from dvc_studio_models.server.mirrors.upkeep import renew
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from dvc_studio_models.registry.git.mirrors import Patience
@@ -83,7 +83,8 @@ class _Mirror:
     @property
     def is_lost(self) -> bool:
         """Whether it was cloned once, and somebody has moved it away."""
-        is_there = (self.place.repo / "HEAD").is_file()
+        # False where nothing can be read, too: a fetch finds out why.
+        is_there = os.path.isfile(self.place.repo / "HEAD")  # noqa: PTH113
         return self.state.tried is not None and not is_there
 
     def is_due(self) -> bool:
@@ -237,7 +238,8 @@ class Mirrors:
             if mirror.state.error or mirror.fault or mirror.is_lost:
                 mirror.ask(time.time())
                 mirror.not_before = time.monotonic() + retry_s()
-        if not mirror.is_cloned and mirror.place.repo.is_dir():
+        is_there = os.path.isdir(mirror.place.repo)  # noqa: PTH112
+        if not mirror.is_cloned and is_there:
             mirror.is_cloned = True
             self._on_cloned(mirror.config.name)
 
@@ -272,7 +274,11 @@ class Mirrors:
             mirror.fault = f"its folder cannot be written: {error.strerror or error}"
             mirror.not_before = time.monotonic() + FAULT_S
             logger.error(  # noqa: TRY400
-                "the mirror of '%s': %s", name, mirror.fault, extra=IN_ALL_WORKERS
+                "the mirror of '%s': %s ('%s')",
+                name,
+                mirror.fault,
+                error.filename or mirror.place.data,
+                extra=IN_ALL_WORKERS,
             )
         except Exception:
             mirror.not_before = time.monotonic() + FAULT_S

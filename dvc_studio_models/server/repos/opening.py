@@ -124,7 +124,8 @@ class Opening:
         if isinstance(self.error, StudioModelsError):
             return str(self.error).partition("\n")[0]
         if self.error:
-            return f"cannot open '{self.config.path}': {type(self.error).__name__}"
+            reason = getattr(self.error, "strerror", None) or type(self.error).__name__
+            return f"cannot open '{self.config.path}': {reason}"
         return f"Git does not respond for the repo '{self.config.path}'"
 
 

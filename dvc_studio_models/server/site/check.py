@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
@@ -62,6 +63,7 @@ def find_doubts(config: ServeConfig) -> list[tuple[Keys, str]]:
     names = [each.name for each in config.repos if each.url]
     names += [repo.key for repo in catalog]
     doubts = [*_ended(config), *_same_urls(config), *find_unmatched(config, names)]
+    doubts += _unwritable(config)
     numbers = {id(each): number for number, each in enumerate(config.repos)}
     protocols = Signers.from_environment(expires_s=config.expires_s).protocols
     indexes = {
@@ -114,6 +116,17 @@ def _same_urls(config: ServeConfig) -> Iterator[tuple[Keys, str]]:
         if first != repo.name:
             what = f"'{first}' has the same URL: requests with it get only one of them"
             yield ("repos", number, "url"), what
+
+
+def _unwritable(config: ServeConfig) -> Iterator[tuple[Keys, str]]:
+    """Say that the folder of mirrors cannot be made or written, by this user."""
+    if config.data is None or not any(repo.url for repo in config.repos):
+        return
+    there = next(p for p in (config.data, *config.data.parents) if os.path.lexists(p))
+    if not there.is_dir():
+        yield ("data",), f"'{there}' is not a folder"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        yield ("data",), f"this user cannot write to '{there}'"
 
 
 def find_unmatched(

@@ -40,6 +40,9 @@ logger = logging.getLogger(f"dvc.{__name__}")
 
 UNCHECKED = "this Git host did not answer for some repos; try again later"
 
+TOGETHER_S = 0.2
+"""How long, in seconds, is waited for the places of more repos before a comparison."""
+
 WARM_UP_S = 3.0  # for reading Git before listening; importing S3 takes longer
 WARM_THREADS = 4  # most of the time, each waits for Git
 
@@ -76,6 +79,7 @@ class Site:
         self._lock = threading.Lock()
         self.mirrors = Mirrors(on_cloned=self._retry)
         self._seen = FirstSeen(shared)
+        self._is_about_to_warn = threading.Event()
         self._seen.apply(config.repos)
         self._state = SiteState(
             config,
@@ -138,8 +142,8 @@ class Site:
     def _watch(self) -> None:
         """Warn of what repos share, now and when one is served later."""
         self._state.catalog.on_late = self._on_late
-        if len(self.catalog) > 1:
-            self._start_to_warn()
+        self._seen.on_place = self._start_to_warn
+        self._start_to_warn()
 
     def _on_late(self) -> None:
         """Take note of a repo that is served only now."""
@@ -149,10 +153,15 @@ class Site:
     def _start_to_warn(self) -> None:
         """Note where the remotes are, and warn of what repos share, once of each repo.
 
-        This is done in a thread: Git may hang.
+        This is done in a thread, as Git may hang, and once for what comes together.
         """
+        if len(self.catalog) == 1 or self._is_about_to_warn.is_set():
+            return
+        self._is_about_to_warn.set()
 
         def warn() -> None:
+            time.sleep(TOGETHER_S)
+            self._is_about_to_warn.clear()
             state = self._state
             shared = find_shared(state.catalog, lambda repo: state.serve(repo).index)
             for group in shared:

@@ -58,6 +58,8 @@ class FirstSeen:
         self._folder = folder
         self._known: dict[tuple[Which, str], Record] = {}
         self._roots: dict[Which, tuple[str, ...] | None] = {}
+        self.on_place: Callable[[], None] = lambda: None
+        """Called when the place of a project in a folder is seen, in any thread."""
 
     def apply(self, repos: Iterable[RepoConfig]) -> None:
         """Forget the repos that are not served any more."""

@@ -241,9 +241,13 @@ class Roots:
         if branch is None:
             return frozenset()
         kind = f"project at {branch}: {project}"
-        record = self._seen.get(
-            self._which, kind, lambda: self._read_places(project, branch)
-        )
+
+        def look() -> Record | None:
+            if project:
+                self._seen.on_place()
+            return self._read_places(project, branch)
+
+        record = self._seen.get(self._which, kind, look)
         return _places_of(record) if record else frozenset()
 
     def _read_places(self, project: str, commit: str) -> Record | None:

@@ -152,6 +152,9 @@ def test_all_pages_are_read(server: Answering) -> None:
         {"models": [MODEL], "next": 5},
         {"models": [MODEL], "next": "x" * 20_001},
         {"models": [{**MODEL, "date": "yesterday"}], "next": None},
+        {"models": [], "unavailable": [{"repo": "a/b", "detail": "x"}]},
+        {"models": [MODEL], "unavailable": ["a/b"]},
+        {"models": [MODEL], "unavailable": "a/b"},
     ],
     ids=lambda page: str(page)[-20:],
 )
@@ -179,6 +182,21 @@ def test_more_models_than_a_repo_can_have_are_refused(
         server.client.list_models(REPO)
 
     assert len(server.paths) == 5
+
+
+def test_more_pages_than_a_server_can_have_are_refused(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MAX_PAGES", 7)
+    places = map(str, range(99))
+    server.make_body = lambda _: json.dumps(
+        {"models": [MODEL], "next": next(places)}
+    ).encode()
+
+    with pytest.raises(StudioResponseError, match="or 7 pages"):
+        server.client.list_models(REPO)
+
+    assert len(server.paths) == 7
 
 
 def test_a_model_is_described(server: Answering) -> None:
