@@ -180,6 +180,9 @@ class Workers:
             self._workers.append(_Worker(pid, number, ready))
             return
         self._signals.reset()
+        # Until it serves, a stop ends it at once and without a word.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         others = (each.ready for each in self._workers if each.ready >= 0)
         for descriptor in (ready, self._life, *others):

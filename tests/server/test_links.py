@@ -27,6 +27,7 @@ from dvc_studio_models.server.errors.remotes import (
 )
 from dvc_studio_models.server.links import clouds
 from dvc_studio_models.server.links.clouds import CloudSigner, PlainSigner
+from dvc_studio_models.server.stores.places import Place
 from dvc_studio_models.server.stores.remotes import Store
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 
@@ -77,7 +78,8 @@ def open_store(protocol: str, path: str, **settings: Any) -> Store:
     from dvc.fs import get_fs_cls
 
     fs = get_fs_cls({}, cls=None, scheme=protocol)(**settings)
-    return Store("repo", "", "storage", protocol, Remote("storage", path, fs))
+    place = Place.of_remote(protocol, path, settings)
+    return Store("repo", "", "storage", protocol, place, Remote("storage", path, fs))
 
 
 def at_one_time(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, Any]:

@@ -248,6 +248,7 @@ def test_a_hangup_reloads_all_workers(project: Project, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("way", ["--config", "--token-file"])
 @pytest.mark.parametrize("how", ["nonsense", "missing"])
 def test_a_new_worker_does_not_start_with_the_config_of_long_ago(
