@@ -419,6 +419,8 @@ def test_only_the_other_spelling_of_a_file_is_renamed(folding_path: Path) -> Non
 
 def test_a_file_by_its_own_name_is_not_renamed(tmp_path: Path) -> None:
     (tmp_path / "Model").touch()
+    if (tmp_path / "model").exists():
+        pytest.skip("names fold here")
     (tmp_path / "model").hardlink_to(tmp_path / "Model")
 
     with SafeFolders(tmp_path) as tree:
@@ -448,6 +450,8 @@ def test_names_are_spelled_as_their_folders_list_them(folding_path: Path) -> Non
 
 def test_other_files_are_no_spellings_of_a_name(tmp_path: Path) -> None:
     (tmp_path / "Net.bin").touch()
+    if (tmp_path / "net.bin").exists():
+        pytest.skip("names fold here")
     (tmp_path / "net.bin").hardlink_to(tmp_path / "Net.bin")
     paths = ["net.bin", "Net.bin", "NET.bin"]
 
