@@ -148,7 +148,7 @@ def write_config(root: Path, names: list[str]) -> Path:
     tokens += [
         {
             "name": f"user-{number}",
-            "sha256": _sha256(str(number)),
+            "sha256": _sha256(f"user {number}"),
             "repos": [f"team-{number:02d}*"],
         }
         for number in range(TEAM_TOKENS)

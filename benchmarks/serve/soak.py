@@ -81,7 +81,7 @@ class Soak:
         if number % 2:
             repos.append({"name": "twice", "path": str(self.repos[0].path)})
         sha256 = hashlib.sha256(TOKEN.encode()).hexdigest()
-        other = hashlib.sha256(str(number).encode()).hexdigest()
+        other = hashlib.sha256(f"other {number}".encode()).hexdigest()
         config = {
             "listen": "127.0.0.1:0",
             "workers": 2,
