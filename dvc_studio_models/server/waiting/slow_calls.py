@@ -10,7 +10,7 @@ import asyncio
 import threading
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dvc_studio_models.server.errors.requests import GitBusyError
 from dvc_studio_models.server.waiting.deadlines import (
@@ -111,12 +111,10 @@ class SlowCalls:
         """Run a call; return a function that frees its place and tells its result."""
         current_call.set(call)
         try:
-            tell = partial(future.set_result, function())
+            return partial(self._end, future.set_result, function())
         except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
-            tell = partial(future.set_exception, exc)
+            return partial(self._end, future.set_exception, exc)
 
-        def end() -> None:
-            self._slots.release()  # first, for whoever waits for the result
-            tell()
-
-        return end
+    def _end(self, tell: Callable[[Any], None], outcome: Any) -> None:
+        self._slots.release()  # first, for whoever waits for the result
+        tell(outcome)
