@@ -8,14 +8,12 @@ import itertools
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import weakref
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 import requests
 from environments import ROOT
@@ -598,60 +596,3 @@ def test_nothing_stays_of_the_config_before(project: Project, tmp_path: Path) ->
         assert before() is None
     finally:
         gc.enable()
-
-
-@pytest.mark.parametrize("log", ["closed", "full"])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_log_that_cannot_be_written_stops_nothing(
-    project: Project, tmp_path: Path, log: str, workers: int
-) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    file = tmp_path / "serve.yaml"
-    top = f"workers: {workers}\n"
-
-    def text(token: str) -> str:
-        return top + config(project.bare, token=token).replace(":0\n", f":{port}\n")
-
-    save(file, text(TOKEN))
-    if log == "full":
-        output = os.open("/dev/full", os.O_WRONLY)
-    else:
-        reader, output = os.pipe()
-        os.close(reader)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc_studio_models", "serve", "--config", str(file)],
-        stdout=output,
-        stderr=output,
-    )
-    os.close(output)
-
-    def statuses(token: str) -> set[int]:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            asked = [
-                ask(url, repo="models", name="churn", token=token)
-                for _ in range(1 if workers == 1 else 10)
-            ]
-        except requests.ConnectionError:
-            return {0}
-        return {reply.status_code for reply in asked}
-
-    try:
-        wait_until(lambda: statuses(TOKEN) == {200}, timeout_s=TIMEOUT_S)
-        for token, before in (("b", TOKEN), ("c", "b"), ("d", "c")):
-            save(file, text(token))
-            wait_until(lambda t=token: statuses(t) == {200}, timeout_s=TIMEOUT_S)
-            wait_until(lambda t=before: statuses(t) == {401}, timeout_s=TIMEOUT_S)
-        if workers > 1:
-            main = psutil.Process(process.pid)
-            killed = main.children()[0]
-            killed.kill()
-            wait_until(lambda: killed not in main.children(), timeout_s=TIMEOUT_S)
-            wait_until(lambda: len(main.children()) == workers, timeout_s=TIMEOUT_S)
-        wait_until(lambda: statuses("d") == {200}, timeout_s=TIMEOUT_S)
-        assert process.poll() is None
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT_S)
