@@ -74,12 +74,12 @@ def read_url(served: Serving) -> None:
 
 def kill_all_workers(served: Serving) -> None:
     """Kill one worker after the other, each when the one before was replaced."""
-    for worker in served.workers():
-        before = served.workers()
+    first = served.workers()
+    for worker in first:
         os.kill(worker, signal.SIGKILL)
         wait_until(
-            lambda before=before: (
-                len(served.workers()) == len(before) and served.workers() != before
+            lambda worker=worker: (
+                len(now := served.workers()) == len(first) and worker not in now
             ),
             timeout_s=TIMEOUT_S,
         )
