@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 from environments import ROOT, run
@@ -62,6 +63,43 @@ def test_the_row_of_a_cell_that_has_gone_goes(noxfile: Any) -> None:
 
 def test_errors_are_failures(noxfile: Any) -> None:
     assert noxfile.count(REPORT) == (4, 3, 3)
+
+
+LATE = """
+import pytest
+from pathlib import Path
+
+def test_passes(): pass
+
+def test_fails(): assert not {fails}
+
+@pytest.mark.clock
+def test_is_late_once():
+    before = Path("before")
+    was_late = before.exists()
+    before.touch()
+    assert was_late
+
+@pytest.mark.slow
+def test_slow(): assert False
+"""
+
+
+@pytest.mark.parametrize(("fails", "counts"), [(0, (4, 0, 0)), (1, (3, 1, 0))])
+def test_only_a_late_test_gets_a_second_run(
+    noxfile: Any, tmp_path: Path, fails: int, counts: tuple[int, int, int]
+) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_seams.py").write_text("def test_seam(): pass\n")
+    (tmp_path / "tests/test_late.py").write_text(LATE.format(fails=fails))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = clock\n slow\n")
+
+    def in_folder(*args: str, stdout: IO[str], success_codes: Any, **_: Any) -> None:
+        command = [sys.executable, *args[1:]]
+        done = subprocess.run(command, cwd=tmp_path, stdout=stdout, check=False)
+        assert done.returncode in success_codes
+
+    assert noxfile.run_tests(in_folder, tmp_path) == counts
 
 
 def test_only_what_users_need_is_the_oldest(
