@@ -128,8 +128,8 @@ SEAMS = {
     "dvc.repo.Repo": Seam(
         1,
         "config fs scm uninitialized",  # and _wait_for_lock, from DVC 3.61 on
-        members="_config cache close cloud config dvc_dir dvcignore fs index lock "
-        "root_dir site_cache_dir state tmp_dir",
+        members="_config _data_index cache close cloud config dvc_dir dvcignore fs "
+        "index lock root_dir site_cache_dir state tmp_dir",
         overrides="close config site_cache_dir tmp_dir",
     ),
     "dvc.repo.index.Index": Seam(members="outs"),

@@ -49,8 +49,13 @@ def read_measures(project: Repo) -> Measures:
     """
     project.cloud = _NoRemotes()
     notes: list[str] = []
-    metrics = _read("metrics", project, notes)
-    params = _read("params", project, notes)
+    try:
+        metrics = _read("metrics", project, notes)
+        params = _read("params", project, notes)
+    finally:
+        index = project._data_index  # the property would open one
+        if index is not None:
+            index.close()
     return Measures(metrics, params, tuple(notes))
 
 

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import ruamel.yaml
 from dvc.repo import Repo
@@ -49,6 +50,18 @@ def md5_of(content: bytes) -> str:
 def record_of(folder: Path, commit: str, name: str) -> RecordedModel | None:
     with contextlib.closing(RecordReader(open_reader(folder))) as records:
         return records.read(commit, name)
+
+
+def test_metrics_and_params_leave_no_database_open(project: Project) -> None:
+    (project.repo / "params.yaml").write_text("depth: 3\n")
+    commit_all(project, "Add params")
+    commit = git(project.repo, "rev-parse", "HEAD").strip()
+    before = psutil.Process().open_files()
+
+    with contextlib.closing(RecordReader(open_reader(project.repo))) as records:
+        measures = records.read_measures(commit, "models", None)
+        assert measures.params == {"params.yaml": {"depth": 3}}
+        assert psutil.Process().open_files() == before
 
 
 def annotate(project: Project, path: str) -> None:

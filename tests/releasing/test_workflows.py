@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -118,6 +119,7 @@ def test_each_cell_of_the_matrix_is_one_of_nox() -> None:
     listed = subprocess.run(
         [BIN / "nox", "--list", "--json"],
         cwd=ROOT,
+        env={**os.environ, "CELLS": ""},
         capture_output=True,
         text=True,
         check=True,

@@ -270,10 +270,6 @@ def test_a_new_worker_does_not_start_with_the_config_of_long_ago(
         both = ("removed-token", "current-token")
         return {each for each in both if any(accepts(url, each) for _ in range(20))}
 
-    def both_have_read() -> bool:
-        """Tell whether none of many requests met a worker with the tokens before."""
-        return all(tokens() == {"current-token"} for _ in range(8))
-
     def kill(worker: int) -> None:
         before = served.workers()
         os.kill(worker, signal.SIGKILL)
@@ -290,7 +286,10 @@ def test_a_new_worker_does_not_start_with_the_config_of_long_ago(
         url = served.url
         first, second = served.wait_for_workers(2)
         write("current-token")
-        wait_until(both_have_read, timeout_s=2 * TIMEOUT_S)
+        wait_until(  # both workers have read it
+            lambda: all(tokens() == {"current-token"} for _ in range(8)),
+            timeout_s=2 * TIMEOUT_S,
+        )
         if how == "missing":
             file.unlink()
         else:
