@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import errno
@@ -11,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,8 @@ _CLONES = "dvc.repo.open_repo"
 _STDOUT = "standard output"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _COLLECT_AFTER = 100_000  # objects, some 20 MB
+_AGAIN_S = 0.05
+_SIGNALS = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}
 
 
 class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
@@ -87,7 +91,12 @@ class CmdModels(CmdBaseNoRepo):  # type: ignore[misc]  # DVC is untyped
 
         _escape_unencodable_output()
         _respect_no_color()
-        with _exit_on_sigterm(), _rare_garbage_collection(), ensure_user_name():
+        with (
+            _exit_on_sigterm(),
+            _repeated_signals(),
+            _rare_garbage_collection(),
+            ensure_user_name(),
+        ):
             _change_folder(self.args.cd)
             with _stdout_errors():
                 code = int(self.run())
@@ -246,3 +255,31 @@ def _exit_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _send_later(number: signal.Signals) -> None:
+    time.sleep(_AGAIN_S)
+    os.kill(os.getpid(), number)
+
+
+@contextlib.contextmanager
+def _repeated_signals() -> Iterator[None]:
+    """Send a signal again if Python has ignored the exception of its handler.
+
+    Python ignores one that is raised in ``__del__`` or in a callback of a weak
+    reference, and each import has such callbacks. The command would go on.
+    """
+    before = sys.unraisablehook
+
+    def send_again(ignored: sys.UnraisableHookArgs) -> None:
+        number = _SIGNALS.get(ignored.exc_type)
+        if number is None:
+            before(ignored)
+        else:  # Thread.start would wait here, where the signal would be lost again
+            _thread.start_new_thread(_send_later, (number,))
+
+    sys.unraisablehook = send_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

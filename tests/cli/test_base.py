@@ -7,6 +7,9 @@ import errno
 import gc
 import json
 import os
+import signal
+import subprocess
+import sys
 from argparse import Namespace
 
 import dvc.cli
@@ -39,6 +42,40 @@ def test_garbage_is_collected_rarely_while_a_command_runs_and_as_before_after() 
 
     assert command.threshold > 10 * before[0]
     assert gc.get_threshold() == before
+
+
+# -- signals
+
+LOST = """
+import argparse, os, sys, time, weakref
+from dvc_studio_models.cli.base import CmdModels
+
+class Command(CmdModels):
+    def run(self):
+        held = Command(self.args)
+        ref = weakref.ref(held, lambda _: os.kill(os.getpid(), int(sys.argv[1])))
+        del held
+        time.sleep(60)
+
+Command(argparse.Namespace(cd=".", json=True)).do_run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 252), (signal.SIGTERM, 143)],
+    ids=["INT", "TERM"],
+)
+def test_a_signal_whose_exception_python_ignores_ends_the_command(
+    number: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-c", LOST, str(int(number))]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert json.loads(done.stdout)["error"]["exit_code"] == code
+    assert "Exception ignored" not in done.stderr
 
 
 # -- one JSON document, however a command ends
