@@ -962,7 +962,7 @@ def ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=int)
 def test_a_second_signal_waits_until_all_that_was_there_is_back(
     bench: Bench, number: int
 ) -> None:
