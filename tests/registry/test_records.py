@@ -52,16 +52,20 @@ def record_of(folder: Path, commit: str, name: str) -> RecordedModel | None:
         return records.read(commit, name)
 
 
+def open_paths() -> set[str]:
+    return {each.path for each in psutil.Process().open_files()}
+
+
 def test_metrics_and_params_leave_no_database_open(project: Project) -> None:
     (project.repo / "params.yaml").write_text("depth: 3\n")
     commit_all(project, "Add params")
     commit = git(project.repo, "rev-parse", "HEAD").strip()
-    before = psutil.Process().open_files()
+    before = open_paths()
 
     with contextlib.closing(RecordReader(open_reader(project.repo))) as records:
         measures = records.read_measures(commit, "models", None)
         assert measures.params == {"params.yaml": {"depth": 3}}
-        assert psutil.Process().open_files() == before
+        assert open_paths() == before
 
 
 def annotate(project: Project, path: str) -> None:
