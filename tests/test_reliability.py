@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mutate_guards import MODULES, mutants
 from reliability import fingerprint, matching
-from reliability_rows import ROWS, Row
+from reliability_rows import ROWS
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,13 +34,10 @@ def test_the_page_lists_the_cases_that_there_are(names: list[str]) -> None:
     assert f"<!-- {fingerprint(names)} -->" in text, "run 'make reliability'"
 
 
-@pytest.mark.parametrize(
-    "row",
-    [row for rows in ROWS.values() for row in rows],
-    ids=lambda row: row.case[:60],
-)
-def test_each_row_of_the_page_has_a_test(row: Row, names: list[str]) -> None:
-    assert matching(row, names)
+def test_each_row_of_the_page_has_a_test(names: list[str]) -> None:
+    rows = [row for rows in ROWS.values() for row in rows]
+
+    assert [row.case for row in rows if not matching(row, names)] == []
 
 
 def test_no_case_is_not_right() -> None:
