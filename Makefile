@@ -16,7 +16,7 @@ SBOM := dvc-studio-models.cdx.json
 need_python = $(PYTHON) -c 'import sys; sys.version_info >= ($(1), $(2)) or \
 	sys.exit("ERROR: Python $(1).$(2) or newer is needed; name one, as PYTHON=python3.12")'
 
-.PHONY: help demo test test-fallbacks test-folding test-slow test-matrix test-servers reliability mutants check bench bench-serve soak picture screenshots \
+.PHONY: help demo test test-fallbacks test-folding test-slow test-matrix test-servers coverage reliability mutants check bench bench-serve soak picture screenshots \
 	build-requirements dist check-dist try-dist sbom release release-text newest-dvc clean
 
 help:  ## list the targets
@@ -46,6 +46,11 @@ test-matrix: $(VENV)/.installed-tests  ## run the quick tests with each Python a
 
 test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
 	@bash tests/e2e/install_stores.sh
+
+coverage: $(VENV)/.installed-tests  ## run the quick and the slow tests, and check how much of the code they run
+	$(MAKE) test PYTEST_ARGS='--cov --cov-report= --cov-fail-under=0'
+	$(MAKE) test-slow PYTEST_ARGS='--cov --cov-report= --cov-fail-under=0 --cov-append'
+	$(BIN)/coverage report
 
 reliability: $(VENV)/.installed-tests  ## try every fault, and write docs/reliability.md
 	KILL_ALL=1 $(PYTEST) -q -m reliability -p reliability --reliability docs/reliability.md $(PYTEST_ARGS)
