@@ -102,7 +102,8 @@ def run_tests(run: Callable[..., object], folder: Path, *args: str) -> Counts:
         args: Of pytest, for the quick tests.
 
     Returns:
-        The tests of the last run of all.
+        The counts of all, where what passes in its second run is passed; those of the
+        seams if one has failed.
     """
     report = folder / "report.xml"
     options = ("-o", f"cache_dir={folder / 'cache'}", f"--junitxml={report}")

@@ -169,34 +169,33 @@ def test_pages_that_have_no_end_or_no_form_are_refused(
     assert len(server.paths) <= 2
 
 
-def test_more_models_than_a_repo_can_have_are_refused(
-    server: Answering, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "most", "models", "message", "requests"),
+    [
+        ("MAX_MODELS", 50, 10, "more than 50 models", 5),
+        ("MAX_PAGES", 7, 1, "or 7 pages", 7),
+    ],
+    ids=["models", "pages"],
+)
+def test_more_models_or_pages_than_there_can_be_are_refused(
+    server: Answering,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    most: int,
+    models: int,
+    message: str,
+    requests: int,
 ) -> None:
-    monkeypatch.setattr(listing, "MAX_MODELS", 50)
+    monkeypatch.setattr(listing, limit, most)
     places = map(str, range(99))
     server.make_body = lambda _: json.dumps(
-        {"models": [MODEL] * 10, "next": next(places)}
+        {"models": [MODEL] * models, "next": next(places)}
     ).encode()
 
-    with pytest.raises(StudioResponseError, match="more than 50 models"):
+    with pytest.raises(StudioResponseError, match=message):
         server.client.list_models(REPO)
 
-    assert len(server.paths) == 5
-
-
-def test_more_pages_than_a_server_can_have_are_refused(
-    server: Answering, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listing, "MAX_PAGES", 7)
-    places = map(str, range(99))
-    server.make_body = lambda _: json.dumps(
-        {"models": [MODEL], "next": next(places)}
-    ).encode()
-
-    with pytest.raises(StudioResponseError, match="or 7 pages"):
-        server.client.list_models(REPO)
-
-    assert len(server.paths) == 7
+    assert len(server.paths) == requests
 
 
 def test_a_model_is_described(server: Answering) -> None:
