@@ -53,6 +53,7 @@ SEAMS = {
     "dvc.cli.parser.get_main_parser.cache_clear": Seam(),
     "dvc.env.DVC_NO_ANALYTICS": Seam(),
     "dvc.logger.ColorFormatter": Seam(),
+    "dvc.logger.LoggerHandler": Seam(),
     "dvc.progress.Tqdm": Seam(
         keywords="desc bytes total initial dynamic_ncols postfix",
         members="close postfix total update_to",

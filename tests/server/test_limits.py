@@ -666,6 +666,31 @@ def test_an_error_frees_its_place() -> None:
     asyncio.run(play())
 
 
+def test_a_call_that_ends_after_the_server_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    slow_calls = SlowCalls(seconds=0.1, threads=Threads(idle_s=0.1))
+    stopped = threading.Event()
+    called: list[threading.Thread] = []
+
+    def find() -> bool:
+        called.append(threading.current_thread())
+        return stopped.wait(TIMEOUT_S)
+
+    async def play() -> None:
+        with pytest.raises(GitSilentError):
+            await slow_calls.run(find)
+
+    asyncio.run(play())
+    stopped.set()
+    called[0].join(TIMEOUT_S)
+
+    assert not called[0].is_alive()
+    assert errors == []
+
+
 def test_threads_are_reused_and_end_when_they_are_idle() -> None:
     threads = Threads(idle_s=0.2)
     repos = [SlowCalls(threads=threads) for _ in range(5)]

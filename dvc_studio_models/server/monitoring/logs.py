@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from dvc.exceptions import DvcException
+from dvc.logger import LoggerHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 LOGFMT, JSON = "logfmt", "json"
 FORMATS = (LOGFMT, JSON)
 
-_END = "\n"
 _PLAIN = re.compile(r"[^\s\"=\\]+", re.ASCII)
 
 
@@ -36,7 +36,7 @@ def use_format(name: str) -> None:
     """
     root = logging.getLogger("dvc")
     for handler in tuple(root.handlers):
-        if isinstance(handler, logging.StreamHandler):
+        if isinstance(handler, LoggerHandler):
             root.removeHandler(handler)
             root.addHandler(LossyHandler(handler))
     for handler in root.handlers:
@@ -56,53 +56,37 @@ def leave_to_first_worker() -> None:
 
 def log_time() -> str:
     """Return the time now, as in all lines."""
-    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.now(timezone.utc).isoformat(timespec='seconds')[:19]}Z"
 
 
-class LossyHandler(logging.Handler):
-    """Writes as another handler does, and counts the lines that cannot be written.
+class LossyHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes where another handler does, and counts the lines that cannot be written.
 
     DVC's handlers raise an error then, which would end the thread that reloads the
-    config, or the main process of the workers.
+    config, or the main process of the workers. They also look for progress bars before
+    each line, and a server has none.
     """
 
-    def __init__(self, inner: logging.StreamHandler[Any]) -> None:
-        super().__init__(inner.level)
-        self._inner = inner
-        self._plain = inner.formatter
-        inner.handleError = self.handleError  # type: ignore[method-assign]
+    def __init__(self, other: logging.StreamHandler[Any]) -> None:
+        super().__init__(other.stream)
+        self.setLevel(other.level)
+        self.setFormatter(other.formatter)
+        self.filters = other.filters
+        self._plain = other.formatter
 
     def use_format(self, name: str) -> None:
         """Write lines in a format from now on."""
-        self._inner.setFormatter(
-            WholeLines(JsonFormatter() if name == JSON else self._plain)
-        )
-        self._inner.terminator = ""
+        self.setFormatter(JsonFormatter() if name == JSON else self._plain)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, if that is possible."""
-        try:
-            self._inner.handle(record)
-        except OSError:
-            self.handleError(record)
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of one message."""
+        return super().format(record).removesuffix("\n")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         """Count a line that was lost; others than those of metrics cannot tell."""
         from dvc_studio_models.server.monitoring import metrics
 
         metrics.lost_lines.inc()
-
-
-class WholeLines(logging.Formatter):
-    """Writes messages as another formatter does, with the end of the line."""
-
-    def __init__(self, inner: logging.Formatter | None) -> None:
-        super().__init__()
-        self._inner = inner or logging.Formatter()
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the lines of one message."""
-        return f"{self._inner.format(record).removesuffix(_END)}{_END}"
 
 
 class JsonFormatter(logging.Formatter):

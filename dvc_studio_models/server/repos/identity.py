@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -43,6 +44,7 @@ class Identity:
         return may_be_same(*pair) or other.with_host == self
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)  # clients ask for the same few
     def of(cls, url: str) -> Identity:
         """Read a URL, an scp-like address, a path or ``owner/name``."""
         end = re.split("[/:]", unquote(url).rstrip("/"))[-1].removesuffix(".git")

@@ -7,8 +7,8 @@ and any number of threads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,35 +86,46 @@ class SlowCalls:
         if not self._slots.acquire(blocking=False):
             raise GitBusyError
         call = SlowCall(self._remote_slots, waits_for_remote=reads_remote)
-        future: Future[Result] = Future()
-        future.set_running_or_notify_cancel()
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Result] = loop.create_future()
         try:
-            self._threads.start(partial(self._do, call, future, function))
+            self._threads.start(partial(self._do, call, result, function))
         except RuntimeError:  # the system allows no more threads
             self._slots.release()
             raise GitBusyError from None
-        waiting = asyncio.wrap_future(future)
+        timer = loop.call_later(self._seconds, self._give_up, call, result)
         try:
-            await asyncio.wait([waiting], timeout=self._seconds)
-            if waiting.done():
-                return waiting.result()
+            return await result
         finally:
-            waiting.cancel()
-        raise timeout_error(self._seconds, call)
+            timer.cancel()
+
+    def _give_up(self, call: SlowCall, result: asyncio.Future[Any]) -> None:
+        _settle(result, result.set_exception, timeout_error(self._seconds, call))
 
     def _do(
         self,
         call: SlowCall,
-        future: Future[Result],
+        result: asyncio.Future[Result],
         function: Callable[[], Result],
     ) -> Callable[[], None]:
         """Run a call; return a function that frees its place and tells its result."""
         current_call.set(call)
         try:
-            return partial(self._end, future.set_result, function())
+            return partial(self._end, result, result.set_result, function())
         except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
-            return partial(self._end, future.set_exception, exc)
+            return partial(self._end, result, result.set_exception, exc)
 
-    def _end(self, tell: Callable[[Any], None], outcome: Any) -> None:
+    def _end(
+        self, result: asyncio.Future[Any], settle: Callable[[Any], None], outcome: Any
+    ) -> None:
         self._slots.release()  # first, for whoever waits for the result
-        tell(outcome)
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            result.get_loop().call_soon_threadsafe(_settle, result, settle, outcome)
+
+
+def _settle(
+    result: asyncio.Future[Any], settle: Callable[[Any], None], outcome: Any
+) -> None:
+    """Set a result or an exception, unless nobody waits any more."""
+    if not result.done():
+        settle(outcome)
