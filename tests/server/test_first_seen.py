@@ -65,13 +65,6 @@ def statuses(url: str, repo: str, times: int = 20) -> set[int]:
     return {reply.status_code for reply in replies}
 
 
-def read_url(served: Serving) -> None:
-    """Read the server's URL, which comes after what was cloned before."""
-    while not served.url.startswith("http"):
-        assert served.process.stdout
-        served.url = served.process.stdout.readline().strip().rpartition(" ")[2]
-
-
 def kill_all_workers(served: Serving) -> None:
     """Kill one worker after the other, each when the one before was replaced."""
     first = served.workers()
@@ -180,7 +173,6 @@ def test_a_first_push_does_not_name_the_place_of_another_repo(
     entry = f"name: new, path: {new}"
     file.write_text(config(tmp_path, theirs, entry, workers=workers))
     with started(tmp_path, "--config", file, port=()) as served:
-        read_url(served)
         if workers > 1:
             served.wait_for_workers(workers)
         assert statuses(served.url, "vision") == {200}
@@ -204,7 +196,6 @@ def test_a_first_push_names_a_place_of_its_own_and_keeps_it(
     file = tmp_path / "serve.yaml"
     file.write_text(config(tmp_path, theirs, entry, workers=2))
     with started(tmp_path, "--config", file, port=()) as served:
-        read_url(served)
         served.wait_for_workers(2)
         assert 200 not in statuses(served.url, "new")
 
@@ -257,7 +248,6 @@ def test_a_mirror_that_is_cloned_later_is_compared_with_others(
         def errors() -> str:
             return (tmp_path / "errors").read_text()
 
-        read_url(served)
         wait_until(lambda: SHARED in errors(), timeout_s=TIMEOUT_S)
         wait_until(lambda: statuses(served.url, "late") == {200}, timeout_s=TIMEOUT_S)
         served.process.send_signal(signal.SIGHUP)
@@ -353,7 +343,6 @@ def test_each_repo_of_a_shared_place_is_warned_of_once(
         def errors() -> str:
             return (tmp_path / "errors").read_text()
 
-        read_url(served)
         for number in range(4):
             name = f"late-{number}"
             wait_until(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -34,11 +35,32 @@ if TYPE_CHECKING:
 WORKERS = 3
 
 
+_numbers = itertools.count()
+
+
 class Serving:
     """``dvc models serve`` with several workers."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.process, self.url = process, url
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+        self.process, self._output = process, output
+        wait_until(
+            lambda: self._find_url() or process.poll() is not None, timeout_s=TIMEOUT_S
+        )
+        self.url = self._find_url()
+
+    def _find_url(self) -> str:
+        found = re.search(r" at (http://[^\s\"]+)", self.output())
+        return found[1] if found else ""
+
+    def output(self) -> str:
+        """Return all that was written to standard output."""
+        return self._output.read_text()
+
+    def stop(self) -> str:
+        """Stop the server and return its output."""
+        self.process.terminate()
+        self.process.wait(TIMEOUT_S)
+        return self.output()
 
     def workers(self) -> set[int]:
         """Return the ids of the workers; not of the programs that they run."""
@@ -66,21 +88,21 @@ class Serving:
 def started(
     tmp_path: Path, *args: str | Path, port: tuple[str, ...] = ("--port", "0")
 ) -> Iterator[Serving]:
-    with (tmp_path / "errors").open("w") as errors:
+    """Serve, with the log in a file: a server waits where nobody reads its pipe."""
+    output = tmp_path / f"output-{next(_numbers)}"
+    with (tmp_path / "errors").open("w") as errors, output.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dvc_studio_models", "serve", *port, *args],
             env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN, "TMPDIR": str(tmp_path)},
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=errors,
-            text=True,
         )
     try:
-        assert process.stdout
-        yield Serving(process, process.stdout.readline().strip().rpartition(" ")[2])
+        yield Serving(process, output)
     finally:
         process.terminate()
         try:
-            process.communicate(timeout=TIMEOUT_S)
+            process.wait(TIMEOUT_S)
         finally:
             process.kill()
 
@@ -315,13 +337,12 @@ def accepts(url: str, token: str) -> bool:
 
 def test_the_log_is_json_if_that_is_chosen(project: Project, tmp_path: Path) -> None:
     with started(tmp_path, project.repo, "--log-format", "json") as served:
-        url = served.url.rstrip('"}')
-        links(url, "churn")
+        links(served.url, "churn")
         time.sleep(0.2)
-        served.process.terminate()
-        out, _ = served.process.communicate(timeout=TIMEOUT_S)
+        out = served.stop()
 
-    (line,) = map(json.loads, out.splitlines())
+    first, line = map(json.loads, out.splitlines())
+    assert first["message"].startswith("Serving 1 repo at http://")
     assert (line["status"], line["version"], line["model"]) == (200, "v2.0.0", "churn")
     assert isinstance(line["ms"], float)
 
@@ -375,8 +396,7 @@ def test_what_all_workers_find_out_is_logged_once(
         time.sleep(1.5)
         file.write_text("nonsense")
         time.sleep(1.5)
-        served.process.terminate()
-        out, _ = served.process.communicate(timeout=TIMEOUT_S)
+        out = served.stop()
 
     errors = (tmp_path / "errors").read_text()
     lines = [*map(json.loads, out.splitlines())]
