@@ -7,7 +7,7 @@ import os
 import stat
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from anyio.to_thread import current_default_thread_limiter
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
     from dvc_studio_models.server.site.site import Site
     from dvc_studio_models.server.stores.remotes import Store
+
+CHUNK_BYTES = 1 << 20
+"""The most that is read of an object at once."""
 
 
 class ObjectRoutes:
@@ -89,9 +92,8 @@ class ObjectRoutes:
         choose_range(request, etag, status)
         return ObjectResponse(
             path,
+            status=status,
             downloads=served.slow_calls.downloads,
-            stat_result=status,
-            media_type="application/octet-stream",
             headers=headers,
         )
 
@@ -99,19 +101,30 @@ class ObjectRoutes:
 class ObjectResponse(FileResponse):
     """A stored object, in fewer, larger reads than Starlette's 64 KiB."""
 
-    chunk_size = 1 << 20
-
     def __init__(
-        self, path: str, *, downloads: threading.BoundedSemaphore, **options: Any
+        self,
+        path: str,
+        *,
+        status: os.stat_result,
+        downloads: threading.BoundedSemaphore,
+        headers: dict[str, str],
     ) -> None:
         """Store the path and the limit of downloads.
 
         Args:
             path: Of the object.
+            status: Of the object.
             downloads: The limit of its repo; a read that hangs still counts.
-            options: Passed to Starlette.
+            headers: Of the reply, beside those of all files.
         """
-        super().__init__(path, **options)
+        super().__init__(
+            path,
+            stat_result=status,
+            media_type="application/octet-stream",
+            headers=headers,
+        )
+        # Python allocates all of it before it reads: no more than there is.
+        self.chunk_size = min(CHUNK_BYTES, status.st_size + 1)
         self._downloads = downloads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
