@@ -12,6 +12,9 @@ from dvc_studio_models.server.errors.requests import BadRequestError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+HEAD_BYTES = 1 << 16
+"""The longest head of a request. A body is never needed, and never read."""
+
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?"
 )
@@ -29,7 +32,7 @@ class CheckHeads:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        problem = _find_problem(scope["headers"]) if scope["type"] == "http" else None
+        problem = _find_problem(scope) if scope["type"] == "http" else None
         if problem is None:
             await self._app(scope, receive, send)
             return
@@ -40,7 +43,11 @@ class CheckHeads:
         await response(scope, receive, send)
 
 
-def _find_problem(headers: list[tuple[bytes, bytes]]) -> str | None:
+def _find_problem(scope: Scope) -> str | None:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    target = len(scope["raw_path"]) + len(scope["query_string"])
+    if target + sum(len(name) + len(value) for name, value in headers) > HEAD_BYTES:
+        return f"the head is larger than {HEAD_BYTES >> 10} KiB"
     names = {name for name, _ in headers}
     if {b"content-length", b"transfer-encoding"} <= names:
         return "'Content-Length' and 'Transfer-Encoding' exclude each other"

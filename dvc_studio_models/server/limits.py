@@ -35,9 +35,6 @@ IDLE_S = 30
 """The longest, in seconds, from the connection or the last reply until a whole request
 has arrived, and between any two bytes of a reply that the client reads."""
 
-HEAD_BYTES = 1 << 16
-"""The longest head of a request. A body is never needed, and never read."""
-
 
 _SO_NWRITE = 0x1024  # of macOS's <sys/socket.h>
 _MOST_FILES = 1 << 20
@@ -95,8 +92,16 @@ async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 _LOGGER = logging.getLogger("uvicorn.error.connection")
-_LOGGER.addFilter(lambda record: record.msg != "Invalid HTTP request received.")
-"""Without what :meth:`Connection.send_400_response` logs with the client's address."""
+_LOGGER.addFilter(
+    lambda record: (
+        record.msg
+        not in {
+            "Invalid HTTP request received.",
+            "ASGI callable returned without completing response.",
+        }
+    )
+)
+"""Without what is logged elsewhere: with the client's address, and with the reason."""
 
 
 class Connection(H11Protocol):

@@ -22,6 +22,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server import limits
 from dvc_studio_models.server.app import create_app
+from dvc_studio_models.server.heads import HEAD_BYTES
 from dvc_studio_models.server.monitoring.logs import JSON, leave_to_first_worker
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
@@ -191,7 +192,7 @@ def make_server(
             app,
             access_log=False,
             forwarded_allow_ips="*" if proxied else None,
-            h11_max_incomplete_event_size=limits.HEAD_BYTES,
+            h11_max_incomplete_event_size=HEAD_BYTES,
             http=limits.Connection,
             lifespan="off",
             limit_concurrency=most,

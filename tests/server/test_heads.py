@@ -54,6 +54,18 @@ def test_a_host_that_would_damage_links_is_refused(server: str, host: str) -> No
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize("name", ["X-Long: ", "Authorization: token "])
+def test_a_head_that_is_too_long_is_refused_however_it_arrives(
+    server: str, name: str
+) -> None:
+    def ask(size: int) -> bytes:
+        head = f"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{name}"
+        return send(server, head.encode() + b"x" * size + b"\r\n\r\n")
+
+    assert ask(60_000).startswith(b"HTTP/1.1 200 ")
+    assert ask(66_000).startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize("host", ["h", "h:80", "h:", "[::1]:8501", "a-b.c_d", ""])
 def test_a_host_that_is_valid_is_served(server: str, host: str) -> None:
     head = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"

@@ -132,7 +132,7 @@ def test_a_check_that_fails_is_logged_and_tried_again(
     monkeypatch.setattr(f"{readiness}.CHECK_S", 0)
     with serving(project.repo) as url:
         with monkeypatch.context() as broken:
-            broken.setattr(f"{readiness}.is_folder_gone", None)  # what nobody expects
+            broken.setattr(f"{readiness}.check_folder", None)  # what nobody expects
             failed = get(url, "/readyz").json()["repos"]["models"]
         again = get(url, "/readyz").json()["status"]
 

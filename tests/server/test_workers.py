@@ -30,7 +30,7 @@ from dvc_studio_models.server.repos.repos import AGAIN_S
 from tests.server.api import TIMEOUT_S, ask, fetch, links
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 WORKERS = 3
 
@@ -86,13 +86,16 @@ class Serving:
 
 @contextlib.contextmanager
 def started(
-    tmp_path: Path, *args: str | Path, port: tuple[str, ...] = ("--port", "0")
+    tmp_path: Path,
+    *args: str | Path,
+    port: tuple[str, ...] = ("--port", "0"),
+    prefix: Sequence[str] = (),
 ) -> Iterator[Serving]:
     """Serve, with the log in a file: a server waits where nobody reads its pipe."""
     output = tmp_path / f"output-{next(_numbers)}"
     with (tmp_path / "errors").open("w") as errors, output.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dvc_studio_models", "serve", *port, *args],
+            [*prefix, sys.executable, "-m", "dvc_studio_models", "serve", *port, *args],
             env={**os.environ, "DVC_STUDIO_TOKEN": TOKEN, "TMPDIR": str(tmp_path)},
             stdout=log,
             stderr=errors,

@@ -327,7 +327,7 @@ class ModelIndex:
             yield
         except (LocalDiskError, UnreadableRepoError) as exc:
             logger.error("%s", str(exc).partition("\n")[0])  # noqa: TRY400 - it is known
-            if not (self._repo.reader.common_dir / "HEAD").exists():
+            if not os.path.exists(self._repo.reader.common_dir / "HEAD"):  # noqa: PTH110
                 raise RepoNotOpenError([self._repo.label]) from None
             folder = os.fspath(self._repo.reader.common_dir)
             reason = exc.reason.replace(folder, "its folder")

@@ -57,6 +57,5 @@ def _find_in_store(
     find = odb.list_oids_exists if store.protocol == LOCAL else odb.oids_exist
     there = set(find(list(dict.fromkeys(wanted))))
     lost = [file for file in files if file.digest.value not in there]
-    if lost:
-        raise_if_unreachable(store, algorithm, lost[0].digest.value)
+    raise_if_unreachable(store, algorithm, [file.digest.value for file in lost])
     return lost

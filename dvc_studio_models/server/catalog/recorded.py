@@ -108,7 +108,7 @@ def _listing(store: Store, output: RecordedOutput) -> Listing:
             tree = Tree.load(odb, HashInfo(digest.algorithm, digest.value))
             return {"/".join(key): d for key, _, h in tree if (d := digest_of(h))}
         except FileNotFoundError:
-            raise_if_unreachable(store, digest.algorithm, digest.value)
+            raise_if_unreachable(store, digest.algorithm, [digest.value])
             reason = (
                 f"the file list of '{path}' is not on the DVC remote; was it pushed?"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import stat
 from http import HTTPStatus
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from anyio.to_thread import current_default_thread_limiter
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from dvc_studio_models.server.errors.models import (
     ObjectMissingError,
 )
+from dvc_studio_models.server.errors.remotes import RemoteUnreadableError
 from dvc_studio_models.server.errors.requests import BusyError, LinkError
 from dvc_studio_models.server.links import local as local_links
 from dvc_studio_models.server.monitoring.access_log import note
@@ -27,8 +31,9 @@ from dvc_studio_models.server.routes.conditions import (
 )
 from dvc_studio_models.server.routes.mirror_headers import note_repo
 from dvc_studio_models.server.stores.remotes import (
+    check_folder,
     is_elsewhere,
-    is_folder_gone,
+    is_missing,
     missing_folder,
 )
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
@@ -36,11 +41,14 @@ from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
 if TYPE_CHECKING:
     import threading
 
-    from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from dvc_studio_models.server.site.site import Site
     from dvc_studio_models.server.stores.remotes import Store
+
+logger = logging.getLogger(f"dvc.{__name__}")
+
+LENGTH_CHANGED = "its length has changed"
 
 CHUNK_BYTES = 1 << 20
 """The most that is read of an object at once."""
@@ -128,7 +136,7 @@ class ObjectResponse(FileResponse):
         self._downloads = downloads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the object.
+        """Send the object; end the connection in the middle if that cannot be done.
 
         Raises:
             BusyError: Too many objects of this repo are being sent.
@@ -138,9 +146,36 @@ class ObjectResponse(FileResponse):
         # Starlette reads all files in 40 threads, which one dead mount would take.
         current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
         try:
-            await super().__call__(scope, receive, send)
+            checked = send if scope["method"] == "HEAD" else _checking_length(send)
+            await super().__call__(scope, receive, checked)
+        except (OSError, RuntimeError) as exc:  # after the head: no reply can tell
+            why = exc.strerror if isinstance(exc, OSError) else LENGTH_CHANGED
+            detail = f"the object was not sent to its end: {why}"
+            note(Request(scope), detail=detail)
+            logger.error("%s: '%s'", detail, self.path)  # noqa: TRY400 - the cause is said
         finally:
             self._downloads.release()
+
+
+def _checking_length(send: Send) -> Send:
+    """Return a function that sends a reply as long as its head says, or raises.
+
+    With fewer bytes, the client would wait for the rest.
+    """
+    left = 0
+
+    async def checking(message: Message) -> None:
+        nonlocal left
+        if message["type"] == "http.response.start":
+            left = int(Headers(raw=message["headers"])["content-length"])
+        else:
+            body = message["body"]
+            left -= len(body)
+            if left < 0 or (left and not (body and message["more_body"])):
+                raise RuntimeError(LENGTH_CHANGED)  # as Starlette does for some
+        await send(message)
+
+    return checking
 
 
 def find_object(store: Store, name: str) -> tuple[str, os.stat_result]:
@@ -149,6 +184,7 @@ def find_object(store: Store, name: str) -> tuple[str, os.stat_result]:
     Raises:
         ObjectMissingError: There is no such file.
         RemoteFolderMissingError: This machine does not have the store's folder.
+        RemoteUnreadableError: The server may not read it, or the disk fails.
     """
     root = store.remote.path
     if is_elsewhere(store):  # maybe where the repo's remotes must not be
@@ -156,14 +192,16 @@ def find_object(store: Store, name: str) -> tuple[str, os.stat_result]:
     path = os.path.realpath(Path(root, name))
     try:
         status = os.stat(path)  # noqa: PTH116 - the very path that is served
-    except OSError:
-        if is_folder_gone(store):
-            raise missing_folder(store) from None
-        raise ObjectMissingError(name) from None
-    inside = Path(path).is_relative_to(os.path.realpath(root))
-    if not (inside and stat.S_ISREG(status.st_mode)):
-        raise ObjectMissingError(name)
-    return path, status
+        inside = Path(path).is_relative_to(os.path.realpath(root))
+        if not (inside and stat.S_ISREG(status.st_mode)):
+            raise ObjectMissingError(name)
+        with open(path, "rb"):  # noqa: PTH123 - before a reply says that it is there
+            return path, status
+    except OSError as exc:
+        check_folder(store)
+        if is_missing(exc):
+            raise ObjectMissingError(name) from None
+        raise RemoteUnreadableError(store.name, exc) from None
 
 
 def etag_of(name: str) -> str:

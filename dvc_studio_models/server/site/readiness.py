@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.server.access.principal import EVERYBODY
 from dvc_studio_models.server.errors.requests import RefusedError
-from dvc_studio_models.server.stores.remotes import is_folder_gone, missing_folder
+from dvc_studio_models.server.stores.remotes import check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,8 +128,7 @@ def _find_problem(served: Served, signers: Signers, check: _Check) -> str | None
             files = served.index.find(ref).files
             one_of_each = {file.store: file for file in files}
             for store in one_of_each:
-                if is_folder_gone(store):
-                    raise missing_folder(store)
+                check_folder(store)
             signers.sign([*one_of_each.values()], "")
         except RefusedError as error:
             if error.status >= _SERVER_ERROR:

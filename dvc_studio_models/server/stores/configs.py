@@ -115,7 +115,11 @@ class Configs:
         if new := [file for file in files if file not in self._files]:
             self._files = (*self._files, *new)  # others may be looking at the old one
         at, version = None, None
-        if not _is_in_work_tree(self._reader, project):
+        try:
+            is_in_work_tree = _is_in_work_tree(self._reader, project)
+        except OSError as exc:
+            raise unreadable(exc, self._repo) from None
+        if not is_in_work_tree:
             at = self._branch.get()
             if at is None:
                 at = version = commit

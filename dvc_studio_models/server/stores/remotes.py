@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -22,6 +22,7 @@ from dvc_studio_models.server.errors.remotes import (
     RemotePackageError,
     RemoteSecretError,
     RemoteTypeError,
+    RemoteUnreadableError,
     RemoteVersionsError,
 )
 from dvc_studio_models.server.stores.configs import Configs, ProjectConfig, unreadable
@@ -30,7 +31,7 @@ from dvc_studio_models.server.stores.places import LOCAL, Place
 from dvc_studio_models.server.stores.roots import Roots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from dvc.data_cloud import Remote
     from dvc_data.hashfile.db import HashFileDB
@@ -139,6 +140,7 @@ class Remotes:
             RemoteMissingError: There is no such remote.
             RemoteTypeError: It is of a kind that cannot be signed.
             RemoteFolderMissingError: It is a folder that is not there.
+            RemoteUnreadableError: It is a folder that the server may not enter.
             RemoteOutsideError: It is where remotes of this repo must not be.
             GitSilentError: Another thread has been reading the config for too long.
             UnreadableRepoError: Git cannot read the repo.
@@ -154,8 +156,7 @@ class Remotes:
         store = self._find_open(config, project, name)
         with self._lock:
             self._newest[project, name, config.version] = store
-        if is_folder_gone(store):
-            raise missing_folder(store)
+        check_folder(store)
         return store
 
     def _find_open(self, config: ProjectConfig, project: str, name: str) -> Store:
@@ -229,9 +230,26 @@ def is_elsewhere(store: Store) -> bool:
     )
 
 
-def is_folder_gone(store: Store) -> bool:
-    """Whether a store is a folder that this machine does not have."""
-    return store.protocol == LOCAL and not Path(store.remote.path).is_dir()
+def check_folder(store: Store) -> None:
+    """Check that a store which is a folder can be read from.
+
+    Raises:
+        RemoteFolderMissingError: This machine does not have it.
+        RemoteUnreadableError: The server may not enter it, or its disk fails.
+    """
+    if store.protocol != LOCAL:
+        return
+    try:
+        os.stat(f"{store.remote.path}/.")  # noqa: PTH116 - pathlib removes the dot
+    except OSError as exc:
+        if is_missing(exc):
+            raise missing_folder(store) from None
+        raise RemoteUnreadableError(store.name, exc) from None
+
+
+def is_missing(error: OSError) -> bool:
+    """Whether the error says that there is no such file, and not that it is unknown."""
+    return isinstance(error, (FileNotFoundError, NotADirectoryError))
 
 
 def missing_folder(store: Store) -> RemoteFolderMissingError:
@@ -244,11 +262,28 @@ def _needs_password(url: str, settings: Mapping[str, Any]) -> bool:
     return bool(settings.get("auth")) or "@" in urlsplit(url).netloc
 
 
-def raise_if_unreachable(store: Store, algorithm: str, oid: str) -> None:
-    """Raise the error of an http server that seems to lack an object.
+def raise_if_unreachable(store: Store, algorithm: str, oids: Iterable[str]) -> None:
+    """Raise the error of a store that seems to lack objects.
 
-    fsspec reports a missing file even if the server is down or refuses the request.
+    fsspec reports a missing file even if the http server is down or refuses the
+    request, or the file's folder cannot be entered.
+
+    Args:
+        store: The store.
+        algorithm: The name of the hash that names the objects.
+        oids: Those that it seems to lack. Of an http server, one is asked for.
+
+    Raises:
+        OSError: It is not known whether it has one.
     """
+    odb = store.objects(algorithm)
     if store.protocol in {"http", "https"}:
-        path = store.objects(algorithm).oid_to_path(oid)
-        store.remote.fs.fs.exists(path, strict=True)
+        for oid in itertools.islice(oids, 1):
+            store.remote.fs.fs.exists(odb.oid_to_path(oid), strict=True)
+    elif store.protocol == LOCAL:
+        for oid in oids:
+            try:
+                os.stat(odb.oid_to_path(oid))  # noqa: PTH116 - DVC has strings
+            except OSError as exc:
+                if not is_missing(exc):
+                    raise

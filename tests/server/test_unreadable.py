@@ -1,0 +1,165 @@
+"""DVC remotes that are folders, of which the server cannot read all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from needs import need_program
+from projects import CHURN, ORIGIN_URL, Project
+
+from tests.server.api import TIMEOUT_S, ask, fetch, links, md5_of, refusal
+from tests.server.test_limits import connect, read_all
+from tests.server.test_presence import stored
+from tests.server.test_workers import Serving, started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DENIED = "the DVC remote 'storage' cannot be read: Permission denied"
+
+
+@contextlib.contextmanager
+def without_rights(tmp_path: Path, *args: str | Path) -> Iterator[Serving]:
+    """Serve by a process that may read no more than the mode of a file allows."""
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        need_program("setpriv")
+        prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    with started(tmp_path, *args, prefix=prefix) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def closed(path: Path) -> Iterator[None]:
+    """Let nobody read a file or enter a folder."""
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        yield
+    finally:
+        path.chmod(mode)
+
+
+def readiness(url: str) -> tuple[int, bool]:
+    reply = requests.get(f"{url}/readyz", timeout=TIMEOUT_S)
+    (repo,) = reply.json()["repos"].values()
+    return reply.status_code, repo["ready"]
+
+
+def test_an_object_that_the_server_may_not_read_is_its_own_fault(
+    project: Project, tmp_path: Path
+) -> None:
+    with without_rights(tmp_path, project.repo) as served:
+        link = links(served.url, "churn")["models/churn.pkl"]
+        with closed(stored(project, CHURN["v2.0.0"])):
+            head = requests.head(link, timeout=TIMEOUT_S)
+            refused = fetch(link)
+        sent = fetch(link)
+
+    assert refusal(refused) == (502, DENIED)
+    assert head.status_code == 502
+    assert sent.content == CHURN["v2.0.0"]
+
+
+def test_a_folder_that_the_server_may_not_enter_is_its_own_fault(
+    project: Project, tmp_path: Path
+) -> None:
+    with (
+        contextlib.ExitStack() as opened_later,
+        without_rights(tmp_path, project.repo) as served,
+    ):
+        opened_later.enter_context(closed(project.storage))
+        asked = ask(served.url, repo=ORIGIN_URL, name="churn")
+        opened_later.close()
+        link = links(served.url, "churn")["models/churn.pkl"]
+        with closed(project.storage):
+            fetched = fetch(link)
+            ready = readiness(served.url)
+
+    assert refusal(asked) == refusal(fetched) == (502, DENIED)
+    assert ready == (503, False)
+
+
+@pytest.mark.parametrize(
+    ("folder", "status", "reason"),
+    [
+        (".git", 503, "this server cannot read its copy of"),
+        (".dvc", 500, "the server cannot read the repo's DVC config"),
+    ],
+)
+def test_a_repo_that_the_server_may_not_read_is_its_own_fault(
+    project: Project, tmp_path: Path, folder: str, status: int, reason: str
+) -> None:
+    query = {"repo": ORIGIN_URL, "name": "churn"}
+    with without_rights(tmp_path, project.repo) as served:
+        assert ask(served.url, **query).status_code == 200
+        with closed(project.repo / folder):
+            refused = refusal(ask(served.url, **query, version="v1.0.0"))
+        assert ask(served.url, **query, version="v1.0.0").status_code == 200
+
+    assert refused[0] == status
+    assert reason in refused[1]
+
+
+def test_an_object_that_cannot_be_looked_for_is_not_called_missing(
+    project: Project, tmp_path: Path
+) -> None:
+    md5 = md5_of(CHURN["v2.0.0"])
+    args = (project.repo, "--verify-objects")
+    with without_rights(tmp_path, *args) as served:
+        with closed(project.storage / "files/md5" / md5[:2]):
+            asked = ask(served.url, repo=ORIGIN_URL, name="churn")
+        answered = ask(served.url, repo=ORIGIN_URL, name="churn")
+
+    assert refusal(asked) == (502, DENIED)
+    assert answered.status_code == 200
+
+
+@pytest.mark.parametrize("ranges", ["0-", "100-", "0-9,100-"])
+@pytest.mark.parametrize("length", [1000, 0])
+def test_an_object_that_gets_shorter_ends_its_download(
+    project: Project, tmp_path: Path, ranges: str, length: int
+) -> None:
+    object_ = stored(project, CHURN["v2.0.0"])
+    object_.chmod(0o644)
+    os.truncate(object_, 64 << 20)
+    with started(tmp_path, project.repo) as served:
+        link = links(served.url, "churn")["models/churn.pkl"]
+        head = f"GET {link[len(served.url) :]} HTTP/1.1\r\nHost: h\r\n"
+        with connect(served.url) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+            connection.sendall(f"{head}Range: bytes={ranges}\r\n\r\n".encode())
+            assert connection.recv(12) == b"HTTP/1.1 206"
+            os.truncate(object_, length)
+            received = read_all(connection)
+        log = served.stop()
+        errors = (tmp_path / "errors").read_text()
+
+    reason = "the object was not sent to its end: its length has changed"
+    assert len(received) < 64 << 20
+    assert served.process.returncode == 0
+    assert errors == f"ERROR: {reason}: '{object_}'\n"
+    assert f'detail="{reason}"' in log
+
+
+def test_an_object_that_grows_is_sent_as_long_as_it_was(
+    project: Project, tmp_path: Path
+) -> None:
+    object_ = stored(project, CHURN["v2.0.0"])
+    object_.chmod(0o644)
+    os.truncate(object_, 16 << 20)
+    with started(tmp_path, project.repo) as served:
+        link = links(served.url, "churn")["models/churn.pkl"]
+        with requests.get(link, stream=True, timeout=TIMEOUT_S) as reply:
+            os.truncate(object_, 64 << 20)
+            received = len(reply.content)
+        served.stop()
+
+    assert received == 16 << 20
+    assert served.process.returncode == 0
