@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from servers import free_port, wait_until
 
 from tests.server.api import TIMEOUT_S, ask
 from tests.server.test_reload import OTHER, config, save
+from tests.server.test_workers import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,3 +137,42 @@ def test_lost_lines_are_counted(project: Project, tmp_path: Path, broken: int) -
 
     (lost,) = re.findall(rf"^{LOST} (\S+)$", text, re.M)
     assert float(lost) >= 1
+
+
+def test_who_stops_reading_the_log_stops_nothing(
+    project: Project, tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    file = tmp_path / "serve.yaml"
+    try:
+        with serving_into(file, config(project.bare), writer, writer) as (main, url):
+            for _ in range(400):
+                assert requests.get(f"{url}/{'x' * 400}", timeout=TIMEOUT_S).text
+            text = requests.get(
+                f"{url}/metrics",
+                headers={"Authorization": f"token {TOKEN}"},
+                timeout=TIMEOUT_S,
+            ).text
+            main.terminate()
+            code = main.wait(TIMEOUT_S)
+    finally:
+        os.close(writer)
+        os.close(reader)
+
+    (lost,) = re.findall(rf"^{LOST} (\S+)$", text, re.M)
+    assert float(lost) > 100
+    assert code == 0
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+def test_a_line_is_short_enough_to_be_written_at_once(
+    project: Project, tmp_path: Path, log_format: str
+) -> None:
+    """Else lines of several workers would run together in a pipe."""
+    with started(tmp_path, project.repo, "--log-format", log_format) as served:
+        requests.get(f"{served.url}/{'x' * 60_000}", timeout=TIMEOUT_S)
+        requests.request("X" * 30_000, served.url, timeout=TIMEOUT_S)
+        lines = served.stop().splitlines()
+
+    assert len(lines) == 3
+    assert max(map(len, lines)) < select.PIPE_BUF

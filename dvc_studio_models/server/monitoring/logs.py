@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
+import select
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 LOGFMT, JSON = "logfmt", "json"
 FORMATS = (LOGFMT, JSON)
+
+READER_S = 1.0
+"""How long, in seconds, the log waits once for a reader that has stopped reading."""
+
+LONGEST = 500
+"""Characters of a value. A line stays below ``PIPE_BUF``, 4096 bytes: longer ones may
+run together in a pipe to which several workers write."""
 
 _PLAIN = re.compile(r"[^\s\"=\\]+", re.ASCII)
 
@@ -42,10 +49,7 @@ def use_format(name: str) -> None:
     for handler in root.handlers:
         if isinstance(handler, LossyHandler):
             handler.use_format(name)
-    if name == JSON:
-        alone = logging.StreamHandler(sys.stderr)  # else Python writes plain text
-        alone.setFormatter(JsonFormatter())
-        logging.getLogger("uvicorn").addHandler(LossyHandler(alone))
+            logging.getLogger("uvicorn").addHandler(handler)
 
 
 def leave_to_first_worker() -> None:
@@ -57,6 +61,16 @@ def leave_to_first_worker() -> None:
 def log_time() -> str:
     """Return the time now, as in all lines."""
     return f"{datetime.now(timezone.utc).isoformat(timespec='seconds')[:19]}Z"
+
+
+def _poll_for(stream: Any) -> select.poll | None:
+    """Return what tells whether a stream can be written to; None if nothing can."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (AttributeError, OSError):  # there is none, or it is in memory
+        return None
+    return poll
 
 
 class LossyHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -73,10 +87,30 @@ class LossyHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self.setFormatter(other.formatter)
         self.filters = other.filters
         self._plain = other.formatter
+        self._poll = _poll_for(other.stream)
+        self._wait_s = READER_S
 
     def use_format(self, name: str) -> None:
         """Write lines in a format from now on."""
         self.setFormatter(JsonFormatter() if name == JSON else self._plain)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; lose it if whoever reads the log has stopped reading."""
+        if self._has_room():
+            super().emit(record)
+        else:
+            self.handleError(record)
+
+    def _has_room(self) -> bool:
+        """Whether a line can be written at once, or soon if the one before could.
+
+        The system says so of a pipe that has room for ``PIPE_BUF`` bytes.
+        """
+        if self._poll is None:
+            return True
+        has_room = bool(self._poll.poll(self._wait_s * 1000))
+        self._wait_s = READER_S if has_room else 0
+        return has_room
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of one message."""
@@ -119,14 +153,23 @@ def _is_verbose() -> bool:
 
 def _to_logfmt(facts: Mapping[str, object]) -> str:
     """Write ``key=value`` pairs without empty values, quoted where necessary."""
-    pairs = ((name, str(value)) for name, value in facts.items() if value is not None)
+    pairs = ((name, _cut(value)) for name, value in facts.items() if value is not None)
     return " ".join(f"{name}={_quoted(value)}" for name, value in pairs if value)
 
 
 def _to_json(facts: Mapping[str, object]) -> str:
     """Write an object without empty values; escapes all but ASCII."""
-    known = {name: value for name, value in facts.items() if value not in (None, "")}
-    return json.dumps(known, default=str)
+    known = {
+        name: value if isinstance(value, (int, float)) else _cut(value)
+        for name, value in facts.items()
+        if value not in (None, "")
+    }
+    return json.dumps(known)
+
+
+def _cut(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _quoted(value: str) -> str:
