@@ -38,7 +38,10 @@ from dvc_studio_models.server.errors.requests import (
     RefusedError,
     StorageSilentError,
 )
-from dvc_studio_models.server.waiting.deadlines import waiting_for_remotes
+from dvc_studio_models.server.waiting.deadlines import (
+    timeout_error,
+    waiting_for_remotes,
+)
 from dvc_studio_models.server.waiting.slow_calls import SlowCalls
 from dvc_studio_models.server.waiting.threads import Threads
 
@@ -662,6 +665,24 @@ def test_an_error_frees_its_place() -> None:
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await slow_calls.run(fail)
+
+    asyncio.run(play())
+
+
+def test_who_waits_with_others_for_a_remote_is_told_so() -> None:
+    """Also if its own wait in the thread ends just before that for the thread."""
+    slow_calls = SlowCalls(seconds=0.5)
+    answered = threading.Event()
+
+    def find() -> None:
+        with contextlib.suppress(StorageSilentError), waiting_for_remotes():
+            raise timeout_error(0.5)
+        answered.wait(TIMEOUT_S)
+
+    async def play() -> None:
+        with pytest.raises(StorageSilentError):
+            await slow_calls.run(find)
+        answered.set()
 
     asyncio.run(play())
 

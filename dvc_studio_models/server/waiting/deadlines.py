@@ -35,6 +35,9 @@ class SlowCall:
 
     waits_for_remote: bool = False
 
+    remote_was_silent: bool = False
+    """Whether it has waited for a remote as long as a request may wait."""
+
 
 current_call: ContextVar[SlowCall | None] = ContextVar("current_call", default=None)
 """The call that this thread runs, if any."""
@@ -66,6 +69,7 @@ def waiting_for_remotes() -> Iterator[None]:
 def timeout_error(seconds: float, call: SlowCall | None = None) -> RefusedError:
     """Return the error of a client that has waited ``seconds``, by default here."""
     call = call or current_call.get()
-    if call and call.waits_for_remote:
+    if call and (call.waits_for_remote or call.remote_was_silent):
+        call.remote_was_silent = True
         return StorageSilentError(seconds)
     return GitSilentError(seconds)
