@@ -86,6 +86,14 @@ def read_name(text: str) -> str:
     raise argparse.ArgumentTypeError(msg)
 
 
+def read_glob(text: str) -> str:
+    """Read a name of repos, with wildcards or none."""
+    if text:
+        return text
+    msg = "an empty name fits no repo"
+    raise argparse.ArgumentTypeError(msg)
+
+
 def read_last_day(text: str) -> date:
     """Read a date that is not in the past."""
     try:
@@ -116,6 +124,7 @@ def add_parser(commands: Commands, parent_parser: argparse.ArgumentParser) -> No
     )
     parser.add_argument(
         "--repos",
+        type=read_glob,
         action="append",
         metavar="<glob>",
         help="Names of the repos that it may read, e.g. 'team-*' (default: all). May "

@@ -105,6 +105,7 @@ def test_the_yaml_is_valid_in_a_list_of_tokens() -> None:
         (["two\nlines"], "is not a name: use printable characters except '#'"),
         (["a #1"], "is not a name"),
         ([""], "is not a name"),
+        (["ci", "--repos", ""], "an empty name fits no repo"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(args: list[str], problem: str) -> None:

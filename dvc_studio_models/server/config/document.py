@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
+from ruamel.yaml.reader import ReaderError
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import ScalarNode
@@ -45,7 +46,14 @@ class Document:
         except MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else None
             raise NotYamlError(_reason(exc), line) from None
-        except (YAMLError, YAMLStreamError, ValueError, RecursionError) as exc:
+        except ReaderError as exc:
+            line = text.count("\n", 0, exc.position) + 1
+            msg = f"it has the character {text[exc.position]!a}, which YAML forbids"
+            raise NotYamlError(msg, line) from None
+        except RecursionError:
+            msg = "it is nested too deep"
+            raise NotYamlError(msg, None) from None
+        except (YAMLError, YAMLStreamError, ValueError) as exc:
             msg = f"it is not YAML ({type(exc).__name__})"
             raise NotYamlError(msg, None) from None
 

@@ -33,7 +33,7 @@ def read_parameter(request: Request, name: str, *, required: bool = False) -> st
         raise BadRequestError(msg)
     value = values[0] if values else ""
     if required and not value:
-        msg = f"parameter '{name}' is required"
+        msg = f"parameter '{name}' is {'empty' if values else 'required'}"
         raise BadRequestError(msg)
     _check_length(name, value)
     return value

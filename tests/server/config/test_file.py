@@ -196,6 +196,7 @@ def test_the_token_of_an_example_is_refused(
     [
         ("", "1: this has to be a mapping of keys to values"),
         ("repos: [\n", "2: expected the node content, but found '<stream end>'"),
+        ("a: 1\nb: \0\n", "2: it has the character '\\x00', which YAML forbids"),
         (f"{REPOS}repos: []\n", "3: this key is there twice"),
         (f"repos: []\n{TOKENS}", "1: repos: the list is empty"),
         (TOKENS, "1: 'repos' is missing"),
