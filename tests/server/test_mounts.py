@@ -170,7 +170,7 @@ def test_objects_that_hang_when_they_are_read_stop_no_other_repo(
 ) -> None:
     most = STARLETTES_THREADS + 5
     hanging = object_of_churn(project)
-    with serving_beside_a_hanging(project, hanging, call="openat", most=most) as url:
+    with serving_beside_a_hanging(project, hanging, call="read", most=most) as url:
         churn = link(url, "acme/models", "churn")
         with contextlib.ExitStack() as stack:
             for _ in range(most):
