@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from starlette.responses import JSONResponse
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 16
 """The longest head of a request. A body is never needed, and never read."""
 
+_WHOLE_URL = re.compile(rb"(?i)https?://(?P<host>[^/]+)(?P<path>/.*)?")
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?"
 )
@@ -32,7 +34,10 @@ class CheckHeads:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        problem = _find_problem(scope) if scope["type"] == "http" else None
+        problem = None
+        if scope["type"] == "http":
+            _use_path(scope)
+            problem = _find_problem(scope)
         if problem is None:
             await self._app(scope, receive, send)
             return
@@ -41,6 +46,19 @@ class CheckHeads:
             {"detail": str(error)}, error.status, {"Connection": "close"}
         )
         await response(scope, receive, send)
+
+
+def _use_path(scope: Scope) -> None:
+    """Make a request one for a path where its target is a whole URL.
+
+    Its host counts then, and not the header's (RFC 9112, section 3.2.2).
+    """
+    found = _WHOLE_URL.fullmatch(scope["raw_path"])
+    if found:
+        path = found["path"] or b"/"
+        scope.update(path=unquote(path.decode("ascii")), raw_path=path)
+        others = [each for each in scope["headers"] if each[0] != b"host"]
+        scope["headers"] = [(b"host", found["host"]), *others]
 
 
 def _find_problem(scope: Scope) -> str | None:

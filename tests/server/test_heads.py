@@ -8,8 +8,9 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+from projects import TOKEN
 
-from tests.server.api import links
+from tests.server.api import API, links
 
 LATER = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 TIMEOUT_S = 20
@@ -64,6 +65,19 @@ def test_a_head_that_is_too_long_is_refused_however_it_arrives(
 
     assert ask(60_000).startswith(b"HTTP/1.1 200 ")
     assert ask(66_000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_whole_url_is_as_its_path_and_its_host_counts(server: str) -> None:
+    token = f"Host: other\r\nAuthorization: token {TOKEN}\r\nConnection: close\r\n\r\n"
+    query = "repo=acme%2Fmodels&name=churn"
+
+    found = send(server, f"GET http://h:1{API}?{query} HTTP/1.1\r\n{token}".encode())
+    bare = send(server, f"GET HTTP://h HTTP/1.1\r\n{token}".encode())
+    bad = send(server, f"GET http://u@h/livez HTTP/1.1\r\n{token}".encode())
+
+    assert b'"http://h:1/objects/models/' in found
+    assert b"Sign in" in bare
+    assert bad.startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("host", ["h", "h:80", "h:", "[::1]:8501", "a-b.c_d", ""])
