@@ -23,7 +23,11 @@ from dvc_studio_models.errors import StudioConfigError
 from dvc_studio_models.server import limits
 from dvc_studio_models.server.app import create_app
 from dvc_studio_models.server.heads import HEAD_BYTES
-from dvc_studio_models.server.monitoring.logs import JSON, leave_to_first_worker
+from dvc_studio_models.server.monitoring.logs import (
+    JSON,
+    leave_to_first_worker,
+    leave_to_main_thread,
+)
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
@@ -117,6 +121,7 @@ def _serve(
                 listener.listen(BACKLOG)
                 announce(_count(site))
                 server.run(sockets=[listener])
+                leave_to_main_thread()
         finally:
             site.mirrors.stop()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +24,7 @@ from tests.server.api import (
     md5_of,
     refusal,
 )
+from tests.server.test_workers import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,3 +131,24 @@ def test_a_remote_that_cannot_be_asked_is_told(project: Project) -> None:
 
     assert status == 502
     assert detail.startswith("the DVC remote 'far' cannot be read: ")
+
+
+def test_a_stop_while_a_remote_is_silent_logs_no_error(
+    project: Project, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        config = f"[core]\nremote = far\n['remote \"far\"']\nurl = {url}\n"
+        (project.repo / ".dvc/config").write_text(config)
+        query = {"repo": ORIGIN_URL, "name": "churn"}
+        with (
+            started(tmp_path, project.repo, "--verify-objects") as served,
+            ThreadPoolExecutor() as pool,
+        ):
+            asked = [pool.submit(ask, served.url, **query) for _ in range(4)]
+            with silent.accept()[0]:
+                served.stop()
+                replies = {each.result().status_code for each in asked}
+
+    assert replies == {503}
+    assert (tmp_path / "errors").read_text() == ""

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import select
+import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,13 @@ def leave_to_first_worker() -> None:
     """Log nothing more of what the first worker logs too."""
     for handler in logging.getLogger("dvc").handlers:
         handler.addFilter(lambda record: not hasattr(record, "in_all_workers"))
+
+
+def leave_to_main_thread() -> None:
+    """Log nothing more of other threads: at the end, what they wait for fails."""
+    main = threading.main_thread().ident
+    for handler in logging.getLogger("dvc").handlers:
+        handler.addFilter(lambda record: record.thread == main)
 
 
 def log_time() -> str:
