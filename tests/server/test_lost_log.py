@@ -164,6 +164,17 @@ def test_who_stops_reading_the_log_stops_nothing(
     assert code == 0
 
 
+def test_a_closed_stderr_does_not_end_the_log_of_requests(
+    project: Project, tmp_path: Path
+) -> None:
+    prefix = ["sh", "-c", 'exec "$@" 2>&-', "sh"]
+    with started(tmp_path, project.repo, prefix=prefix) as served:
+        assert requests.get(f"{served.url}/livez", timeout=TIMEOUT_S).ok
+        log = served.stop()
+
+    assert "path=/livez status=200" in log
+
+
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
 def test_a_line_is_short_enough_to_be_written_at_once(
     project: Project, tmp_path: Path, log_format: str

@@ -42,6 +42,7 @@ def use_format(name: str) -> None:
     A line is written at once: workers write to the same file, and DVC's handlers write
     the end of a line by itself. One that cannot be written stops nothing.
     """
+    logging.disable(logging.NOTSET)  # where stderr is closed, DVC disables all logs
     root = logging.getLogger("dvc")
     for handler in tuple(root.handlers):
         if isinstance(handler, LoggerHandler):
