@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LARGE = 64 << 20
 DENIED = "the DVC remote 'storage' cannot be read: Permission denied"
 
 
@@ -121,14 +122,20 @@ def test_an_object_that_cannot_be_looked_for_is_not_called_missing(
     assert answered.status_code == 200
 
 
+@pytest.fixture
+def object_(project: Project) -> Path:
+    """The object of churn, made larger than the buffers of sockets."""
+    found = stored(project, CHURN["v2.0.0"])
+    found.chmod(0o644)
+    os.truncate(found, LARGE)
+    return found
+
+
 @pytest.mark.parametrize("ranges", ["0-", "100-", "0-9,100-"])
 @pytest.mark.parametrize("length", [1000, 0])
 def test_an_object_that_gets_shorter_ends_its_download(
-    project: Project, tmp_path: Path, ranges: str, length: int
+    project: Project, object_: Path, tmp_path: Path, ranges: str, length: int
 ) -> None:
-    object_ = stored(project, CHURN["v2.0.0"])
-    object_.chmod(0o644)
-    os.truncate(object_, 64 << 20)
     with started(tmp_path, project.repo) as served:
         link = links(served.url, "churn")["models/churn.pkl"]
         head = f"GET {link[len(served.url) :]} HTTP/1.1\r\nHost: h\r\n"
@@ -142,24 +149,21 @@ def test_an_object_that_gets_shorter_ends_its_download(
         errors = (tmp_path / "errors").read_text()
 
     reason = "the object was not sent to its end: its length has changed"
-    assert len(received) < 64 << 20
+    assert len(received) < LARGE
     assert served.process.returncode == 0
     assert errors == f"ERROR: {reason}: '{object_}'\n"
     assert f'detail="{reason}"' in log
 
 
 def test_an_object_that_grows_is_sent_as_long_as_it_was(
-    project: Project, tmp_path: Path
+    project: Project, object_: Path, tmp_path: Path
 ) -> None:
-    object_ = stored(project, CHURN["v2.0.0"])
-    object_.chmod(0o644)
-    os.truncate(object_, 16 << 20)
     with started(tmp_path, project.repo) as served:
         link = links(served.url, "churn")["models/churn.pkl"]
         with requests.get(link, stream=True, timeout=TIMEOUT_S) as reply:
-            os.truncate(object_, 64 << 20)
+            os.truncate(object_, 2 * LARGE)
             received = len(reply.content)
         served.stop()
 
-    assert received == 16 << 20
+    assert received == LARGE
     assert served.process.returncode == 0
