@@ -1,4 +1,4 @@
-"""Refuses requests whose head is ambiguous, before any route reads it."""
+"""Refuses heads that are ambiguous or too long, and reads whole URLs as their paths."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _HOST = re.compile(
 
 
 class CheckHeads:
-    """Answers 400, and closes the connection, where proxies may read a head otherwise.
+    """Answers 400, and closes the connection, where a head must not reach a route.
 
-    With ``Content-Length`` and ``Transfer-Encoding``, a proxy may see one request where
-    this server sees two (RFC 9112, section 6.1). ``Host`` becomes a part of links.
+    It may be too long. With ``Content-Length`` and ``Transfer-Encoding``, a proxy may
+    see one request where this server sees two (RFC 9112, section 6.1). ``Host`` becomes
+    a part of links.
     """
 
     def __init__(self, app: ASGIApp) -> None:

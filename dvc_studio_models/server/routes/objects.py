@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(f"dvc.{__name__}")
 
-LENGTH_CHANGED = "its length has changed"
-
 CHUNK_BYTES = 1 << 20
 """The most that is read of an object at once."""
 
@@ -149,7 +147,7 @@ class ObjectResponse(FileResponse):
             checked = send if scope["method"] == "HEAD" else _checking_length(send)
             await super().__call__(scope, receive, checked)
         except (OSError, RuntimeError) as exc:  # after the head: no reply can tell
-            why = exc.strerror if isinstance(exc, OSError) else LENGTH_CHANGED
+            why = exc.strerror if isinstance(exc, OSError) else str(exc)
             detail = f"the object was not sent to its end: {why}"
             note(Request(scope), detail=detail)
             logger.error("%s: '%s'", detail, self.path)  # noqa: TRY400 - the cause is said
@@ -172,7 +170,8 @@ def _checking_length(send: Send) -> Send:
             body = message["body"]
             left -= len(body)
             if left < 0 or (left and not (body and message["more_body"])):
-                raise RuntimeError(LENGTH_CHANGED)  # as Starlette does for some
+                msg = "its length has changed"
+                raise RuntimeError(msg)  # as Starlette does for some
         await send(message)
 
     return checking
