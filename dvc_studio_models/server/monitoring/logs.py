@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import select
+import sys
 import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,8 @@ def use_format(name: str) -> None:
     A line is written at once: workers write to the same file, and DVC's handlers write
     the end of a line by itself. One that cannot be written stops nothing.
     """
-    logging.disable(logging.NOTSET)  # where stderr is closed, DVC disables all logs
+    # DVC disables all of the log where stderr is closed, also what goes to stdout.
+    logging.disable(logging.NOTSET if sys.stdout else logging.INFO)
     root = logging.getLogger("dvc")
     for handler in tuple(root.handlers):
         if isinstance(handler, LoggerHandler):
