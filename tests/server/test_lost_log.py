@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 import requests
 from projects import TOKEN
 from servers import free_port, wait_until
 
+from dvc_studio_models.server.monitoring.logs import LossyHandler
+from dvc_studio_models.server.monitoring.metrics import lost_lines
 from tests.server.api import TIMEOUT_S, ask
 from tests.server.test_reload import OTHER, config, save
 from tests.server.test_workers import started
@@ -162,6 +166,44 @@ def test_who_stops_reading_the_log_stops_nothing(
     (lost,) = re.findall(rf"^{LOST} (\S+)$", text, re.M)
     assert float(lost) > 100
     assert code == 0
+
+
+@pytest.fixture
+def log_in_pipe() -> Iterator[tuple[LossyHandler, int, IO[str]]]:
+    """A handler that writes to a pipe, and the pipe's two ends."""
+    reader, number = os.pipe()
+    with os.fdopen(number, "w", encoding="utf-8") as writer:
+        yield LossyHandler(logging.StreamHandler(writer)), reader, writer
+        os.close(reader)
+
+
+@pytest.mark.parametrize("text", ["x" * 500_000, "\N{SNOWMAN}" * 100_000])
+def test_a_long_record_does_not_wait_for_who_stops_reading(
+    log_in_pipe: tuple[LossyHandler, int, IO[str]], text: str
+) -> None:
+    handler, reader, _ = log_in_pipe
+    before = lost_lines.collect()[0].samples[0].value
+
+    handler.emit(logging.makeLogRecord({"msg": text}))
+
+    assert lost_lines.collect()[0].samples[0].value == before + 1
+    assert text.startswith(os.read(reader, 60_000).decode(errors="ignore"))
+
+
+@pytest.mark.parametrize("text", ["x" * 500_000, "\N{SNOWMAN}" * 100_000])
+def test_a_long_record_that_is_read_is_whole(
+    log_in_pipe: tuple[LossyHandler, int, IO[str]], text: str
+) -> None:
+    handler, reader, writer = log_in_pipe
+    with (
+        ThreadPoolExecutor() as pool,
+        os.fdopen(os.dup(reader), encoding="utf-8") as file,
+    ):
+        read = pool.submit(file.read)
+        handler.emit(logging.makeLogRecord({"msg": text}))
+        writer.close()
+
+    assert read.result() == f"{text}\n"
 
 
 def test_a_closed_stderr_does_not_end_the_log_of_requests(

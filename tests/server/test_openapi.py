@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from dvc_studio_models.server.app import list_routes
 from dvc_studio_models.server.config.values import RepoConfig, ServeConfig
+from dvc_studio_models.server.mirrors import webhooks
 from dvc_studio_models.server.routes.document import read_document
 from dvc_studio_models.server.site.site import Site
 from tests.server.api import TIMEOUT_S, links
@@ -81,6 +82,17 @@ def test_the_document_has_all_routes_of_the_api(server: str, project: Project) -
         if path != "/" and not path.startswith(NOT_OF_THE_API[1:])
     } == set()
     assert described <= paths
+
+
+def test_the_document_has_all_headers_of_webhooks(server: str) -> None:
+    webhook = document(server)["paths"]["/webhook/{name}"]["post"]
+    described = {
+        parameter["name"].lower()
+        for parameter in webhook["parameters"]
+        if parameter["in"] == "header"
+    }
+
+    assert described == set(webhooks.HEADERS)
 
 
 def test_links_of_the_document_lead_to_the_server(server: str) -> None:

@@ -65,6 +65,7 @@ def test_what_is_not_found_is_said_with_what_there_is(
     [
         ({"name": "churn"}, "parameter 'repo' is required"),
         ({"repo": ORIGIN_URL}, "parameter 'name' is required"),
+        ({"repo": "", "name": "churn"}, "parameter 'repo' is empty"),
         (
             {"repo": ORIGIN_URL, "name": "churn", "version": "v1.0.0", "stage": "dev"},
             "a version and a stage cannot be combined",
@@ -86,7 +87,7 @@ def test_what_is_not_found_is_said_with_what_there_is(
             "parameter 'repo' is longer than 1000 characters",
         ),
     ],
-    ids=["repo", "name", "both", "twice", "version", "selector", "long"],
+    ids=["repo", "name", "empty", "both", "twice", "version", "selector", "long"],
 )
 def test_a_bad_query_is_refused_with_what_is_wrong(
     server: str, query: dict[str, str], detail: str

@@ -19,6 +19,9 @@ _SIGNATURES = {  # header -> what is before the digest
 }
 _TOKEN = "x-gitlab-token"  # noqa: S105 - a header's name
 
+HEADERS = (*_SIGNATURES, _TOKEN)
+"""The headers that can prove that a webhook knows the secret."""
+
 _NO_SECRET = secrets.token_hex()
 """What nobody knows."""
 

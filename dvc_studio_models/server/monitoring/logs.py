@@ -84,6 +84,51 @@ def _poll_for(stream: Any) -> select.poll | None:
     return poll
 
 
+class LossyStream:
+    """Writes where another stream does, and waits only briefly for who reads it.
+
+    A text that a pipe does not take as a whole is written in pieces.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._poll = _poll_for(stream)
+        self._wait_s = READER_S
+
+    def write(self, text: str) -> None:
+        """Write a text, or as much of it as is read.
+
+        Raises:
+            BlockingIOError: Whoever reads the stream has stopped reading.
+        """
+        for piece in _pieces(text):
+            if not self._has_room():
+                raise BlockingIOError
+            self._stream.write(piece)
+            self._stream.flush()
+
+    def _has_room(self) -> bool:
+        """Whether a piece can be written at once, or soon if the one before could.
+
+        The system says so of a pipe that has room for ``PIPE_BUF`` bytes.
+        """
+        if self._poll is None:
+            return True
+        has_room = bool(self._poll.poll(self._wait_s * 1000))
+        self._wait_s = READER_S if has_room else 0
+        return has_room
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Split a text that has more than ``PIPE_BUF`` bytes."""
+    if len(text.encode(errors="replace")) <= select.PIPE_BUF:
+        yield text
+        return
+    size = select.PIPE_BUF // 4  # bytes of the longest characters
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
+
+
 class LossyHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes where another handler does, and counts the lines that cannot be written.
 
@@ -93,35 +138,15 @@ class LossyHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """
 
     def __init__(self, other: logging.StreamHandler[Any]) -> None:
-        super().__init__(other.stream)
+        super().__init__(LossyStream(other.stream))
         self.setLevel(other.level)
         self.setFormatter(other.formatter)
         self.filters = other.filters
         self._plain = other.formatter
-        self._poll = _poll_for(other.stream)
-        self._wait_s = READER_S
 
     def use_format(self, name: str) -> None:
         """Write lines in a format from now on."""
         self.setFormatter(JsonFormatter() if name == JSON else self._plain)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; lose it if whoever reads the log has stopped reading."""
-        if self._has_room():
-            super().emit(record)
-        else:
-            self.handleError(record)
-
-    def _has_room(self) -> bool:
-        """Whether a line can be written at once, or soon if the one before could.
-
-        The system says so of a pipe that has room for ``PIPE_BUF`` bytes.
-        """
-        if self._poll is None:
-            return True
-        has_room = bool(self._poll.poll(self._wait_s * 1000))
-        self._wait_s = READER_S if has_room else 0
-        return has_room
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of one message."""
