@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from http import HTTPStatus
 from pathlib import Path
 
@@ -458,14 +458,14 @@ def test_a_session_ends_after_its_time(
 
 
 def test_a_cookie_lives_no_longer_than_its_token(project: Project) -> None:
-    today = datetime.now(timezone.utc).date()
-    token = replace(TokenConfig.of(TOKEN), until=today)
+    last_day = (datetime.now(timezone.utc) + timedelta(minutes=1)).date()
+    token = replace(TokenConfig.of(TOKEN), until=last_day)
     with serving_config(config_of(project, token)) as url:
         reply = post(requests.Session(), f"{url}/sign-in", {"token": TOKEN})
 
     (life,) = re.findall(r"Max-Age=(\d+)", reply.headers["Set-Cookie"])
-    now = datetime.now(timezone.utc)
-    left = 86400 - (now.hour * 3600 + now.minute * 60 + now.second)
+    end = datetime.fromisoformat(f"{last_day + timedelta(days=1)}T00:00:00+00:00")
+    left = (end - datetime.now(timezone.utc)).total_seconds()
     assert int(life) <= min(SESSION_S, left + 60)
 
 
