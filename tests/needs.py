@@ -36,7 +36,7 @@ SAVES_MANY = hasattr(State, "save_many")
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LINUX_PROGRAMS = {"setarch", "strace", "systemd-analyze", "unshare"}
+LINUX_PROGRAMS = {"setarch", "setpriv", "strace", "systemd-analyze", "unshare"}
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -53,6 +53,25 @@ def need_program(name: str, path: str | None = None) -> None:
         if name in LINUX_PROGRAMS and sys.platform != "linux":
             pytest.skip(f"only Linux has {name}")
         lacking(f"{name} is missing")
+
+
+def without_rights() -> list[str]:
+    """Return a prefix of commands, with which root reads only what modes allow."""
+    if os.geteuid() != 0:
+        return []
+    need_program("setpriv")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+@contextlib.contextmanager
+def closed(path: Path, mode: int = 0) -> Iterator[None]:
+    """Take rights on a file or folder away from everybody."""
+    before = path.stat().st_mode
+    path.chmod(mode)
+    try:
+        yield
+    finally:
+        path.chmod(before)
 
 
 def need_package(module: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import closed, without_rights
 from projects import git, write
 
 from dvc_studio_models.errors import NotGitRepoError, UnreadableRepoError
@@ -64,6 +66,46 @@ def test_refs_are_listed_with_broken_ones(repo: Path, reading: Open) -> None:
 
     assert found == [("a/b", commit), ("c", commit), ("main", commit), ("torn", NO_OID)]
     assert reading(repo).refs("refs/exps") == []
+
+
+LIST_TAGS = """
+import sys
+from pathlib import Path
+from dvc_studio_models.errors import StudioModelsError
+from dvc_studio_models.registry.git.open import open_reader
+try:
+    print(len(open_reader(Path(sys.argv[1])).tags()))
+except StudioModelsError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444], ids=oct)
+@pytest.mark.parametrize("folder", ["refs/tags", "refs/tags/b", "refs"])
+@pytest.mark.parametrize("backend", ["git", "scmrepo"])
+def test_tags_of_a_folder_that_cannot_be_read_are_not_taken_for_none(
+    repo: Path, tmp_path: Path, backend: str, folder: str, mode: int
+) -> None:
+    for name in ("a", "b/c", "b/d"):
+        git(repo, "tag", name)
+    prefix = without_rights()
+    prefix[:1] = [str(shutil.which(each)) for each in prefix[:1]]
+    path = os.environ["PATH"] if backend == "git" else str(tmp_path)
+
+    def listed() -> str:
+        return subprocess.run(
+            [*prefix, sys.executable, "-c", LIST_TAGS, repo],
+            env={**os.environ, "PATH": path},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    assert listed() == "3"
+    with closed(repo / ".git" / folder, mode):
+        found = listed()
+
+    assert not found.isdigit(), found
 
 
 def ask(folder: Path, *args: str) -> str:

@@ -1,17 +1,19 @@
-"""DVC remotes that are folders, of which the server cannot read all."""
+"""Repos, and DVC remotes that are folders, of which the server cannot read all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import shutil
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from needs import need_program
+from needs import closed, without_rights
 from projects import CHURN, ORIGIN_URL, Project
+from servers import wait_until
 
 from tests.server.api import TIMEOUT_S, ask, fetch, links, md5_of, refusal
 from tests.server.test_limits import connect, read_all
@@ -27,25 +29,10 @@ DENIED = "the DVC remote 'storage' cannot be read: Permission denied"
 
 
 @contextlib.contextmanager
-def without_rights(tmp_path: Path, *args: str | Path) -> Iterator[Serving]:
+def restricted(tmp_path: Path, *args: str | Path) -> Iterator[Serving]:
     """Serve by a process that may read no more than the mode of a file allows."""
-    prefix: list[str] = []
-    if os.geteuid() == 0:
-        need_program("setpriv")
-        prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-    with started(tmp_path, *args, prefix=prefix) as served:
+    with started(tmp_path, *args, prefix=without_rights()) as served:
         yield served
-
-
-@contextlib.contextmanager
-def closed(path: Path) -> Iterator[None]:
-    """Let nobody read a file or enter a folder."""
-    mode = path.stat().st_mode
-    path.chmod(0)
-    try:
-        yield
-    finally:
-        path.chmod(mode)
 
 
 def readiness(url: str) -> tuple[int, bool]:
@@ -57,7 +44,7 @@ def readiness(url: str) -> tuple[int, bool]:
 def test_an_object_that_the_server_may_not_read_is_its_own_fault(
     project: Project, tmp_path: Path
 ) -> None:
-    with without_rights(tmp_path, project.repo) as served:
+    with restricted(tmp_path, project.repo) as served:
         link = links(served.url, "churn")["models/churn.pkl"]
         with closed(stored(project, CHURN["v2.0.0"])):
             head = requests.head(link, timeout=TIMEOUT_S)
@@ -74,7 +61,7 @@ def test_a_folder_that_the_server_may_not_enter_is_its_own_fault(
 ) -> None:
     with (
         contextlib.ExitStack() as opened_later,
-        without_rights(tmp_path, project.repo) as served,
+        restricted(tmp_path, project.repo) as served,
     ):
         opened_later.enter_context(closed(project.storage))
         asked = ask(served.url, repo=ORIGIN_URL, name="churn")
@@ -91,7 +78,9 @@ def test_a_folder_that_the_server_may_not_enter_is_its_own_fault(
 @pytest.mark.parametrize(
     ("folder", "status", "reason"),
     [
+        (".", 503, "this server cannot read its copy of"),
         (".git", 503, "this server cannot read its copy of"),
+        (".git/refs/tags", 500, "cannot read 'refs/tags': Permission denied"),
         (".dvc", 500, "the server cannot read the repo's DVC config"),
     ],
 )
@@ -99,7 +88,7 @@ def test_a_repo_that_the_server_may_not_read_is_its_own_fault(
     project: Project, tmp_path: Path, folder: str, status: int, reason: str
 ) -> None:
     query = {"repo": ORIGIN_URL, "name": "churn"}
-    with without_rights(tmp_path, project.repo) as served:
+    with restricted(tmp_path, project.repo) as served:
         assert ask(served.url, **query).status_code == 200
         with closed(project.repo / folder):
             refused = refusal(ask(served.url, **query, version="v1.0.0"))
@@ -109,12 +98,47 @@ def test_a_repo_that_the_server_may_not_read_is_its_own_fault(
     assert reason in refused[1]
 
 
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        (".", "cannot read 'refs/tags': Permission denied"),
+        (".git/refs/tags", "cannot read 'refs/tags': Permission denied"),
+        (".git/objects", "not a git repository"),
+    ],
+)
+def test_a_server_that_may_not_read_a_repo_is_not_ready(
+    project: Project, tmp_path: Path, folder: str, reason: str
+) -> None:
+    with restricted(tmp_path, project.repo) as served:
+        wait_until(lambda: readiness(served.url) == (200, True), timeout_s=TIMEOUT_S)
+        with closed(project.repo / folder):
+            wait_until(
+                lambda: readiness(served.url) == (503, False), timeout_s=TIMEOUT_S
+            )
+        served.stop()
+        errors = (tmp_path / "errors").read_text()
+
+    assert reason in errors
+    assert "Traceback" not in errors
+
+
+def test_a_server_whose_repo_has_lost_its_objects_is_not_ready(
+    project: Project, tmp_path: Path
+) -> None:
+    objects = project.repo / ".git/objects"
+    with started(tmp_path, project.repo) as served:
+        wait_until(lambda: readiness(served.url) == (200, True), timeout_s=TIMEOUT_S)
+        for each in objects.iterdir():
+            shutil.rmtree(each)
+        wait_until(lambda: readiness(served.url) == (503, False), timeout_s=TIMEOUT_S)
+
+
 def test_an_object_that_cannot_be_looked_for_is_not_called_missing(
     project: Project, tmp_path: Path
 ) -> None:
     md5 = md5_of(CHURN["v2.0.0"])
     args = (project.repo, "--verify-objects")
-    with without_rights(tmp_path, *args) as served:
+    with restricted(tmp_path, *args) as served:
         with closed(project.storage / "files/md5" / md5[:2]):
             asked = ask(served.url, repo=ORIGIN_URL, name="churn")
         answered = ask(served.url, repo=ORIGIN_URL, name="churn")

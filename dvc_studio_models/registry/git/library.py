@@ -17,6 +17,7 @@ from dvc_studio_models.errors import (
     ObjectTooLargeError,
     UnreadableRepoError,
 )
+from dvc_studio_models.registry.git.folders import check_ref_folders
 from dvc_studio_models.registry.git.reader import (
     MAX_OBJECT_BYTES,
     NO_OID,
@@ -76,6 +77,7 @@ class LibraryReader:
         return [(name, readable.get(name, NO_OID)) for name in names]
 
     def _refs(self, folder: bytes) -> list[tuple[str, str]]:
+        check_ref_folders(self.common_dir, os.fsdecode(folder))
         with self._errors():
             found = sorted(self._repo.refs.as_dict(folder).items())
         named = ((os.fsdecode(name), os.fsdecode(oid)) for name, oid in found)

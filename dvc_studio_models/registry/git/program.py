@@ -20,6 +20,7 @@ from dvc_studio_models.errors import (
     NotGitRepoError,
     UnreadableRepoError,
 )
+from dvc_studio_models.registry.git.folders import check_ref_folders
 from dvc_studio_models.registry.git.parsing import (
     own_settings,
     parse_config,
@@ -135,6 +136,7 @@ class ProgramReader:
         return self._refs(folder)
 
     def _refs(self, folder: str) -> list[tuple[str, str]]:
+        check_ref_folders(self.common_dir, folder)
         fields = "--format=%(objectname) %(refname:strip=2)"
         output = run([*self._command, "for-each-ref", fields, folder], cwd=self._cwd)
         lines = os.fsdecode(output.out).split("\n")  # names may have other line breaks

@@ -111,7 +111,10 @@ class RefsStamp:
 
 def _own_git_dir(root: Path | None) -> Iterator[Path]:
     """Find where a working tree that ``git worktree`` made has its HEAD."""
-    link = root and root / ".git"
-    if root and link and link.is_file():
-        named = os.fsdecode(link.read_bytes()).partition("gitdir:")[2].strip()
-        yield root / named
+    if root is None:
+        return
+    try:
+        named = os.fsdecode((root / ".git").read_bytes()).partition("gitdir:")[2]
+    except OSError:  # it is a folder, or cannot be read: Git says why
+        return
+    yield root / named.strip()

@@ -12,12 +12,15 @@ from weakref import WeakKeyDictionary
 
 from dvc_studio_models.model import ModelRef
 from dvc_studio_models.server.access.principal import EVERYBODY
+from dvc_studio_models.server.errors.models import RepoUnreadableError
 from dvc_studio_models.server.errors.requests import RefusedError
+from dvc_studio_models.server.repos.refs import file_stamp
 from dvc_studio_models.server.stores.remotes import check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.server.links.signers import Signers
     from dvc_studio_models.server.mirrors.state import MirrorStatus
     from dvc_studio_models.server.site.served import Served
@@ -113,8 +116,9 @@ def _find_problem(served: Served, signers: Signers, check: _Check) -> str | None
     What is wrong with one version, as files that were never pushed, is no fault of the
     server.
     """
-    key = served.index.key(_ALL)
-    if key is None or key != check.key:
+    key = _key(served)
+    is_new = key is None or key != check.key
+    if is_new:
         check.key = None
         try:
             served.index.whole_registry()
@@ -125,7 +129,10 @@ def _find_problem(served: Served, signers: Signers, check: _Check) -> str | None
         check.key = key
     for ref in check.samples:
         try:
-            files = served.index.find(ref).files
+            found = served.index.find(ref)
+            if is_new:
+                _check_commit(served, found.version)
+            files = found.files
             one_of_each = {file.store: file for file in files}
             for store in one_of_each:
                 check_folder(store)
@@ -135,3 +142,23 @@ def _find_problem(served: Served, signers: Signers, check: _Check) -> str | None
                 check.key = None
                 return str(error)
     return None
+
+
+def _key(served: Served) -> object:
+    """Return a value that changes when the answers may, or what Git can read."""
+    key = served.index.key(_ALL)
+    objects = served.repo.reader.common_dir / "objects"
+    return key and (key, file_stamp(objects), file_stamp(objects / "pack"))
+
+
+def _check_commit(served: Served, version: ModelVersion) -> None:
+    """Check that Git can read the commit of a version, whose answer may be cached.
+
+    Raises:
+        RepoUnreadableError: It cannot.
+    """
+    with served.index.git_errors():
+        (kind,) = served.repo.reader.kinds([version.commit])
+    if kind is None:
+        reason = f"it has no commit {version.commit[:7]}, of {version.version}"
+        raise RepoUnreadableError(served.repo.label, reason)
