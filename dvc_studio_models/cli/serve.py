@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,16 @@ class CmdModelsServe(CmdModels):
         source = self._source()
         if self.args.check_config:
             return _check(Path(self.args.config))
+        from dvc_studio_models.server.workers import handling
+
+        if self.args.config is None:
+            self._serve(source)
+        else:  # the server reads the config again before it answers
+            with handling(signal.SIGHUP, lambda *_: None):
+                self._serve(source)
+        return 0
+
+    def _serve(self, source: ConfigSource) -> None:
         from dvc_studio_models.server.monitoring.logs import use_format
         from dvc_studio_models.server.workers import sharing
 
@@ -56,7 +67,6 @@ class CmdModelsServe(CmdModels):
 
         with sharing(config.workers):  # before the server is imported
             _import_service().run(source, config)
-        return 0
 
     def _source(self) -> ConfigSource:
         """Return where the config comes from.

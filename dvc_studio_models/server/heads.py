@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 16
 """The longest head of a request. A body is never needed, and never read."""
 
+_BETWEEN = 3  # bytes: the colon and the end of the line
+
 _WHOLE_URL = re.compile(rb"(?i)https?://(?P<host>[^/]+)(?P<path>/.*)?")
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?"
@@ -65,7 +67,8 @@ def _use_path(scope: Scope) -> None:
 def _find_problem(scope: Scope) -> str | None:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     target = len(scope["raw_path"]) + len(scope["query_string"])
-    if target + sum(len(name) + len(value) for name, value in headers) > HEAD_BYTES:
+    sizes = (len(name) + len(value) + _BETWEEN for name, value in headers)
+    if target + sum(sizes) > HEAD_BYTES:
         return f"the head is larger than {HEAD_BYTES >> 10} KiB"
     names = {name for name, _ in headers}
     if {b"content-length", b"transfer-encoding"} <= names:

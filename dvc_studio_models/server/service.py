@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ from dvc_studio_models.server.monitoring.logs import (
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from dvc_studio_models.server.waiting.slow_calls import MAX_CONNECTIONS
-from dvc_studio_models.server.workers import METRICS_VARIABLE, Workers
+from dvc_studio_models.server.workers import METRICS_VARIABLE, Workers, handling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +102,7 @@ def _serve(
 ) -> None:
     """Serve in this process, ``most`` connections at once."""
     hangups: SimpleQueue[None] = SimpleQueue()  # safe to use in a handler of signals
-    with _handling(signal.SIGHUP, lambda *_: hangups.put(None)):
+    with handling(signal.SIGHUP, lambda *_: hangups.put(None)):
         reloader = Reloader(source, hangups)
         read = reloader.wait_for_config if is_worker else reloader.read
         config = read(config)
@@ -269,18 +268,5 @@ def _stopping(server: Server) -> Iterator[None]:
         server.on_signal()
         server.should_exit = True
 
-    with _handling(signal.SIGINT, stop), _handling(signal.SIGTERM, stop):
+    with handling(signal.SIGINT, stop), handling(signal.SIGTERM, stop):
         yield
-
-
-@contextlib.contextmanager
-def _handling(number: signal.Signals, handler: Callable[..., None]) -> Iterator[None]:
-    """Handle a signal; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

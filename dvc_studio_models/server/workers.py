@@ -260,6 +260,19 @@ class Workers:
             self._due.sort()
 
 
+@contextlib.contextmanager
+def handling(number: signal.Signals, handler: Callable[..., None]) -> Iterator[None]:
+    """Handle a signal; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 class _Signals:
     """The signals of the main process, as something that can be waited for."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import (
@@ -23,6 +22,7 @@ from dvc_studio_models.store.dvc.store import DvcStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from dvc_studio_models.http.studio.request import StudioConnection
     from dvc_studio_models.model import PullOptions
@@ -158,7 +158,7 @@ class PullContext:
 
         chosen = self._options.cache_dir
         if chosen:
-            chosen = self.folder / Path(chosen).expanduser()
+            chosen = self.folder / os.path.expanduser(chosen)
         return find_user_cache(chosen, config=self.settings.dvc_config)
 
     def clone_around(self, folder: Path) -> Clone | None:

@@ -67,6 +67,15 @@ def test_a_head_that_is_too_long_is_refused_however_it_arrives(
     assert ask(66_000).startswith(b"HTTP/1.1 400 ")
 
 
+def test_a_head_of_many_short_lines_has_the_same_limit(server: str) -> None:
+    def ask(lines: int) -> bytes:
+        head = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+        return send(server, head + b"a:\r\n" * lines + b"\r\n")
+
+    assert ask(16_000).startswith(b"HTTP/1.1 200 ")
+    assert ask(17_000).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_whole_url_is_as_its_path_and_its_host_counts(server: str) -> None:
     token = f"Host: other\r\nAuthorization: token {TOKEN}\r\nConnection: close\r\n\r\n"
     query = "repo=acme%2Fmodels&name=churn"

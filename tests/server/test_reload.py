@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 from environments import ROOT
-from needs import need_program
+from needs import need_proc, need_program
 from projects import TOKEN, Project, git
 from servers import wait_until
 
@@ -26,10 +27,10 @@ from dvc_studio_models.server.config.values import TokenConfig
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from tests.server.api import TIMEOUT_S, ask
+from tests.server.test_workers import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 OTHER = "another-token"
 AGAIN = "the config was read again"
@@ -257,6 +258,20 @@ def test_a_hangup_makes_the_server_read_its_config_again(
 
     assert server.status("models") == 401
     assert server.status("models", OTHER) == 200
+
+
+def test_a_hangup_in_the_middle_of_a_start_does_not_end_the_server(
+    project: Project, tmp_path: Path
+) -> None:
+    need_proc()
+    file = tmp_path / "serve.yaml"
+    save(file, config(project.bare))
+    with started(tmp_path, "--config", file, port=()) as served:
+        maps = Path(f"/proc/{served.process.pid}/maps")
+        wait_until(lambda: "cryptography" in maps.read_text(), timeout_s=TIMEOUT_S)
+        served.process.send_signal(signal.SIGHUP)
+
+        assert requests.get(f"{served.url}/livez", timeout=TIMEOUT_S).ok
 
 
 def test_a_bad_config_is_reported_and_the_old_one_stays(

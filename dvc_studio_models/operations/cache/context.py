@@ -93,7 +93,7 @@ def open_cache(
         StudioConfigError, SiteCacheError, LocalDiskError: The project of the folder or
             the cache cannot be read.
     """
-    if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():
+    if cache_dir is not None and not Path(os.path.expanduser(cache_dir)).is_dir():
         msg = f"there is no folder '{cache_dir}'"
         raise UsageError(msg)
     with contextlib.ExitStack() as stack:

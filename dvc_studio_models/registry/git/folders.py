@@ -26,7 +26,7 @@ def check_ref_folders(common_dir: Path, top: str) -> None:
         UnreadableRepoError: One cannot be read.
     """
 
-    def refuse(folder: str | Path, number: int) -> NoReturn:
+    def refuse(folder: str, number: int) -> NoReturn:
         name = os.path.relpath(folder, common_dir)
         reason = f"cannot read '{name}': {os.strerror(number)}"
         raise UnreadableRepoError(os.fspath(common_dir), reason)
@@ -35,8 +35,8 @@ def check_ref_folders(common_dir: Path, top: str) -> None:
         if error.errno not in _ABSENT:
             refuse(error.filename, error.errno or 0)
 
-    above = [common_dir / each for each in PurePosixPath(top).parents[:-1]]
-    below = os.walk(common_dir / top, onerror=check_error)
-    for folder in (*above, *(each for each, _, _ in below)):
+    around = [str(common_dir / each) for each in PurePosixPath(top).parents[:-1]]
+    inner = os.walk(common_dir / top, onerror=check_error)
+    for folder in (*around, *(str(each) for each, _, _ in inner)):
         if not os.access(folder, os.R_OK | os.X_OK) and os.path.lexists(folder):
             refuse(folder, errno.EACCES)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
+from ruamel.yaml.constructor import (
+    ConstructorError,
+    DuplicateKeyError,
+    RoundTripConstructor,
+)
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
 from ruamel.yaml.reader import ReaderError
 
 if TYPE_CHECKING:
-    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.nodes import Node, ScalarNode
 
 Keys = tuple["str | int", ...]
 """Keys and indexes from the top of a document to a value."""
@@ -71,7 +75,16 @@ class Document:
 
 
 class _Constructor(RoundTripConstructor):
-    """Leaves dates to us: for one that does not exist, ruamel names no line."""
+    """Names the line of each value that it cannot read; leaves dates to us."""
+
+    def construct_non_recursive_object(self, node: Node, tag: str | None = None) -> Any:
+        """Return the value of a node."""
+        try:
+            return super().construct_non_recursive_object(node, tag)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            kind = str(node.tag).rpartition(":")[2]
+            msg = f"this cannot be read as '{kind}'"
+            raise ConstructorError(None, None, msg, node.start_mark) from None
 
 
 def _text(_: _Constructor, node: ScalarNode) -> str:

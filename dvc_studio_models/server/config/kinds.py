@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.server.config.document import Keys
 
 MAX_SECRET_BYTES = 65_536
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")  # in paths, variables and URLs
 _SHOWN = 60
 """Characters of a value in a message."""
 
@@ -92,6 +93,8 @@ class Text:
         """Return the text."""
         if not isinstance(value, str) or not value.strip():
             place.wrong("this has to be a text")
+        elif bad := _UNUSABLE.search(value):
+            place.wrong(f"it has the character {bad[0]!a}, which no text here can have")
         elif problem := self.check(value):
             place.wrong(problem)
         else:
@@ -307,7 +310,7 @@ class SecretUrl:
 
 def resolve(path: str, place: Place) -> str:
     """Return a path of a config, absolute."""
-    return os.path.normpath(place.folder / Path(path).expanduser())
+    return os.path.normpath(place.folder / os.path.expanduser(path))
 
 
 def shown(value: object) -> str:

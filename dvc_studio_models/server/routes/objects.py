@@ -147,7 +147,8 @@ class ObjectResponse(FileResponse):
             checked = send if scope["method"] == "HEAD" else _checking_length(send)
             await super().__call__(scope, receive, checked)
         except (OSError, RuntimeError) as exc:  # after the head: no reply can tell
-            why = exc.strerror if isinstance(exc, OSError) else str(exc)
+            # Starlette's own message, with the path, would go to the log of requests.
+            why = exc.strerror if isinstance(exc, OSError) else "its length has changed"
             detail = f"the object was not sent to its end: {why}"
             note(Request(scope), detail=detail)
             logger.error("%s: '%s'", detail, self.path)  # noqa: TRY400 - the cause is said
@@ -170,8 +171,7 @@ def _checking_length(send: Send) -> Send:
             body = message["body"]
             left -= len(body)
             if left < 0 or (left and not (body and message["more_body"])):
-                msg = "its length has changed"
-                raise RuntimeError(msg)  # as Starlette does for some
+                raise RuntimeError  # as Starlette does for some
         await send(message)
 
     return checking

@@ -323,5 +323,5 @@ def _resolved(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     for options in config["remote"].values():
         if (url := options.get("url")) and "://" not in url:
-            options["url"] = os.path.normpath(folder / Path(url).expanduser())
+            options["url"] = os.path.normpath(folder / os.path.expanduser(url))
     return config

@@ -83,7 +83,7 @@ def files_of(config: Mapping[str, Any], own: Mapping[str, str]) -> Iterator[Path
     urls = [str(options.get("url", "")) for options in remotes]
     if any(url.startswith(("s3:", "remote:")) for url in urls):
         for variable, default in _AWS_FILES.items():
-            yield Path(os.environ.get(variable) or default).expanduser()
+            yield Path(os.path.expanduser(os.environ.get(variable) or default))
     if os.environ.get(_GOOGLE_FILE) and any(url.startswith("gs:") for url in urls):
         yield Path(os.environ[_GOOGLE_FILE])
 

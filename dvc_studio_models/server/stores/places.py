@@ -69,7 +69,7 @@ class Place:
         """Return the place of a root, as the operator names it."""
         protocol, separator, path = url.partition("://")
         if not separator:
-            return cls.of(LOCAL, str(Path(url).expanduser()))
+            return cls.of(LOCAL, os.path.expanduser(url))
         is_http = protocol in {"http", "https"}
         return cls.of(protocol.lower(), url if is_http else path)
 

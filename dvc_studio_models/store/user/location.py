@@ -49,7 +49,7 @@ def find_user_cache(
     env = os.environ if environ is None else environ
     folder = os.fspath(chosen or "") or env.get(VARIABLE)
     configured = None if folder else _configured(config)
-    path = os.path.expanduser(folder or configured or _default())  # noqa: PTH111
+    path = os.path.expanduser(folder or configured or _default())
     return UserCache(Path(os.path.realpath(path)), configured is not None)
 
 

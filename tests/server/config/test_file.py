@@ -196,6 +196,8 @@ def test_the_token_of_an_example_is_refused(
     [
         ("", "1: this has to be a mapping of keys to values"),
         ("repos: [\n", "2: expected the node content, but found '<stream end>'"),
+        ("a: 1\nb: !!bool maybe\n", "2: this cannot be read as 'bool'"),
+        (f"a: 1\nb: {'9' * 5000}\n", "2: this cannot be read as 'int'"),
         ("a: 1\nb: \0\n", "2: it has the character '\\x00', which YAML forbids"),
         (f"{REPOS}repos: []\n", "3: this key is there twice"),
         (f"repos: []\n{TOKENS}", "1: repos: the list is empty"),
@@ -528,6 +530,12 @@ def test_two_tokens_of_one_hash_are_a_mistake(tmp_path: Path) -> None:
         ("workers: true", "'true' is not a number from 1 to 256"),
         (f"tokens: [{{name: a, sha256: {SHA256}, repos: []}}]", "the list is empty"),
         ("repos: [{path: r, roots: ['s3:/b']}]", "this is neither a path nor a URL"),
+        ('data: "a\\0b"', "it has the character '\\x00', which no text here can have"),
+        ('data: "\\ud800"', "it has the character '\\ud800', which no text here"),
+        (
+            'repos: [{path: r, credentials: {password: {file: "\\0"}}}]',
+            "password.file: it has the character '\\x00'",
+        ),
     ],
 )
 def test_a_value_without_a_sense_is_a_mistake(
