@@ -27,7 +27,7 @@ from dvc_studio_models.server.config.values import TokenConfig
 from dvc_studio_models.server.site.reload import Reloader
 from dvc_studio_models.server.site.site import Site
 from tests.server.api import TIMEOUT_S, ask
-from tests.server.test_workers import started
+from tests.server.test_workers import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -264,14 +264,18 @@ def test_a_hangup_in_the_middle_of_a_start_does_not_end_the_server(
     project: Project, tmp_path: Path
 ) -> None:
     need_proc()
-    file = tmp_path / "serve.yaml"
+    file, output = tmp_path / "serve.yaml", tmp_path / "stdout"
     save(file, config(project.bare))
-    with started(tmp_path, "--config", file, port=()) as served:
-        maps = Path(f"/proc/{served.process.pid}/maps")
-        wait_until(lambda: "cryptography" in maps.read_text(), timeout_s=TIMEOUT_S)
-        served.process.send_signal(signal.SIGHUP)
+    command = [sys.executable, "-m", "dvc_studio_models", "serve", "--config", file]
+    with output.open("w") as log, subprocess.Popen(command, stdout=log) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        # The server is being imported now.
+        wait_until(lambda: "/_asyncio." in maps.read_text(), timeout_s=TIMEOUT_S)
+        process.send_signal(signal.SIGHUP)
+        url = Serving(process, output).url
+        process.terminate()
 
-        assert requests.get(f"{served.url}/livez", timeout=TIMEOUT_S).ok
+    assert (bool(url), process.returncode) == (True, 0)
 
 
 def test_a_bad_config_is_reported_and_the_old_one_stays(
