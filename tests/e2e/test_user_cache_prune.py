@@ -140,10 +140,12 @@ def test_a_size_that_cannot_be_reached_and_a_cache_that_is_none(
 
     done = run("cache", "prune", "-f", "--max-size", "1KB")
     missing = run("cache", "verify", "--cache-dir", tmp_path / "none")
+    nobodys = run("cache", "verify", "--cache-dir", "~no-such-user/x")
 
     assert "This is more than '--max-size'" in done.stdout
     assert missing.returncode == 254
     assert "there is no folder" in missing.stderr
+    assert "there is no folder '~no-such-user/x'" in nobodys.stderr
 
 
 def test_a_symbolic_link_into_the_users_cache_keeps_what_it_leads_to(

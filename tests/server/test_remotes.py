@@ -59,6 +59,18 @@ def test_a_remote_that_cannot_be_signed_is_refused_with_its_kind(
     )
 
 
+def test_a_remote_in_the_home_of_nobody_is_not_there(project: Project) -> None:
+    (project.repo / ".dvc" / "config").write_text(
+        "[core]\nremote = r\n['remote \"r\"']\nurl = ~no-such-user/x\n"
+    )
+
+    with serving(project.repo) as url:
+        status, detail = refusal(ask(url, repo=ORIGIN_URL, name="churn"))
+
+    assert status == 502
+    assert "'r' is a folder that this server does not have" in detail
+
+
 def test_a_remote_whose_package_is_missing_is_refused_with_its_kind(
     project: Project,
 ) -> None:
