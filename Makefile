@@ -17,7 +17,7 @@ need_python = $(PYTHON) -c 'import sys; sys.version_info >= ($(1), $(2)) or \
 	sys.exit("ERROR: Python $(1).$(2) or newer is needed; name one, as PYTHON=python3.12")'
 
 .PHONY: help demo test test-fallbacks test-folding test-slow test-matrix test-servers coverage reliability mutants check bench bench-serve soak picture screenshots \
-	build-requirements dist check-dist try-dist sbom release release-text newest-dvc clean
+	build-requirements dist check-dist try-dist sbom release check-tag release-text newest-dvc clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%s\t%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,13 +93,14 @@ build-requirements: $(VENV)/bin/uv  ## pin the newest that "make dist" builds wi
 	@mv $(BUILD_REQUIREMENTS).new $(BUILD_REQUIREMENTS)
 
 dist: .venv-backend/.installed  ## build sdist and wheel twice, compare, write dist/
-	@.venv-backend/bin/python -m releasing.dist $(if $(VERSION),--version '$(VERSION)') dist
+	@.venv-backend/bin/python -m releasing.dist $(if $(value VERSION),--version "$$VERSION") dist
 
 check-dist: $(VENV)/.installed-release  ## check the metadata and the content of what is in dist/
 	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
 	$(BIN)/check-wheel-contents dist/*.whl
 
 try-dist: $(VENV)/bin/uv  ## install dist/'s wheel in a new environment, run the demo with it
+	@set -- dist/*.whl; [ -e "$$1" ] || { echo "ERROR: dist/ has no wheel: run 'make dist' first"; exit 1; }
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-trial
 	@for wheel in dist/*.whl; do $(BIN)/uv pip install --quiet --compile-bytecode \
 		--python .venv-trial/bin/python "$$wheel[serve]"; done
@@ -109,14 +110,17 @@ sbom: $(VENV)/.installed-release  ## list what "make try-dist" installed, in dis
 	@$(BIN)/python -m releasing.bom .venv-trial/bin/python dist/$(SBOM)
 
 release:  ## date the changelog, commit and tag VERSION; push nothing
-	@$(PYTHON) -m releasing.release '$(VERSION)'
+	@$(PYTHON) -m releasing.release "$$VERSION"
 
 newest-dvc: $(VENV)/.installed-tests  ## fail if a newer DVC is out than is installed
 	@outdated=$$($(BIN)/uv pip list --quiet --python $(BIN)/python --outdated) || exit; \
 	if echo "$$outdated" | grep -E '^dvc '; then exit 1; fi
 
+check-tag:  ## fail if the commit that is checked out is not in origin's main
+	@git merge-base --is-ancestor HEAD origin/main || { echo "ERROR: this commit is not in origin's main"; exit 1; }
+
 release-text:  ## print the changelog's section of VERSION
-	@$(PYTHON) -m releasing.changelog '$(VERSION)'
+	@$(PYTHON) -m releasing.changelog "$$VERSION"
 
 clean:  ## remove the environment and what tests leave
 	rm -rf $(VENV) .venv-backend .venv-trial dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .matrix

@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import sys
 from importlib.abc import Loader
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,12 +47,23 @@ def refuse(message: str, args: Iterable[str]) -> int:
     Returns:
         The exit code.
     """
+    _write(sys.stderr, f"ERROR: {message}\n")
     options = itertools.takewhile(lambda arg: arg != "--", args)
     if any(arg in {"--js", "--jso", "--json"} for arg in options):
         error = {"kind": "ImportError", "message": message, "exit_code": FAILED}
-        sys.stdout.write(json.dumps({"error": error}) + "\n")
-    sys.stderr.write(f"ERROR: {message}\n")
+        _write(sys.stdout, json.dumps({"error": error}) + "\n")
     return FAILED
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write a text, if anybody can read it."""
+    if stream is None:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:  # Python would write it again at the end, and fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def wrap_loader(spec: ModuleSpec, message: str) -> ModuleSpec:

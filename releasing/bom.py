@@ -18,7 +18,10 @@ from releasing.refusal import RefusalError, end
 NAME = "dvc-studio-models"
 MAKER = Path(sys.executable).with_name("cyclonedx-py")
 DYNAMIC = 'dynamic = ["readme", "version"]\n'
-VERSION = "from importlib.metadata import version; print(version('{name}'))"
+VERSION = """
+from importlib.metadata import distributions
+print(*(each.version for each in distributions(name="{name}")))
+"""
 
 
 def write(python: Path, target: Path, root: Path) -> str:
@@ -28,6 +31,9 @@ def write(python: Path, target: Path, root: Path) -> str:
         RefusalError: It could not be made, is not valid, or lacks a dependency.
     """
     version = _run(python, "-c", VERSION.format(name=NAME)).strip()
+    if not version:
+        message = f"'{python}' has no {NAME}: run 'make try-dist' first"
+        raise RefusalError(message)
     settings = (root / "pyproject.toml").read_text("utf-8")
     if DYNAMIC not in settings:
         message = f"pyproject.toml has no line '{DYNAMIC.strip()}'"

@@ -22,6 +22,7 @@ from pathlib import Path
 from releasing.refusal import RefusalError, end, git
 
 HASHES = "SHA256SUMS"
+LAST = ("-1", "--no-show-signature")  # which log.showSignature puts before the rest
 SURROUNDINGS = [("first", 0o022, "UTC0"), ("the second", 0o077, "XYZ-11")]
 """Folder, umask and time zone of each build."""
 
@@ -60,7 +61,7 @@ def build_twice(root: Path, work: Path) -> Path:
     Raises:
         RefusalError: Git or the build failed, or the two builds differ.
     """
-    epoch = git(root, "log", "-1", "--format=%ct").strip()
+    epoch = git(root, "log", *LAST, "--format=%ct").strip()
     made = []
     for name, umask, zone in SURROUNDINGS:
         source = work / name / "source"
@@ -114,7 +115,7 @@ def main() -> None:
         shutil.copytree(made, target)
     if git(root, "status", "--porcelain"):
         print("WARNING: built the last commit, without the uncommitted changes")
-    commit = git(root, "log", "-1", "--format=%h of %cI").strip()
+    commit = git(root, "log", *LAST, "--format=%h of %cI").strip()
     print(f"Built commit {commit} twice, with the same bytes:")
     print("".join(lines), end="")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -16,11 +17,21 @@ class RefusalError(Exception):
 
 
 def end(command: Callable[[], None]) -> None:
-    """Run a command; end the process with 1 and the sentence if it refuses."""
+    """Run a command; end the process with 1 and a sentence if it fails.
+
+    It does not fail where nobody reads its output to the end.
+    """
     try:
         command()
+        sys.stdout.flush()
     except RefusalError as refusal:
         sys.exit(f"ERROR: {refusal}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"ERROR: cannot use '{error.filename}': {error.strerror}")
 
 
 def git(root: Path, *args: str) -> str:

@@ -48,6 +48,7 @@ def check(root: Path, version: str) -> None:
     """
     given = numbers(version)
     _check_tree(root)
+    _check_origin(root)
     released = _released(root)
     if released and given <= released[-1]:
         newest = ".".join(map(str, released[-1]))
@@ -69,6 +70,16 @@ def _check_tree(root: Path) -> None:
     if changed:
         names = ", ".join(f"'{line[3:]}'" for line in changed[:3])
         message = f"uncommitted changes: {names}; commit or remove them"
+        raise RefusalError(message)
+
+
+def _check_origin(root: Path) -> None:
+    git(root, "fetch", "--quiet", "origin", BRANCH)
+    if git(root, "rev-list", "HEAD..FETCH_HEAD"):
+        message = (
+            f"'{BRANCH}' lacks commits that origin has: run "
+            f"'git pull --rebase origin {BRANCH}'"
+        )
         raise RefusalError(message)
 
 
@@ -163,7 +174,8 @@ def main() -> None:
     parser.add_argument("version", help="as 1.2.0")
     version = parser.parse_args().version
     root = Path.cwd()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     check(root, version)
     date = datetime.now(tz=timezone.utc).date().isoformat()
     try:

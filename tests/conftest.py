@@ -76,6 +76,14 @@ def pytest_configure() -> None:
         logging.getLogger(name).handlers.clear()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of calls that this system does not have."""
+    if sys.platform != "linux":
+        for item in items:
+            if item.get_closest_marker("linux"):
+                item.add_marker(pytest.mark.skip(reason="only Linux has what it needs"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Isolate what is made once for many tests, and give its home."""

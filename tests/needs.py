@@ -87,6 +87,14 @@ def need_proc() -> None:
         pytest.skip("there is no /proc")
 
 
+def need_full_device() -> Path:
+    """Return a device that is always full; skip the test where there is none."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full")
+    return full
+
+
 def need_waiting() -> None:
     """Skip the test unless DVC has ``--wait-for-lock``."""
     if not CAN_WAIT:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import folding_fs
 import pytest
-from environments import run
+from environments import ROOT, run
 from needs import folding_file_system, need_package, need_program
 from servers import wait_until
 
@@ -42,6 +42,27 @@ def test_what_only_linux_has_is_skipped_elsewhere_in_ci_too(
         need_program("strace", str(tmp_path))
     with pytest.raises(pytest.fail.Exception, match="zsh is missing"):
         need_program("zsh", str(tmp_path))
+
+
+ELSEWHERE = """
+import sys
+import pytest
+class Elsewhere:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self):
+        sys.platform = "darwin"
+sys.exit(pytest.main(sys.argv[1:], plugins=[Elsewhere()]))
+"""
+
+
+def test_tests_of_what_only_linux_has_are_skipped_elsewhere() -> None:
+    args = ("-q", "-rs", "-p", "no:cacheprovider", "tests/test_without_linux.py")
+
+    done = run(sys.executable, "-c", ELSEWHERE, *args, cwd=ROOT)
+
+    assert "7 skipped in " in done.stdout
+    assert "only Linux has what it needs" in done.stdout
+    assert done.returncode == 0
 
 
 def test_a_file_system_that_cannot_be_mounted_skips_the_test(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from environments import DVC, ROOT, run
+from needs import need_full_device
 from projects import init_project
 
 if TYPE_CHECKING:
@@ -119,6 +120,21 @@ def test_the_sentence_is_json_if_that_was_asked_for(
     assert json.loads(done.stdout) == {
         "error": {"kind": "ImportError", "message": machine.message, "exit_code": 255}
     }
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full", "2>&-", "| true"])
+@pytest.mark.parametrize("command", [f"{DVC} models", OWN_SCRIPT], ids=["dvc", "own"])
+def test_the_code_is_the_same_where_output_cannot_be_written(
+    machine: Machine, command: str, redirection: str
+) -> None:
+    if "full" in redirection:
+        need_full_device()
+    line = f"set -o pipefail; {command} pull churn --json {redirection}"
+
+    done = machine.run("bash", "-c", line)
+
+    assert done.returncode == 255
+    assert done.stderr == ("" if "2>" in redirection else f"ERROR: {machine.message}\n")
 
 
 def test_another_module_that_imports_the_package_gets_the_error(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from environments import DVC
+from needs import need_full_device
 from terminals import heed_ctrl_c
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def test_an_interrupted_command_prints_one_object(
 def test_a_full_disk_for_stdout_is_an_error_of_the_disk(
     registry: Registry, clone: Path, command: tuple[str, ...], option: tuple[str, ...]
 ) -> None:
-    with Path("/dev/full").open("w") as full:
+    with need_full_device().open("w") as full:
         done = subprocess.run(
             [DVC, "models", *command, *option],
             cwd=clone,

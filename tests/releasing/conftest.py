@@ -16,6 +16,7 @@ PACKAGE = "dvc_studio_models/__init__.py"
 PLACEHOLDER = "https://" + "git.example.com/dvc-studio-models"
 OVERLAID = [
     ".gitattributes",
+    "Makefile",
     "releasing",
     "CHANGELOG.md",
     "CITATION.cff",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from signing import ssh_key
 
 if TYPE_CHECKING:
     from tests.releasing.conftest import Clone
@@ -58,6 +59,17 @@ def test_the_same_commit_gives_the_same_bytes_everywhere(
     assert first == second
     kinds = sorted(Path(name).suffix for name in first)
     assert kinds == ["", ".gz", ".whl"]
+
+
+def test_a_signature_that_git_shows_is_not_taken_for_the_time(
+    clone: Clone, tmp_path: Path
+) -> None:
+    key = ssh_key(tmp_path)
+    clone.git(*key.settings, "commit", "--quiet", "--amend", "--no-edit", "--gpg-sign")
+    clone.git("config", "log.showSignature", "true")
+    assert "signature" in clone.run("git", "log", "-1").stdout
+
+    assert dist(clone.folder, "dist", umask=0o022)
 
 
 def test_git_converts_no_line_ends(clone: Clone, tmp_path: Path) -> None:

@@ -59,6 +59,32 @@ def test_a_python_that_is_too_old_is_refused_and_nothing_is_made(
     assert not (folder / ".venv-backend").exists()
 
 
+@pytest.mark.parametrize("target", ["release", "release-text", "dist"])
+def test_a_version_is_no_part_of_a_command(folder: Path, target: str) -> None:
+    (folder / ".venv-backend").mkdir()
+    (folder / ".venv-backend/.installed").touch()
+    run = printing_python(folder)
+
+    done = make(folder, target, "VERSION=1';touch pwned;'", f"PYTHON={run}")
+
+    assert "1';touch pwned;'" in done.stdout
+    assert not (folder / "pwned").exists()
+
+
+def printing_python(folder: Path) -> Path:
+    """Return a Python that prints its arguments."""
+    for name in ("python", ".venv-backend/bin/python"):
+        add_program(folder / name, '#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    return folder / "python"
+
+
+def test_without_a_wheel_the_command_that_makes_it_is_named(folder: Path) -> None:
+    done = make(folder, "try-dist")
+
+    assert done.returncode == 2
+    assert done.stdout == "ERROR: dist/ has no wheel: run 'make dist' first\n"
+
+
 def test_an_index_that_does_not_answer_has_no_newest_dvc(folder: Path) -> None:
     assert make(folder, "newest-dvc").returncode == 2
 

@@ -191,6 +191,21 @@ def forget_the_address(clone: Clone) -> None:
     clone.commit()
 
 
+def advance_origin(clone: Clone) -> None:
+    clone.commit("Of another clone")
+    clone.git("push", "--quiet", "origin", "main")
+    clone.git("reset", "--quiet", "--hard", "HEAD~1")
+
+
+def lose_origin(clone: Clone) -> None:
+    clone.git("remote", "set-url", "origin", str(clone.origin / "gone"))
+
+
+def lose_the_citation(clone: Clone) -> None:
+    (clone.folder / "CITATION.cff").unlink()
+    clone.commit()
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -210,6 +225,9 @@ def forget_the_address(clone: Clone) -> None:
         (announce_another_kind, '2.0rc1": set it to "98.7.6.dev0" and commit\n'),
         (forget_the_version, f"{PACKAGE} has no line '__version__ = \"...\"'"),
         (forget_the_address, "'git.example.com', which stands for this repository's"),
+        (advance_origin, "'main' lacks commits that origin has: run 'git pull "),
+        (lose_origin, "'git fetch' failed: "),
+        (lose_the_citation, "CITATION.cff': No such file or directory"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -250,7 +268,37 @@ def test_the_command_that_is_printed_for_the_address_helps(clone: Clone) -> None
     assert clone.module("release", "98.7.6").returncode == 0
 
 
-@pytest.mark.parametrize("signal", ["INT", "TERM"])
+def test_the_command_that_is_printed_for_origins_commits_helps(clone: Clone) -> None:
+    advance_origin(clone)
+    refused = clone.module("release", "98.7.6").stderr
+    (command,) = re.findall(r"run '(.+)'", refused)
+
+    clone.shell(command)
+    done = clone.module("release", "98.7.6")
+    clone.shell(printed(done.stdout, "Publish it"))
+
+    assert clone.run("make", "check-tag").returncode == 0
+
+
+def test_a_tag_that_is_not_in_main_is_refused(clone: Clone) -> None:
+    clone.module("release", "98.7.6")
+    clone.git("push", "--quiet", "origin", "v98.7.6")
+
+    done = clone.run("make", "check-tag")
+
+    assert done.returncode == 2
+    assert "ERROR: this commit is not in origin's main\n" in done.stderr + done.stdout
+
+
+def test_a_release_succeeds_where_nobody_reads_what_it_prints(clone: Clone) -> None:
+    command = f"set -o pipefail; {sys.executable} -m releasing.release 98.7.6"
+    done = clone.run("bash", "-c", f"{command} | true")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert clone.git("tag", "--list") == "v98.7.6\n"
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM", "HUP", "QUIT"])
 @pytest.mark.parametrize("subject", ["Release", "Begin"])
 def test_if_it_is_interrupted_branch_files_and_tags_are_as_before(
     clone: Clone, subject: str, signal: str

@@ -88,8 +88,43 @@ def test_the_job_that_publishes_runs_no_code_of_the_repository() -> None:
 
     assert "actions/checkout" not in used
     assert lines("publish") == [
-        "uv publish --trusted-publishing always files/*.whl files/*.tar.gz"
+        "uv publish --trusted-publishing always dist/*.whl dist/*.tar.gz"
     ]
+
+
+def test_what_is_published_is_from_the_job_that_has_installed_no_dependency() -> None:
+    downloads = [
+        (job, step["with"])
+        for _, job, step in steps()
+        if "download-artifact" in step.get("uses", "")
+    ]
+    both = [{"name": name, "path": f"{name}/"} for name in ("dist", "about")]
+
+    assert downloads == [
+        ("try", both[0]),
+        *(("publish", each) for each in both),
+        *(("page", each) for each in both),
+    ]
+    release = jobs(FOLDER / "release.yml")
+    made = {
+        step["with"]["name"]: name
+        for name in release
+        for step in release[name].get("steps", [])
+        if "upload-artifact" in step.get("uses", "")
+    }
+    assert made == {"dist": "build", "about": "try"}
+
+
+def test_a_job_with_slow_tests_installs_the_stores_before() -> None:
+    found = 0
+    for path in WORKFLOWS:
+        for job in jobs(path).values():
+            ran = [step.get("run", "") for step in job.get("steps", [])]
+            for number, line in enumerate(ran):
+                if re.match("make (coverage|test-slow)", line):
+                    assert "make test-servers" in ran[:number]
+                    found += 1
+    assert found
 
 
 def test_nothing_is_published_that_was_not_tested() -> None:

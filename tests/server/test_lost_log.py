@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 import requests
+from needs import need_full_device
 from projects import TOKEN
 from servers import free_port, wait_until
 
@@ -68,7 +69,7 @@ def _answers(url: str) -> bool:
 def broken(request: pytest.FixtureRequest) -> Iterator[int]:
     """A file to which nothing can be written."""
     if request.param == "disk":
-        number = os.open("/dev/full", os.O_WRONLY)
+        number = os.open(need_full_device(), os.O_WRONLY)
     else:
         reader, number = os.pipe()
         os.close(reader)
