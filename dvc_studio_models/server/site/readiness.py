@@ -18,7 +18,7 @@ from dvc_studio_models.server.repos.refs import file_stamp
 from dvc_studio_models.server.stores.remotes import check_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dvc_studio_models.model import ModelVersion
     from dvc_studio_models.server.links.signers import Signers
@@ -117,22 +117,20 @@ def _find_problem(served: Served, signers: Signers, check: _Check) -> str | None
     server.
     """
     key = _key(served)
-    is_new = key is None or key != check.key
-    if is_new:
+    if key is None or key != check.key:
         check.key = None
         try:
-            served.index.whole_registry()
+            registry = served.index.whole_registry()
             with served.index.git_errors():
                 check.samples = served.index.samples()
+                newest = map(registry.resolve, check.samples)
+                _check_commits(served, [each for each in newest if each])
         except RefusedError as error:
             return str(error)
         check.key = key
     for ref in check.samples:
         try:
-            found = served.index.find(ref)
-            if is_new:
-                _check_commit(served, found.version)
-            files = found.files
+            files = served.index.find(ref).files
             one_of_each = {file.store: file for file in files}
             for store in one_of_each:
                 check_folder(store)
@@ -151,14 +149,15 @@ def _key(served: Served) -> object:
     return key and (key, file_stamp(objects), file_stamp(objects / "pack"))
 
 
-def _check_commit(served: Served, version: ModelVersion) -> None:
-    """Check that Git can read the commit of a version, whose answer may be cached.
+def _check_commits(served: Served, versions: Sequence[ModelVersion]) -> None:
+    """Check that Git has the commits of versions, whose answers may be cached.
 
     Raises:
-        RepoUnreadableError: It cannot.
+        UnreadableRepoError: Git cannot read the repo.
+        RepoUnreadableError: It has not all of them.
     """
-    with served.index.git_errors():
-        (kind,) = served.repo.reader.kinds([version.commit])
-    if kind is None:
-        reason = f"it has no commit {version.commit[:7]}, of {version.version}"
-        raise RepoUnreadableError(served.repo.label, reason)
+    kinds = served.repo.reader.kinds([each.commit for each in versions])
+    for version, kind in zip(versions, kinds, strict=True):
+        if kind is None:
+            reason = f"it has no commit {version.commit[:7]}, of {version.version}"
+            raise RepoUnreadableError(served.repo.label, reason)
