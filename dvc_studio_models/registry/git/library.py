@@ -17,11 +17,11 @@ from dvc_studio_models.errors import (
     ObjectTooLargeError,
     UnreadableRepoError,
 )
-from dvc_studio_models.registry.git.folders import check_ref_folders
 from dvc_studio_models.registry.git.reader import (
     MAX_OBJECT_BYTES,
     NO_OID,
     GitObject,
+    check_ref_folders,
     is_oid,
 )
 

@@ -20,7 +20,6 @@ from dvc_studio_models.errors import (
     NotGitRepoError,
     UnreadableRepoError,
 )
-from dvc_studio_models.registry.git.folders import check_ref_folders
 from dvc_studio_models.registry.git.parsing import (
     own_settings,
     parse_config,
@@ -37,7 +36,7 @@ from dvc_studio_models.registry.git.process import (
     start,
     stop,
 )
-from dvc_studio_models.registry.git.reader import NO_OID, GitObject
+from dvc_studio_models.registry.git.reader import NO_OID, GitObject, check_ref_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,9 +6,14 @@ runs no program that the repository's own config names.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from dvc_studio_models.errors import UnreadableRepoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,12 +29,42 @@ NO_OID = "0" * 40
 MAX_OBJECT_BYTES = 64 << 20
 """The largest object that is read; DVC's files and tags have kilobytes."""
 
+_ABSENT = {errno.ENOENT, errno.ENOTDIR}  # packed refs and reftables need no folders
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def is_oid(text: str) -> bool:
     """Whether a text is a full object id, SHA-1 or SHA-256, in hex."""
     return _OID.fullmatch(text) is not None
+
+
+def check_ref_folders(common_dir: Path, top: str) -> None:
+    """Check that a folder of refs can be read, with those around and below it.
+
+    Git, and scmrepo too, list nothing of one that they cannot read, and no error.
+
+    Args:
+        common_dir: The folder of ``refs``, common to all working trees.
+        top: As ``refs/tags``.
+
+    Raises:
+        UnreadableRepoError: One cannot be read.
+    """
+
+    def refuse(folder: str, number: int) -> NoReturn:
+        name = os.path.relpath(folder, common_dir)
+        reason = f"cannot read '{name}': {os.strerror(number)}"
+        raise UnreadableRepoError(os.fspath(common_dir), reason)
+
+    def check_error(error: OSError) -> None:
+        if error.errno not in _ABSENT:
+            refuse(error.filename, error.errno or 0)
+
+    around = [str(common_dir / each) for each in PurePosixPath(top).parents[:-1]]
+    inner = os.walk(common_dir / top, onerror=check_error)
+    for folder in (*around, *(str(each) for each, _, _ in inner)):
+        if not os.access(folder, os.R_OK | os.X_OK) and os.path.lexists(folder):
+            refuse(folder, errno.EACCES)
 
 
 @dataclass(frozen=True)
@@ -72,6 +107,9 @@ class GitReader(Protocol):
         """List the tags by name: the part after ``refs/tags/``, and the object's id.
 
         A ref that ``git`` calls broken comes last, with :data:`NO_OID`.
+
+        Raises:
+            UnreadableRepoError: Git cannot read all of them.
         """
 
     def head(self) -> str | None:
