@@ -47,26 +47,17 @@ class CmdModelsServe(CmdModels):
         source = self._source()
         if self.args.check_config:
             return _check(Path(self.args.config))
-        from dvc_studio_models.server.workers import handling
-
-        if self.args.config is None:
-            self._serve(source)
-        else:  # the server reads the config again before it answers
-            with handling(signal.SIGHUP, lambda *_: None):
-                self._serve(source)
-        return 0
-
-    def _serve(self, source: ConfigSource) -> None:
         from dvc_studio_models.server.monitoring.logs import use_format
-        from dvc_studio_models.server.workers import sharing
+        from dvc_studio_models.server.workers import handling, sharing
 
-        use_format(self.args.log_format)  # also for what is wrong with the config
-        config = source.read()
-        if self.args.config is not None:
-            use_format(config.log_format)
-
-        with sharing(config.workers):  # before the server is imported
-            _import_service().run(source, config)
+        with handling(signal.SIGHUP, lambda *_: None):  # the config is read again later
+            use_format(self.args.log_format)  # also for what is wrong with the config
+            config = source.read()
+            if self.args.config is not None:
+                use_format(config.log_format)
+            with sharing(config.workers):  # before the server is imported
+                _import_service().run(source, config)
+        return 0
 
     def _source(self) -> ConfigSource:
         """Return where the config comes from.
