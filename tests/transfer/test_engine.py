@@ -265,12 +265,17 @@ def test_only_what_a_cut_left_out_is_fetched_again(
     assert second.byte_range == (70_000, len(SMALL) - 1)
 
 
-@pytest.mark.clock  # on a busy machine some threads are cut more often than others
 def test_all_connections_of_a_file_may_be_cut_at_once(fetcher: Fetcher) -> None:
     content = noise(10 * RANGE)
     fetcher.server.script(OK, *[RST] * 9, *[busy(503)] * 9)
+    all_were_cut = threading.Barrier(9, timeout=30)
 
-    assert fetcher.bring(content, jobs=9) == content
+    def backoff_s(_tries: int, _headers: object) -> float:
+        all_were_cut.wait()
+        return 0.0
+
+    together = replace(IMPATIENT, backoff_s=backoff_s)
+    assert fetcher.bring(content, jobs=9, tuning=together) == content
 
 
 def test_the_same_fault_of_many_connections_is_warned_of_once(
