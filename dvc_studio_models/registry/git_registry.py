@@ -130,8 +130,8 @@ class GitRegistry:
 
     def read_head_record(self, name: str) -> RecordedModel | None:
         """Read a model at the checked-out commit; None if it cannot be read."""
-        commit = self._reader.head()
         try:
+            commit = self._reader.head()
             return self._records.read(commit, name) if commit else None
         except (RecordUnreadableError, StudioConfigError, UnreadableRepoError):
             return None

@@ -328,7 +328,8 @@ def test_a_broken_head_has_no_upstream_without_git(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert url_of(repo) == ORIGIN
-    assert Clone.find(repo).reader.head() is None
+    with pytest.raises(UnreadableRepoError, match="cannot read the commit of HEAD"):
+        Clone.find(repo).reader.head()
 
 
 def test_what_git_does_not_take_for_a_repository_is_none(repo: Path) -> None:

@@ -68,13 +68,13 @@ def test_refs_are_listed_with_broken_ones(repo: Path, reading: Open) -> None:
     assert reading(repo).refs("refs/exps") == []
 
 
-LIST_TAGS = """
+READ = """
 import sys
 from pathlib import Path
 from dvc_studio_models.errors import StudioModelsError
 from dvc_studio_models.registry.git.open import open_reader
 try:
-    print(len(open_reader(Path(sys.argv[1])).tags()))
+    print(getattr(open_reader(Path(sys.argv[1])), sys.argv[2])())
 except StudioModelsError as error:
     print(error)
 """
@@ -88,24 +88,42 @@ def test_tags_of_a_folder_that_cannot_be_read_are_not_taken_for_none(
 ) -> None:
     for name in ("a", "b/c", "b/d"):
         git(repo, "tag", name)
-    prefix = without_rights()
-    prefix[:1] = [str(shutil.which(each)) for each in prefix[:1]]
     path = os.environ["PATH"] if backend == "git" else str(tmp_path)
 
-    def listed() -> str:
-        return subprocess.run(
-            [*prefix, sys.executable, "-c", LIST_TAGS, repo],
-            env={**os.environ, "PATH": path},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-
-    assert listed() == "3"
+    assert read_without_rights(repo, "tags", path=path).count("b/") == 2
     with closed(repo / ".git" / folder, mode):
-        found = listed()
+        found = read_without_rights(repo, "tags", path=path)
 
-    assert not found.isdigit(), found
+    assert not found.startswith("["), found
+
+
+@pytest.mark.parametrize("backend", ["git", "scmrepo"])
+@pytest.mark.parametrize("head", ["main", "gone"])
+def test_a_branch_that_cannot_be_read_is_not_taken_for_none(
+    repo: Path, tmp_path: Path, backend: str, head: str
+) -> None:
+    git(repo, "branch", "other")
+    git(repo, "symbolic-ref", "HEAD", f"refs/heads/{head}")
+    path = os.environ["PATH"] if backend == "git" else str(tmp_path)
+
+    whole = read_without_rights(repo, "head", path=path)
+    with closed(repo / ".git/refs/heads/main"):
+        found = read_without_rights(repo, "head", path=path)
+
+    assert is_oid(whole) == (head == "main")
+    assert found.startswith(f"cannot read the Git repository at '{repo}")
+
+
+def read_without_rights(repo: Path, method: str, *, path: str) -> str:
+    prefix = without_rights()
+    prefix[:1] = [str(shutil.which(each)) for each in prefix[:1]]
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", READ, repo, method],
+        env={**os.environ, "PATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
 
 
 def ask(folder: Path, *args: str) -> str:
@@ -194,7 +212,7 @@ def test_branches_are_listed_with_their_commits(reading: Open, repo: Path) -> No
     git(repo, "branch", "b")
     oid = ask(repo, "rev-parse", "main").strip()
 
-    assert reading(repo).branches() == [
+    assert reading(repo).refs("refs/heads") == [
         ("b", oid),
         ("feature/größe", oid),
         ("main", oid),
@@ -211,6 +229,30 @@ def test_a_head_on_a_branch_that_is_gone_is_at_no_commit(
 
     assert reader.head() is None
     assert reader.current_branch() == "main"
+
+
+@pytest.mark.parametrize("head", ["main", "gone"])
+@pytest.mark.parametrize("content", ["", "garbage\n"], ids=["empty", "garbage"])
+def test_a_broken_branch_is_not_taken_for_one_without_commits(
+    reading: Open, repo: Path, content: str, head: str
+) -> None:
+    git(repo, "branch", "other")
+    git(repo, "symbolic-ref", "HEAD", f"refs/heads/{head}")
+    (repo / ".git/refs/heads/main").write_text(content)
+
+    with pytest.raises(UnreadableRepoError, match="cannot read 'refs/heads/main'"):
+        reading(repo).head()
+
+
+@pytest.mark.parametrize("where", ["HEAD", "refs/heads/main"])
+@pytest.mark.parametrize("digit", "01", ids=["no-id", "no-object"])
+def test_a_head_without_its_commit_is_an_error(
+    repo: Path, where: str, digit: str
+) -> None:
+    (repo / ".git" / where).write_text(f"{digit * 40}\n")
+
+    with pytest.raises(UnreadableRepoError, match="cannot read"):
+        open_reader(repo).head()
 
 
 def test_a_detached_head_is_on_no_branch(reading: Open, repo: Path) -> None:

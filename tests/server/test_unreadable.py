@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 from needs import closed, without_rights
-from projects import CHURN, ORIGIN_URL, Project
+from projects import CHURN, ORIGIN_URL, Project, commit_all, git
 from servers import wait_until
 
 from tests.server.api import TIMEOUT_S, ask, fetch, links, md5_of, refusal
@@ -20,7 +21,8 @@ from tests.server.test_presence import stored
 from tests.server.test_workers import Serving, started
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 LARGE = 64 << 20
@@ -119,6 +121,44 @@ def test_a_server_that_may_not_read_a_repo_is_not_ready(
 
     assert reason in errors
     assert "Traceback" not in errors
+
+
+@contextlib.contextmanager
+def emptied(path: Path) -> Iterator[None]:
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    yield
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("fault", [closed, emptied], ids=["closed", "empty"])
+def test_a_branch_that_cannot_be_read_is_not_replaced_by_another(
+    project: Project,
+    tmp_path: Path,
+    fault: Callable[[Path], AbstractContextManager[None]],
+) -> None:
+    git(project.repo, "checkout", "--quiet", "-b", "other")
+    config = project.repo / ".dvc/config"
+    config.write_text(re.sub("url = .*", "url = ../nowhere", config.read_text()))
+    commit_all(project, "Move the remote")
+    git(project.root, "clone", "--quiet", "--mirror", project.repo, "bare.git")
+    bare = project.root / "bare.git"
+    git(bare, "symbolic-ref", "HEAD", "refs/heads/main")
+    ref = bare / "refs/heads/main"
+    ref.write_text(git(bare, "rev-parse", "main"))
+    with contextlib.ExitStack() as until_mended:
+        until_mended.enter_context(fault(ref))
+        with restricted(tmp_path, f"acme/models={bare}") as served:
+            refused = refusal(ask(served.url, repo="acme/models", name="churn"))
+            ready = readiness(served.url)
+            until_mended.close()
+            (link,) = ask(served.url, repo="acme/models", name="churn").json().values()
+            sent = fetch(link)
+
+    assert refused[0] == 500
+    assert ready == (503, False)
+    assert sent.content == CHURN["v2.0.0"]
+    assert "cannot read 'refs/heads/main'" in (tmp_path / "errors").read_text()
 
 
 def test_a_server_whose_repo_has_lost_its_objects_is_not_ready(

@@ -222,10 +222,9 @@ def _heads(root: UserRoot, reader: GitReader, needs: Needs) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, commit in reader.refs("refs/heads"):
         found.setdefault(commit, name)
-    if head := reader.head():
-        found.setdefault(head, "HEAD")
-    elif reader.current_branch() is None:
-        needs.problems[_label(root, "HEAD: Git cannot read it")] = None
+    with needs.reading(_label(root, "HEAD")):
+        if head := reader.head():
+            found.setdefault(head, "HEAD")
     for name, commit in detached_heads(root).items():
         found.setdefault(commit, f"worktree {name}")
     for name, commit in reader.refs(EXPERIMENTS):

@@ -22,6 +22,7 @@ from dvc_studio_models.registry.git.reader import (
     NO_OID,
     GitObject,
     check_ref_folders,
+    check_unborn,
     is_oid,
 )
 
@@ -64,10 +65,6 @@ class LibraryReader:
         """List the tags by name."""
         return self._refs(b"refs/tags")
 
-    def branches(self) -> list[tuple[str, str]]:
-        """List the local branches by name."""
-        return self._refs(b"refs/heads")
-
     def refs(self, folder: str) -> list[tuple[str, str]]:
         """List the refs in a folder, also broken ones."""
         base = os.fsencode(folder)
@@ -87,7 +84,9 @@ class LibraryReader:
         """Return the commit of HEAD."""
         with self._errors(), contextlib.suppress(KeyError):
             oid = os.fsdecode(self._repo.head())
-            return oid if is_oid(oid) else None
+            if is_oid(oid):
+                return oid
+        check_unborn(self, self.current_branch())
         return None
 
     def current_branch(self) -> str | None:

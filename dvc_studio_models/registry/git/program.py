@@ -36,7 +36,12 @@ from dvc_studio_models.registry.git.process import (
     start,
     stop,
 )
-from dvc_studio_models.registry.git.reader import NO_OID, GitObject, check_ref_folders
+from dvc_studio_models.registry.git.reader import (
+    NO_OID,
+    GitObject,
+    check_ref_folders,
+    check_unborn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -124,17 +129,10 @@ class ProgramReader:
 
     def tags(self) -> list[tuple[str, str]]:
         """List the tags by name."""
-        return self._refs("refs/tags")
-
-    def branches(self) -> list[tuple[str, str]]:
-        """List the local branches by name."""
-        return [each for each in self._refs("refs/heads") if each[1] != NO_OID]
+        return self.refs("refs/tags")
 
     def refs(self, folder: str) -> list[tuple[str, str]]:
         """List the refs in a folder, also broken ones."""
-        return self._refs(folder)
-
-    def _refs(self, folder: str) -> list[tuple[str, str]]:
         check_ref_folders(self.common_dir, folder)
         fields = "--format=%(objectname) %(refname:strip=2)"
         output = run([*self._command, "for-each-ref", fields, folder], cwd=self._cwd)
@@ -151,11 +149,16 @@ class ProgramReader:
         output = self._git_output(
             *("rev-parse", "--quiet", "--verify", "HEAD^{commit}"), codes={0, 1, 128}
         )
+        if not output:
+            check_unborn(self, self._current_branch(codes={0, 1, 128}))
         return output.decode().strip() or None
 
     def current_branch(self) -> str | None:
         """Return the name of the branch that is checked out."""
-        output = self._git_output("symbolic-ref", "--quiet", "HEAD", codes={0, 1})
+        return self._current_branch(codes={0, 1})
+
+    def _current_branch(self, *, codes: Iterable[int]) -> str | None:
+        output = self._git_output("symbolic-ref", "--quiet", "HEAD", codes=codes)
         return os.fsdecode(output).strip().removeprefix("refs/heads/") or None
 
     # Objects

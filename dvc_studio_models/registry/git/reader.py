@@ -67,6 +67,25 @@ def check_ref_folders(common_dir: Path, top: str) -> None:
             refuse(folder, errno.EACCES)
 
 
+def check_unborn(reader: GitReader, branch: str | None) -> None:
+    """Check that HEAD has no commit because its branch has none yet.
+
+    Git says the same of a branch whose ref it cannot read.
+
+    Args:
+        reader: Of the repository.
+        branch: That HEAD is of; None if HEAD is of none, or cannot be read.
+
+    Raises:
+        UnreadableRepoError: There may be a commit.
+    """
+    found = dict(reader.refs("refs/heads"))
+    broken = [f"'refs/heads/{name}'" for name, oid in found.items() if oid == NO_OID]
+    if broken or branch is None or branch in found:
+        which = ", ".join(broken) or "the commit of HEAD"
+        raise UnreadableRepoError(os.fspath(reader.common_dir), f"cannot read {which}")
+
+
 @dataclass(frozen=True)
 class GitObject:
     """An object of Git, with its content."""
@@ -113,10 +132,11 @@ class GitReader(Protocol):
         """
 
     def head(self) -> str | None:
-        """Return the commit of HEAD; None if there is none."""
+        """Return the commit of HEAD; None if its branch has none yet.
 
-    def branches(self) -> list[tuple[str, str]]:
-        """List the local branches by name, with their commits."""
+        Raises:
+            UnreadableRepoError: Git cannot read it, or one of the branches.
+        """
 
     def refs(self, folder: str) -> list[tuple[str, str]]:
         """List the refs in a folder by name, with the ids of their objects.

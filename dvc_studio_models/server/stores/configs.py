@@ -239,7 +239,7 @@ def _config_commit(reader: GitReader) -> str | None:
     """
     if head := reader.head():
         return head
-    branches = dict(reader.branches())
+    branches = dict(reader.refs("refs/heads"))
     named = (branches[name] for name in DEFAULT_BRANCHES if name in branches)
     only = next(iter(branches.values())) if len(branches) == 1 else None
     return next(named, only)
