@@ -236,11 +236,18 @@ def test_a_token_file_that_is_a_named_pipe_is_refused_at_once(
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("nothing", "not a folder"), (".", "not a Git repository")]
+    ("path", "reason"),
+    [
+        ("nothing", "not a folder"),
+        ("loop", "not a folder"),
+        (".", "not a Git repository"),
+    ],
 )
 def test_what_is_no_git_repo_is_not_served(
     tmp_path: Path, path: str, reason: str
 ) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
     code, errors = outcome("serve", str(tmp_path / path))
 
     assert code == 253

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -291,6 +292,24 @@ def test_without_a_session_a_page_asks_to_sign_in(server: str, path: str) -> Non
     assert reply.headers["WWW-Authenticate"].startswith("token ")
     assert 'name="token"' in reply.text
     assert "churn</" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("query", "path"), [("", "/"), ("?next=models/a", "/models/a")]
+)
+def test_who_has_signed_in_is_not_asked_again(
+    server: str, query: str, path: str
+) -> None:
+    session = signed_in(server)
+
+    reply = session.get(
+        f"{server}/sign-in{query}", timeout=TIMEOUT_S, allow_redirects=False
+    )
+
+    assert reply.status_code == 303
+    assert urljoin(f"{server}/sign-in", reply.headers["Location"]) == server + path
+    assert "Set-Cookie" not in reply.headers
+    page_of(session, f"{server}/")
 
 
 def test_without_tokens_nobody_has_to_sign_in(project: Project) -> None:

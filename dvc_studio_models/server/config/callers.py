@@ -77,10 +77,9 @@ TOKEN = Section(
 
 
 def _check_url(text: str) -> str | None:
-    try:
-        parts = urlsplit(text)
-    except ValueError:  # unbalanced brackets
-        return "this is not a URL"
+    parts = urlsplit(text)
+    if parts.username is not None:
+        return "this must not have a user or a password"
     is_loopback = parts.scheme == "http" and is_loopback_host(parts.hostname or "")
     if parts.hostname and (parts.scheme == "https" or is_loopback):
         return None

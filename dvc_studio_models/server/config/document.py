@@ -9,6 +9,7 @@ from ruamel.yaml.constructor import (
     ConstructorError,
     DuplicateKeyError,
     RoundTripConstructor,
+    SafeConstructor,
 )
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
 from ruamel.yaml.reader import ReaderError
@@ -92,6 +93,9 @@ def _text(_: _Constructor, node: ScalarNode) -> str:
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", _text)
+_Constructor.add_constructor(  # ruamel's own makes an int of one with an anchor
+    "tag:yaml.org,2002:bool", SafeConstructor.construct_yaml_bool
+)
 
 
 def _reason(exc: MarkedYAMLError) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from dvc_studio_models.registry.urls import strip_secrets
 from dvc_studio_models.server.config.token_file import is_public, read_regular
@@ -95,6 +96,8 @@ class Text:
             place.wrong("this has to be a text")
         elif bad := _UNUSABLE.search(value):
             place.wrong(f"it has the character {bad[0]!a}, which no text here can have")
+        elif not _can_be_parsed(value):
+            place.wrong("this is no valid URL")
         elif problem := self.check(value):
             place.wrong(problem)
         else:
@@ -306,6 +309,13 @@ class SecretUrl:
         """Return the JSON Schema of such values."""
         _, *sources = Secret.definition()["oneOf"]
         return {"oneOf": [{"type": "string", "pattern": _GIT_URL}, *sources]}
+
+
+def _can_be_parsed(text: str) -> bool:
+    try:
+        return "://" not in text or bool(urlsplit(text))
+    except ValueError:  # unbalanced brackets
+        return False
 
 
 def resolve(path: str, place: Place) -> str:

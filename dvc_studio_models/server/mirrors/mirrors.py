@@ -281,6 +281,7 @@ class Mirrors:
                 extra=IN_ALL_WORKERS,
             )
         except Exception:
+            mirror.fault = "it cannot be fetched: the log of the server says why"
             mirror.not_before = time.monotonic() + FAULT_S
             logger.exception("cannot fetch the mirror of '%s'", name)
         finally:

@@ -105,7 +105,7 @@ class Opening:
                 msg = f"the repo '{self.name}' is not served: {problem}"
                 raise StudioConfigError(msg)  # noqa: TRY301
             # This may hang, as all that follows.
-            self.names.add(Identity.of(os.fspath(Path(self.config.path).resolve())))
+            self.names.add(Identity.of(os.path.realpath(self.config.path)))
             reader = self.opened.reader if self.opened else _open(self.config.path)
             self.opened = Opened(reader, list(_identities(reader, self.config)))
             on_opened(self)
@@ -134,7 +134,7 @@ def _open(path: str) -> GitReader:
         raise NotGitRepoError(path, "not a folder")
     # A mirror may belong to another user; the operator has named it.
     try:
-        return open_reader(Path(path).resolve(), trusted=True)
+        return open_reader(Path(os.path.realpath(path)), trusted=True)
     except NotGitRepoError:
         raise NotGitRepoError(path, "not a Git repository") from None
 

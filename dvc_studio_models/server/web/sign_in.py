@@ -56,8 +56,16 @@ class SignIn:
         return principal
 
     async def show(self, request: Request) -> Response:
-        """Show the form to sign in."""
+        """Show the form to sign in, or the first page to who has."""
         following = request.query_params.get("next", "")
+        try:
+            if self._cookie(request):
+                await self.authenticate(request)
+                return redirect(request, following)
+        except TokenRefusedError:
+            pass
+        except RefusedError as error:
+            return self.show_error(request, error)
         return self.ask(request, following=following)
 
     async def sign_in(self, request: Request) -> Response:

@@ -313,6 +313,40 @@ NO_GIT_URLS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("repos: [{name: a, path: a,\n aliases: ['http://[']}]\nno_auth: true", 2),
+        ("repos: [{name: a, path: a,\n roots: ['s3://[']}]\nno_auth: true", 2),
+        ("data: d\nrepos:\n- url: http://[\nno_auth: true", 3),
+        (f"{REPOS}git_hosts:\n- {{url: 'https://[', kind: github}}", 4),
+    ],
+)
+def test_a_url_that_cannot_be_parsed_is_a_mistake(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    (found,) = mistakes(tmp_path, text)
+
+    assert found.startswith(f"{line}: ")
+    assert found.endswith(": this is no valid URL")
+
+
+def test_a_git_host_has_no_password(tmp_path: Path) -> None:
+    text = f"{REPOS}git_hosts: [{{url: 'https://u:p@github.com', kind: github}}]"
+
+    (found,) = mistakes(tmp_path, text)
+
+    assert "must not have a user or a password" in found
+
+
+def test_true_and_false_may_have_anchors(tmp_path: Path) -> None:
+    text = f"{REPOS}no_auth: &yes true\nverify_objects: *yes\n"
+
+    assert read(tmp_path, text).verify_objects is True
+    (found,) = mistakes(tmp_path, f"{text}workers: &one true")
+    assert found == "5: workers: 'true' is not a number from 1 to 256"
+
+
 @pytest.mark.parametrize("url", NO_GIT_URLS)
 def test_a_url_from_which_git_does_not_fetch_is_a_mistake(
     tmp_path: Path, url: str
