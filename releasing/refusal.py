@@ -40,12 +40,21 @@ def git(root: Path, *args: str) -> str:
     Raises:
         RefusalError: Git failed; the message is that of Git.
     """
-    done = subprocess.run(
-        ["git", *args], cwd=root, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip()
+    with subprocess.Popen(
+        ["git", *args],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, err = process.communicate()
+        except BaseException:
+            process.terminate()  # so that it removes its lock files
+            raise
+    if process.returncode:
+        said = (err or out).strip()
         said = said or "it printed nothing, as a hook that refuses may"
         message = f"'git {args[0]}' failed: {said}"
         raise RefusalError(message)
-    return done.stdout
+    return out

@@ -23,6 +23,8 @@ BRANCH = "main"
 HOST = "git.example.com"
 """Stands for the host of this repository until it has one."""
 
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 ASSIGNED = re.compile(r'^__version__ = "([^"]+)"$', re.M)
 CITED = re.compile(r"^(?:version|date-released):.*\n", re.M)
@@ -84,7 +86,9 @@ def _check_origin(root: Path) -> None:
 
 
 def _released(root: Path) -> list[tuple[int, ...]]:
-    names = git(root, "tag", "--list", "v*").split()
+    listed = git(root, "ls-remote", "--tags", "--refs", "origin", "v*").split()
+    names = [name.removeprefix("refs/tags/") for name in listed[1::2]]
+    names += git(root, "tag", "--list", "v*").split()
     versions = [name.removeprefix("v") for name in names]
     return sorted(numbers(each) for each in versions if VERSION.fullmatch(each))
 
@@ -140,10 +144,31 @@ def release(root: Path, version: str, date: str) -> None:
         _assign(root, _next(version))
         _commit(root, f"Begin {_next(version)}")
     except BaseException:
+        ignore_signals()
+        _restore(root, start, tag)
+        raise
+
+
+def _restore(root: Path, start: str, tag: str) -> None:
+    try:
         git(root, "reset", "--quiet", "--hard", start)
         if git(root, "tag", "--list", tag):
             git(root, "tag", "--delete", tag)
-        raise
+    except RefusalError as error:
+        command = f"git tag --delete {tag}; git reset --hard {start}"
+        message = f"the release is half done, as {error}\nUndo it:  {command}"
+        raise RefusalError(message) from None
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt what follows, nor the programs that it runs."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(*_: object) -> None:
+    ignore_signals()
+    raise KeyboardInterrupt
 
 
 def _next(version: str) -> str:
@@ -174,11 +199,11 @@ def main() -> None:
     parser.add_argument("version", help="as 1.2.0")
     version = parser.parse_args().version
     root = Path.cwd()
-    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    check(root, version)
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
     date = datetime.now(tz=timezone.utc).date().isoformat()
     try:
+        check(root, version)
         release(root, version, date)
     except KeyboardInterrupt:
         message = "interrupted; branch, files and tags are as before"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from tests.releasing.conftest import Clone
@@ -191,6 +194,15 @@ def forget_the_address(clone: Clone) -> None:
     clone.commit()
 
 
+def tag_at_origin(clone: Clone) -> None:
+    clone.git("switch", "--quiet", "--create", "other")
+    clone.commit("Of another branch")
+    clone.git("tag", "v98.7.6")
+    clone.git("push", "--quiet", "origin", "v98.7.6")
+    clone.git("tag", "--delete", "v98.7.6")
+    clone.git("switch", "--quiet", "main")
+
+
 def advance_origin(clone: Clone) -> None:
     clone.commit("Of another clone")
     clone.git("push", "--quiet", "origin", "main")
@@ -214,6 +226,7 @@ def lose_the_citation(clone: Clone) -> None:
         (switch, "releases are made from 'main', not from 'other': run "),
         (detach, "releases are made from 'main', not from 'a detached HEAD': run "),
         (tag, "98.7.6 is not newer than 98.7.6, which has a tag: give another"),
+        (tag_at_origin, "98.7.6 is not newer than 98.7.6, which has a tag: give "),
         (tag_newer, "98.7.6 is not newer than 98.10.0, which has a tag: give another"),
         (release_all, "CHANGELOG.md has nothing under '[Unreleased]'"),
         (leave_headings, "CHANGELOG.md has nothing under '[Unreleased]'"),
@@ -310,6 +323,59 @@ def test_if_it_is_interrupted_branch_files_and_tags_are_as_before(
 
     said = "ERROR: interrupted; branch, files and tags are as before\n"
     assert (done.returncode, done.stderr) == (1, said)
+    assert clone.state() == before
+
+
+@pytest.fixture
+def before_git(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Release, where a case of the shell comes before each command of Git."""
+
+    def release(cases: str) -> subprocess.CompletedProcess[str]:
+        program = tmp_path / "bin/git"
+        program.parent.mkdir()
+        real = shutil.which("git")
+        program.write_text(f'#!/bin/sh\ncase "$*" in {cases} esac\nexec {real} "$@"\n')
+        program.chmod(0o755)
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+            return clone.module("release", "98.7.6")
+
+    return release
+
+
+@pytest.mark.parametrize("command", ["fetch", "commit", "tag --annotate"])
+def test_a_second_interrupt_does_not_stop_the_undo(
+    clone: Clone,
+    before_git: Callable[[str], subprocess.CompletedProcess[str]],
+    command: str,
+) -> None:
+    before = clone.state()
+
+    done = before_git(
+        f'"{command}"*) kill -INT $PPID; sleep 9;; '
+        'reset*|"tag --list v98"*|"tag --delete"*) kill -INT $PPID; kill -INT $$;;'
+    )
+
+    said = "ERROR: interrupted; branch, files and tags are as before\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert clone.state() == before
+
+
+def test_an_undo_that_fails_prints_the_commands_for_it(
+    clone: Clone, before_git: Callable[[str], subprocess.CompletedProcess[str]]
+) -> None:
+    before = clone.state()
+    _hook(clone, '! grep -q "^Begin" "$1"')
+
+    done = before_git("reset*) echo full >&2; exit 1;;")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "ERROR: the release is half done, as 'git reset' failed: full\nUndo it:  "
+    )
+    clone.shell(printed(done.stderr, "Undo it"))
     assert clone.state() == before
 
 
