@@ -32,7 +32,7 @@ test-slow: $(VENV)/.installed-tests  ## run the slow tests: every kill, real sto
 	KILL_ALL=1 $(PYTEST) -m slow $(PYTEST_ARGS)
 
 test-fallbacks: $(VENV)/.installed-tests  ## run the tests of files and pulls without what only Linux has
-	PYTHONPATH=$(CURDIR)/tests/without_linux $(PYTEST) -m 'not linux and not slow' \
+	PYTHONPATH="$(CURDIR)/tests/without_linux" $(PYTEST) -m 'not linux and not slow' \
 	  tests/files tests/store tests/transfer tests/e2e/test_pull.py $(PYTEST_ARGS)
 
 test-folding: $(VENV)/.installed-tests  ## run the tests of files where names are found as on macOS (FUSE)

@@ -81,10 +81,11 @@ def run_cell(session: nox.Session, cell: Cell) -> None:
     if session.run("uv", "pip", "check") is None:  # nox --install-only
         return
     session.log(f"the log is in {folder / 'log.txt'}")
+    tested = now()
     counts = run_tests(session.run, folder, *session.posargs)
     session.log("passed: %d, failed: %d, skipped: %d", *counts)
     dependencies = "lowest" if cell.is_lowest else "newest"
-    row = [cell.name, *versions(session), dependencies, *map(str, counts), *now()]
+    row = [cell.name, *versions(session), dependencies, *map(str, counts), *tested]
     PAGE.write_text(with_row(PAGE.read_text("utf-8"), row), "utf-8")
     if counts.failed:
         session.error(f"{counts.failed} failed: {folder / 'log.txt'}")

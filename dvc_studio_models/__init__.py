@@ -79,8 +79,10 @@ __all__ = [
 
 def _missing_calls() -> list[str]:
     """Return the names of what safe changes of files need and Python lacks here."""
-    missing = [n for n in ("O_DIRECTORY", "O_NOFOLLOW") if not hasattr(os, n)]
-    relative = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink, os.rmdir}
+    calls = ("open", "stat", "mkdir", "link", "rename", "unlink", "rmdir")
+    needed = ("O_DIRECTORY", "O_NOFOLLOW", *calls)
+    missing = [name for name in needed if not hasattr(os, name)]
+    relative = {getattr(os, name) for name in calls if hasattr(os, name)}
     if not relative <= os.supports_dir_fd:
         missing.append("dir_fd")
     try:
@@ -96,7 +98,8 @@ if _missing := ", ".join(_missing_calls()):
         f"no {_missing}: use Linux or macOS, or WSL on Windows"
     )
     # Of "python -m dvc_studio_models" while it looks for __main__
-    if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)] == __name__:
+    _given = sys.orig_argv[-len(sys.argv)] if sys.argv[:1] == ["-m"] else ""
+    if _given == __name__ or (_given[:1] == "-" and _given.endswith(f"m{__name__}")):
         from _dvc_studio_models_startup.unsupported import refuse
 
         sys.exit(refuse(_message, sys.argv[1:]))

@@ -12,12 +12,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any, cast
+
+import tomlkit
 
 from releasing.refusal import RefusalError, end
 
 NAME = "dvc-studio-models"
 MAKER = Path(sys.executable).with_name("cyclonedx-py")
-DYNAMIC = 'dynamic = ["readme", "version"]\n'
+EXTRA = "serve"
+"""The extra that the environment has."""
+
 VERSION = """
 from importlib.metadata import distributions
 print(*(each.version for each in distributions(name="{name}")))
@@ -28,19 +33,23 @@ def write(python: Path, target: Path, root: Path) -> str:
     """Write the SBOM of the environment of ``python``; return what it says, in a line.
 
     Raises:
-        RefusalError: It could not be made, is not valid, or lacks a dependency.
+        RefusalError: It could not be made, is not valid, or lacks a dependency; or a
+            wheel of another version is beside the target.
     """
     version = _run(python, "-c", VERSION.format(name=NAME)).strip()
     if not version:
         message = f"'{python}' has no {NAME}: run 'make try-dist' first"
         raise RefusalError(message)
-    settings = (root / "pyproject.toml").read_text("utf-8")
-    if DYNAMIC not in settings:
-        message = f"pyproject.toml has no line '{DYNAMIC.strip()}'"
-        raise RefusalError(message)
+    for wheel in target.parent.glob("*.whl"):
+        if wheel.name.split("-")[1] != version:
+            message = (
+                f"'{python}' has {version}, and '{wheel}' is another version: "
+                "run 'make try-dist' first"
+            )
+            raise RefusalError(message)
     with tempfile.TemporaryDirectory() as folder:
         stated = Path(folder, "pyproject.toml")
-        stated.write_text(settings.replace(DYNAMIC, f'version = "{version}"\n'))
+        stated.write_text(_installed((root / "pyproject.toml"), version), "utf-8")
         made = Path(folder, "sbom.json")
         command = ["environment", "--output-reproducible", "--validate"]
         command += ["--mc-type", "library", "--pyproject", str(stated)]
@@ -49,6 +58,17 @@ def write(python: Path, target: Path, root: Path) -> str:
     said = summary(text)
     target.write_text(text, "utf-8")
     return said
+
+
+def _installed(settings: Path, version: str) -> str:
+    """Return ``pyproject.toml`` with the version, and only the extra of users."""
+    document = tomlkit.parse(settings.read_text("utf-8"))
+    project = cast("dict[str, Any]", document["project"])
+    project["version"] = version
+    project["dynamic"].remove("version")
+    extras = project["optional-dependencies"]
+    project["optional-dependencies"] = {EXTRA: extras[EXTRA]}
+    return tomlkit.dumps(document)
 
 
 def summary(text: str) -> str:

@@ -120,7 +120,7 @@ class Connection(H11Protocol):
         self.logger = _LOGGER
         self._start_timer()
         most = self.config.limit_concurrency or MAX_CONNECTIONS
-        if len(self.connections) > most + most // 4:  # else each gets a reply
+        if len(self.connections) > most + max(1, most // 4):  # else each gets a reply
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,7 +132,7 @@ class Connection(H11Protocol):
         """Stop the timer when a whole request has arrived."""
         most = self.config.limit_concurrency or MAX_CONNECTIONS
         self.limit_concurrency = None  # uvicorn would answer in plain text
-        is_full = max(len(self.connections), len(self.tasks)) >= most
+        is_full = len(self.connections) > most or len(self.tasks) >= most
         self.app = refuse_connection if is_full else self.config.loaded_app
         super().handle_events()
         if self._is_answering():
