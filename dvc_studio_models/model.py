@@ -560,8 +560,8 @@ class FileResult:
 
     md5: str | None
     action: str
-    """``unchanged``, ``linked``, ``downloaded`` or ``removed``; in a dry run
-    ``unchanged``, ``link``, ``download``, ``conflict`` or ``remove``."""
+    """``unchanged``, ``renamed``, ``linked``, ``downloaded`` or ``removed``; in a dry
+    run ``unchanged``, ``rename``, ``link``, ``download``, ``conflict``, ``remove``."""
 
     verified_by: str | None
     """``git+signature``, ``git``, ``lock``, ``url``, ``storage`` or ``size``; None for

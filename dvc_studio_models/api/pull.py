@@ -101,8 +101,9 @@ def pull(  # noqa: PLR0913 - as many as the command has options, all named
         ``models``, with ``ref``, ``version``, ``commit`` and ``files`` of each. A file
         has ``path``, ``size`` in bytes, ``md5``, and
 
-        - ``action``: ``unchanged``, ``linked``, ``downloaded`` or ``removed``; in a dry
-          run ``unchanged``, ``link``, ``download``, ``conflict`` or ``remove``;
+        - ``action``: ``unchanged``, ``renamed``, ``linked``, ``downloaded`` or
+          ``removed``; in a dry run ``unchanged``, ``rename``, ``link``, ``download``,
+          ``conflict`` or ``remove``;
         - ``verified_by``: ``git+signature``, ``git``, ``lock``, ``url``, ``storage`` or
           ``size``; None where nothing is to be verified, or not yet.
 

@@ -107,6 +107,16 @@ def is_listed(folder: Path, path: str) -> bool:
     return True
 
 
+def is_spelled(root: Path, path: str) -> bool:
+    """Return whether the folder of a file lists its name as it is in the path.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    folder, name = posixpath.split(path)
+    return name in os.listdir(root / folder)  # noqa: PTH208 - only the names
+
+
 def as_listed(root: Path, paths: Iterable[str]) -> list[str]:
     """Return paths with each name as its folder lists it, if it is of the same file.
 

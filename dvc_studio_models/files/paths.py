@@ -150,7 +150,8 @@ def clashes(paths: Iterable[str], *, folding: bool) -> Iterator[tuple[str, str]]
     for key in sorted(by_key, key=lambda key: key.replace("/", "\0")):
         first, *others = by_key[key]
         for other in others:
-            yield other, f"it is the same file as {first!r} here"
+            shown = ascii if compose(first) == compose(other) else repr
+            yield other, f"it is the same file as {shown(first)} here"
         if key.startswith(f"{above}/"):
             yield first, f"{by_key[above][0]!r} is a file too, so it cannot be a folder"
         else:

@@ -13,11 +13,7 @@ import posixpath
 import stat
 from typing import TYPE_CHECKING
 
-from dvc_studio_models.errors import (
-    TargetChangedError,
-    UnsafePathError,
-    disk_errors,
-)
+from dvc_studio_models.errors import TargetChangedError, UnsafePathError, disk_errors
 from dvc_studio_models.files.durable import make_executable
 from dvc_studio_models.files.folders import (
     FileStamp,
@@ -52,12 +48,15 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def check(self, paths: Sequence[str], *, source: str | None = None) -> None:
+    def check(
+        self, paths: Sequence[str], *, source: str | None = None, together: bool = True
+    ) -> None:
         """Check that every target may be written.
 
         Args:
             paths: The targets.
             source: Where they come from, for the error.
+            together: Whether all are to be written.
 
         Raises:
             UnsafePathError: Some may not, each with its reason.
@@ -65,7 +64,8 @@ class Workspace:
         """
         bad = {path: why for path in paths if (why := path_problem(path))}
         safe = [path for path in paths if path not in bad]
-        bad.update(clashes(safe, folding=self._is_folding(safe)))
+        if together:
+            bad.update(clashes(safe, folding=self._is_folding(safe)))
         bad.update(self._obstacles(safe))
         if bad:
             raise UnsafePathError(bad.items(), source=source)

@@ -283,7 +283,7 @@ def test_the_form_of_a_name_never_counts_on_macos(
     (clash,) = clashes(paths, folding=False)
 
     assert elsewhere == []
-    assert clash == (paths[1], f"it is the same file as {paths[0]!r} here")
+    assert clash == (paths[1], f"it is the same file as {paths[0]!a} here")
 
 
 def test_a_folder_is_staged_as_a_whole_only_if_its_path_stays_short_enough(

@@ -381,9 +381,11 @@ def test_one_name_twice_is_a_clash() -> None:
 def test_names_that_fold_to_one_clash_only_where_names_fold(
     one: str, other: str
 ) -> None:
+    looks_the_same = unicodedata.normalize("NFC", other) == one
+    shown = ascii(one) if looks_the_same else repr(one)
     assert list(clashes([one, other], folding=False)) == []
     assert list(clashes([one, other], folding=True)) == [
-        (other, f"it is the same file as {one!r} here")
+        (other, f"it is the same file as {shown} here")
     ]
 
 

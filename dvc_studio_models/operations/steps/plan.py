@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dvc_studio_models.store.parts.part import DownloadedFile
 
 UNCHANGED = "unchanged"
+RENAME = "rename"
 LINK = "link"
 DOWNLOAD = "download"
 CONFLICT = "conflict"
@@ -183,6 +184,17 @@ def make_plan(
         else:
             steps.append(Step(file, DOWNLOAD, file.size))
     return Plan(tuple(steps), tuple(leftovers))
+
+
+def with_renames(plan: Plan, paths: Container[str]) -> Plan:
+    """Plan a new spelling for the names of files that are right otherwise."""
+    steps = [
+        replace(step, action=RENAME)
+        if step.action == UNCHANGED and step.file.path in paths
+        else step
+        for step in plan.steps
+    ]
+    return replace(plan, steps=tuple(steps))
 
 
 def link_arrived(project: ProjectPull) -> ProjectPull:

@@ -137,7 +137,7 @@ def check_paths(
     """
     for group in _groups(models, together=together):
         paths = [path for model in group for path in _stored(model)]
-        check_targets(context, workspace, paths, source=source)
+        check_targets(context, workspace, paths, source=source, together=together)
 
 
 def without_excluded(

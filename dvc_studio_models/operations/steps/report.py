@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from dvc_studio_models.files.receipts import Receipt
 from dvc_studio_models.model import Digest, FileResult, ModelResult, PullResult
-from dvc_studio_models.operations.steps.plan import DOWNLOAD, LINK, REMOVE, UNCHANGED
+from dvc_studio_models.operations.steps.plan import (
+    DOWNLOAD,
+    LINK,
+    REMOVE,
+    RENAME,
+    UNCHANGED,
+)
 from dvc_studio_models.registry.urls import repo_id
 from dvc_studio_models.sources.resolve import object_version_id
 
@@ -29,7 +35,12 @@ if TYPE_CHECKING:
     Downloads = Mapping[str, DownloadedFile]
     Sizes = Mapping[Digest | str, int]
 
-_DONE = {UNCHANGED: "unchanged", LINK: "linked", DOWNLOAD: "downloaded"}
+_DONE = {
+    UNCHANGED: "unchanged",
+    RENAME: "renamed",
+    LINK: "linked",
+    DOWNLOAD: "downloaded",
+}
 
 
 def build_result(

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvc_studio_models.errors import UnsafePathError, disk_errors
-from dvc_studio_models.files.folders import SafeFolders, nearest_existing
+from dvc_studio_models.files.folders import SafeFolders, is_spelled, nearest_existing
 from dvc_studio_models.files.paths import fold
 from dvc_studio_models.model import MD5, Digest, ModelFile
-from dvc_studio_models.operations.steps.plan import Plan, TargetState, make_plan
+from dvc_studio_models.operations.steps.plan import (
+    Plan,
+    TargetState,
+    make_plan,
+    with_renames,
+)
 from dvc_studio_models.registry.recorded import is_inside
 from dvc_studio_models.registry.urls import key_of
 
@@ -34,7 +39,12 @@ if TYPE_CHECKING:
 
 
 def check_targets(
-    context: PullContext, workspace: Workspace, paths: Sequence[str], *, source: str
+    context: PullContext,
+    workspace: Workspace,
+    paths: Sequence[str],
+    *,
+    source: str,
+    together: bool,
 ) -> None:
     """Refuse paths that must not be written, before anything is.
 
@@ -43,11 +53,12 @@ def check_targets(
         workspace: Where the targets are.
         paths: Of the targets.
         source: The source of the paths, for the error.
+        together: Whether all are to be written, so that no two may be one file.
 
     Raises:
         UnsafePathError: All paths that are unsafe, or that Git tracks.
     """
-    workspace.check(paths, source=source)
+    workspace.check(paths, source=source, together=together)
     if tracked := tracked_paths(context, workspace.root, paths):
         problems = [
             (path, "Git tracks it" + ("" if is_inside(path, name) else f" as {name!r}"))
@@ -88,6 +99,12 @@ def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
     )
     in_git = [file.path for file in files if file.git_oid]
     tracked = set(tracked_paths(prepared.context, root, [*in_git, *dropped_paths]))
+    with disk_errors(root, action="read"):
+        renamed = {
+            path
+            for path in _respelled(prepared)
+            if stamps[path] and not is_spelled(root, path)
+        }
 
     def plan(model: ResolvedModel, project: ProjectPull) -> Plan:
         placed = {path: d for r in project.earlier for path, d in r.files.items()}
@@ -119,10 +136,10 @@ def make_plans(prepared: PreparedPull, options: PullOptions) -> PreparedPull:
             force=options.force,
         )
 
-    projects = [
-        replace(project, plans=[plan(model, project) for model in project.models])
-        for project in prepared.projects
-    ]
+    def plans(project: ProjectPull) -> list[Plan]:
+        return [with_renames(plan(each, project), renamed) for each in project.models]
+
+    projects = [replace(project, plans=plans(project)) for project in prepared.projects]
     return replace(prepared, projects=projects, stamps=stamps)
 
 
@@ -155,18 +172,24 @@ def respell(prepared: PreparedPull) -> None:
     Where names are found in any case, they are the files of this version already. They
     keep their names if the file system refuses.
     """
+    paths = _respelled(prepared)
+    if not paths:
+        return
+    with contextlib.suppress(OSError), SafeFolders(prepared.workspace.root) as tree:
+        for path in paths:
+            with contextlib.suppress(OSError, UnsafePathError):
+                tree.respell(path)
+
+
+def _respelled(prepared: PreparedPull) -> list[str]:
+    """List the files that earlier versions had in another case or form."""
     wanted = {path for model in prepared.models for path in model.paths}
     keys = {key_of(model.ref) for model in prepared.models}
     earlier = [each for project in prepared.projects for each in project.earlier]
     of_models = (receipt for receipt in earlier if receipt.key in keys)
     gone = {path for receipt in of_models for path in receipt.files} - wanted
-    if not gone:
-        return
     folded = set(map(fold, gone))
-    with contextlib.suppress(OSError), SafeFolders(prepared.workspace.root) as tree:
-        for path in sorted(path for path in wanted if fold(path) in folded):
-            with contextlib.suppress(OSError, UnsafePathError):
-                tree.respell(path)
+    return sorted(path for path in wanted if fold(path) in folded) if gone else []
 
 
 def inspect_target(
