@@ -9,6 +9,8 @@ URL. ``model`` imports this module, so its values are described here by protocol
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import shlex
 from pathlib import PurePath
@@ -939,6 +941,8 @@ class LocalDiskError(StudioModelsError):
     def __init__(self, path: Path | str, reason: str, *, action: str = "write") -> None:
         self.path, self.reason = str(path), reason
         super().__init__(f"cannot {action} '{path}': {reason}")
+        if reason == os.strerror(errno.EMFILE).lower():
+            self.add_hint("Raise the limit ('ulimit -n'), or use less at once ('-j 1')")
 
 
 class ObjectGoneError(LocalDiskError):

@@ -501,3 +501,22 @@ def test_other_content_than_is_locked(user: User, name: str) -> None:
     assert refused.returncode == 1, refused.stderr
     assert done.returncode == 0, done.stderr
     assert (user.clone / PATH).read_bytes() == CHURN["v2.0.0"]
+
+
+# -- this machine
+
+
+def test_too_many_open_files(user: User) -> None:
+    files = {f"models/bert/{n:03}.bin": b"%d" % n * 4096 for n in range(200)}
+    write(user.project.repo, files)
+    track(user.project.repo, "models/bert")
+    commit_all(user.project, "More files")
+    user.project.tag("bert@v3.0.0")
+    pull = "ulimit -n 24; dvc models pull bert@v3.0.0"
+
+    told = user.run(f"{pull} 2>&1 || echo exit $?")
+    user.run(f"{pull} -j 1")
+
+    assert "too many open files\nRaise the limit ('ulimit -n'), or " in told
+    assert told.endswith("exit 8\n")
+    assert (user.clone / "models/bert/199.bin").read_bytes() == b"199" * 4096
