@@ -377,6 +377,7 @@ def test_names_that_fold_to_one_are_refused_where_names_fold(bench: Bench) -> No
 
     with pytest.raises(UnsafePathError, match="it is the same file"):
         bench.workspace.check(["m/a", "m/A"])
+    bench.workspace.check(["m/a", "m/A"], together=False)
 
 
 def test_a_path_that_is_too_long_with_the_root_is_refused(bench: Bench) -> None:
