@@ -338,7 +338,7 @@ def break_ref(project: Project) -> str:
 def lose_head(project: Project) -> str:
     """Check out a commit that the clone lacks."""
     (project.repo / ".git/HEAD").write_text(f"{'1' * 40}\n")
-    return "HEAD: Git cannot read it"
+    return "HEAD: cannot read the Git repository at"
 
 
 BREAKS = {
