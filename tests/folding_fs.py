@@ -264,8 +264,20 @@ def mounted(kind: str, folder: Path, mount_point: Path) -> Iterator[Path]:
                 time.sleep(0.01)
             yield mount_point
         finally:
-            process.terminate()  # libfuse unmounts it
-            process.communicate()
+            _end(process, mount_point)
+
+
+def _end(process: subprocess.Popen[str], mount_point: Path) -> None:
+    """End the process by closing its input; libfuse unmounts.
+
+    A second signal would end it before that.
+    """
+    while process.poll() is None:
+        try:
+            process.communicate(timeout=1)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                os.statvfs(mount_point)  # it may wait for a request
 
 
 def run(kind: str, *command: str) -> int:
