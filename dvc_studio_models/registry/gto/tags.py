@@ -92,6 +92,15 @@ class Registry:
     def describe_missing(self, ref: ModelRef) -> str:
         """Return why :meth:`resolve` found nothing, and what there is instead."""
         model = self.find(ref.name)
+        missing = self._describe_missing(ref, model)
+        unread = sorted(
+            t.tag for t in self.unreadable if not model or t.name == ref.name
+        )
+        if not unread:
+            return missing
+        return f"{missing}; {format_names('Git cannot read these tags', unread)}"
+
+    def _describe_missing(self, ref: ModelRef, model: RegisteredModel | None) -> str:
         if model is None:
             names = format_names("registered models", [m.name for m in self.models])
             return f"model '{ref.name}' is not registered; {names}"

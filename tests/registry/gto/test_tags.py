@@ -538,6 +538,32 @@ def test_a_tag_that_git_cannot_read_is_never_taken_for_none(
     assert registry.version_error(ModelRef("churn", version="v1.0.0")) is None
 
 
+def test_a_list_of_what_is_registered_names_the_tags_that_git_cannot_read(
+    history: Project,
+) -> None:
+    history.tag("bert@v1.0.0", "main~1")
+    history.tag("churn@v2.0.0")
+    history.tag("churn#prod#1", "main~1")
+    oid = git(history.repo, "rev-parse", "churn@v2.0.0").strip()
+    loose = history.repo / ".git/objects" / oid[:2] / oid[2:]
+    loose.chmod(0o644)
+    loose.write_bytes(b"")
+
+    registry = read(history)
+
+    assert registry.describe_missing(ModelRef("chrn")) == (
+        "model 'chrn' is not registered; registered models: bert, churn; Git cannot "
+        "read these tags: churn@v2.0.0"
+    )
+    assert registry.describe_missing(ModelRef("churn", stage="dev")) == (
+        "stage 'dev' is not assigned; known stages: prod; Git cannot read these tags: "
+        "churn@v2.0.0"
+    )
+    assert registry.describe_missing(ModelRef("bert", stage="dev")) == (
+        "stage 'dev' is not assigned; known stages: none"
+    )
+
+
 @pytest.mark.parametrize("content", ["garbage", "", "ref: refs/tags/nowhere"])
 def test_a_broken_ref_spoils_no_other(history: Project, content: str) -> None:
     history.tag("churn@v1.0.0")
