@@ -42,7 +42,7 @@ test-folding: $(VENV)/.installed-tests  ## run the tests of files where names ar
 	done
 
 test-matrix: $(VENV)/.installed-tests  ## run the quick tests with each Python and DVC (CELLS='3.10-dvc3.50'); writes CONTRIBUTING.md
-	CELLS='$(CELLS)' $(BIN)/nox --envdir .matrix -- -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+	CELLS='$(CELLS)' WORKERS='$(WORKERS)' $(BIN)/nox --envdir .matrix -- $(PYTEST_ARGS)
 
 test-servers:  ## install the stores that tests run against (S3, Azure, nginx) into .test-servers/
 	@bash tests/e2e/install_stores.sh
@@ -110,7 +110,8 @@ sbom: $(VENV)/.installed-release  ## list what "make try-dist" installed, in dis
 	@$(BIN)/python -m releasing.bom .venv-trial/bin/python dist/$(SBOM)
 
 release:  ## date the changelog, commit and tag VERSION; push nothing
-	@$(PYTHON) -m releasing.release "$$VERSION"
+	@$(call need_python,3,10)
+	@exec $(PYTHON) -m releasing.release "$$VERSION"
 
 newest-dvc: $(VENV)/.installed-tests  ## fail if a newer DVC is out than is installed
 	@outdated=$$($(BIN)/uv pip list --quiet --python $(BIN)/python --outdated) || exit; \
@@ -120,6 +121,7 @@ check-tag:  ## fail if the commit that is checked out is not in origin's main
 	@git merge-base --is-ancestor HEAD origin/main || { echo "ERROR: this commit is not in origin's main"; exit 1; }
 
 release-text:  ## print the changelog's section of VERSION
+	@$(call need_python,3,10)
 	@$(PYTHON) -m releasing.changelog "$$VERSION"
 
 clean:  ## remove the environment and what tests leave

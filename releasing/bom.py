@@ -11,10 +11,12 @@ import json
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import tomlkit
+from packaging.requirements import Requirement
 
 from releasing.refusal import RefusalError, end
 
@@ -23,33 +25,37 @@ MAKER = Path(sys.executable).with_name("cyclonedx-py")
 EXTRA = "serve"
 """The extra that the environment has."""
 
-VERSION = """
+INSTALLED = f"""
+import json
 from importlib.metadata import distributions
-print(*(each.version for each in distributions(name="{name}")))
+for each in distributions(name="{NAME}"):
+    print(json.dumps([each.metadata.json, each.read_text("RECORD")]))
+    break
 """
 
 
-def write(python: Path, target: Path, root: Path) -> str:
+def write(python: Path, target: Path) -> str:
     """Write the SBOM of the environment of ``python``; return what it says, in a line.
 
     Raises:
-        RefusalError: It could not be made, is not valid, or lacks a dependency; or a
-            wheel of another version is beside the target.
+        RefusalError: It could not be made, is not valid, or lacks a dependency; or
+            another wheel is beside the target.
     """
-    version = _run(python, "-c", VERSION.format(name=NAME)).strip()
-    if not version:
+    found = _run(python, "-c", INSTALLED)
+    if not found:
         message = f"'{python}' has no {NAME}: run 'make try-dist' first"
         raise RefusalError(message)
+    metadata, record = json.loads(found)
     for wheel in target.parent.glob("*.whl"):
-        if wheel.name.split("-")[1] != version:
+        if not _files(wheel) <= set(record.splitlines()):
             message = (
-                f"'{python}' has {version}, and '{wheel}' is another version: "
+                f"'{python}' does not have what '{wheel}' contains: "
                 "run 'make try-dist' first"
             )
             raise RefusalError(message)
     with tempfile.TemporaryDirectory() as folder:
         stated = Path(folder, "pyproject.toml")
-        stated.write_text(_installed((root / "pyproject.toml"), version), "utf-8")
+        stated.write_text(tomlkit.dumps({"project": _project(metadata)}), "utf-8")
         made = Path(folder, "sbom.json")
         command = ["environment", "--output-reproducible", "--validate"]
         command += ["--mc-type", "library", "--pyproject", str(stated)]
@@ -60,15 +66,34 @@ def write(python: Path, target: Path, root: Path) -> str:
     return said
 
 
-def _installed(settings: Path, version: str) -> str:
-    """Return ``pyproject.toml`` with the version, and only the extra of users."""
-    document = tomlkit.parse(settings.read_text("utf-8"))
-    project = cast("dict[str, Any]", document["project"])
-    project["version"] = version
-    project["dynamic"].remove("version")
-    extras = project["optional-dependencies"]
-    project["optional-dependencies"] = {EXTRA: extras[EXTRA]}
-    return tomlkit.dumps(document)
+def _files(wheel: Path) -> set[str]:
+    """Return the lines of a wheel's RECORD: its files, with their hashes."""
+    with zipfile.ZipFile(wheel) as archive:
+        (record,) = (n for n in archive.namelist() if n.endswith(".dist-info/RECORD"))
+        lines = archive.read(record).decode("utf-8").splitlines()
+    return {line for line in lines if not line.startswith(record)}
+
+
+def _project(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of the wheel as ``pyproject.toml`` has it.
+
+    The maker reads the package itself only there. The extras are those of users.
+    """
+    requires = list(map(Requirement, metadata["requires_dist"]))
+    always = [each for each in requires if each.marker is None]
+    extra = [r for r in requires if r.marker and r.marker.evaluate({"extra": EXTRA})]
+    return {
+        "name": metadata["name"],
+        "version": metadata["version"],
+        "description": metadata["summary"],
+        "license": metadata["license_expression"],
+        "keywords": metadata["keywords"][0].split(","),
+        "urls": dict(url.split(", ", 1) for url in metadata["project_url"]),
+        "dependencies": list(map(str, always)),
+        "optional-dependencies": {
+            EXTRA: [str(each).partition(";")[0] for each in extra]
+        },
+    }
 
 
 def summary(text: str) -> str:
@@ -116,7 +141,7 @@ def main() -> None:
     parser.add_argument("python", type=Path, help="Python of the environment")
     parser.add_argument("target", type=Path, help="the file, which is replaced")
     args = parser.parse_args()
-    print(f"{args.target}: {write(args.python, args.target, Path.cwd())}")
+    print(f"{args.target}: {write(args.python, args.target)}")
 
 
 if __name__ == "__main__":

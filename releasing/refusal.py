@@ -26,6 +26,8 @@ def end(command: Callable[[], None]) -> None:
         sys.stdout.flush()
     except RefusalError as refusal:
         sys.exit(f"ERROR: {refusal}")
+    except KeyboardInterrupt:
+        sys.exit("ERROR: interrupted")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -34,8 +36,14 @@ def end(command: Callable[[], None]) -> None:
         sys.exit(f"ERROR: cannot use '{error.filename}': {error.strerror}")
 
 
-def git(root: Path, *args: str) -> str:
+def git(root: Path, *args: str, apart: bool = False) -> str:
     """Return what a git command prints.
+
+    Args:
+        root: The folder in which it runs.
+        args: The command.
+        apart: Run it in a session of its own, where Ctrl-C does not reach it: Git
+            handles signals even if they are ignored where it was started.
 
     Raises:
         RefusalError: Git failed; the message is that of Git.
@@ -46,6 +54,7 @@ def git(root: Path, *args: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=apart,
     ) as process:
         try:
             out, err = process.communicate()

@@ -3,18 +3,28 @@
 It makes two commits. "Release X" has the version, the date in CHANGELOG.md and in
 CITATION.cff, and the tag. The next one gives the version a ".dev0", so that what is
 built from main afterwards is not taken for the release. Nothing is pushed.
+
+The commits are made in a working tree of their own. The branch and its files change at
+the end, in one step that leaves other changes as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import re
 import signal
+import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from releasing.changelog import dated
 from releasing.refusal import RefusalError, end, git
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PACKAGE = Path("dvc_studio_models/__init__.py")
 CHANGELOG = Path("CHANGELOG.md")
@@ -61,17 +71,21 @@ def check(root: Path, version: str) -> None:
 
 
 def _check_tree(root: Path) -> None:
+    _check_branch(root)
+    changed = git(root, "status", "--porcelain").splitlines()
+    if changed:
+        names = ", ".join(f"'{line[3:]}'" for line in changed[:3])
+        message = f"uncommitted changes: {names}; commit or remove them"
+        raise RefusalError(message)
+
+
+def _check_branch(root: Path) -> None:
     branch = git(root, "branch", "--show-current").strip()
     if branch != BRANCH:
         message = (
             f"releases are made from '{BRANCH}', not from "
             f"'{branch or 'a detached HEAD'}': run 'git switch {BRANCH}'"
         )
-        raise RefusalError(message)
-    changed = git(root, "status", "--porcelain").splitlines()
-    if changed:
-        names = ", ".join(f"'{line[3:]}'" for line in changed[:3])
-        message = f"uncommitted changes: {names}; commit or remove them"
         raise RefusalError(message)
 
 
@@ -127,41 +141,62 @@ def _check_address(root: Path) -> None:
 def release(root: Path, version: str, date: str) -> None:
     """Commit and tag a version, then commit the one of builds after it.
 
-    If anything fails or is interrupted, branch and files are as before.
+    If anything fails or is interrupted, branch, files and tags are as before.
 
     Raises:
         RefusalError: The changelog has nothing to release, or Git failed.
     """
     changelog = dated((root / CHANGELOG).read_text("utf-8"), version, date)
-    start = git(root, "rev-parse", "HEAD").strip()
     tag = f"v{version}"
+    with _working_tree(root) as tree, _removed_on_failure(root, tag):
+        (tree / CHANGELOG).write_text(changelog, "utf-8")
+        _cite(tree, version, date)
+        _assign(tree, version)
+        _commit(tree, f"Release {version}")
+        git(tree, "tag", "--annotate", "--message", f"Release {version}", tag)
+        _assign(tree, _next(version))
+        _commit(tree, f"Begin {_next(version)}")
+        made = git(tree, "rev-parse", "HEAD").strip()
+        _check_branch(root)
+        ignore_signals()
+        git(root, "merge", "--quiet", "--ff-only", made, apart=True)
+
+
+@contextlib.contextmanager
+def _working_tree(root: Path) -> Iterator[Path]:
+    """Check HEAD out in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder).resolve() / "release"
+        try:
+            git(root, "worktree", "add", "--quiet", "--detach", os.fspath(tree), "HEAD")
+            yield tree
+        finally:
+            ignore_signals()
+            listed = git(root, "worktree", "list", "--porcelain", apart=True)
+            if f"worktree {tree}\n" in listed:
+                remove = ("remove", "--force", "--force")  # even if Git has locked it
+                git(root, "worktree", *remove, os.fspath(tree), apart=True)
+
+
+@contextlib.contextmanager
+def _removed_on_failure(root: Path, tag: str) -> Iterator[None]:
+    """Delete a tag if what follows fails."""
     try:
-        (root / CHANGELOG).write_text(changelog, "utf-8")
-        _cite(root, version, date)
-        _assign(root, version)
-        _commit(root, f"Release {version}")
-        git(root, "tag", "--annotate", "--message", f"Release {version}", tag)
-        _assign(root, _next(version))
-        _commit(root, f"Begin {_next(version)}")
+        yield
     except BaseException:
         ignore_signals()
-        _restore(root, start, tag)
+        try:
+            if git(root, "tag", "--list", tag, apart=True):
+                git(root, "tag", "--delete", tag, apart=True)
+        except RefusalError as error:
+            command = f"git tag --delete {tag}"
+            message = f"the tag {tag} is left, as {error}\nDelete it:  {command}"
+            raise RefusalError(message) from None
         raise
 
 
-def _restore(root: Path, start: str, tag: str) -> None:
-    try:
-        git(root, "reset", "--quiet", "--hard", start)
-        if git(root, "tag", "--list", tag):
-            git(root, "tag", "--delete", tag)
-    except RefusalError as error:
-        command = f"git tag --delete {tag}; git reset --hard {start}"
-        message = f"the release is half done, as {error}\nUndo it:  {command}"
-        raise RefusalError(message) from None
-
-
 def ignore_signals() -> None:
-    """Let nothing interrupt what follows, nor the programs that it runs."""
+    """Let nothing interrupt what follows."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -189,7 +224,7 @@ def _cite(root: Path, version: str, date: str) -> None:
 
 
 def _commit(root: Path, subject: str) -> None:
-    git(root, "add", "--update")
+    git(root, "add", "--", *map(os.fspath, (PACKAGE, CHANGELOG, CITATION)))
     git(root, "commit", "--quiet", "--allow-empty", "--message", subject)
 
 
@@ -210,7 +245,7 @@ def main() -> None:
         raise RefusalError(message) from None
     print(f"Committed and tagged {version}, dated {date}. Nothing is pushed yet.")
     print(f"Look at it:  git show v{version}")
-    print(f"Publish it:  git push --atomic origin {BRANCH} v{version}")
+    print(f"Publish it:  git push --atomic origin heads/{BRANCH} tags/v{version}")
     print(f"Or undo it:  git tag --delete v{version} && git reset --keep HEAD~2")
 
 

@@ -70,6 +70,7 @@ class Clone:
             self.git("rev-parse", "HEAD"),
             self.git("status", "--porcelain"),
             self.git("tag", "--list"),
+            self.git("worktree", "list"),
         )
 
 
@@ -79,6 +80,8 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "Ada")
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "ada@example.com")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     for name in [name for name in os.environ if name.startswith("COV_")]:
         monkeypatch.delenv(name)
     clone = Clone(tmp_path / "clone", tmp_path / "origin.git")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from importlib.metadata import version
+import zipfile
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,31 @@ from releasing.refusal import RefusalError
 ROOT = Path(__file__).parents[2]
 
 
-def bom(
-    python: str | Path, target: Path, root: Path = ROOT
-) -> subprocess.CompletedProcess[str]:
+def bom(python: str | Path, target: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "releasing.bom", python, target],
-        cwd=root,
+        cwd=target.parent,  # without a pyproject.toml
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
+def write_wheel(folder: Path, files: str) -> Path:
+    """Write a wheel whose RECORD has some lines."""
+    record = "dvc_studio_models-98.7.6.dist-info/RECORD"
+    wheel = folder / "dvc_studio_models-98.7.6-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(record, f"{files}{record},,\n")
+    return wheel
+
+
 @pytest.mark.slow
 def test_an_sbom_lists_what_is_installed_and_names_no_path(tmp_path: Path) -> None:
     first, second = tmp_path / "first.json", tmp_path / "second.json"
+    installed = distribution("dvc-studio-models").read_text("RECORD")
+    write_wheel(tmp_path, str(installed))
 
     done = bom(sys.executable, first)
     bom(sys.executable, second)
@@ -82,14 +94,12 @@ def test_an_environment_without_the_package_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_an_environment_with_another_version_is_refused(tmp_path: Path) -> None:
-    wheel = tmp_path / "dvc_studio_models-98.7.6-py3-none-any.whl"
-    wheel.touch()
+def test_an_environment_with_another_wheel_is_refused(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path, "dvc_studio_models/new.py,sha256=0,1\n")
 
     done = bom(sys.executable, tmp_path / "made")
 
-    own = version("dvc-studio-models")
-    said = f"ERROR: '{sys.executable}' has {own}, and '{wheel}' is another version: "
+    said = f"ERROR: '{sys.executable}' does not have what '{wheel}' contains: "
     assert (done.returncode, done.stderr) == (1, f"{said}run 'make try-dist' first\n")
     assert not (tmp_path / "made").exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ruamel.yaml import YAML
+from servers import wait_until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     from tests.releasing.conftest import Clone
@@ -213,6 +214,13 @@ def lose_origin(clone: Clone) -> None:
     clone.git("remote", "set-url", "origin", str(clone.origin / "gone"))
 
 
+def begin_a_merge(clone: Clone) -> None:
+    clone.git("switch", "--quiet", "--create", "other")
+    clone.commit("Of another branch")
+    clone.git("switch", "--quiet", "main")
+    clone.git("merge", "--quiet", "--strategy=ours", "--no-commit", "--no-ff", "other")
+
+
 def lose_the_citation(clone: Clone) -> None:
     (clone.folder / "CITATION.cff").unlink()
     clone.commit()
@@ -240,6 +248,7 @@ def lose_the_citation(clone: Clone) -> None:
         (forget_the_address, "'git.example.com', which stands for this repository's"),
         (advance_origin, "'main' lacks commits that origin has: run 'git pull "),
         (lose_origin, "'git fetch' failed: "),
+        (begin_a_merge, "'git merge' failed: fatal: You have not concluded your merge"),
         (lose_the_citation, "CITATION.cff': No such file or directory"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -355,7 +364,8 @@ def test_a_second_interrupt_does_not_stop_the_undo(
 
     done = before_git(
         f'"{command}"*) kill -INT $PPID; sleep 9;; '
-        'reset*|"tag --list v98"*|"tag --delete"*) kill -INT $PPID; kill -INT $$;;'
+        '"worktree list"*|"worktree remove"*|"tag --list v98"*|"tag --delete"*) '
+        "kill -INT $PPID; kill -INT $$;;"
     )
 
     said = "ERROR: interrupted; branch, files and tags are as before\n"
@@ -369,18 +379,18 @@ def test_an_undo_that_fails_prints_the_commands_for_it(
     before = clone.state()
     _hook(clone, '! grep -q "^Begin" "$1"')
 
-    done = before_git("reset*) echo full >&2; exit 1;;")
+    done = before_git('"tag --delete"*) echo full >&2; exit 1;;')
 
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "ERROR: the release is half done, as 'git reset' failed: full\nUndo it:  "
+        "ERROR: the tag v98.7.6 is left, as 'git tag' failed: full\nDelete it:  "
     )
-    clone.shell(printed(done.stderr, "Undo it"))
+    clone.shell(printed(done.stderr, "Delete it"))
     assert clone.state() == before
 
 
-@pytest.mark.parametrize("subject", ["Release", "Begin", "nothing"])
-def test_the_command_of_the_docs_restores_what_was_killed(
+@pytest.mark.parametrize("subject", ["Release", "Begin"])
+def test_the_commands_of_the_docs_restore_what_was_killed(
     clone: Clone, subject: str
 ) -> None:
     before = clone.state()
@@ -388,12 +398,102 @@ def test_the_command_of_the_docs_restores_what_was_killed(
     _hook(clone, f'! grep -q "^{subject}" "$1" || {{ {kill}; }}')
     clone.module("release", "98.7.6")
     assert clone.state() != before
+    (folder,) = re.findall(r"^(/.*/release) ", clone.git("worktree", "list"), re.M)
     page = (ROOT / "docs/releasing.md").read_text("utf-8")
-    (command,) = re.findall(r"`(git tag --delete v0.1.0; .* COMMIT)`", page)
+    (commands,) = re.findall(r"`(git worktree remove .*)`", page)
 
-    command = command.replace("0.1.0", "98.7.6").replace("COMMIT", before[0].strip())
-    clone.shell(command)
+    clone.run(
+        "bash", "-c", commands.replace("FOLDER", folder).replace("0.1.0", "98.7.6")
+    )
 
+    assert clone.state() == before
+
+
+def test_ctrl_c_does_not_reach_the_git_of_the_undo(clone: Clone) -> None:
+    """Git handles SIGINT even if it was started with the signal ignored."""
+    before = clone.state()
+    _hook(clone, '! grep -q "^Begin" "$1"')
+    group = "$(ps -o pgid= -p $(ps -o ppid= -p $PPID) | tr -d ' ')"
+    is_deleted = 'grep -q " 0\\{40\\} refs/tags/"'
+    line = f'[ "$1" = prepared ] && {is_deleted} && kill -INT -$$GROUP; sleep 0.1; true'
+    _hook(clone, line.replace("$$GROUP", group), name="reference-transaction")
+
+    done = clone.run(
+        "setsid", "--wait", sys.executable, "-m", "releasing.release", "98.7.6"
+    )
+
+    assert done.stderr.startswith("ERROR: 'git commit' failed: ")
+    assert clone.state() == before
+
+
+def test_make_ends_the_release_if_it_is_terminated(clone: Clone) -> None:
+    before = clone.state()
+    command = ["make", "release", "VERSION=98.7.6", f"PYTHON={sys.executable}"]
+    started = clone.folder / ".git/started"
+    _hook(clone, f"touch {started}; sleep 9")
+
+    with subprocess.Popen(
+        command, cwd=clone.folder, stderr=subprocess.PIPE, text=True
+    ) as making:
+        wait_until(started.exists, timeout_s=60)
+        making.terminate()
+        _, errors = making.communicate(timeout=60)
+
+    assert "ERROR: interrupted; branch, files and tags are as before\n" in errors
+    assert clone.state() == before
+
+
+@pytest.mark.parametrize("ends_with", [0, 1])
+def test_an_edit_that_is_made_meanwhile_is_kept_and_not_committed(
+    clone: Clone, ends_with: int
+) -> None:
+    readme = clone.folder / "README.md"
+    start = clone.git("rev-parse", "HEAD").strip()
+    _hook(
+        clone, f"echo mine >> {readme}; echo formatted >> README.md; exit {ends_with}"
+    )
+
+    done = clone.module("release", "98.7.6")
+
+    assert done.returncode == ends_with
+    text = readme.read_text("utf-8")
+    assert text.endswith("mine\n")
+    assert "formatted" not in text
+    assert clone.git("status", "--porcelain") == " M README.md\n"
+    assert clone.git("diff", "--name-only", start, "HEAD").split() == (
+        [] if ends_with else ["CHANGELOG.md", "CITATION.cff", PACKAGE]
+    )
+
+
+def test_an_edit_of_the_changelog_that_is_made_meanwhile_is_kept(clone: Clone) -> None:
+    before = clone.state()
+    changelog = clone.folder / "CHANGELOG.md"
+    _hook(clone, f"echo mine >> {changelog}")
+
+    done = clone.module("release", "98.7.6")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "ERROR: 'git merge' failed: error: Your local changes"
+    )
+    assert changelog.read_text("utf-8").endswith("mine\n")
+    clone.git("checkout", "CHANGELOG.md")
+    assert clone.state() == before
+
+
+def test_what_is_printed_works_where_a_branch_and_a_tag_have_those_names(
+    clone: Clone,
+) -> None:
+    clone.git("branch", "v98.7.6")
+    clone.git("tag", "main")
+    before = clone.state()
+    done = clone.module("release", "98.7.6")
+    made = clone.state()
+
+    clone.shell(printed(done.stdout, "Publish it"))
+    clone.shell(printed(done.stdout, "Or undo it"))
+
+    assert made[0].strip() in clone.git("ls-remote", "origin", "refs/heads/main")
     assert clone.state() == before
 
 
@@ -418,8 +518,8 @@ def refuse_the_second_commit(clone: Clone) -> str:
     return "'git commit' failed: "
 
 
-def _hook(clone: Clone, line: str) -> None:
-    hook = clone.folder / ".git/hooks/commit-msg"
+def _hook(clone: Clone, line: str, *, name: str = "commit-msg") -> None:
+    hook = clone.folder / ".git/hooks" / name
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\n{line}\n")
     hook.chmod(0o755)
