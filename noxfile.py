@@ -2,7 +2,8 @@
 
 ``make test-matrix`` runs all cells, ``make test-matrix CELLS='3.10-dvc3.50'`` some of
 them. A cell has an environment and a log in ``.matrix/``, and a row in the table of
-``CONTRIBUTING.md``. The row of a cell that is not run stays.
+``CONTRIBUTING.md``. The row of a cell that is not run stays, as it does if only some of
+the tests are run (``PYTEST_ARGS``).
 
 The names end with what is not the newest: ``dvc3.50`` has the newest dependencies that
 this DVC allows, ``lowest`` the oldest that pyproject.toml and this DVC allow.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 NO_TESTS = 5  # pytest's exit code when it ran none
+PARALLEL = ("-n", os.environ.get("WORKERS", "6"), "--dist", "worksteal")
 PAGE = Path("CONTRIBUTING.md")
 BEGIN, END = "<!-- matrix: written by `make test-matrix` -->", "<!-- end of matrix -->"
 HEAD = (
@@ -82,13 +84,25 @@ def run_cell(session: nox.Session, cell: Cell) -> None:
         return
     session.log(f"the log is in {folder / 'log.txt'}")
     tested = now()
-    counts = run_tests(session.run, folder, *session.posargs)
+    counts = run_tests(session.run, folder, *PARALLEL, *session.posargs)
     session.log("passed: %d, failed: %d, skipped: %d", *counts)
+    if not counts.passed:
+        session.error(f"no test has passed: {folder / 'log.txt'}")
+    if session.posargs:
+        session.log("some tests were chosen: the table stays as it is")
+    else:
+        write_row(session, cell, counts, tested)
+    if counts.failed:
+        session.error(f"{counts.failed} failed: {folder / 'log.txt'}")
+
+
+def write_row(
+    session: nox.Session, cell: Cell, counts: Counts, tested: tuple[str, str]
+) -> None:
+    """Write the row of a cell into the table."""
     dependencies = "lowest" if cell.is_lowest else "newest"
     row = [cell.name, *versions(session), dependencies, *map(str, counts), *tested]
     PAGE.write_text(with_row(PAGE.read_text("utf-8"), row), "utf-8")
-    if counts.failed:
-        session.error(f"{counts.failed} failed: {folder / 'log.txt'}")
 
 
 def run_tests(run: Callable[..., object], folder: Path, *args: str) -> Counts:

@@ -61,6 +61,21 @@ def test_the_same_commit_gives_the_same_bytes_everywhere(
     assert kinds == ["", ".gz", ".whl"]
 
 
+def test_an_interrupt_ends_it_with_a_sentence(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin/git"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nkill -INT $PPID; sleep 9\n")
+    program.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        done = clone.module("dist", "dist")
+
+    assert (done.returncode, done.stderr) == (1, "ERROR: interrupted\n")
+    assert not (clone.folder / "dist").exists()
+
+
 def test_a_signature_that_git_shows_is_not_taken_for_the_time(
     clone: Clone, tmp_path: Path
 ) -> None:

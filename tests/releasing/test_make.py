@@ -43,7 +43,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("target", "version"), [("demo", "3.10"), ("test", "3.10"), ("dist", "3.11")]
+    ("target", "version"),
+    [
+        ("demo", "3.10"),
+        ("test", "3.10"),
+        ("dist", "3.11"),
+        ("release", "3.10"),
+        ("release-text", "3.10"),
+    ],
 )
 def test_a_python_that_is_too_old_is_refused_and_nothing_is_made(
     folder: Path, target: str, version: str
