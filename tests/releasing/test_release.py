@@ -418,8 +418,13 @@ def test_ctrl_c_does_not_reach_the_git_of_the_undo(clone: Clone) -> None:
     line = f'[ "$1" = prepared ] && {is_deleted} && kill -INT -$$GROUP; sleep 0.1; true'
     _hook(clone, line.replace("$$GROUP", group), name="reference-transaction")
 
-    done = clone.run(
-        "setsid", "--wait", sys.executable, "-m", "releasing.release", "98.7.6"
+    done = subprocess.run(
+        [sys.executable, "-m", "releasing.release", "98.7.6"],
+        cwd=clone.folder,
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.stderr.startswith("ERROR: 'git commit' failed: ")
