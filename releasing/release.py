@@ -180,13 +180,13 @@ def _working_tree(root: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _removed_on_failure(root: Path, tag: str) -> Iterator[None]:
-    """Delete a tag if what follows fails."""
+    """Delete a tag, of a commit that is not in the branch, if what follows fails."""
     try:
         yield
     except BaseException:
         ignore_signals()
         try:
-            if git(root, "tag", "--list", tag, apart=True):
+            if git(root, "tag", "--list", "--no-merged", "HEAD", tag, apart=True):
                 git(root, "tag", "--delete", tag, apart=True)
         except RefusalError as error:
             command = f"git tag --delete {tag}"

@@ -364,7 +364,7 @@ def test_a_second_interrupt_does_not_stop_the_undo(
 
     done = before_git(
         f'"{command}"*) kill -INT $PPID; sleep 9;; '
-        '"worktree list"*|"worktree remove"*|"tag --list v98"*|"tag --delete"*) '
+        '"worktree list"*|"worktree remove"*|"tag --list --no"*|"tag --delete"*) '
         "kill -INT $PPID; kill -INT $$;;"
     )
 
@@ -415,7 +415,8 @@ def test_ctrl_c_does_not_reach_the_git_of_the_undo(clone: Clone) -> None:
     _hook(clone, '! grep -q "^Begin" "$1"')
     group = "$(ps -o pgid= -p $(ps -o ppid= -p $PPID) | tr -d ' ')"
     is_deleted = 'grep -q " 0\\{40\\} refs/tags/"'
-    line = f'[ "$1" = prepared ] && {is_deleted} && kill -INT -$$GROUP; sleep 0.1; true'
+    kill = "{ kill -INT -$$GROUP; sleep 0.1; }"
+    line = f'[ "$1" = prepared ] && {is_deleted} && {kill}; true'
     _hook(clone, line.replace("$$GROUP", group), name="reference-transaction")
 
     done = subprocess.run(
@@ -484,6 +485,17 @@ def test_an_edit_of_the_changelog_that_is_made_meanwhile_is_kept(clone: Clone) -
     assert changelog.read_text("utf-8").endswith("mine\n")
     clone.git("checkout", "CHANGELOG.md")
     assert clone.state() == before
+
+
+def test_a_tag_that_another_program_makes_meanwhile_is_kept(clone: Clone) -> None:
+    _hook(clone, f"git -C {clone.folder} tag v98.7.6 main")
+
+    done = clone.module("release", "98.7.6")
+
+    assert (
+        done.stderr == "ERROR: 'git tag' failed: fatal: tag 'v98.7.6' already exists\n"
+    )
+    assert clone.git("tag", "--list", "--points-at", "HEAD") == "v98.7.6\n"
 
 
 def test_what_is_printed_works_where_a_branch_and_a_tag_have_those_names(
