@@ -38,6 +38,7 @@ HEAD = (
     "--- | --- | --- | --- | --: | --: | --: | --- | ---",
 )
 
+os.environ.pop("PYTEST_ADDOPTS", None)  # the table is of all tests
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True

@@ -47,7 +47,7 @@ def write(python: Path, target: Path) -> str:
         raise RefusalError(message)
     metadata, record = json.loads(found)
     for wheel in target.parent.glob("*.whl"):
-        if not _files(wheel) <= set(record.splitlines()):
+        if not _files(wheel) <= {*(record or "").splitlines()}:
             message = (
                 f"'{python}' does not have what '{wheel}' contains: "
                 "run 'make try-dist' first"
@@ -67,10 +67,19 @@ def write(python: Path, target: Path) -> str:
 
 
 def _files(wheel: Path) -> set[str]:
-    """Return the lines of a wheel's RECORD: its files, with their hashes."""
-    with zipfile.ZipFile(wheel) as archive:
-        (record,) = (n for n in archive.namelist() if n.endswith(".dist-info/RECORD"))
-        lines = archive.read(record).decode("utf-8").splitlines()
+    """Return the lines of a wheel's RECORD: its files, with their hashes.
+
+    Raises:
+        RefusalError: It is no wheel.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            (record,) = (name for name in names if name.endswith(".dist-info/RECORD"))
+            lines = archive.read(record).decode("utf-8").splitlines()
+    except (zipfile.BadZipFile, ValueError):
+        message = f"'{wheel}' is no wheel: run 'make dist' first"
+        raise RefusalError(message) from None
     return {line for line in lines if not line.startswith(record)}
 
 
@@ -104,8 +113,9 @@ def summary(text: str) -> str:
     """
     bom = json.loads(text)
     subject = bom["metadata"]["component"]
-    versions = {each["bom-ref"]: each["version"] for each in bom["components"]}
-    names = {each["bom-ref"]: each["name"] for each in bom["components"]}
+    components = bom.get("components", [])
+    versions = {each["bom-ref"]: each["version"] for each in components}
+    names = {each["bom-ref"]: each["name"] for each in components}
     (direct,) = (
         each.get("dependsOn", [])
         for each in bom["dependencies"]

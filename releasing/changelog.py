@@ -46,8 +46,9 @@ def dated(changelog: str, version: str, date: str) -> str:
     if any(each["version"] == version for each in HEADING.finditer(changelog)):
         message = f"CHANGELOG.md has a section '[{version}]' already"
         raise RefusalError(message)
-    heading = f"{UNRELEASED}\n\n## [{version}] - {date}"
-    return changelog.replace(UNRELEASED, heading, 1)
+    (old,) = (h for h in HEADING.finditer(changelog) if h["version"] == "Unreleased")
+    new = f"{UNRELEASED}\n\n## [{version}] - {date}"
+    return f"{changelog[: old.start()]}{new}{changelog[old.end() :]}"
 
 
 def release_text(changelog: str, version: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +12,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+PLACES = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+}
+"""Variables by which another repository than that of the folder would be used; Git sets
+some of them for hooks and aliases."""
 
 
 class RefusalError(Exception):
@@ -51,15 +67,17 @@ def git(root: Path, *args: str, apart: bool = False) -> str:
     with subprocess.Popen(
         ["git", *args],
         cwd=root,
+        env={name: text for name, text in os.environ.items() if name not in PLACES},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="surrogateescape",
         start_new_session=apart,
     ) as process:
         try:
             out, err = process.communicate()
         except BaseException:
-            process.terminate()  # so that it removes its lock files
+            _terminate(process, apart=apart)
             raise
     if process.returncode:
         said = (err or out).strip()
@@ -67,3 +85,13 @@ def git(root: Path, *args: str, apart: bool = False) -> str:
         message = f"'git {args[0]}' failed: {said}"
         raise RefusalError(message)
     return out
+
+
+def _terminate(process: subprocess.Popen[str], *, apart: bool) -> None:
+    """End Git in a way in which it removes its lock files."""
+    if not apart:
+        process.terminate()
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=10)  # until what it started has ended, too

@@ -4,8 +4,8 @@ It makes two commits. "Release X" has the version, the date in CHANGELOG.md and 
 CITATION.cff, and the tag. The next one gives the version a ".dev0", so that what is
 built from main afterwards is not taken for the release. Nothing is pushed.
 
-The commits are made in a working tree of their own. The branch and its files change at
-the end, in one step that leaves other changes as they are.
+The commits are made in a working tree of their own. The branch and its three files
+change at the end; other changes in the clone stay as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import signal
+import sys
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,9 +35,16 @@ BRANCH = "main"
 HOST = "git.example.com"
 """Stands for the host of this repository until it has one."""
 
+BEGUN = {
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+}
+"""Commands of Git that the next commit would conclude, by the file of each."""
+
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
-VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
 ASSIGNED = re.compile(r'^__version__ = "([^"]+)"$', re.M)
 CITED = re.compile(r"^(?:version|date-released):.*\n", re.M)
 
@@ -77,6 +86,12 @@ def _check_tree(root: Path) -> None:
         names = ", ".join(f"'{line[3:]}'" for line in changed[:3])
         message = f"uncommitted changes: {names}; commit or remove them"
         raise RefusalError(message)
+    for name, command in BEGUN.items():
+        if (root / git(root, "rev-parse", "--git-path", name).rstrip("\n")).exists():
+            message = (
+                f"a {command} has begun: commit it, or run 'git {command} --abort'"
+            )
+            raise RefusalError(message)
 
 
 def _check_branch(root: Path) -> None:
@@ -90,7 +105,7 @@ def _check_branch(root: Path) -> None:
 
 
 def _check_origin(root: Path) -> None:
-    git(root, "fetch", "--quiet", "origin", BRANCH)
+    git(root, "fetch", "--quiet", "origin", f"refs/heads/{BRANCH}")
     if git(root, "rev-list", "HEAD..FETCH_HEAD"):
         message = (
             f"'{BRANCH}' lacks commits that origin has: run "
@@ -147,52 +162,93 @@ def release(root: Path, version: str, date: str) -> None:
         RefusalError: The changelog has nothing to release, or Git failed.
     """
     changelog = dated((root / CHANGELOG).read_text("utf-8"), version, date)
+    start = _head(root)
     tag = f"v{version}"
-    with _working_tree(root) as tree, _removed_on_failure(root, tag):
+    with _working_tree(root) as tree:
         (tree / CHANGELOG).write_text(changelog, "utf-8")
         _cite(tree, version, date)
         _assign(tree, version)
         _commit(tree, f"Release {version}")
-        git(tree, "tag", "--annotate", "--message", f"Release {version}", tag)
-        _assign(tree, _next(version))
-        _commit(tree, f"Begin {_next(version)}")
-        made = git(tree, "rev-parse", "HEAD").strip()
-        _check_branch(root)
-        ignore_signals()
-        git(root, "merge", "--quiet", "--ff-only", made, apart=True)
+        with _removed_on_failure(root, tag, _head(tree)):
+            git(tree, "tag", "--annotate", "--message", f"Release {version}", tag)
+            _assign(tree, _next(version))
+            _commit(tree, f"Begin {_next(version)}")
+            ignore_signals()
+            _advance(root, start, _head(tree))
 
 
 @contextlib.contextmanager
 def _working_tree(root: Path) -> Iterator[Path]:
     """Check HEAD out in a temporary folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder).resolve() / "release"
-        try:
-            git(root, "worktree", "add", "--quiet", "--detach", os.fspath(tree), "HEAD")
-            yield tree
-        finally:
-            ignore_signals()
-            listed = git(root, "worktree", "list", "--porcelain", apart=True)
-            if f"worktree {tree}\n" in listed:
-                remove = ("remove", "--force", "--force")  # even if Git has locked it
-                git(root, "worktree", *remove, os.fspath(tree), apart=True)
+    with contextlib.ExitStack() as at_the_end:
+        folder = Path(tempfile.mkdtemp()).resolve()
+        tree = folder / "release"
+        at_the_end.callback(_remove, root, tree)
+        at_the_end.callback(ignore_signals)
+        add = ("worktree", "add", "--quiet", "--detach")
+        git(root, *add, os.fspath(tree), "HEAD", apart=True)
+        yield tree
+
+
+def _remove(root: Path, tree: Path) -> None:
+    """Remove a temporary working tree and its folder, or say how to do it."""
+    try:
+        shutil.rmtree(tree, ignore_errors=True)
+        if f"worktree {tree}\n" in git(
+            root, "worktree", "list", "--porcelain", apart=True
+        ):
+            remove = (
+                "worktree",
+                "remove",
+                "--force",
+                "--force",
+            )  # even if it is locked
+            git(root, *remove, os.fspath(tree), apart=True)
+        shutil.rmtree(tree.parent)
+    except (OSError, RefusalError):
+        print(
+            f"WARNING: cannot remove '{tree.parent}': remove it, and run "
+            "'git worktree prune'",
+            file=sys.stderr,
+        )
 
 
 @contextlib.contextmanager
-def _removed_on_failure(root: Path, tag: str) -> Iterator[None]:
-    """Delete a tag, of a commit that is not in the branch, if what follows fails."""
+def _removed_on_failure(root: Path, tag: str, commit: str) -> Iterator[None]:
+    """Delete a tag of a commit if what follows fails."""
     try:
         yield
     except BaseException:
         ignore_signals()
         try:
-            if git(root, "tag", "--list", "--no-merged", "HEAD", tag, apart=True):
+            if git(root, "tag", "--list", "--points-at", commit, tag, apart=True):
                 git(root, "tag", "--delete", tag, apart=True)
         except RefusalError as error:
             command = f"git tag --delete {tag}"
             message = f"the tag {tag} is left, as {error}\nDelete it:  {command}"
             raise RefusalError(message) from None
         raise
+
+
+def _advance(root: Path, start: str, made: str) -> None:
+    """Move the branch and its files from a commit to another.
+
+    Raises:
+        RefusalError: The branch or one of these files was changed meanwhile.
+    """
+    _check_branch(root)
+    git(root, "update-index", "-q", "--refresh", apart=True)
+    git(root, "read-tree", "-m", "-u", start, made, apart=True)
+    try:
+        move = ("update-ref", "-m", "release: two commits", f"refs/heads/{BRANCH}")
+        git(root, *move, made, start, apart=True)
+    except RefusalError:
+        git(root, "read-tree", "-m", "-u", made, start, apart=True)
+        raise
+
+
+def _head(root: Path) -> str:
+    return git(root, "rev-parse", "HEAD").strip()
 
 
 def ignore_signals() -> None:

@@ -104,6 +104,17 @@ def test_an_environment_with_another_wheel_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
+def test_a_file_that_is_no_wheel_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "dvc_studio_models-98.7.6-py3-none-any.whl"
+    for content in (b"", b"PK\5\6" + bytes(18)):  # the second is an empty archive
+        broken.write_bytes(content)
+
+        done = bom(sys.executable, tmp_path / "made")
+
+        said = f"ERROR: '{broken}' is no wheel: run 'make dist' first\n"
+        assert (done.returncode, done.stderr) == (1, said)
+
+
 def listing(direct: list[str]) -> dict[str, Any]:
     return {
         "metadata": {
@@ -132,3 +143,11 @@ def test_an_sbom_without_dvc_is_refused(direct: list[str]) -> None:
         summary(json.dumps(listing(direct)))
 
     assert str(refused.value) == "by the SBOM, the package does not depend on 'dvc'"
+
+
+def test_an_sbom_without_components_is_refused() -> None:
+    nothing = {**listing([]), "dependencies": [{"ref": "root"}]}
+    del nothing["components"]
+
+    with pytest.raises(RefusalError):
+        summary(json.dumps(nothing))

@@ -75,6 +75,16 @@ def test_two_sections_of_one_version_are_refused() -> None:
         section(CHANGELOG + "## [1.2.0] - 2030-02-01\n", "1.2.0")
 
 
+def test_a_sentence_that_quotes_the_heading_is_not_dated() -> None:
+    rule = "Add yours below `## [Unreleased]`."
+    new = dated(
+        CHANGELOG.replace("The format follows rules.", rule), "1.3.0", "2030-02-01"
+    )
+
+    assert rule in new
+    assert section(new, "1.3.0") == section(CHANGELOG, "Unreleased")
+
+
 def test_a_version_is_not_dated_twice() -> None:
     with pytest.raises(RefusalError, match=r"a section '\[1.1.0\]' already"):
         dated(CHANGELOG, "1.1.0", "2030-02-01")

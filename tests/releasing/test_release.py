@@ -206,7 +206,7 @@ def tag_at_origin(clone: Clone) -> None:
 
 def advance_origin(clone: Clone) -> None:
     clone.commit("Of another clone")
-    clone.git("push", "--quiet", "origin", "main")
+    clone.git("push", "--quiet", "origin", "heads/main")
     clone.git("reset", "--quiet", "--hard", "HEAD~1")
 
 
@@ -219,6 +219,18 @@ def begin_a_merge(clone: Clone) -> None:
     clone.commit("Of another branch")
     clone.git("switch", "--quiet", "main")
     clone.git("merge", "--quiet", "--strategy=ours", "--no-commit", "--no-ff", "other")
+
+
+def begin_a_revert(clone: Clone) -> None:
+    clone.change("README.md", "DVC", "dvc")
+    clone.commit()
+    clone.git("revert", "--no-commit", "HEAD")
+    clone.git("checkout", "--quiet", "HEAD", "--", "README.md")
+
+
+def tag_main_at_origin(clone: Clone) -> None:
+    clone.git("push", "--quiet", "origin", "HEAD:refs/tags/main")
+    advance_origin(clone)
 
 
 def lose_the_citation(clone: Clone) -> None:
@@ -248,7 +260,9 @@ def lose_the_citation(clone: Clone) -> None:
         (forget_the_address, "'git.example.com', which stands for this repository's"),
         (advance_origin, "'main' lacks commits that origin has: run 'git pull "),
         (lose_origin, "'git fetch' failed: "),
-        (begin_a_merge, "'git merge' failed: fatal: You have not concluded your merge"),
+        (begin_a_merge, "a merge has begun: commit it, or run 'git merge --abort'"),
+        (begin_a_revert, "a revert has begun: commit it, or run 'git revert --abort'"),
+        (tag_main_at_origin, "'main' lacks commits that origin has: run 'git pull "),
         (lose_the_citation, "CITATION.cff': No such file or directory"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -267,7 +281,9 @@ def test_a_release_is_refused_and_nothing_is_changed(
     assert clone.state() == before
 
 
-@pytest.mark.parametrize("version", ["", "v98.7.6", "98.7", "98.7.06", "98.7.6.dev0"])
+@pytest.mark.parametrize(
+    "version", ["", "v98.7.6", "98.7", "98.7.06", "98.7.6.dev0", "98.7٣.6"]
+)
 def test_what_is_no_version_is_refused(clone: Clone, version: str) -> None:
     done = clone.module("release", version)
 
@@ -400,11 +416,11 @@ def test_the_commands_of_the_docs_restore_what_was_killed(
     assert clone.state() != before
     (folder,) = re.findall(r"^(/.*/release) ", clone.git("worktree", "list"), re.M)
     page = (ROOT / "docs/releasing.md").read_text("utf-8")
-    (commands,) = re.findall(r"`(git worktree remove .*)`", page)
+    (undo,) = re.findall(r"`(git tag --delete v0.1.0; git checkout .*?)`", page)
+    (remove,) = re.findall(r"`(git worktree remove .*?)`", page)
 
-    clone.run(
-        "bash", "-c", commands.replace("FOLDER", folder).replace("0.1.0", "98.7.6")
-    )
+    clone.run("bash", "-c", undo.replace("0.1.0", "98.7.6"))
+    clone.shell(remove.replace("FOLDER", folder))
 
     assert clone.state() == before
 
@@ -480,22 +496,121 @@ def test_an_edit_of_the_changelog_that_is_made_meanwhile_is_kept(clone: Clone) -
 
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "ERROR: 'git merge' failed: error: Your local changes"
+        "ERROR: 'git read-tree' failed: error: Entry 'CHANGELOG.md' "
     )
     assert changelog.read_text("utf-8").endswith("mine\n")
     clone.git("checkout", "CHANGELOG.md")
     assert clone.state() == before
 
 
-def test_a_tag_that_another_program_makes_meanwhile_is_kept(clone: Clone) -> None:
-    _hook(clone, f"git -C {clone.folder} tag v98.7.6 main")
+@pytest.mark.parametrize("commit", ["main", "other"])
+def test_a_tag_that_another_program_makes_meanwhile_is_kept(
+    clone: Clone, commit: str
+) -> None:
+    clone.git("switch", "--quiet", "--create", "other")
+    clone.commit("Of another branch")
+    clone.git("switch", "--quiet", "main")
+    _hook(clone, f"git -C {clone.folder} tag v98.7.6 {commit}")
 
     done = clone.module("release", "98.7.6")
 
     assert (
         done.stderr == "ERROR: 'git tag' failed: fatal: tag 'v98.7.6' already exists\n"
     )
-    assert clone.git("tag", "--list", "--points-at", "HEAD") == "v98.7.6\n"
+    assert clone.git("tag", "--list", "--points-at", commit) == "v98.7.6\n"
+
+
+def test_a_commit_that_is_made_meanwhile_is_kept(clone: Clone) -> None:
+    begun = '! grep -q "^Begin" "$1" && exit'
+    elsewhere = f"unset $(git rev-parse --local-env-vars); cd {clone.folder}"
+    commit = "git commit --no-verify --allow-empty --message mine"
+    _hook(clone, f"{begun}\n{elsewhere}\n{commit}")
+
+    done = clone.module("release", "98.7.6")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("ERROR: 'git update-ref' failed: ")
+    assert clone.git("log", "-1", "--format=%s") == "mine\n"
+    assert clone.git("status", "--porcelain") == ""
+    assert clone.git("tag", "--list") == ""
+
+
+def test_a_branch_that_cannot_be_moved_leaves_all_as_before(clone: Clone) -> None:
+    before = clone.state()
+    lock = clone.folder / ".git/refs/heads/main.lock"
+    _hook(clone, f"touch {lock}")
+
+    done = clone.module("release", "98.7.6")
+
+    lock.unlink()
+    assert done.returncode == 1
+    assert done.stderr.startswith("ERROR: 'git update-ref' failed: ")
+    assert clone.state() == before
+
+
+@pytest.mark.parametrize(
+    "names", [["GIT_DIR"], ["GIT_DIR", "GIT_WORK_TREE"], ["GIT_INDEX_FILE"]]
+)
+def test_variables_that_name_a_repository_do_not_count(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    places = {"GIT_DIR": ".git", "GIT_WORK_TREE": ".", "GIT_INDEX_FILE": ".git/index"}
+    with monkeypatch.context() as patch:
+        for name in names:
+            patch.setenv(name, str(clone.folder / places[name]))
+        done = clone.module("release", "98.7.6")
+
+    assert done.returncode == 0, done.stderr
+    assert clone.git("status", "--porcelain") == ""
+    changed = clone.git("diff", "--name-only", "v98.7.6~", "v98.7.6").split()
+    assert changed == ["CHANGELOG.md", "CITATION.cff", PACKAGE]
+
+
+def test_names_that_are_not_utf_8_do_no_harm(clone: Clone, tmp_path: Path) -> None:
+    other = tmp_path / os.fsdecode(b"\xe9")
+    clone.git("worktree", "add", "--quiet", "--detach", other)
+
+    assert clone.module("release", "98.7.6").returncode == 0
+
+
+def test_what_cannot_be_removed_is_a_warning(
+    before_git: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    done = before_git('"worktree remove"*) exit 1;;')
+
+    assert done.returncode == 0
+    assert re.fullmatch(
+        r"WARNING: cannot remove '.*': remove it, and run 'git worktree prune'\n",
+        done.stderr,
+    )
+    assert done.stdout.startswith("Committed and tagged 98.7.6")
+
+
+def test_a_checkout_that_is_interrupted_leaves_nothing(
+    clone: Clone, tmp_path: Path
+) -> None:
+    before = clone.state()
+    write = "for n in $(seq 200); do touch late$n; sleep 0.01; done"
+    _hook(clone, f"{_kill('TERM')}; {write}", name="post-checkout")
+
+    done = clone.module("release", "98.7.6")
+
+    said = "ERROR: interrupted; branch, files and tags are as before\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert clone.state() == before
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_command_that_is_printed_for_a_merge_that_has_begun_helps(
+    clone: Clone,
+) -> None:
+    begin_a_merge(clone)
+    refused = clone.module("release", "98.7.6").stderr
+    (command,) = re.findall(r"run '(.+)'", refused)
+
+    clone.shell(command)
+
+    assert clone.module("release", "98.7.6").returncode == 0
 
 
 def test_what_is_printed_works_where_a_branch_and_a_tag_have_those_names(
