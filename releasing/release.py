@@ -194,16 +194,10 @@ def _remove(root: Path, tree: Path) -> None:
     """Remove a temporary working tree and its folder, or say how to do it."""
     try:
         shutil.rmtree(tree, ignore_errors=True)
-        if f"worktree {tree}\n" in git(
-            root, "worktree", "list", "--porcelain", apart=True
-        ):
-            remove = (
-                "worktree",
-                "remove",
-                "--force",
-                "--force",
-            )  # even if it is locked
-            git(root, *remove, os.fspath(tree), apart=True)
+        listed = git(root, "worktree", "list", "--porcelain", apart=True)
+        if f"worktree {tree}\n" in listed:
+            # Twice "-f": also one that Git has locked while it was made.
+            git(root, "worktree", "remove", "-ff", os.fspath(tree), apart=True)
         shutil.rmtree(tree.parent)
     except (OSError, RefusalError):
         print(
