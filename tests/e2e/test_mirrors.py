@@ -167,13 +167,13 @@ def test_a_host_that_is_down_stops_no_pull_and_is_told_to_the_operator(
     tmp_path: Path, server: Server, host: GitHost, consumer: Mapping[str, str]
 ) -> None:
     host.is_down = True
-    wait_until(lambda: "cannot fetch" in server.errors, timeout_s=TIMEOUT_S)
+    # A fetch that had begun before may fail in another way.
+    wait_until(lambda: "503" in server.errors, timeout_s=TIMEOUT_S)
 
     pulled = dvc(tmp_path / "consumer", consumer, "pull", "churn")
 
     assert pulled.returncode == 0, pulled.stderr
     assert "cannot fetch the mirror of 'models': unable to access" in server.errors
-    assert "503" in server.errors
 
 
 def test_a_command_warns_once_of_a_stale_mirror_however_often_it_asks(
