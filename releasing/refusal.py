@@ -92,6 +92,7 @@ def _terminate(process: subprocess.Popen[str], *, apart: bool) -> None:
     if not apart:
         process.terminate()
         return
-    os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=10)  # until what it started has ended, too
